@@ -1,0 +1,111 @@
+//! The keys about the call to the provider and its answer.
+
+use std::time::Duration;
+
+use super::duration::Range;
+use super::endpoints::Targets;
+use super::file::Fields;
+use super::place::Report;
+use super::policy::{AnswerPolicy, CallPolicy, Egress, Success};
+use super::{names, uri};
+
+/// Longest value of a fixed header, in bytes.
+const LONGEST_VALUE: usize = 4096;
+
+/// Envoy takes a timeout below one millisecond as none, and a call has to end before a drain.
+const TIMEOUT: Range = Range {
+    min: Duration::from_millis(1),
+    max: Duration::from_secs(30),
+    said: "1ms to 30s",
+    whole_seconds: false,
+};
+
+/// Reads `userinfo_method`, `timeout` and `userinfo_headers`.
+pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> CallPolicy {
+    let method = top.choice("userinfo_method", &[("GET", "GET"), ("POST", "POST")], report);
+    let timeout = top.get("timeout").and_then(|node| node.duration(&TIMEOUT, report));
+    CallPolicy {
+        method: method.unwrap_or("GET"),
+        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        headers: headers(top, report),
+    }
+}
+
+/// Reads `max_userinfo_bytes`, `accept_any_200` and `require_subject`.
+pub(super) fn answer(top: &Fields<'_>, report: &mut Report) -> AnswerPolicy {
+    let any = top.boolean("accept_any_200", report).unwrap_or(false);
+    let subject = top.boolean("require_subject", report).unwrap_or(false);
+    if let (true, true, Some(node)) = (any, subject, top.get("require_subject")) {
+        report.problem(
+            &node.place,
+            "found true together with accept_any_200, allowed is one of them: an answer of any \
+             kind has no subject",
+        );
+    }
+    AnswerPolicy {
+        max_bytes: top.size("max_userinfo_bytes", 1..=1_048_576, report).unwrap_or(65_536),
+        success: match (any, subject) {
+            (true, _) => Success::Any,
+            (false, true) => Success::ObjectWithSubject,
+            (false, false) => Success::Object,
+        },
+    }
+}
+
+/// Reads `http_proxy_server` and `http_proxy_port`.
+pub(super) fn egress(top: &Fields<'_>, targets: &Targets, report: &mut Report) -> Egress {
+    let (server_key, port_key) = ("http_proxy_server", "http_proxy_port");
+    let (server_node, port_node) = (top.get(server_key), top.get(port_key));
+    for (one, other, key) in
+        [(&server_node, &port_node, port_key), (&port_node, &server_node, server_key)]
+    {
+        if let (Some(node), None) = (one, other) {
+            report.problem(&node.place, format!("{key} is absent, allowed are both or neither"));
+        }
+    }
+    if server_node.is_some() || port_node.is_some() {
+        for target in targets.iter().filter(|target| target.uri.scheme == "http") {
+            report.problem(
+                &target.place,
+                "found http:// together with http_proxy_server, allowed is https://: Envoy \
+                 reaches a proxy with CONNECT alone",
+            );
+        }
+    }
+    let server = server_node.and_then(|node| {
+        let text = node.text("a host name as text", report)?;
+        match uri::check_host(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(wrong) => {
+                report.problem(&node.place, format!("not a host name: {wrong}"));
+                None
+            }
+        }
+    });
+    let port = top.integer(port_key, 1..=65_535, report).and_then(|port| port.try_into().ok());
+    match (server, port) {
+        (Some(server), Some(port)) => Egress::Proxy { server, port },
+        _ => Egress::Direct,
+    }
+}
+
+/// The fixed headers. Their values may be secrets: what is wrong with one never shows it.
+fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (written, node) in top.map("userinfo_headers", report).iter().flat_map(Fields::iter) {
+        let name = names::writable(written).map_err(|wrong| report.problem(&node.place, wrong));
+        let value = node.header_text(LONGEST_VALUE, report);
+        let Ok(name) = name else {
+            continue;
+        };
+        if let Some((twin, _)) = headers.iter().find(|(other, _)| names::same(other, &name)) {
+            report.problem(&node.place, names::repeats(twin));
+        }
+        headers.push((name, value.unwrap_or_default().to_owned()));
+    }
+    if !headers.iter().any(|(name, _)| name == "user-agent") {
+        let version = env!("CARGO_PKG_VERSION");
+        headers.push(("user-agent".to_owned(), format!("oidc-token-connector/{version}")));
+    }
+    headers
+}

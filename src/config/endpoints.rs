@@ -1,0 +1,245 @@
+//! `userinfo_endpoint` and `clusters`: which UserInfo endpoints there are and how they are reached.
+
+use std::rc::Rc;
+
+use super::file::{Fields, Node};
+use super::inject::Injected;
+use super::place::{Place, Report};
+use super::policy::{Endpoint, EndpointTable, Endpoints, UnknownRegion};
+use super::problem::{first_not, quoted};
+use super::uri::{self, Uri};
+use super::{DEFAULT_REGION, names};
+use crate::json::Json;
+
+/// The keys of `userinfo_endpoint`.
+pub(super) const KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
+
+/// Most regions of one configuration.
+const MOST_REGIONS: usize = 10;
+
+/// Longest region code, in bytes.
+const LONGEST_CODE: usize = 256;
+
+/// Longest name of a cluster, in bytes.
+const LONGEST_CLUSTER: usize = 1024;
+
+/// The endpoints as written; `None` if `userinfo_endpoint` is absent or not an object.
+#[derive(Debug)]
+pub(super) struct Targets(Option<Table>);
+
+#[derive(Debug)]
+struct Table {
+    region_header: Option<String>,
+    /// `None` if `regionCodeValue` could not be read, so that nothing can be said about codes.
+    codes: Option<Vec<String>>,
+    regions: Vec<Target>,
+    default: Option<Target>,
+}
+
+/// One endpoint as written.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The region code, or `default`.
+    region: String,
+    /// Where it is called.
+    pub(super) uri: Uri,
+    /// Where the configuration says so.
+    pub(super) place: Place,
+}
+
+impl Targets {
+    /// The codes that are regions; `None` if that cannot be known.
+    pub(super) fn codes(&self) -> Option<&[String]> {
+        self.0.as_ref()?.codes.as_deref()
+    }
+
+    /// Whether the region code is read from this header, in any spelling of its name.
+    pub(super) fn read_region_from(&self, name: &str) -> bool {
+        let header = self.0.as_ref().and_then(|table| table.region_header.as_deref());
+        header.is_some_and(|header| names::same(header, name))
+    }
+
+    /// Every endpoint that could be read.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
+        self.0.iter().flat_map(|table| table.regions.iter().chain(&table.default))
+    }
+}
+
+/// Reads `userinfo_endpoint`.
+pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
+    const BLOCKED: &str = "every request with a token is answered with \
+                           InvalidPreInputConfigurationForUserInfoEndpointURI";
+    let key = "userinfo_endpoint";
+    let Some(node) = top.get(key) else {
+        report.fault(
+            &top.place.absent(key),
+            format!("absent, expected is an object with defaultURI: {BLOCKED}"),
+        );
+        return Targets(None);
+    };
+    if !matches!(node.json, Json::Object(_)) {
+        let found = node.kind();
+        let message = format!("found {found}, expected is an object with defaultURI: {BLOCKED}");
+        report.fault(&node.place, message);
+        return Targets(None);
+    }
+    Targets(Fields::open(node, KEYS, report).map(|fields| table(&fields, report)))
+}
+
+/// The endpoints as the filter needs them.
+pub(super) fn build(
+    top: &Fields<'_>,
+    targets: Targets,
+    injected: &Injected,
+    report: &mut Report,
+) -> Endpoints {
+    let clusters = clusters(top, report);
+    let unknown_region = top
+        .choice(
+            "unknown_region",
+            &[("default", UnknownRegion::UseDefault), ("reject", UnknownRegion::Reject)],
+            report,
+        )
+        .unwrap_or(UnknownRegion::UseDefault);
+    let Some(table) = targets.0 else {
+        return Endpoints::NotConfigured;
+    };
+    let endpoint = |target: Target| {
+        let authority = target.uri.authority;
+        let mapped = clusters.iter().find(|(from, _)| *from == authority);
+        Rc::new(Endpoint {
+            rules: injected.rules(&target.region),
+            region: target.region,
+            cluster: mapped.map_or_else(|| authority.clone(), |(_, cluster)| (*cluster).to_owned()),
+            authority,
+            path: target.uri.path,
+            scheme: target.uri.scheme,
+        })
+    };
+    Endpoints::Configured(EndpointTable {
+        region_header: table.region_header,
+        regions: table.regions.into_iter().map(endpoint).collect(),
+        default: table.default.map(endpoint),
+        unknown_region,
+    })
+}
+
+fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
+    let region_header = fields.get("regionCodeHeader").and_then(|node| {
+        let name = node.text("the name of a request header", report)?;
+        names::region_code(name).map_err(|wrong| report.problem(&node.place, wrong)).ok()
+    });
+    let (codes, regions) = regions(fields, report);
+    for (one, other) in
+        [("regionCodeHeader", "regionCodeValue"), ("regionCodeValue", "regionCodeHeader")]
+    {
+        if let (Some(node), None) = (fields.get(one), fields.get(other)) {
+            report.problem(&node.place, format!("{other} is absent, allowed are both or neither"));
+        }
+    }
+    Table { region_header, codes, regions, default: default(fields, report) }
+}
+
+fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Vec<Target>) {
+    let Some(node) = fields.get("regionCodeValue") else {
+        return (Some(Vec::new()), Vec::new());
+    };
+    let place = node.place.clone();
+    let Some(map) = Fields::open_map(node, report) else {
+        return (None, Vec::new());
+    };
+    let count = map.len();
+    if !(1..=MOST_REGIONS).contains(&count) {
+        let message = format!("found {count} regions, allowed are 1 to {MOST_REGIONS}");
+        report.problem(&place, message);
+    }
+    let mut codes: Vec<String> = Vec::new();
+    let mut regions = Vec::new();
+    for (code, node) in map.iter() {
+        if let Some(wrong) = wrong_code(code) {
+            report.problem(&node.place, wrong);
+        } else if let Some(twin) = codes.iter().find(|c| c.eq_ignore_ascii_case(code)) {
+            let twin = quoted(twin);
+            report.problem(
+                &node.place,
+                format!("region code that differs from {twin} in letter case alone"),
+            );
+        }
+        codes.push(code.to_owned());
+        regions.extend(target(code, &node, report));
+    }
+    (Some(codes), regions)
+}
+
+/// What is wrong with a region code.
+fn wrong_code(code: &str) -> Option<String> {
+    if code.is_empty() {
+        return Some("empty region code, allowed is at least one character".to_owned());
+    }
+    if code == DEFAULT_REGION {
+        return Some(format!(
+            "region code {DEFAULT_REGION} stands for defaultURI, allowed is any other"
+        ));
+    }
+    if code.len() > LONGEST_CODE {
+        let length = code.len();
+        return Some(format!("region code of {length} bytes, allowed are at most {LONGEST_CODE}"));
+    }
+    if code.trim() != code {
+        return Some("region code with a blank at an end, no header can carry it".to_owned());
+    }
+    let found = first_not(code, |c| !c.is_control())?;
+    Some(format!("region code with {found}, no header can carry it"))
+}
+
+fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Target> {
+    const BLOCKED: &str = "requests to which no region applies are answered with \
+                           DefaultUserInfoURINotPresent";
+    let key = "defaultURI";
+    let Some(node) = fields.get(key) else {
+        let message = format!("absent, expected is an endpoint URI: {BLOCKED}");
+        report.fault(&fields.place.absent(key), message);
+        return None;
+    };
+    if matches!(node.json, Json::String(text) if text.is_empty()) {
+        report.fault(&node.place, format!("empty, expected is an endpoint URI: {BLOCKED}"));
+        return None;
+    }
+    target(DEFAULT_REGION, &node, report)
+}
+
+fn target(region: &str, node: &Node<'_>, report: &mut Report) -> Option<Target> {
+    let text = node.text("an endpoint URI as text", report)?;
+    match uri::endpoint(text) {
+        Ok(uri) => Some(Target { region: region.to_owned(), uri, place: node.place.clone() }),
+        Err(wrong) => {
+            report.problem(&node.place, wrong);
+            None
+        }
+    }
+}
+
+/// Cluster names by authority. An authority that no endpoint has is no mistake: the same table
+/// may serve several instances.
+fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> Vec<(&'j str, &'j str)> {
+    let mut clusters = Vec::new();
+    for (authority, node) in top.map("clusters", report).iter().flat_map(Fields::iter) {
+        let Some(name) = node.text("the name of a cluster as text", report) else {
+            continue;
+        };
+        let wrong = if name.is_empty() {
+            Some("empty, allowed is the name of a cluster".to_owned())
+        } else if name.len() > LONGEST_CLUSTER {
+            let length = name.len();
+            Some(format!("found {length} bytes, allowed are at most {LONGEST_CLUSTER}"))
+        } else {
+            first_not(name, |c| !c.is_control())
+                .map(|found| format!("found {found}, allowed are no control characters"))
+        };
+        match wrong {
+            Some(wrong) => report.problem(&node.place, wrong),
+            None => clusters.push((authority, name)),
+        }
+    }
+    clusters
+}

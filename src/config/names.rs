@@ -1,0 +1,126 @@
+//! Header names, and those that a configuration must not write or read.
+
+use super::problem::{first_not, quoted};
+use crate::enrich::fold;
+
+/// Longest header name, in bytes.
+const LONGEST: usize = 128;
+
+/// Headers that steer the connection, the request's framing or routing, or that Envoy and the
+/// filter own: writing one would smuggle requests or undo another decision.
+const RESERVED: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "connection",
+    "upgrade",
+    "keep-alive",
+    "expect",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-client-cert",
+    "x-request-id",
+];
+
+/// Reserved with everything that follows.
+const RESERVED_PREFIXES: &[&str] = &["proxy-", "x-envoy-"];
+
+/// Headers that cannot carry a region: Envoy consumes them before a filter sees them, or they
+/// carry something else in every request.
+const UNREADABLE: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "connection",
+    "upgrade",
+    "keep-alive",
+    "expect",
+    "authorization",
+];
+
+/// A header name (RFC 9110 §5.6.2 `token`), lower-cased.
+///
+/// # Errors
+///
+/// What was found and what is allowed, as product text.
+pub(super) fn header(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("not a header name: empty".to_owned());
+    }
+    if text.len() > LONGEST {
+        let length = text.len();
+        return Err(format!("not a header name: {length} bytes, allowed are at most {LONGEST}"));
+    }
+    match first_not(text, is_token) {
+        Some(found) => Err(format!("not a header name: {found}")),
+        None => Ok(text.to_ascii_lowercase()),
+    }
+}
+
+/// The name of a header that is written into a request, lower-cased. A reserved name is refused
+/// in every spelling that a gateway behind this one may take for it.
+///
+/// # Errors
+///
+/// What was found and what is allowed, as product text.
+pub(super) fn writable(text: &str) -> Result<String, String> {
+    if text.starts_with(':') {
+        return Err("reserved header name: a pseudo-header".to_owned());
+    }
+    let name = header(text)?;
+    let folded = fold(name.as_bytes());
+    let exact = RESERVED.iter().find(|r| fold(r.as_bytes()) == folded);
+    let prefix = RESERVED_PREFIXES.iter().find(|r| folded.starts_with(&fold(r.as_bytes())));
+    match (exact, prefix) {
+        (Some(reserved), _) if *reserved == name => Err("reserved header name".to_owned()),
+        (Some(reserved), _) => Err(format!(
+            "reserved header name: the same as {reserved} where separators are not told apart"
+        )),
+        (None, Some(reserved)) => Err(format!("reserved header name: {reserved}*")),
+        (None, None) => Ok(name),
+    }
+}
+
+/// The name of the request header that carries the region, lower-cased.
+///
+/// # Errors
+///
+/// What was found and what is allowed, as product text.
+pub(super) fn region_code(text: &str) -> Result<String, String> {
+    if text.starts_with(':') {
+        return Err("a pseudo-header cannot carry the region".to_owned());
+    }
+    let name = header(text)?;
+    if UNREADABLE.contains(&name.as_str()) || name.starts_with("proxy-") {
+        return Err(format!("{} cannot carry the region", quoted(&name)));
+    }
+    Ok(name)
+}
+
+/// Whether two header names are one to a gateway that folds case and separators.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    fold(one.as_bytes()) == fold(other.as_bytes())
+}
+
+/// That a header name is the [`same`] as one before it, as product text.
+pub(super) fn repeats(twin: &str) -> String {
+    format!(
+        "repeated header name: the same as {} where case and separators are not told apart",
+        quoted(twin)
+    )
+}
+
+/// RFC 9110 §5.6.2 `tchar`
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}

@@ -1,0 +1,257 @@
+//! The configuration as the filter needs it: every name lower-cased, every path compiled, every
+//! default filled in. Whatever is in here is valid; nothing downstream checks it again.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::enrich::StripList;
+use crate::jsonpath::JsonPath;
+
+/// Everything that decides about a request.
+#[derive(Debug)]
+pub struct Policy {
+    /// Which UserInfo endpoint serves which request.
+    pub endpoints: Endpoints,
+    /// How an endpoint is called.
+    pub call: CallPolicy,
+    /// What counts as a usable answer.
+    pub answer: AnswerPolicy,
+    /// What the upstream gets to see.
+    pub forward: ForwardPolicy,
+    /// How refused requests are answered.
+    pub replies: ReplyPolicy,
+    /// Longest accepted bearer token, in bytes.
+    pub max_token_bytes: usize,
+    /// What a CORS preflight gets.
+    pub preflight: Preflight,
+    /// Whether the outcome is left for the access log.
+    pub access_log: AccessLog,
+    /// How the provider is reached; in Envoy a property of the cluster, so this only informs.
+    pub egress: Egress,
+}
+
+/// The UserInfo endpoints.
+#[derive(Debug)]
+pub enum Endpoints {
+    /// `userinfo_endpoint` is absent or not an object: every request with a token is refused.
+    NotConfigured,
+    /// The endpoints to choose from.
+    Configured(EndpointTable),
+}
+
+/// The endpoints by region.
+#[derive(Debug)]
+pub struct EndpointTable {
+    /// `regionCodeHeader`, lower-cased, if regions are configured.
+    pub region_header: Option<String>,
+    /// One per code of `regionCodeValue`, in the order written.
+    pub regions: Vec<Rc<Endpoint>>,
+    /// `defaultURI`; `None` refuses whatever no region applies to.
+    pub default: Option<Rc<Endpoint>>,
+    /// What a code that is not configured gets.
+    pub unknown_region: UnknownRegion,
+}
+
+/// One UserInfo endpoint and what its answers become.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The region code as configured, or `default`.
+    pub region: String,
+    /// Envoy cluster that carries the call.
+    pub cluster: String,
+    /// `:authority` of the call, as written in the URI.
+    pub authority: String,
+    /// Path and query of the call.
+    pub path: String,
+    /// `:scheme` of the call, `http` or `https`.
+    pub scheme: &'static str,
+    /// The headers injected for this region.
+    pub rules: Rc<[HeaderRule]>,
+}
+
+/// `unknown_region`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownRegion {
+    /// The default endpoint answers, as in the source system.
+    UseDefault,
+    /// The request is refused with `InvalidRegionCode`.
+    Reject,
+}
+
+/// One header to inject.
+#[derive(Debug)]
+pub struct HeaderRule {
+    /// Header name, lower-cased.
+    pub name: String,
+    /// Where its value is in the UserInfo answer.
+    pub path: JsonPath,
+    /// How a found list is written.
+    pub lists: Lists,
+}
+
+/// How a list becomes a header value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lists {
+    /// As a compact JSON array.
+    Json,
+    /// Its elements with this separator between them; an element that contains the separator
+    /// makes the claim invalid.
+    Joined(String),
+}
+
+/// How the provider is asked.
+pub struct CallPolicy {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// For one call; 1 ms to 30 s.
+    pub timeout: Duration,
+    /// Fixed request headers, names lower-cased; `user-agent` always among them.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Shows the names of the fixed headers alone: a value may be a key to the provider.
+impl fmt::Debug for CallPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("CallPolicy")
+            .field("method", &self.method)
+            .field("timeout", &self.timeout)
+            .field("headers", &names)
+            .finish()
+    }
+}
+
+/// What counts as a usable answer.
+#[derive(Debug)]
+pub struct AnswerPolicy {
+    /// Largest answer that is read, in bytes.
+    pub max_bytes: usize,
+    /// Which 200 is a success.
+    pub success: Success,
+}
+
+/// Which answers with status 200 are successful validations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    /// A JSON object.
+    Object,
+    /// A JSON object with a non-empty string `sub` (OpenID Connect Core §5.3.2).
+    ObjectWithSubject,
+    /// Any complete, unencoded answer within the size, as in the source system.
+    Any,
+}
+
+/// What the upstream gets to see.
+#[derive(Debug)]
+pub struct ForwardPolicy {
+    /// What becomes of `Authorization`.
+    pub authorization: Authorization,
+    /// `region_header`, lower-cased: carries the region that was used.
+    pub region_header: Option<String>,
+    /// Every header name that only this filter may set, of all regions.
+    pub strip: StripList,
+}
+
+/// `block_authorization_header`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// Removed before the upstream.
+    Remove,
+    /// Forwarded byte for byte.
+    Forward,
+}
+
+/// `preflight`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preflight {
+    /// Like any other request.
+    Authenticate,
+    /// Let through unauthenticated, stripped.
+    Pass,
+}
+
+/// `access_log_state`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nothing is written.
+    Silent,
+    /// The outcome is written as filter state `wasm.oidc_outcome`.
+    FilterState,
+}
+
+/// `http_proxy_server` and `http_proxy_port`
+#[derive(Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// No forward proxy.
+    Direct,
+    /// The endpoints' clusters must carry this forward proxy.
+    Proxy {
+        /// Host of the proxy.
+        server: String,
+        /// Port of the proxy.
+        port: u16,
+    },
+}
+
+/// How refused requests are answered.
+#[derive(Debug)]
+pub struct ReplyPolicy {
+    /// `realm` of every challenge.
+    pub realm: String,
+    /// What replaces the errors that the connector itself raises.
+    pub own_errors: OwnErrors,
+    /// The reply when the provider gave no usable answer.
+    pub unavailable: Unavailable,
+    /// Where the provider's error text is.
+    pub provider_text: ProviderText,
+}
+
+/// `enable_error_set`
+#[derive(Debug)]
+pub enum OwnErrors {
+    /// Answered by name.
+    Named,
+    /// Answered with the configured error set.
+    ErrorSet(ErrorSet),
+}
+
+/// `error_set`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorSet {
+    /// 400 to 599.
+    pub code: u16,
+    /// Value of `X-Error-Detail-Header`.
+    pub detail_header: String,
+    /// The body.
+    pub response_body: String,
+    /// The body's content type.
+    pub content_type: String,
+}
+
+/// `userinfo_unavailable`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// Not configured: `TargetEndpointError` like the connector's other errors.
+    AsOwnError,
+    /// Configured with status 401: as named, also where an error set is enabled.
+    Unauthorized,
+    /// Configured with status 503.
+    ServiceUnavailable {
+        /// Whole seconds for `Retry-After`, if configured.
+        retry_after: Option<u32>,
+    },
+}
+
+/// `error_metadata_location` with `error_header_name` or `error_payload_location`
+#[derive(Debug)]
+pub enum ProviderText {
+    /// Not handed on.
+    Withheld,
+    /// In the response header of this name, lower-cased.
+    Header(String),
+    /// At this path of the JSON body.
+    PayloadAt(JsonPath),
+    /// The whole body.
+    Payload,
+}

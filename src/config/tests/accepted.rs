@@ -1,0 +1,451 @@
+//! What loads, and the policy it becomes.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::{
+    AccessLog, Authorization, Egress, ErrorSet, Lists, OwnErrors, Preflight, ProviderText, Success,
+    Unavailable, UnknownRegion,
+};
+
+const EXAMPLE: &str = r#"{
+  "userinfo_endpoint": {
+    "regionCodeHeader": "HTTP-REQUEST-REGION-KEY",
+    "regionCodeValue": {
+      "FR": "https://uki.acme-travel.com:9001/fr/userinfo",
+      "US": "https://uki.acme-travel.com:9001/en/userinfo",
+      "DE": "https://uki.acme-travel.com:9001/de/userinfo"
+    },
+    "defaultURI": "https://uki.acme-travel.com/en/userinfo"
+  },
+  "inject_headers": {
+    "US": { "X-User-Email": "$.uid", "X-Unit-Id": "$.b2bUnitId", "X-Account-Number": "$.erpAccountNumber" },
+    "default": { "X-User-Id": "$.email", "X-Unit-Id": "$.b2bUnitId", "X-Account-Number": "$.erpAccountNumber" }
+  },
+  "block_authorization_header": false,
+  "error_metadata_location": "ResponseHeaders",
+  "error_header_name": "WWW-Authenticate",
+  "enable_error_set": "true"
+}"#;
+
+#[test]
+fn the_source_systems_example_as_it_stands() {
+    let loaded = load(EXAMPLE);
+    let policy = &loaded.policy;
+    let table = table(&loaded);
+    assert_eq!(table.region_header.as_deref(), Some("http-request-region-key"));
+    let regions: Vec<_> = table
+        .regions
+        .iter()
+        .map(|e| (e.region.as_str(), e.scheme, e.authority.as_str(), e.path.as_str()))
+        .collect();
+    let authority = "uki.acme-travel.com:9001";
+    assert_eq!(
+        regions,
+        [
+            ("FR", "https", authority, "/fr/userinfo"),
+            ("US", "https", authority, "/en/userinfo"),
+            ("DE", "https", authority, "/de/userinfo"),
+        ]
+    );
+    let default = table.default.as_ref().unwrap();
+    assert_eq!(default.region, "default");
+    assert_eq!(default.authority, "uki.acme-travel.com");
+    assert_eq!(default.cluster, "uki.acme-travel.com");
+    assert_eq!(default.path, "/en/userinfo");
+
+    let others = ["x-user-id", "x-unit-id", "x-account-number"];
+    assert_eq!(injected(&table.regions[0]), others);
+    assert_eq!(injected(&table.regions[1]), ["x-user-email", "x-unit-id", "x-account-number"]);
+    assert_eq!(injected(&table.regions[2]), others);
+    assert_eq!(injected(default), others);
+
+    assert_eq!(policy.forward.authorization, Authorization::Forward);
+    assert!(
+        matches!(&policy.replies.provider_text, ProviderText::Header(h) if h == "www-authenticate")
+    );
+    assert!(matches!(policy.replies.own_errors, OwnErrors::ErrorSet(_)));
+    for name in ["x-user-id", "X_User_Email", "x.unit.id", "x-account-number"] {
+        assert!(policy.forward.strip.covers(name.as_bytes()), "{name}");
+    }
+    assert!(!policy.forward.strip.covers(b"authorization"));
+}
+
+#[test]
+fn every_default() {
+    let loaded = load(&with(""));
+    let policy = &loaded.policy;
+    let table = table(&loaded);
+    assert_eq!(table.region_header, None);
+    assert!(table.regions.is_empty());
+    assert_eq!(table.unknown_region, UnknownRegion::UseDefault);
+    assert!(table.default.as_ref().unwrap().rules.is_empty());
+    assert_eq!(policy.call.method, "GET");
+    assert_eq!(policy.call.timeout, Duration::from_secs(5));
+    let agent = concat!("oidc-token-connector/", env!("CARGO_PKG_VERSION")).to_owned();
+    assert_eq!(policy.call.headers, [("user-agent".to_owned(), agent)]);
+    assert_eq!(policy.answer.max_bytes, 65_536);
+    assert_eq!(policy.answer.success, Success::Object);
+    assert_eq!(policy.forward.authorization, Authorization::Remove);
+    assert_eq!(policy.forward.region_header, None);
+    assert_eq!(policy.forward.strip, crate::enrich::StripList::default());
+    assert_eq!(policy.replies.realm, "api");
+    assert!(matches!(policy.replies.own_errors, OwnErrors::Named));
+    assert_eq!(policy.replies.unavailable, Unavailable::AsOwnError);
+    assert!(matches!(policy.replies.provider_text, ProviderText::Withheld));
+    assert_eq!(policy.max_token_bytes, 8192);
+    assert_eq!(policy.preflight, Preflight::Authenticate);
+    assert_eq!(policy.access_log, AccessLog::Silent);
+    assert_eq!(policy.egress, Egress::Direct);
+}
+
+#[test]
+fn endpoints_of_every_form() {
+    for (uri, scheme, authority, path) in [
+        ("https://idp.example/", "https", "idp.example", "/"),
+        ("http://idp.example:8080/u", "http", "idp.example:8080", "/u"),
+        ("HTTPS://IdP.example/U", "https", "IdP.example", "/U"),
+        ("https://idp.example:443/u?a=b&c=%20d?/", "https", "idp.example:443", "/u?a=b&c=%20d?/"),
+        ("https://[2001:db8::1]:9001/u", "https", "[2001:db8::1]:9001", "/u"),
+        ("https://[::1]/u", "https", "[::1]", "/u"),
+        ("https://192.0.2.7:65535/u;v=1/@me", "https", "192.0.2.7:65535", "/u;v=1/@me"),
+        ("http://idp_internal:1/u", "http", "idp_internal:1", "/u"),
+    ] {
+        let loaded = load(&format!(r#"{{"userinfo_endpoint": {{"defaultURI": "{uri}"}}}}"#));
+        let endpoint = table(&loaded).default.as_ref().unwrap();
+        assert_eq!(
+            (endpoint.scheme, endpoint.authority.as_str(), endpoint.path.as_str()),
+            (scheme, authority, path),
+            "{uri}"
+        );
+        assert_eq!(endpoint.cluster, authority);
+    }
+}
+
+#[test]
+fn a_cluster_is_found_by_the_authority_as_written() {
+    let loaded = load(
+        r#"{"userinfo_endpoint": {
+                "regionCodeHeader": "x-region",
+                "regionCodeValue": {"FR": "https://idp.example:443/fr"},
+                "defaultURI": "https://idp.example/userinfo"},
+            "clusters": {"idp.example": "outbound|443||idp.example", "other.example": "unused"}}"#,
+    );
+    let table = table(&loaded);
+    assert_eq!(table.default.as_ref().unwrap().cluster, "outbound|443||idp.example");
+    assert_eq!(table.regions[0].cluster, "idp.example:443");
+}
+
+#[test]
+fn ten_regions_also_with_one_uri() {
+    let regions: Vec<String> =
+        (0..10).map(|n| format!(r#""R{n}": "https://idp.example/u""#)).collect();
+    let loaded = load(&format!(
+        r#"{{"userinfo_endpoint": {{"regionCodeHeader": "x-region",
+            "regionCodeValue": {{{}}}, "defaultURI": "https://idp.example/u"}},
+            "unknown_region": "reject"}}"#,
+        regions.join(",")
+    ));
+    assert_eq!(table(&loaded).regions.len(), 10);
+    assert_eq!(table(&loaded).regions[9].region, "R9");
+    assert_eq!(table(&loaded).unknown_region, UnknownRegion::Reject);
+}
+
+#[test]
+fn region_codes_may_hold_blanks_inside_and_other_scripts() {
+    let loaded = load(
+        r#"{"userinfo_endpoint": {"regionCodeHeader": "x-region",
+            "regionCodeValue": {"North America": "https://na.example/u", "日本": "https://jp.example/u"},
+            "defaultURI": "https://idp.example/u"}}"#,
+    );
+    assert_eq!(table(&loaded).regions[0].region, "North America");
+    assert_eq!(table(&loaded).regions[1].region, "日本");
+}
+
+#[test]
+fn one_header_map_for_all_serves_every_region() {
+    let loaded = load(
+        r#"{"userinfo_endpoint": {"regionCodeHeader": "x-region",
+            "regionCodeValue": {"FR": "https://fr.example/u"},
+            "defaultURI": "https://idp.example/u"},
+            "inject_headers": {"X-User-Email": "$.uid", "X-Forwarded-User": "sub"}}"#,
+    );
+    let names = ["x-user-email", "x-forwarded-user"];
+    assert_eq!(injected(&table(&loaded).regions[0]), names);
+    assert_eq!(injected(table(&loaded).default.as_ref().unwrap()), names);
+}
+
+#[test]
+fn a_region_without_a_map_gets_that_of_default_or_none() {
+    let config = |maps: &str| {
+        format!(
+            r#"{{"userinfo_endpoint": {{"regionCodeHeader": "x-region",
+                "regionCodeValue": {{"FR": "https://fr.example/u", "US": "https://us.example/u"}},
+                "defaultURI": "https://idp.example/u"}}, "inject_headers": {{{maps}}}}}"#
+        )
+    };
+    for (maps, fr, us, default) in [
+        (
+            r#""FR": {"X-A": "a"}, "default": {"X-B": "b"}"#,
+            ["x-a"].as_slice(),
+            ["x-b"].as_slice(),
+            ["x-b"].as_slice(),
+        ),
+        (r#""FR": {"X-A": "a"}"#, &["x-a"], &[], &[]),
+        (r#""FR": {}, "default": {"X-B": "b"}"#, &[], &["x-b"], &["x-b"]),
+        (r#""FR": {"X-A": "a"}, "US": {"x_a": "b"}"#, &["x-a"], &["x_a"], &[]),
+        ("", &[], &[], &[]),
+    ] {
+        let loaded = load(&config(maps));
+        let table = table(&loaded);
+        assert_eq!(injected(&table.regions[0]), fr, "FR of {maps}");
+        assert_eq!(injected(&table.regions[1]), us, "US of {maps}");
+        assert_eq!(injected(table.default.as_ref().unwrap()), default, "default of {maps}");
+    }
+}
+
+#[test]
+fn lists_are_json_unless_joined() {
+    let loaded = load(&with(
+        r#""inject_headers": {"default": {
+            "X-A": "$.roles[*]",
+            "X-B": {"path": "$.roles[*]"},
+            "X-C": {"path": "$.roles[*]", "join": ", "}}}"#,
+    ));
+    let rules = &table(&loaded).default.as_ref().unwrap().rules;
+    let lists: Vec<&Lists> = rules.iter().map(|rule| &rule.lists).collect();
+    assert_eq!(lists, [&Lists::Json, &Lists::Json, &Lists::Joined(", ".to_owned())]);
+}
+
+#[test]
+fn names_that_look_reserved_but_are_not() {
+    load(&with(
+        r#""inject_headers": {"X-Forwarded-User": "a", "X-Forwarded-Email": "b",
+            "X-Forwarded-Groups": "c", "X-Forwarded-Preferred-Username": "d", "X-Authorization": "e",
+            "Hosts": "f", "X-Proxy-User": "g", "X-Envoyage": "h", "Tea": "i", "X_User.Id!#$%&'*+^`|~": "j"}"#,
+    ));
+    load(&with(&format!(r#""inject_headers": {{"{}": "sub"}}"#, "x".repeat(128))));
+}
+
+#[test]
+fn the_region_header_is_stripped_like_an_injected_one() {
+    let loaded = load(&with(r#""region_header": "X-Region-Used", "inject_headers": {"X-A": "a"}"#));
+    assert_eq!(loaded.policy.forward.region_header.as_deref(), Some("x-region-used"));
+    assert!(loaded.policy.forward.strip.covers(b"x_region.used"));
+    assert!(loaded.policy.forward.strip.covers(b"X-A"));
+}
+
+#[test]
+fn fixed_headers_replace_the_default_user_agent_in_any_case() {
+    let loaded = load(&with(
+        r#""userinfo_headers": {"USER-Agent": "acme/1", "X-Api-Key": "k y", "X-Empty": ""}"#,
+    ));
+    let headers: Vec<_> =
+        loaded.policy.call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let mut headers = headers;
+    headers.sort_unstable();
+    assert_eq!(headers, [("user-agent", "acme/1"), ("x-api-key", "k y"), ("x-empty", "")]);
+}
+
+#[test]
+fn durations_and_numbers_at_their_ends() {
+    for (text, expected) in [
+        ("1ms", Duration::from_millis(1)),
+        ("250ms", Duration::from_millis(250)),
+        ("2s", Duration::from_secs(2)),
+        ("30s", Duration::from_secs(30)),
+        ("30000ms", Duration::from_secs(30)),
+    ] {
+        let loaded = load(&with(&format!(r#""timeout": "{text}""#)));
+        assert_eq!(loaded.policy.call.timeout, expected, "{text}");
+    }
+    for bytes in [1, 65_536] {
+        let loaded = load(&with(&format!(r#""max_token_bytes": {bytes}"#)));
+        assert_eq!(loaded.policy.max_token_bytes, bytes);
+    }
+    for bytes in [1, 1_048_576] {
+        let loaded = load(&with(&format!(r#""max_userinfo_bytes": {bytes}"#)));
+        assert_eq!(loaded.policy.answer.max_bytes, bytes);
+    }
+}
+
+#[test]
+fn the_error_set_is_enabled_by_true_alone() {
+    for (value, enabled) in [
+        (r#""true""#, true),
+        (r#""TRUE""#, true),
+        (r#""True""#, true),
+        ("true", true),
+        ("false", false),
+        (r#""false""#, false),
+        (r#""yes""#, false),
+        (r#"" true""#, false),
+        (r#""""#, false),
+        ("1", false),
+        ("null", false),
+        ("[true]", false),
+        (r#"{"a": true}"#, false),
+    ] {
+        let loaded = load(&with(&format!(r#""enable_error_set": {value}"#)));
+        let own = &loaded.policy.replies.own_errors;
+        assert_eq!(matches!(own, OwnErrors::ErrorSet(_)), enabled, "{value}");
+    }
+}
+
+#[test]
+fn the_error_set_and_its_defaults() {
+    let set = |members: &str| {
+        let loaded = load(&with(&format!(r#""enable_error_set": true{members}"#)));
+        match loaded.policy.replies.own_errors {
+            OwnErrors::ErrorSet(set) => set,
+            OwnErrors::Named => panic!("not enabled"),
+        }
+    };
+    let default = ErrorSet {
+        code: 403,
+        detail_header: "Not Authorized".to_owned(),
+        response_body: String::new(),
+        content_type: "text/plain".to_owned(),
+    };
+    assert_eq!(set(""), default);
+    assert_eq!(set(r#", "error_set": {}"#), default);
+    assert_eq!(
+        set(r#", "error_set": {"code": 599, "detail_header": "", "response_body": "<p>\n</p>",
+               "content_type": "text/html; charset=\"utf-8\""}"#),
+        ErrorSet {
+            code: 599,
+            detail_header: String::new(),
+            response_body: "<p>\n</p>".to_owned(),
+            content_type: "text/html; charset=\"utf-8\"".to_owned(),
+        }
+    );
+    assert_eq!(set(r#", "error_set": {"code": 400}"#).code, 400);
+}
+
+#[test]
+fn the_reply_when_the_provider_gives_none() {
+    let after = |seconds| Unavailable::ServiceUnavailable { retry_after: seconds };
+    for (value, expected) in [
+        ("{}", Unavailable::Unauthorized),
+        (r#"{"status": 401}"#, Unavailable::Unauthorized),
+        (r#"{"status": 503}"#, after(None)),
+        (r#"{"status": 503, "retry_after": "1s"}"#, after(Some(1))),
+        (r#"{"status": 503, "retry_after": "3000ms"}"#, after(Some(3))),
+        (r#"{"status": 503, "retry_after": "5m"}"#, after(Some(300))),
+        (r#"{"status": 503, "retry_after": "24h"}"#, after(Some(86_400))),
+    ] {
+        let loaded = load(&with(&format!(r#""userinfo_unavailable": {value}"#)));
+        assert_eq!(loaded.policy.replies.unavailable, expected, "{value}");
+    }
+}
+
+#[test]
+fn where_the_providers_text_is() {
+    let text = |members: &str| load(&with(members)).policy.replies.provider_text;
+    assert!(matches!(
+        text(r#""error_metadata_location": "ResponseHeaders", "error_header_name": "ErrorHeader""#),
+        ProviderText::Header(name) if name == "errorheader"
+    ));
+    assert!(matches!(
+        text(
+            r#""error_metadata_location": "ResponsePayload", "error_payload_location": "$.message""#
+        ),
+        ProviderText::PayloadAt(_)
+    ));
+    for (members, whole_payload) in [
+        (r#""error_metadata_location": "ResponseHeaders""#, false),
+        (r#""error_metadata_location": "ResponseHeaders", "error_header_name": """#, false),
+        (r#""error_metadata_location": "ResponsePayload""#, true),
+        (r#""error_metadata_location": "ResponsePayload", "error_payload_location": """#, true),
+        (r#""error_metadata_location": "QueryParameter", "error_header_name": "X-E""#, false),
+        (r#""error_metadata_location": "responsepayload""#, false),
+        (r#""error_metadata_location": "", "error_payload_location": "$.m""#, false),
+        (r#""error_payload_location": "$.m""#, false),
+    ] {
+        match text(members) {
+            ProviderText::Withheld => assert!(!whole_payload, "{members}"),
+            ProviderText::Payload => assert!(whole_payload, "{members}"),
+            ProviderText::Header(_) | ProviderText::PayloadAt(_) => panic!("{members}"),
+        }
+    }
+}
+
+#[test]
+fn the_words() {
+    let policy = load(&with(
+        r#""userinfo_method": "POST", "preflight": "pass", "access_log_state": true,
+           "realm": "a \"b\" \\c", "require_subject": true, "block_authorization_header": true,
+           "http_proxy_server": "squid.example.com", "http_proxy_port": 3128"#,
+    ))
+    .policy;
+    assert_eq!(policy.call.method, "POST");
+    assert_eq!(policy.preflight, Preflight::Pass);
+    assert_eq!(policy.access_log, AccessLog::FilterState);
+    assert_eq!(policy.replies.realm, r#"a "b" \c"#);
+    assert_eq!(policy.answer.success, Success::ObjectWithSubject);
+    assert_eq!(policy.forward.authorization, Authorization::Remove);
+    let server = "squid.example.com".to_owned();
+    assert_eq!(policy.egress, Egress::Proxy { server, port: 3128 });
+
+    let any = load(&with(r#""accept_any_200": true, "require_subject": false"#)).policy;
+    assert_eq!(any.answer.success, Success::Any);
+    let words = r#""userinfo_method": "GET", "preflight": "authenticate",
+        "unknown_region": "default", "accept_any_200": false, "access_log_state": false"#;
+    assert_eq!(load(&with(words)).policy.preflight, Preflight::Authenticate);
+}
+
+/// What the source system answers per request loads, with a fault for the log.
+#[test]
+fn faults() {
+    let blocked = "every request with a token is answered with \
+                   InvalidPreInputConfigurationForUserInfoEndpointURI";
+    let unserved = "requests to which no region applies are answered with \
+                    DefaultUserInfoURINotPresent";
+    let no_endpoint = |found: &str| {
+        format!("userinfo_endpoint: {found}, expected is an object with defaultURI: {blocked}")
+    };
+    let no_default = |found: &str| {
+        format!("userinfo_endpoint.defaultURI: {found}, expected is an endpoint URI: {unserved}")
+    };
+    for (config, expected) in [
+        ("{}", no_endpoint("absent")),
+        (r#"{"realm": "x"}"#, no_endpoint("absent")),
+        (r#"{"userinfo_endpoint": "https://idp.example/u"}"#, no_endpoint("found text")),
+        (r#"{"userinfo_endpoint": null}"#, no_endpoint("found null")),
+        (r#"{"userinfo_endpoint": []}"#, no_endpoint("found an array")),
+        (r#"{"userinfo_endpoint": 1}"#, no_endpoint("found a number")),
+        (r#"{"userinfo_endpoint": true}"#, no_endpoint("found a boolean")),
+        (r#"{"userinfo_endpoint": {}}"#, no_default("absent")),
+        (r#"{"userinfo_endpoint": {"defaultURI": ""}}"#, no_default("empty")),
+    ] {
+        let loaded = read(config.as_bytes()).unwrap();
+        assert_eq!(lines(&loaded.faults), [expected.as_str()], "{config}");
+        match loaded.policy.endpoints {
+            Endpoints::Configured(table) => {
+                assert!(expected.contains("defaultURI: ") && table.default.is_none(), "{config}");
+            }
+            Endpoints::NotConfigured => assert!(expected.starts_with("userinfo_endpoint: ")),
+        }
+        check_struct(config);
+    }
+}
+
+/// Without endpoints there are no codes to compare with, and every token is refused anyway; what
+/// the other keys say still has to be stripped from a preflight that passes.
+#[test]
+fn the_example_without_its_endpoints_loads_too() {
+    let mut example: Document = serde_json::from_str(EXAMPLE).unwrap();
+    example.as_object_mut().unwrap().remove("userinfo_endpoint");
+    let loaded = read(example.to_string().as_bytes()).unwrap();
+    assert_eq!(loaded.faults.len(), 1);
+    assert!(matches!(loaded.policy.endpoints, Endpoints::NotConfigured));
+    assert!(loaded.policy.forward.strip.covers(b"x-user-email"));
+    assert!(loaded.policy.forward.strip.covers(b"x-user-id"));
+}
+
+#[test]
+fn a_shown_policy_keeps_header_values_back() {
+    let loaded = load(&with(r#""userinfo_headers": {"X-Api-Key": "s3cret"}"#));
+    let shown = format!("{loaded:?}");
+    assert!(shown.contains("x-api-key") && !shown.contains("s3cret"), "{shown}");
+}

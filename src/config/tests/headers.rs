@@ -1,0 +1,336 @@
+//! Refused header names, header maps, and texts that become headers.
+
+use super::*;
+
+/// Every place that takes a header name, with every way of not being one.
+#[test]
+fn header_names() {
+    let long = "x".repeat(129);
+    for (name, shown, wrong) in [
+        ("", r#"[""]"#, "empty"),
+        ("bad name", r#"["bad name"]"#, "space at 4"),
+        ("a\\tb", r#"["a\tb"]"#, "tab at 2"),
+        ("a\\r\\nb", r#"["a\r\nb"]"#, "control character U+000D at 2"),
+        ("a\\u007f", r#"["a\u007f"]"#, "control character U+007F at 2"),
+        ("Größe", r#"["Größe"]"#, "non-ASCII character U+00F6 at 3"),
+        ("a:b", r#"["a:b"]"#, r#"":" at 2"#),
+        ("a(b)", r#"["a(b)"]"#, r#""(" at 2"#),
+        ("a\\\"", r#"["a\""]"#, "quotation mark at 2"),
+        (&long, &format!(r#"["{}…"]"#, "x".repeat(48)), "129 bytes, allowed are at most 128"),
+    ] {
+        let wrong = format!("not a header name: {wrong}");
+        check_inject(&format!(r#""{name}": "sub""#), &[&format!("inject_headers{shown}: {wrong}")]);
+        check_inject(
+            &format!(r#""default": {{"{name}": "sub"}}"#),
+            &[&format!("inject_headers.default{shown}: {wrong}")],
+        );
+        check(
+            &format!(r#""userinfo_headers": {{"{name}": "v"}}"#),
+            &[&format!("userinfo_headers{shown}: {wrong}")],
+        );
+        check(&format!(r#""region_header": "{name}""#), &[&format!("region_header: {wrong}")]);
+        if !name.is_empty() {
+            check(
+                &format!(r#""error_header_name": "{name}""#),
+                &[&format!("error_header_name: {wrong}")],
+            );
+        }
+    }
+}
+
+/// Every reserved name, where it is written into a request of either kind.
+#[test]
+fn reserved_header_names() {
+    let plain = "reserved header name".to_owned();
+    let like = |name: &str| {
+        format!("reserved header name: the same as {name} where separators are not told apart")
+    };
+    let mut cases: Vec<(String, String)> = Vec::new();
+    for name in [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "expect",
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-client-cert",
+        "x-request-id",
+    ] {
+        cases.push((name.to_owned(), plain.clone()));
+        cases.push((name.to_uppercase(), plain.clone()));
+        for separator in ["_", ".", "~"] {
+            let alias = name.replace('-', separator);
+            if alias != name {
+                cases.push((alias, like(name)));
+            }
+        }
+    }
+    for (name, family) in [
+        ("proxy-authorization", "proxy-*"),
+        ("Proxy-Connection", "proxy-*"),
+        ("proxy-", "proxy-*"),
+        ("PROXY_X", "proxy-*"),
+        ("x-envoy-retry-on", "x-envoy-*"),
+        ("X_Envoy.Original-Path", "x-envoy-*"),
+    ] {
+        cases.push((name.to_owned(), format!("reserved header name: {family}")));
+    }
+    for name in [":authority", ":path", ":method", ":scheme", ":"] {
+        cases.push((name.to_owned(), "reserved header name: a pseudo-header".to_owned()));
+    }
+    for (name, wrong) in cases {
+        for (config, path) in [
+            (format!(r#""inject_headers": {{"{name}": "sub"}}"#), "inject_headers"),
+            (
+                format!(r#""inject_headers": {{"default": {{"{name}": "sub"}}}}"#),
+                "inject_headers.default",
+            ),
+            (format!(r#""userinfo_headers": {{"{name}": "v"}}"#), "userinfo_headers"),
+        ] {
+            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let place =
+                if plain { format!("{path}.{name}") } else { format!(r#"{path}["{name}"]"#) };
+            check(&config, &[&format!("{place}: {wrong}")]);
+        }
+        check(&format!(r#""region_header": "{name}""#), &[&format!("region_header: {wrong}")]);
+    }
+}
+
+#[test]
+fn header_names_that_meet() {
+    let twin = |name: &str| {
+        format!(
+            r#"repeated header name: the same as "{name}" where case and separators are not told apart"#
+        )
+    };
+    check_inject(
+        r#""X-User-Id": "a", "x_user_id": "b", "X.USER.ID": "c""#,
+        &[
+            &format!("inject_headers.x_user_id: {}", twin("X-User-Id")),
+            &format!(r#"inject_headers["X.USER.ID"]: {}"#, twin("X-User-Id")),
+        ],
+    );
+    check_inject(
+        r#""default": {"X-A": "a", "x-a": "b"}"#,
+        &[&format!(r#"inject_headers.default["x-a"]: {}"#, twin("X-A"))],
+    );
+    check(
+        r#""userinfo_headers": {"X-A": "a", "x_a": "b"}"#,
+        &[&format!("userinfo_headers.x_a: {}", twin("x-a"))],
+    );
+    let regional = |members: &str| {
+        format!(
+            r#"{{"userinfo_endpoint": {{"regionCodeHeader": "X-Region",
+                "regionCodeValue": {{"FR": "https://fr.example/u"}},
+                "defaultURI": "https://idp.example/u"}}, {members}}}"#
+        )
+    };
+    let region = "reserved header name: the same as regionCodeHeader";
+    check_whole(
+        &regional(r#""inject_headers": {"x_region": "sub"}, "region_header": "X.REGION""#),
+        &[&format!("inject_headers.x_region: {region}"), &format!("region_header: {region}")],
+    );
+    check_whole(
+        &regional(r#""inject_headers": {"FR": {"X-Region": "sub"}}"#),
+        &[&format!(r#"inject_headers.FR["X-Region"]: {region}"#)],
+    );
+    check_whole(
+        &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": "sub"}}"#),
+        &["region_header: repeated header name: one of inject_headers is the same"],
+    );
+    check_whole(
+        &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": 5}}"#),
+        &[
+            "region_header: repeated header name: one of inject_headers is the same",
+            r#"inject_headers.FR["x-used"]: found a number, allowed is a JSONPath as text, or an object with path"#,
+        ],
+    );
+}
+
+#[test]
+fn header_maps() {
+    let mix = "allowed are header names with a JSONPath each, or regions with an object each";
+    check_inject(
+        r#""X-A": "sub", "default": {"X-B": "sub"}"#,
+        &[&format!("inject_headers: found both text (1) and objects (1), {mix}")],
+    );
+    check_inject(
+        r#""X-A": "sub", "X B": "sub", "default": {"X C": "sub"}, "X-D": 1"#,
+        &[
+            &format!("inject_headers: found both text (2) and objects (1), {mix}"),
+            r#"inject_headers["X B"]: not a header name: space at 2"#,
+            r#"inject_headers.default["X C"]: not a header name: space at 2"#,
+            r#"inject_headers["X-D"]: found a number, allowed is an object with the headers of a region"#,
+        ],
+    );
+    let belongs = "(the object form of one header belongs into the map of a region)";
+    check_inject(
+        r#""X-Roles": {"path": "$.roles[*]", "join": ","}"#,
+        &[&format!(r#"inject_headers["X-Roles"]: not a region, allowed are "default" {belongs}"#)],
+    );
+    check_inject(
+        r#""fr": {"X A": "sub"}, "DEFAULT": {}"#,
+        &[
+            &format!(r#"inject_headers.fr: not a region, allowed are "default" {belongs}"#),
+            r#"inject_headers.fr["X A"]: not a header name: space at 2"#,
+            &format!(r#"inject_headers.DEFAULT: not a region, allowed are "default" {belongs}"#),
+        ],
+    );
+    // Nothing can be said about regions where the codes could not be read.
+    check_whole(
+        r#"{"userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": [],
+            "defaultURI": "https://idp.example/u"}, "inject_headers": {"FR": {"X-A": "sub"}}}"#,
+        &["userinfo_endpoint.regionCodeValue: found an array, allowed is an object"],
+    );
+}
+
+#[test]
+fn the_object_form_of_a_header() {
+    for (value, at, wrong) in [
+        ("{}", ".path", "absent, expected is a JSONPath"),
+        (r#"{"join": ","}"#, ".path", "absent, expected is a JSONPath"),
+        (r#"{"path": 1}"#, ".path", "found a number, allowed is a JSONPath as text"),
+        (
+            r#"{"path": "sub", "join": ""}"#,
+            ".join",
+            "empty, allowed is at least one character between two elements",
+        ),
+        (
+            r#"{"path": "sub", "join": null}"#,
+            ".join",
+            "found null, allowed is the text between two elements",
+        ),
+        (
+            r#"{"path": "sub", "join": ",\n"}"#,
+            ".join",
+            "found control character U+000A at 2, allowed are no control characters",
+        ),
+    ] {
+        check_inject(
+            &format!(r#""default": {{"X-A": {value}}}"#),
+            &[&format!(r#"inject_headers.default["X-A"]{at}: {wrong}"#)],
+        );
+    }
+    check_inject(
+        &format!(r#""default": {{"X-A": {{"path": "sub", "join": "{}"}}}}"#, ",".repeat(65)),
+        &[r#"inject_headers.default["X-A"].join: found 65 bytes, allowed are at most 64"#],
+    );
+    check_inject(
+        r#""default": {"X A": {"path": "sub", "join": ""}}"#,
+        &[
+            r#"inject_headers.default["X A"]: not a header name: space at 2"#,
+            r#"inject_headers.default["X A"].join: empty, allowed is at least one character between two elements"#,
+        ],
+    );
+}
+
+/// What a path may be is decided elsewhere; here, that each place asks, and says where.
+#[test]
+fn json_paths() {
+    let places = [
+        (r#""inject_headers": {"X-A": "PATH"}"#, r#"inject_headers["X-A"]"#),
+        (r#""inject_headers": {"default": {"X-A": "PATH"}}"#, r#"inject_headers.default["X-A"]"#),
+        (
+            r#""inject_headers": {"default": {"X-A": {"path": "PATH"}}}"#,
+            r#"inject_headers.default["X-A"].path"#,
+        ),
+        (r#""error_payload_location": "PATH""#, "error_payload_location"),
+        (
+            r#""error_payload_location": "PATH", "error_metadata_location": "ResponseHeaders""#,
+            "error_payload_location",
+        ),
+    ];
+    let long = format!("$.{}", "a".repeat(255));
+    let nested = format!("${}{}", "[?(@.a".repeat(20_000), ")]".repeat(20_000));
+    let paths = [
+        ("$.", true),
+        ("$['a'", true),
+        (" $.sub", true),
+        ("$.é[", true),
+        ("$.a\\u0001b", true),
+        ("$['a\\nb']", true),
+        ("$..a..b", false),
+        ("$[*][*][*][*]", false),
+        ("$[?count(@.a) > 1]", true),
+        (&long, false),
+        (&nested, false),
+        ("$.a.unknown()", true),
+        ("$[?unknown(@.a)]", true),
+    ];
+    // The position of a number that is too large is not known.
+    let huge = with(r#""error_payload_location": "$[99999999999999999999]""#);
+    let problems = lines(&read(huge.as_bytes()).unwrap_err());
+    assert!(problems[0].starts_with("error_payload_location: JSONPath refused"));
+    for (config, place) in places {
+        for (path, has_position) in paths {
+            let config = with(&config.replace("PATH", path));
+            let problems = lines(&read(config.as_bytes()).unwrap_err());
+            let begins =
+                format!("{place}: JSONPath refused{}", if has_position { " at " } else { ": " });
+            assert!(problems.len() == 1 && problems[0].starts_with(&begins), "{problems:#?}");
+            assert!(!problems[0].chars().any(char::is_control), "{problems:#?}");
+            check_struct(&config);
+        }
+    }
+    // Positions count characters, not bytes.
+    let problems = read(with(r#""error_payload_location": "$['é'].x-y""#).as_bytes()).unwrap_err();
+    assert!(problems[0].message.starts_with("JSONPath refused at 9: "), "{problems:#?}");
+}
+
+/// A path cannot be empty where a header is asked for.
+#[test]
+fn an_empty_json_path() {
+    let lines = lines(&read(with(r#""inject_headers": {"X-A": ""}"#).as_bytes()).unwrap_err());
+    assert!(lines[0].starts_with(r#"inject_headers["X-A"]: JSONPath refused at 1: empty"#));
+}
+
+#[test]
+fn texts_that_become_headers() {
+    let blank = "found a blank at an end, allowed are blanks between other characters";
+    let ascii = "allowed are printable ASCII characters";
+    for (config, place) in [
+        (r#""realm": "TEXT""#, "realm"),
+        (r#""error_set": {"detail_header": "TEXT"}"#, "error_set.detail_header"),
+        (r#""error_set": {"content_type": "TEXT"}"#, "error_set.content_type"),
+        (r#""userinfo_headers": {"a": "TEXT"}"#, "userinfo_headers.a"),
+    ] {
+        for (text, wrong) in [
+            ("a\\r\\nx-evil: 1", &format!("found control character U+000D at 2, {ascii}")),
+            ("a\\n", &format!("found control character U+000A at 2, {ascii}")),
+            ("\\u0000", &format!("found control character U+0000 at 1, {ascii}")),
+            ("a\\tb", &format!("found tab at 2, {ascii}")),
+            ("\\u007f", &format!("found control character U+007F at 1, {ascii}")),
+            ("\\u0085", &format!("found control character U+0085 at 1, {ascii}")),
+            ("Zürich", &format!("found non-ASCII character U+00FC at 2, {ascii}")),
+            (" a", &blank.to_owned()),
+            ("a ", &blank.to_owned()),
+        ] {
+            check(&config.replace("TEXT", text), &[&format!("{place}: {wrong}")]);
+        }
+        let longest = if place == "userinfo_headers.a" { 4096 } else { 1024 };
+        check(&config.replace("TEXT", &"x".repeat(longest)), &[]);
+        check(
+            &config.replace("TEXT", &"x".repeat(longest + 1)),
+            &[&format!("{place}: found {} bytes, allowed are at most {longest}", longest + 1)],
+        );
+    }
+    check(
+        r#""error_set": {"content_type": ""}"#,
+        &["error_set.content_type: empty, allowed is a media type"],
+    );
+    check(
+        &format!(r#""error_set": {{"response_body": "{}"}}"#, "x".repeat(65_537)),
+        &["error_set.response_body: found 65537 bytes, allowed are at most 65536"],
+    );
+}

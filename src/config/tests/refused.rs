@@ -1,0 +1,348 @@
+//! Refusals of the structure, as the lines that the user reads.
+
+use super::*;
+
+#[test]
+fn the_contracts_own_example() {
+    check_whole(
+        r#"{"userinfo_endpoint": {"regionCodeHeader": "X-Region",
+            "regionCodeValue": {"US": "https://us.example/u"}, "defaultURI": "https://d.example/u"},
+            "inject_headers": {"US": {"X-User Email": "$.uid"}}}"#,
+        &[r#"inject_headers.US["X-User Email"]: not a header name: space at 7"#],
+    );
+}
+
+#[test]
+fn everything_at_once_in_document_order() {
+    check_whole(
+        r#"{"timeout": "500us",
+            "relm": "x",
+            "userinfo_endpoint": {
+                "defaultURI": "https://idp.example",
+                "regionCodeValue": {"FR": "ftp://fr.example/u", "": "https://x.example/u"},
+                "extra": 1},
+            "inject_headers": {"FR": {"Host": "sub", "X-A": 5}, "UK": {"x-b": "sub"}},
+            "block_authorization_header": "true",
+            "timeout": "5s",
+            "accept_any_200": true,
+            "require_subject": true,
+            "http_proxy_port": 0}"#,
+        &[
+            r#"timeout: found "500us", allowed is a whole number with its unit ms, s, m or h, 1ms to 30s"#,
+            "relm: unknown key, did you mean realm?",
+            "userinfo_endpoint.defaultURI: not an endpoint URI: no path, add at least a / after the host",
+            "userinfo_endpoint.regionCodeValue: regionCodeHeader is absent, allowed are both or neither",
+            "userinfo_endpoint.regionCodeValue.FR: not an endpoint URI: no http:// or https:// in front, allowed is an absolute URI with one of them",
+            r#"userinfo_endpoint.regionCodeValue[""]: empty region code, allowed is at least one character"#,
+            "userinfo_endpoint.extra: unknown key, allowed are regionCodeHeader, regionCodeValue, defaultURI",
+            "inject_headers.FR.Host: reserved header name",
+            r#"inject_headers.FR["X-A"]: found a number, allowed is a JSONPath as text, or an object with path"#,
+            r#"inject_headers.UK: not a region, allowed are "default", "FR", "" (the object form of one header belongs into the map of a region)"#,
+            "block_authorization_header: found text, allowed is true or false without quotation marks",
+            "timeout: repeated key, allowed is each key once",
+            "require_subject: found true together with accept_any_200, allowed is one of them: an answer of any kind has no subject",
+            "http_proxy_port: http_proxy_server is absent, allowed are both or neither",
+            "http_proxy_port: found 0, allowed is a whole number from 1 to 65535",
+        ],
+    );
+}
+
+/// A fault alone loads; beside a problem it is one more line.
+#[test]
+fn faults_stand_among_the_problems() {
+    check_whole(
+        r#"{"userinfo_endpoint": {"defaultURI": ""}, "realm": 1}"#,
+        &[
+            "userinfo_endpoint.defaultURI: empty, expected is an endpoint URI: requests to which \
+             no region applies are answered with DefaultUserInfoURINotPresent",
+            "realm: found a number, allowed is text",
+        ],
+    );
+}
+
+#[test]
+fn repeated_keys_at_any_depth() {
+    let repeated = "repeated key, allowed is each key once";
+    check(r#""realm": "a", "realm": "b""#, &[&format!("realm: {repeated}")]);
+    check(
+        r#""realm": "a", "realm": 1, "realm": "a""#,
+        &[&format!("realm: {repeated}"), &format!("realm: {repeated}")],
+    );
+    // An escape does not make another name of it.
+    check(r#""realm": "a", "re\u0061lm": "b""#, &[&format!("realm: {repeated}")]);
+    check_inject(
+        r#""default": {"X-A": "a", "X-A": "b"}"#,
+        &[&format!(r#"inject_headers.default["X-A"]: {repeated}"#)],
+    );
+    check(
+        r#""userinfo_headers": {"X-A": "a", "X-A": "b"}"#,
+        &[&format!(r#"userinfo_headers["X-A"]: {repeated}"#)],
+    );
+    check(
+        r#""clusters": {"a.example": "a", "a.example": "a"}"#,
+        &[&format!(r#"clusters["a.example"]: {repeated}"#)],
+    );
+    check(
+        r#""enable_error_set": [1, {"a": 1, "a": 2}]"#,
+        &[&format!("enable_error_set[1].a: {repeated}")],
+    );
+    check_endpoint(
+        r#""defaultURI": "https://a.example/u", "defaultURI": "https://b.example/u""#,
+        &[&format!("userinfo_endpoint.defaultURI: {repeated}")],
+    );
+    check_endpoint(
+        r#""defaultURI": "https://a.example/u", "regionCodeHeader": "x-r",
+           "regionCodeValue": {"FR": "https://a.example/u", "FR": "https://b.example/u"}"#,
+        &[&format!("userinfo_endpoint.regionCodeValue.FR: {repeated}")],
+    );
+}
+
+#[test]
+fn unknown_keys_at_any_depth() {
+    check(r#""timeuot": "5s""#, &["timeuot: unknown key, did you mean timeout?"]);
+    check(r#""Timeout": "5s""#, &["Timeout: unknown key, did you mean timeout?"]);
+    check(
+        r#""inject-headers": {}"#,
+        &[r#"["inject-headers"]: unknown key, did you mean inject_headers?"#],
+    );
+    check(
+        r#""userinfo_methods": "GET""#,
+        &["userinfo_methods: unknown key, did you mean userinfo_method?"],
+    );
+    // Letter case and hyphens are no slips of their own.
+    for key in ["BLOCK_AUTHORIZATION_HEADER", "block-authorisation-headr"] {
+        let problems = read(with(&format!(r#""{key}": true"#)).as_bytes()).unwrap_err();
+        let message = "unknown key, did you mean block_authorization_header?";
+        assert_eq!(problems[0].message, message, "{key}");
+    }
+    check_endpoint(
+        r#""defaultURI": "https://a.example/u", "regoinCodeHeader": "x""#,
+        &["userinfo_endpoint.regoinCodeHeader: unknown key, did you mean regionCodeHeader?"],
+    );
+    check(
+        r#""error_set": {"status": 403}"#,
+        &[
+            "error_set.status: unknown key, allowed are code, detail_header, response_body, content_type",
+        ],
+    );
+    check(
+        r#""userinfo_unavailable": {"retry-after": "5s"}"#,
+        &[r#"userinfo_unavailable["retry-after"]: unknown key, did you mean retry_after?"#],
+    );
+    check_inject(
+        r#""default": {"X-A": {"path": "sub", "joined": ","}}"#,
+        &[r#"inject_headers.default["X-A"].joined: unknown key, allowed are path, join"#],
+    );
+    check_whole(
+        &with(r#""regoins": {}"#),
+        &[&format!("regoins: unknown key, allowed are {}", crate::config::KEYS.join(", "))],
+    );
+    check_whole(
+        &with(r#""defaultURI": "https://a.example/u""#),
+        &["defaultURI: unknown key, it belongs into userinfo_endpoint"],
+    );
+}
+
+#[test]
+fn paths_are_escaped_and_shortened() {
+    let line = |path: &str| format!("{path}: found null, allowed is the name of a cluster as text");
+    for (written, shown) in [
+        ("a\\n\\u0000b", r#"clusters["a\n\u0000b"]"#.to_owned()),
+        ("\\u202e", r#"clusters["\u202e"]"#.to_owned()),
+        ("\\\"]", r#"clusters["\"]"]"#.to_owned()),
+        ("o'b", r#"clusters["o'b"]"#.to_owned()),
+        ("é", r#"clusters["é"]"#.to_owned()),
+        ("1", r#"clusters["1"]"#.to_owned()),
+        ("", r#"clusters[""]"#.to_owned()),
+        (&"x".repeat(48), format!("clusters.{}", "x".repeat(48))),
+        (&"x".repeat(49), format!(r#"clusters["{}…"]"#, "x".repeat(48))),
+    ] {
+        check(&format!(r#""clusters": {{"{written}": null}}"#), &[&line(&shown)]);
+    }
+}
+
+#[test]
+fn regions() {
+    let uri = "https://idp.example/u";
+    let region_map = |codes: &str| {
+        format!(
+            r#""defaultURI": "{uri}", "regionCodeHeader": "x-region", "regionCodeValue": {{{codes}}}"#
+        )
+    };
+    let path = "userinfo_endpoint.regionCodeValue";
+    let codes: Vec<String> = (0..11).map(|n| format!(r#""R{n}": "{uri}""#)).collect();
+    check_endpoint(
+        &region_map(&codes.join(",")),
+        &[&format!("{path}: found 11 regions, allowed are 1 to 10")],
+    );
+    check_endpoint(&region_map(""), &[&format!("{path}: found 0 regions, allowed are 1 to 10")]);
+    for (code, shown, wrong) in [
+        ("", r#"[""]"#, "empty region code, allowed is at least one character"),
+        ("default", ".default", "region code default stands for defaultURI, allowed is any other"),
+        (" FR", r#"[" FR"]"#, "region code with a blank at an end, no header can carry it"),
+        ("FR\\t", r#"["FR\t"]"#, "region code with a blank at an end, no header can carry it"),
+        (" ", r#"[" "]"#, "region code with a blank at an end, no header can carry it"),
+        (
+            "F\\u0000R",
+            r#"["F\u0000R"]"#,
+            "region code with control character U+0000 at 2, no header can carry it",
+        ),
+    ] {
+        check_endpoint(
+            &region_map(&format!(r#""{code}": "{uri}""#)),
+            &[&format!("{path}{shown}: {wrong}")],
+        );
+    }
+    check_endpoint(
+        &region_map(&format!(r#""{}": "{uri}""#, "x".repeat(257))),
+        &[&format!(
+            r#"{path}["{}…"]: region code of 257 bytes, allowed are at most 256"#,
+            "x".repeat(48)
+        )],
+    );
+    check_endpoint(
+        &region_map(&format!(r#""FR": "{uri}", "fr": "{uri}""#)),
+        &[&format!(r#"{path}.fr: region code that differs from "FR" in letter case alone"#)],
+    );
+    check_endpoint(
+        &region_map(r#""FR": 1, "US": """#),
+        &[
+            &format!("{path}.FR: found a number, allowed is an endpoint URI as text"),
+            &format!(
+                "{path}.US: not an endpoint URI: no http:// or https:// in front, allowed is an \
+                 absolute URI with one of them"
+            ),
+        ],
+    );
+    check_endpoint(
+        &format!(r#""defaultURI": "{uri}", "regionCodeHeader": "x-region""#),
+        &[
+            "userinfo_endpoint.regionCodeHeader: regionCodeValue is absent, allowed are both or neither",
+        ],
+    );
+    check_endpoint(
+        &format!(r#""defaultURI": "{uri}", "regionCodeValue": {{"FR": "{uri}"}}"#),
+        &[
+            "userinfo_endpoint.regionCodeValue: regionCodeHeader is absent, allowed are both or neither",
+        ],
+    );
+}
+
+#[test]
+fn the_header_that_carries_the_region() {
+    for (name, wrong) in [
+        ("", "not a header name: empty"),
+        ("x region", "not a header name: space at 2"),
+        ("Authorization", r#""authorization" cannot carry the region"#),
+        ("host", r#""host" cannot carry the region"#),
+        ("Connection", r#""connection" cannot carry the region"#),
+        ("Proxy-Authorization", r#""proxy-authorization" cannot carry the region"#),
+        (":authority", "a pseudo-header cannot carry the region"),
+    ] {
+        check_endpoint(
+            &format!(
+                r#""defaultURI": "https://a.example/u", "regionCodeHeader": "{name}",
+                   "regionCodeValue": {{"FR": "https://a.example/u"}}"#
+            ),
+            &[&format!("userinfo_endpoint.regionCodeHeader: {wrong}")],
+        );
+    }
+}
+
+#[test]
+fn clusters() {
+    for (name, wrong) in [
+        ("", "empty, allowed is the name of a cluster"),
+        ("a\\nb", "found control character U+000A at 2, allowed are no control characters"),
+        (&"c".repeat(1025), "found 1025 bytes, allowed are at most 1024"),
+    ] {
+        check(
+            &format!(r#""clusters": {{"idp.example": "{name}"}}"#),
+            &[&format!(r#"clusters["idp.example"]: {wrong}"#)],
+        );
+    }
+}
+
+#[test]
+fn the_proxy() {
+    check(
+        r#""http_proxy_server": "squid.example.com""#,
+        &["http_proxy_server: http_proxy_port is absent, allowed are both or neither"],
+    );
+    check(
+        r#""http_proxy_port": 3128"#,
+        &["http_proxy_port: http_proxy_server is absent, allowed are both or neither"],
+    );
+    for (server, wrong) in [
+        ("", "no host"),
+        (
+            "http://squid",
+            r#"":" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+        ),
+        (
+            "squid:3128",
+            r#"":" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+        ),
+        ("a b", "space in the host, allowed are letters, digits, hyphen, dot and underscore"),
+        (
+            "a\\nb",
+            "control character U+000A in the host, allowed are letters, digits, hyphen, dot and underscore",
+        ),
+    ] {
+        check(
+            &format!(r#""http_proxy_server": "{server}", "http_proxy_port": 3128"#),
+            &[&format!("http_proxy_server: not a host name: {wrong}")],
+        );
+    }
+    let connect = "found http:// together with http_proxy_server, allowed is https://: Envoy \
+                   reaches a proxy with CONNECT alone";
+    check_whole(
+        r#"{"http_proxy_server": "squid", "http_proxy_port": 3128,
+            "userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": {
+                "DE": "https://de.example/u", "FR": "http://fr.example/u"},
+                "defaultURI": "http://idp.example/u"}}"#,
+        &[
+            &format!("userinfo_endpoint.regionCodeValue.FR: {connect}"),
+            &format!("userinfo_endpoint.defaultURI: {connect}"),
+        ],
+    );
+}
+
+#[test]
+fn any_200_and_a_subject_exclude_each_other() {
+    check(
+        r#""require_subject": true, "accept_any_200": true"#,
+        &["require_subject: found true together with accept_any_200, allowed is one of them: an \
+           answer of any kind has no subject"],
+    );
+}
+
+/// Whatever is wrong with a configuration that holds secrets, no line shows one.
+#[test]
+fn secrets_are_never_shown() {
+    let secret = "s3cr3t-K3y";
+    for config in [
+        with(&format!(r#""userinfo_headers": {{"X-Api-Key": "{secret}\n"}}"#)),
+        with(&format!(r#""userinfo_headers": {{"X-Api-Key": "{secret} "}}"#)),
+        with(&format!(r#""userinfo_headers": {{"Bad Name": "{secret}", "bad name": "{secret}"}}"#)),
+        with(&format!(r#""userinfo_headers": "{secret}""#)),
+        with(&format!(r#""userinfo_headers": ["{secret}"]"#)),
+        with(&format!(r#""error_set": "{secret}""#)),
+        with(&format!(r#""no_such_key": "{secret}""#)),
+        with(&format!(r#""realm": "{secret}\n""#)),
+        with(&format!(r#""clusters": {{"idp.example": "{secret}\n"}}"#)),
+        with(&format!(r#""block_authorization_header": "{secret}""#)),
+        format!(r#"{{"userinfo_endpoint": {{"defaultURI": "https://u:{secret}@idp.example/u"}}}}"#),
+        format!(r#"{{"userinfo_endpoint": {{"defaultURI": "https://u:{secret} @idp.example"}}}}"#),
+        format!(
+            r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/u?k={secret}#f"}}}}"#
+        ),
+        format!(r#"{{"userinfo_endpoint": "{secret}", "realm": 1}}"#),
+        format!(r#"{{"userinfo_headers": {{"X-Api-Key": "{secret}" "x"}}}}"#),
+        format!(r#"{{"userinfo_headers": {secret}}}"#),
+    ] {
+        let lines = lines(&read(config.as_bytes()).unwrap_err());
+        assert!(!lines.is_empty());
+        assert!(!lines.iter().any(|line| line.contains(secret)), "{lines:#?}");
+    }
+}

@@ -1,0 +1,332 @@
+//! Refused values: wrong kinds, numbers and durations out of range, words, URIs.
+
+use super::*;
+
+/// One endpoint URI and what is wrong with it.
+#[track_caller]
+fn check_uri(uri: &str, wrong: &str) {
+    let line = format!("userinfo_endpoint.defaultURI: not an endpoint URI: {wrong}");
+    check_endpoint(&format!(r#""defaultURI": "{uri}""#), &[&line]);
+}
+
+/// Every key with each kind of value that it does not take.
+#[test]
+fn wrong_types() {
+    let object = "an object";
+    let boolean = "true or false";
+    let location = r#""ResponsePayload" or "ResponseHeaders""#;
+    for (key, allowed, kinds) in [
+        ("inject_headers", object, "nbdta"),
+        ("clusters", object, "nbdta"),
+        ("userinfo_headers", object, "nbdta"),
+        ("error_set", object, "nbdta"),
+        ("userinfo_unavailable", object, "nbdta"),
+        ("block_authorization_header", boolean, "ndao"),
+        ("access_log_state", boolean, "ndao"),
+        ("accept_any_200", boolean, "ndao"),
+        ("require_subject", boolean, "ndao"),
+        ("error_metadata_location", location, "nbdao"),
+        ("error_header_name", "the name of a response header", "nbdao"),
+        ("error_payload_location", "a JSONPath as text", "nbdao"),
+        ("userinfo_method", r#""GET" or "POST""#, "nbdao"),
+        ("preflight", r#""authenticate" or "pass""#, "nbdao"),
+        ("unknown_region", r#""default" or "reject""#, "nbdao"),
+        ("timeout", "a duration as text, 1ms to 30s", "nbdao"),
+        ("region_header", "a header name as text", "nbdao"),
+        ("realm", "text", "nbdao"),
+        ("max_token_bytes", "a whole number from 1 to 65536", "nbao"),
+        ("max_userinfo_bytes", "a whole number from 1 to 1048576", "nbao"),
+        ("error_set.code", "a whole number from 400 to 599", "nbao"),
+        ("error_set.detail_header", "text", "nbdao"),
+        ("error_set.response_body", "text", "nbdao"),
+        ("error_set.content_type", "text", "nbdao"),
+        ("userinfo_unavailable.status", "401 or 503", "nbao"),
+        ("clusters.a", "the name of a cluster as text", "nbdao"),
+        ("userinfo_headers.a", "text", "nbdao"),
+        ("inject_headers.a", "a JSONPath as text", "nbda"),
+        ("userinfo_endpoint.regionCodeHeader", "the name of a request header", "nbdao"),
+        ("userinfo_endpoint.regionCodeValue", object, "nbdta"),
+        ("userinfo_endpoint.defaultURI", "an endpoint URI as text", "nbdao"),
+    ] {
+        for kind in kinds.chars() {
+            let (value, found) = match kind {
+                'n' => ("null", "null"),
+                'b' => ("false", "a boolean"),
+                'd' => ("5", "a number"),
+                't' => (r#""5""#, "text"),
+                'a' => ("[{}]", "an array"),
+                _ => ("{}", "an object"),
+            };
+            let config = match key.split_once('.') {
+                Some((outer, inner)) => format!(r#"{{"{outer}": {{"{inner}": {value}}}}}"#),
+                None => format!(r#"{{"{key}": {value}}}"#),
+            };
+            // What is missing besides is another matter.
+            let problems = lines(&read(config.as_bytes()).unwrap_err());
+            let line = format!("{key}: found {found}, allowed is {allowed}");
+            assert!(problems.contains(&line), "{line} not among {problems:#?}");
+            check_struct(&config);
+        }
+    }
+}
+
+/// Text where a number or a boolean belongs is the mistake of a templating tool.
+#[test]
+fn quoted_numbers_and_booleans() {
+    check(
+        r#""max_token_bytes": "5""#,
+        &[
+            "max_token_bytes: found text, allowed is a whole number from 1 to 65536 without quotation marks",
+        ],
+    );
+    check(
+        r#""accept_any_200": "false""#,
+        &["accept_any_200: found text, allowed is true or false without quotation marks"],
+    );
+    check(
+        r#""userinfo_unavailable": {"status": "503"}"#,
+        &["userinfo_unavailable.status: found text, allowed is 401 or 503 without quotation marks"],
+    );
+    check(
+        r#""http_proxy_server": "p", "http_proxy_port": "3128""#,
+        &[
+            "http_proxy_port: found text, allowed is a whole number from 1 to 65535 without quotation marks",
+        ],
+    );
+    check(
+        r#""http_proxy_server": 1, "http_proxy_port": 1"#,
+        &["http_proxy_server: found a number, allowed is a host name as text"],
+    );
+}
+
+#[test]
+fn numbers_out_of_range() {
+    for (key, range, values) in [
+        (
+            "max_token_bytes",
+            "1 to 65536",
+            ["0", "-1", "65537", "4294967297", "99999999999999999999"],
+        ),
+        ("max_userinfo_bytes", "1 to 1048576", ["0", "-5", "1048577", "4294967296", "-0"]),
+    ] {
+        for value in values {
+            let line = format!("{key}: found {value}, allowed is a whole number from {range}");
+            let problems = read(with(&format!(r#""{key}": {value}"#)).as_bytes()).unwrap_err();
+            assert_eq!(lines(&problems), [line]);
+        }
+    }
+    for code in [399, 600, 0, 200, 65_939] {
+        check(
+            &format!(r#""error_set": {{"code": {code}}}"#),
+            &[&format!("error_set.code: found {code}, allowed is a whole number from 400 to 599")],
+        );
+    }
+    for port in [65_536, -1, 70_000] {
+        check(
+            &format!(r#""http_proxy_server": "p", "http_proxy_port": {port}"#),
+            &[&format!("http_proxy_port: found {port}, allowed is a whole number from 1 to 65535")],
+        );
+    }
+    for status in [200, 500, 0, 402] {
+        check(
+            &format!(r#""userinfo_unavailable": {{"status": {status}}}"#),
+            &[&format!("userinfo_unavailable.status: found {status}, allowed is 401 or 503")],
+        );
+    }
+    for fraction in ["1.0", "1e3", "1E3", "0.5"] {
+        let config = with(&format!(r#""max_token_bytes": {fraction}"#));
+        let line = format!(
+            "max_token_bytes: found {fraction}, allowed is a whole number from 1 to 65536 without \
+             fraction and exponent"
+        );
+        assert_eq!(lines(&read(config.as_bytes()).unwrap_err()), [line]);
+    }
+    let long = "9".repeat(1000);
+    let config = with(&format!(r#""max_token_bytes": {long}"#));
+    let line = format!(
+        "max_token_bytes: found {}, allowed is a whole number from 1 to 65536",
+        "9".repeat(24)
+    );
+    assert_eq!(lines(&read(config.as_bytes()).unwrap_err()), [line]);
+}
+
+#[test]
+fn durations() {
+    let form = "allowed is a whole number with its unit ms, s, m or h, 1ms to 30s";
+    for text in
+        ["", "5", "s", "5 s", " 5s", "1.5s", "-1s", "+1s", "500us", "5S", "5sec", "5s5s", "٣s"]
+    {
+        check(
+            &format!(r#""timeout": "{text}""#),
+            &[&format!(r#"timeout: found "{text}", {form}"#)],
+        );
+    }
+    // 2³¹ ms, 2³² ms and beyond 64 bits: a count that wraps must not come back into the range.
+    for text in [
+        "0ms",
+        "0s",
+        "31s",
+        "30001ms",
+        "1m",
+        "1h",
+        "2147483648ms",
+        "4294967296ms",
+        "18446744073709551617ms",
+        // Times 60 000 and modulo 2⁶⁴ it would be 32 ms.
+        "253027839544382683m",
+        "18446744073709551615h",
+    ] {
+        check(
+            &format!(r#""timeout": "{text}""#),
+            &[&format!(r#"timeout: found "{text}", allowed is 1ms to 30s"#)],
+        );
+    }
+    for (text, wrong) in [
+        ("0s", "allowed is 1s to 24h"),
+        ("999ms", "allowed is 1s to 24h"),
+        ("25h", "allowed is 1s to 24h"),
+        ("86401s", "allowed is 1s to 24h"),
+        ("1500ms", "allowed are whole seconds, 1s to 24h"),
+        ("5", "allowed is a whole number with its unit ms, s, m or h, 1s to 24h"),
+    ] {
+        check(
+            &format!(r#""userinfo_unavailable": {{"status": 503, "retry_after": "{text}"}}"#),
+            &[&format!(r#"userinfo_unavailable.retry_after: found "{text}", {wrong}"#)],
+        );
+    }
+    check(
+        r#""userinfo_unavailable": {"status": 503, "retry_after": 5}"#,
+        &[
+            "userinfo_unavailable.retry_after: found a number, allowed is a duration as text, 1s to 24h",
+        ],
+    );
+    for status in ["", r#""status": 401, "#] {
+        check(
+            &format!(r#""userinfo_unavailable": {{{status}"retry_after": "5s"}}"#),
+            &[
+                "userinfo_unavailable.retry_after: found with status 401, allowed with status 503 alone",
+            ],
+        );
+    }
+}
+
+#[test]
+fn words() {
+    check(
+        r#""userinfo_method": "get""#,
+        &[
+            r#"userinfo_method: found "get", allowed is "GET" or "POST", to the letter: case counts"#,
+        ],
+    );
+    check(
+        r#""userinfo_method": "PUT""#,
+        &[r#"userinfo_method: found "PUT", allowed is "GET" or "POST""#],
+    );
+    check(
+        r#""userinfo_method": """#,
+        &[r#"userinfo_method: found "", allowed is "GET" or "POST""#],
+    );
+    check(
+        r#""preflight": "Pass""#,
+        &[
+            r#"preflight: found "Pass", allowed is "authenticate" or "pass", to the letter: case counts"#,
+        ],
+    );
+    check(
+        r#""unknown_region": "deny\n""#,
+        &[r#"unknown_region: found "deny\n", allowed is "default" or "reject""#],
+    );
+}
+
+#[test]
+fn endpoint_uris() {
+    let scheme = "no http:// or https:// in front, allowed is an absolute URI with one of them";
+    for uri in [
+        "idp.example/u",
+        "/u",
+        "//idp.example/u",
+        "ftp://idp.example/u",
+        "https:/idp.example/u",
+        " https://idp.example/u",
+    ] {
+        check_uri(uri, scheme);
+    }
+    let path = "no path, add at least a / after the host";
+    for uri in [
+        "https://idp.example",
+        "https://idp.example:9001",
+        "https://idp.example?a=b",
+        "https://[::1]",
+    ] {
+        check_uri(uri, path);
+    }
+    let user = "user-info in front of the host, allowed are host and port alone";
+    for uri in
+        ["https://us er:p4ss@idp.example/u", "https://user@idp.example/u", "https://@idp.example/u"]
+    {
+        check_uri(uri, user);
+    }
+    let port = "the port is no number, allowed is 1 to 65535";
+    for uri in [
+        "https://idp.example:/u",
+        "https://idp.example:0/u",
+        "https://idp.example:65536/u",
+        "https://idp.example:+1/u",
+        "https://idp.example:1:2/u",
+        "https://[::1]:x/u",
+        "https://idp.example:99999999999/u",
+    ] {
+        check_uri(uri, port);
+    }
+    for (uri, wrong) in [
+        ("https:///u", "no host"),
+        ("https://:443/u", "no host"),
+        ("https://idp.example/u#f", "a fragment, allowed are path and query"),
+        ("https://idp.example#f", "a fragment, allowed are path and query"),
+        ("https://idp.example/{region}/u", r#""{" at 21, write it percent-encoded"#),
+        ("https://idp.example/a b", "space at 22, allowed are visible ASCII characters"),
+        (
+            "https://idp.example/a\\r\\nb",
+            "control character U+000D at 22, allowed are visible ASCII characters",
+        ),
+        (
+            "https://idp.example/\\u0000",
+            "control character U+0000 at 21, allowed are visible ASCII characters",
+        ),
+        (
+            "https://idp.example/é",
+            "non-ASCII character U+00E9 at 21, allowed are visible ASCII characters",
+        ),
+        (
+            "https://ïdp.example/u",
+            "non-ASCII character U+00EF at 9, allowed are visible ASCII characters",
+        ),
+        ("https://idp.example/u ", "space at 22, allowed are visible ASCII characters"),
+        (
+            "https://{region}.example/u",
+            r#""{" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+        ),
+        (
+            "https://idp%2eexample/u",
+            r#""%" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+        ),
+        ("https://2001:db8::1/u", port),
+        ("https://[2001:db8::1/u", "a [ without its ] around an IPv6 address"),
+        ("https://[idp.example]/u", "no IPv6 address between [ and ]"),
+        ("https://[fe80::1%25eth0]/u", "no IPv6 address between [ and ]"),
+        ("https://[::1]9001/u", "text between ] and the path, allowed is a port"),
+        ("https://idp.example/%", r#""%" at 21 without two hexadecimal digits"#),
+        ("https://idp.example/%4", r#""%" at 21 without two hexadecimal digits"#),
+        ("https://idp.example/?a=%zz", r#""%" at 24 without two hexadecimal digits"#),
+        ("https://idp.example/a\\\\b", r#""\" at 22, write it percent-encoded"#),
+        ("https://idp.example/?a=[0]", r#""[" at 24, write it percent-encoded"#),
+        ("https://idp.example/\\\"", "quotation mark at 21, write it percent-encoded"),
+    ] {
+        check_uri(uri, wrong);
+    }
+    check_uri(&format!("https://{}/u", "h".repeat(254)), "a host of 254 bytes, allowed are 253");
+    check_uri(
+        &format!("https://idp.example/{}", "p".repeat(2029)),
+        "2049 bytes, allowed are at most 2048",
+    );
+}

@@ -1,0 +1,224 @@
+//! What the upstream gets: the client's request less everything that only this filter may say,
+//! plus what the provider said.
+//!
+//! Stripping comes first and does not depend on why the request may pass: a claim that is missing
+//! must leave its header absent, never with the client's own value in it.
+
+use crate::claims::{self, Claim};
+use crate::config::{Authorization, Endpoint, ForwardPolicy};
+use crate::head::{Field, Head};
+use crate::jsonpath::Budget;
+use crate::verdict::Permit;
+
+/// The header names that only this filter may set, compared as gateways behind it may fold them:
+/// lower-cased, every character outside `a-z0-9` read as `_`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StripList {
+    folded: Vec<Vec<u8>>,
+}
+
+impl StripList {
+    /// Builds the list from header names in any spelling.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> StripList {
+        let mut folded: Vec<Vec<u8>> = names.into_iter().map(|n| fold(n.as_bytes())).collect();
+        folded.sort();
+        folded.dedup();
+        StripList { folded }
+    }
+
+    /// Whether a header of this name may not pass.
+    pub fn covers(&self, name: &[u8]) -> bool {
+        self.folded
+            .iter()
+            .any(|f| f.len() == name.len() && f.iter().zip(name).all(|(f, b)| *f == fold_byte(*b)))
+    }
+
+    /// The names in `head` that may not pass, as they are written there, each once.
+    pub fn found_in(&self, head: &Head<'_>) -> Vec<Vec<u8>> {
+        let mut found: Vec<Vec<u8>> =
+            head.names().filter(|name| self.covers(name)).map(<[u8]>::to_vec).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// The form in which two header names are the same name.
+pub fn fold(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|b| fold_byte(*b)).collect()
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'_',
+    }
+}
+
+/// What has to go from a request before it may be forwarded, found while its headers are at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleansing {
+    remove: Vec<Vec<u8>>,
+    connection: Option<String>,
+}
+
+impl Cleansing {
+    /// Looks through a request's headers.
+    pub fn of(head: &Head<'_>, policy: &ForwardPolicy) -> Cleansing {
+        let mut remove = policy.strip.found_in(head);
+        let mut connection = None;
+        match policy.authorization {
+            Authorization::Remove if head.field("authorization") != Field::Absent => {
+                remove.push(b"authorization".to_vec());
+            }
+            Authorization::Remove | Authorization::Forward => {}
+        }
+        match ConnectionOptions::of(head) {
+            ConnectionOptions::Harmless => {}
+            ConnectionOptions::Reduced(kept) if kept.is_empty() => {
+                remove.push(b"connection".to_vec());
+            }
+            ConnectionOptions::Reduced(kept) => connection = Some(kept.join(", ")),
+        }
+        Cleansing { remove, connection }
+    }
+}
+
+/// What `Connection` may still say. Envoy forwards it as it is on an upgrade, and a next hop must
+/// delete every header that it names (RFC 9110 §7.6.1), an identity header too.
+enum ConnectionOptions {
+    /// Nothing that could name a header.
+    Harmless,
+    /// Only these of what it says.
+    Reduced(Vec<&'static str>),
+}
+
+impl ConnectionOptions {
+    fn of(head: &Head<'_>) -> ConnectionOptions {
+        let options = head.values("connection").flat_map(|value| value.split(|b| *b == b','));
+        let known = options.map(|option| {
+            ["upgrade", "keep-alive", "close"]
+                .into_iter()
+                .find(|known| option.trim_ascii().eq_ignore_ascii_case(known.as_bytes()))
+        });
+        let known: Vec<Option<&'static str>> = known.collect();
+        if known.iter().all(Option::is_some) {
+            ConnectionOptions::Harmless
+        } else {
+            ConnectionOptions::Reduced(known.into_iter().flatten().collect())
+        }
+    }
+}
+
+/// Edits of a request's headers: all removals first, then all values set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderEdit {
+    /// Names to remove, every copy.
+    pub remove: Vec<Vec<u8>>,
+    /// Headers to set to exactly this one value.
+    pub set: Vec<(String, String)>,
+}
+
+/// How many claims gave no header although something was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClaimFaults {
+    /// Values that no header may carry.
+    pub invalid: u32,
+    /// Searches given up for their cost.
+    pub over_budget: u32,
+}
+
+/// Turns a permit into the edits that the request is forwarded with. `endpoint` is the one that
+/// was asked; a preflight has none.
+pub fn edit(
+    permit: &Permit<'_>,
+    policy: &ForwardPolicy,
+    endpoint: Option<&Endpoint>,
+    cleansing: Cleansing,
+) -> (HeaderEdit, ClaimFaults) {
+    let mut set = Vec::new();
+    let mut faults = ClaimFaults::default();
+    if let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) {
+        let mut budget = Budget::for_answer();
+        for rule in endpoint.rules.iter() {
+            match claims::read(claims, rule, &mut budget) {
+                Claim::Value(value) => set.push((rule.name.clone(), value)),
+                Claim::Absent => {}
+                Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
+                Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
+            }
+        }
+    }
+    if let (Some(name), Some(endpoint)) = (&policy.region_header, endpoint) {
+        set.push((name.clone(), endpoint.region.clone()));
+    }
+    set.extend(cleansing.connection.map(|value| ("connection".to_owned(), value)));
+    (HeaderEdit { remove: cleansing.remove, set }, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(authorization: Authorization) -> ForwardPolicy {
+        ForwardPolicy {
+            authorization,
+            region_header: None,
+            strip: StripList::new(["X-User-Email", "X-Unit-Id"]),
+        }
+    }
+
+    fn cleansed(pairs: Vec<(&[u8], &[u8])>, authorization: Authorization) -> Cleansing {
+        Cleansing::of(&Head::new(pairs), &policy(authorization))
+    }
+
+    #[test]
+    fn every_spelling_of_an_identity_header_goes() {
+        let list = StripList::new(["X-User-Email"]);
+        for name in ["x-user-email", "X-USER-EMAIL", "x_user_email", "x-user_email", "x.user!email"]
+        {
+            assert!(list.covers(name.as_bytes()), "{name}");
+        }
+        for name in ["x-user-emai", "x-user-email2", "xuseremail", "x-user-e-mail", "y-user-email"]
+        {
+            assert!(!list.covers(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_removed_as_written_and_once() {
+        let pairs: Vec<(&[u8], &[u8])> = vec![
+            (b"x-user-email", b"a"),
+            (b"x_user_email", b"b"),
+            (b"x-user-email", b"c"),
+            (b"accept", b"*/*"),
+            (b"authorization", b"Bearer t"),
+        ];
+        let names = |list: &[&str]| list.iter().map(|n| n.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert_eq!(
+            cleansed(pairs.clone(), Authorization::Remove).remove,
+            names(&["x-user-email", "x_user_email", "authorization"])
+        );
+        assert_eq!(
+            cleansed(pairs, Authorization::Forward).remove,
+            names(&["x-user-email", "x_user_email"])
+        );
+    }
+
+    #[test]
+    fn connection_keeps_only_what_cannot_name_a_header() {
+        let connection = |value: &'static [u8]| {
+            let cleansing = cleansed(vec![(b"connection", value)], Authorization::Forward);
+            (cleansing.connection, !cleansing.remove.is_empty())
+        };
+        assert_eq!(
+            connection(b"Upgrade, X-User-Email,Authorization"),
+            (Some("upgrade".to_owned()), false)
+        );
+        assert_eq!(connection(b"keep-alive, Upgrade"), (None, false));
+        assert_eq!(connection(b"upgrade, , Close"), (Some("upgrade, close".to_owned()), false));
+        assert_eq!(connection(b"X-User-Email"), (None, true));
+        assert_eq!(cleansed(vec![], Authorization::Remove).connection, None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What became of a request, in words from closed lists, for counters and the access log.
+//!
+//! No byte of a request, an answer or a claim ever becomes part of these words; the region is the
+//! configured code.
+
+use crate::bearer::CredentialFault;
+use crate::endpoint::EndpointFault;
+use crate::verdict::{NoAnswer, Refusal};
+
+/// How a request ended, one counter each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Forwarded: the provider vouched for the token.
+    Pass,
+    /// Forwarded: a CORS preflight, unauthenticated by configuration.
+    Preflight,
+    /// Refused: no credentials, or none of the scheme `Bearer`.
+    NoCredentials,
+    /// Refused: `Bearer` credentials that are not one token.
+    Malformed,
+    /// Refused: a region code that is not configured.
+    UnknownRegion,
+    /// Refused: no UserInfo endpoint is configured for it.
+    Misconfigured,
+    /// Refused: the provider answered 401.
+    InvalidToken,
+    /// Refused: the provider answered 403.
+    Forbidden,
+    /// Refused: the provider answered another error.
+    ProviderError,
+    /// Refused: the provider gave no usable answer.
+    Unavailable,
+    /// The client left, or Envoy gave the request up, before there was a decision.
+    ClientGone,
+    /// Answered 500: Envoy refused to read or edit the request's headers.
+    Internal,
+}
+
+impl Outcome {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Outcome; 12] = [
+        Outcome::Pass,
+        Outcome::Preflight,
+        Outcome::NoCredentials,
+        Outcome::Malformed,
+        Outcome::UnknownRegion,
+        Outcome::Misconfigured,
+        Outcome::InvalidToken,
+        Outcome::Forbidden,
+        Outcome::ProviderError,
+        Outcome::Unavailable,
+        Outcome::ClientGone,
+        Outcome::Internal,
+    ];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Pass => "pass",
+            Outcome::Preflight => "preflight",
+            Outcome::NoCredentials => "no_credentials",
+            Outcome::Malformed => "malformed",
+            Outcome::UnknownRegion => "unknown_region",
+            Outcome::Misconfigured => "misconfigured",
+            Outcome::InvalidToken => "invalid_token",
+            Outcome::Forbidden => "forbidden",
+            Outcome::ProviderError => "provider_error",
+            Outcome::Unavailable => "unavailable",
+            Outcome::ClientGone => "client_gone",
+            Outcome::Internal => "internal",
+        }
+    }
+}
+
+/// Where the verdict came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The filter alone: nobody was asked.
+    Filter,
+    /// The provider was asked for this request.
+    Asked,
+}
+
+impl Source {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Source::Filter => "none",
+            Source::Asked => "asked",
+        }
+    }
+}
+
+impl Refusal {
+    /// The counter that a refusal belongs to.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Refusal::Credentials(fault) if fault.tried_bearer() => Outcome::Malformed,
+            Refusal::Credentials(_) => Outcome::NoCredentials,
+            Refusal::Endpoint(EndpointFault::UnknownRegion) => Outcome::UnknownRegion,
+            Refusal::Endpoint(EndpointFault::NotConfigured | EndpointFault::NoDefault) => {
+                Outcome::Misconfigured
+            }
+            Refusal::Provider(error) => match error.status {
+                401 => Outcome::InvalidToken,
+                403 => Outcome::Forbidden,
+                _ => Outcome::ProviderError,
+            },
+            Refusal::Unavailable(_) => Outcome::Unavailable,
+        }
+    }
+
+    /// The reason in one word, finer than the outcome.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Credentials(fault) => match fault {
+                CredentialFault::Absent => "absent",
+                CredentialFault::Empty => "empty",
+                CredentialFault::OtherScheme => "other_scheme",
+                CredentialFault::NoToken => "no_token",
+                CredentialFault::NotAToken => "not_a_token",
+                CredentialFault::TooLong => "too_long",
+                CredentialFault::Several => "several",
+            },
+            Refusal::Endpoint(fault) => match fault {
+                EndpointFault::NotConfigured => "no_userinfo_endpoint",
+                EndpointFault::NoDefault => "no_default_uri",
+                EndpointFault::UnknownRegion => "unknown_code",
+            },
+            Refusal::Provider(error) => match error.status {
+                400..=499 => "provider_4xx",
+                _ => "provider_5xx",
+            },
+            Refusal::Unavailable(cause) => match cause {
+                NoAnswer::NotSent => "not_sent",
+                NoAnswer::CutOff => "cut_off",
+                NoAnswer::Unreachable => "unreachable",
+                NoAnswer::TimedOut => "timed_out",
+                NoAnswer::UnexpectedStatus => "unexpected_status",
+                NoAnswer::TooLarge => "too_large",
+                NoAnswer::Encoded => "encoded",
+                NoAnswer::NotAnObject => "not_a_json_object",
+                NoAnswer::NoSubject => "no_subject",
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_its_own_word_and_place() {
+        let words: std::collections::HashSet<_> = Outcome::ALL.iter().map(|o| o.word()).collect();
+        assert_eq!(words.len(), Outcome::ALL.len());
+        for (place, outcome) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, place);
+        }
+    }
+}

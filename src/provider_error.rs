@@ -1,0 +1,130 @@
+//! A provider's own error answer, reduced to what may safely be handed on.
+//!
+//! The status always goes to the client. Its text goes only where the configuration says that the
+//! text is, and only if it is text: not encoded, UTF-8, without control characters, within 8 KiB.
+
+use std::borrow::Cow;
+
+use crate::challenge::{Challenge, ErrorCode};
+use crate::claims;
+use crate::config::ProviderText;
+use crate::head::{Field, Head, media_type, says_json};
+use crate::json::{self, Json};
+use crate::jsonpath::Budget;
+use crate::userinfo::{self, Body};
+
+/// Longest text that is handed on, in bytes.
+const MAX_TEXT: usize = 8 * 1024;
+
+/// An error status of 400 to 599 that the provider itself sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderError {
+    /// Its status.
+    pub status: u16,
+    /// Its text, where the configuration says where that is and it can be used.
+    pub text: Option<ErrorText>,
+    /// What the challenge to the client says; `None` where the reply carries none.
+    pub challenge: Option<Challenge>,
+    /// A well-formed `Retry-After` of a 429 or 503.
+    pub retry_after: Option<String>,
+}
+
+/// Text of the provider for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorText {
+    /// The text itself.
+    pub text: String,
+    /// Its content type.
+    pub content_type: String,
+}
+
+impl ProviderError {
+    pub(crate) fn read(
+        status: u16,
+        head: &Head<'_>,
+        body: Body<'_>,
+        location: &ProviderText,
+    ) -> ProviderError {
+        let bytes = body.plain(head).unwrap_or_default();
+        let document = if userinfo::is_json(head) { json::parse(bytes).ok() } else { None };
+        ProviderError {
+            status,
+            text: error_text(location, head, bytes, document.as_ref()),
+            challenge: challenge(status, head, document.as_ref()),
+            retry_after: retry_after(status, head),
+        }
+    }
+}
+
+fn error_text(
+    location: &ProviderText,
+    head: &Head<'_>,
+    body: &[u8],
+    document: Option<&Json<'_>>,
+) -> Option<ErrorText> {
+    let (text, content_type) = match location {
+        ProviderText::Withheld => return None,
+        ProviderText::Header(name) => {
+            (Cow::Owned(head.values(name).collect::<Vec<_>>().join(&b", "[..])), None)
+        }
+        ProviderText::PayloadAt(path) => {
+            let selection = path.select(document?, &mut Budget::for_answer());
+            (Cow::Owned(claims::text(&selection, MAX_TEXT).ok()?.into_bytes()), None)
+        }
+        ProviderText::Payload => (Cow::Borrowed(body), text_type(head)),
+    };
+    let text = String::from_utf8(text.into_owned()).ok()?;
+    let usable = (1..=MAX_TEXT).contains(&text.len())
+        && !text.chars().any(|c| c.is_control() && !matches!(c, '\r' | '\n' | '\t'));
+    let content_type = content_type.unwrap_or("text/plain").to_owned();
+    usable.then_some(ErrorText { text, content_type })
+}
+
+/// The provider's content type, if it is one that a browser does not run.
+fn text_type<'b>(head: &Head<'b>) -> Option<&'b str> {
+    let Field::One(value) = head.field("content-type") else {
+        return None;
+    };
+    let harmless = says_json(value) || media_type(value).eq_ignore_ascii_case(b"text/plain");
+    let clean = value.len() <= 256 && value.iter().all(|b| matches!(b, 0x20..=0x7E));
+    if harmless && clean { std::str::from_utf8(value).ok() } else { None }
+}
+
+/// A refused token is challenged (RFC 6750 §3): always on 401 and 403, on another client error
+/// only if the provider named one of RFC 6750's codes; never where the token is not at fault.
+fn challenge(status: u16, head: &Head<'_>, document: Option<&Json<'_>>) -> Option<Challenge> {
+    let by_status = match status {
+        401 => Some(ErrorCode::InvalidToken),
+        403 => Some(ErrorCode::InsufficientScope),
+        429 | 500.. => return None,
+        _ => None,
+    };
+    let header = head
+        .values("www-authenticate")
+        .map(Challenge::from_header)
+        .find(|challenge| *challenge != Challenge::default());
+    let said = header.or_else(|| document.map(Challenge::from_json)).unwrap_or_default();
+    let error = said.error.or(by_status);
+    error.map(|code| Challenge { error: Some(code), ..said })
+}
+
+/// Delay seconds or an HTTP date (RFC 9110 §10.2.3).
+fn retry_after(status: u16, head: &Head<'_>) -> Option<String> {
+    let (429 | 503, Field::One(value)) = (status, head.field("retry-after")) else {
+        return None;
+    };
+    let is_delay = (1..=10).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    (is_delay || is_http_date(value)).then(|| String::from_utf8_lossy(value).into_owned())
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that senders may use (RFC 9110 §5.6.7).
+fn is_http_date(value: &[u8]) -> bool {
+    let shape = b"Aaa, 00 Aaa 0000 00:00:00 GMT";
+    value.len() == shape.len()
+        && value.iter().zip(shape).all(|(byte, model)| match model {
+            b'0' => byte.is_ascii_digit(),
+            b'A' => byte.is_ascii_uppercase(),
+            b'a' => byte.is_ascii_lowercase(),
+            _ => byte == model,
+        })
+}

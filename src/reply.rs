@@ -1,0 +1,205 @@
+//! From the reason why a request is refused to the reply that its client gets: the only table of
+//! statuses, bodies and challenges.
+//!
+//! Nothing of the client's request stands in a reply, and of the provider only what
+//! [`ProviderError`] let through.
+
+use crate::bearer::CredentialFault;
+use crate::challenge::{Challenge, ErrorCode};
+use crate::config::{ErrorSet, OwnErrors, ReplyPolicy, Unavailable};
+use crate::endpoint::EndpointFault;
+use crate::head::{Field, Head};
+use crate::provider_error::{ErrorText, ProviderError};
+use crate::verdict::Refusal;
+
+/// An answer that the filter gives itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalReply {
+    /// HTTP status; for a gRPC client Envoy turns it into a gRPC status.
+    pub status: u16,
+    /// Header names, lower-cased, and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, or the gRPC message.
+    pub body: String,
+    /// `%RESPONSE_CODE_DETAILS%` of the access log.
+    pub details: String,
+}
+
+/// What kind of reply the client understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Status, headers and body.
+    Http,
+    /// A gRPC status; the body becomes `grpc-message` and is a fixed text.
+    Grpc,
+}
+
+impl Dialect {
+    /// The dialect of a request, as Envoy sees it: the two must agree, because Envoy makes the
+    /// gRPC status.
+    pub fn of(head: &Head<'_>) -> Dialect {
+        match head.field("content-type") {
+            Field::One(value) => match value.strip_prefix(b"application/grpc") {
+                Some([] | [b'+', ..]) => Dialect::Grpc,
+                Some(_) | None => Dialect::Http,
+            },
+            Field::Absent | Field::Several => Dialect::Http,
+        }
+    }
+}
+
+/// An error that the connector itself raises, by the name its users know.
+struct OwnError {
+    name: &'static str,
+    description: &'static str,
+}
+
+const INVALID_AUTHORIZATION: OwnError = OwnError {
+    name: "InvalidAuthorizationHeaderValue",
+    description: "The Authorization header is missing, empty or not one Bearer token.",
+};
+const NO_USERINFO_ENDPOINT: OwnError = OwnError {
+    name: "InvalidPreInputConfigurationForUserInfoEndpointURI",
+    description: "The UserInfo endpoint is not configured.",
+};
+const NO_DEFAULT_URI: OwnError = OwnError {
+    name: "DefaultUserInfoURINotPresent",
+    description: "No default UserInfo endpoint is configured.",
+};
+const INVALID_REGION: OwnError =
+    OwnError { name: "InvalidRegionCode", description: "The region code is not configured." };
+const TARGET_ENDPOINT: OwnError = OwnError {
+    name: "TargetEndpointError",
+    description: "No usable answer could be had from the UserInfo endpoint.",
+};
+
+/// The reply to a refused request.
+pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> LocalReply {
+    let mut reply = match refusal {
+        Refusal::Credentials(fault) => {
+            own(&INVALID_AUTHORIZATION, &credential_challenge(*fault), policy)
+        }
+        Refusal::Endpoint(fault) => {
+            let error = match fault {
+                EndpointFault::NotConfigured => &NO_USERINFO_ENDPOINT,
+                EndpointFault::NoDefault => &NO_DEFAULT_URI,
+                EndpointFault::UnknownRegion => &INVALID_REGION,
+            };
+            own(error, &Challenge::default(), policy)
+        }
+        Refusal::Provider(error) => provider(error, policy),
+        Refusal::Unavailable(_) => unavailable(policy),
+    };
+    reply.details =
+        format!("oidc_token_connector{{{}:{}}}", refusal.outcome().word(), refusal.reason());
+    match dialect {
+        Dialect::Http => reply,
+        Dialect::Grpc => for_grpc(reply, refusal),
+    }
+}
+
+/// RFC 6750 §3.1: a request without credentials is not told an error code.
+fn credential_challenge(fault: CredentialFault) -> Challenge {
+    if fault.tried_bearer() {
+        Challenge::error(ErrorCode::InvalidRequest)
+    } else {
+        Challenge::default()
+    }
+}
+
+fn own(error: &OwnError, challenge: &Challenge, policy: &ReplyPolicy) -> LocalReply {
+    match &policy.own_errors {
+        OwnErrors::Named => named(error, 401, Some(challenge), policy),
+        OwnErrors::ErrorSet(set) => error_set(set, challenge, policy),
+    }
+}
+
+fn unavailable(policy: &ReplyPolicy) -> LocalReply {
+    match policy.unavailable {
+        Unavailable::AsOwnError => own(&TARGET_ENDPOINT, &Challenge::default(), policy),
+        Unavailable::Unauthorized => {
+            named(&TARGET_ENDPOINT, 401, Some(&Challenge::default()), policy)
+        }
+        Unavailable::ServiceUnavailable { retry_after } => {
+            let mut reply = named(&TARGET_ENDPOINT, 503, None, policy);
+            reply.headers.extend(retry_after.map(|s| ("retry-after", s.to_string())));
+            reply
+        }
+    }
+}
+
+fn named(
+    error: &OwnError,
+    status: u16,
+    challenge: Option<&Challenge>,
+    policy: &ReplyPolicy,
+) -> LocalReply {
+    let body =
+        format!("{{\"error\":\"{}\",\"error_description\":\"{}\"}}", error.name, error.description);
+    let mut reply = bare(status, "application/json".to_owned(), body);
+    reply.headers.extend(challenge.map(|c| ("www-authenticate", c.header(&policy.realm))));
+    if status == 401 {
+        reply.headers.push(mashery_401());
+    }
+    reply
+}
+
+fn error_set(set: &ErrorSet, challenge: &Challenge, policy: &ReplyPolicy) -> LocalReply {
+    let mut reply = bare(set.code, set.content_type.clone(), set.response_body.clone());
+    reply.headers.push(("x-error-detail-header", set.detail_header.clone()));
+    reply.headers.push(("x-mashery-error-code", "ERR_403_NOT_AUTHORIZED".to_owned()));
+    if set.code == 401 {
+        // Every 401 carries a challenge (RFC 9110 §11.6.1).
+        reply.headers.push(("www-authenticate", challenge.header(&policy.realm)));
+    }
+    reply
+}
+
+fn provider(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
+    let standard = || ErrorText {
+        text: format!(
+            "Error Response retrieved from UserInfo endpoint. Response Code - {}",
+            error.status
+        ),
+        content_type: "text/plain".to_owned(),
+    };
+    let ErrorText { text, content_type } = error.text.clone().unwrap_or_else(standard);
+    let mut reply = bare(error.status, content_type, text);
+    reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    reply
+        .headers
+        .extend(error.challenge.as_ref().map(|c| ("www-authenticate", c.header(&policy.realm))));
+    reply.headers.extend(error.retry_after.clone().map(|value| ("retry-after", value)));
+    if error.status == 401 {
+        reply.headers.push(mashery_401());
+    }
+    reply
+}
+
+fn mashery_401() -> (&'static str, String) {
+    ("x-mashery-error-code", "ERR_401_UNAUTHORIZED".to_owned())
+}
+
+fn bare(status: u16, content_type: String, body: String) -> LocalReply {
+    let headers = vec![("content-type", content_type), ("cache-control", "no-store".to_owned())];
+    LocalReply { status, headers, body, details: String::new() }
+}
+
+/// Envoy makes the gRPC status from the HTTP one, sets the content type itself and turns the body
+/// into `grpc-message`: a fixed text that a developer can read.
+fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
+    reply.headers.retain(|(name, _)| !matches!(*name, "content-type" | "x-content-type-options"));
+    reply.body = match refusal {
+        Refusal::Credentials(_) => INVALID_AUTHORIZATION.description,
+        Refusal::Endpoint(EndpointFault::NotConfigured) => NO_USERINFO_ENDPOINT.description,
+        Refusal::Endpoint(EndpointFault::NoDefault) => NO_DEFAULT_URI.description,
+        Refusal::Endpoint(EndpointFault::UnknownRegion) => INVALID_REGION.description,
+        Refusal::Provider(_) => "The UserInfo endpoint refused the token.",
+        Refusal::Unavailable(_) => TARGET_ENDPOINT.description,
+    }
+    .to_owned();
+    reply
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The call to a UserInfo endpoint, and what comes back, as plain data.
+//!
+//! Nothing of the client's request goes into a call but its bearer token.
+
+use std::time::Duration;
+
+use crate::bearer::BearerToken;
+use crate::config::{CallPolicy, Endpoint};
+use crate::head::{Field, Head, says_json};
+
+/// One HTTP call for the host to make. It has no `Debug`: it carries the token.
+pub struct Call {
+    /// The Envoy cluster that carries it.
+    pub cluster: String,
+    /// Request headers, pseudo-headers first.
+    pub headers: Vec<(String, String)>,
+    /// When the host gives up, at least 1 ms: the host takes 0 for "never".
+    pub timeout: Duration,
+}
+
+/// The call that asks this endpoint about this token.
+pub fn call(policy: &CallPolicy, endpoint: &Endpoint, token: &BearerToken) -> Call {
+    let mut headers: Vec<(String, String)> = [
+        (":method", policy.method),
+        (":scheme", endpoint.scheme),
+        (":authority", &endpoint.authority),
+        (":path", &endpoint.path),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    headers.push(("authorization".to_owned(), token.authorization()));
+    if !policy.headers.iter().any(|(name, _)| name == "accept") {
+        headers.push(("accept".to_owned(), "application/json".to_owned()));
+    }
+    headers.extend(policy.headers.iter().cloned());
+    Call { cluster: endpoint.cluster.clone(), headers, timeout: policy.timeout }
+}
+
+/// What became of a call, as the host tells it.
+#[derive(Debug)]
+pub enum Answer<'b> {
+    /// The host did not make the call: no such cluster, no healthy host, circuit breaker open.
+    NotSent,
+    /// The call ended without a whole answer: reset, timeout or over the host's limit after the
+    /// headers had come.
+    CutOff,
+    /// A whole answer. It may be one that Envoy made itself because none came.
+    Whole {
+        /// Its headers, `:status` among them.
+        head: Head<'b>,
+        /// Its body.
+        body: Body<'b>,
+    },
+}
+
+/// The body of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'b> {
+    /// Within `max_userinfo_bytes`.
+    Read(&'b [u8]),
+    /// Larger, and therefore not read.
+    TooLarge,
+}
+
+impl<'b> Body<'b> {
+    /// The bytes, where they were read and the answer's `content-encoding` leaves them as they are.
+    pub(crate) fn plain(self, head: &Head<'_>) -> Result<&'b [u8], Unreadable> {
+        let encoded = !head.values("content-encoding").all(|v| {
+            let coding = v.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+        });
+        match self {
+            Body::TooLarge => Err(Unreadable::TooLarge),
+            Body::Read(_) if encoded => Err(Unreadable::Encoded),
+            Body::Read(bytes) => Ok(bytes),
+        }
+    }
+}
+
+/// Why a body is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    TooLarge,
+    Encoded,
+}
+
+/// The status code of an answer, if it has exactly one.
+pub(crate) fn status(head: &Head<'_>) -> Option<u16> {
+    match head.field(":status") {
+        Field::One(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        Field::Absent | Field::Several => None,
+    }
+}
+
+/// Whether the answer's body is to be read as JSON: it says so, or says nothing at all.
+pub(crate) fn is_json(head: &Head<'_>) -> bool {
+    match head.field("content-type") {
+        Field::Absent => true,
+        Field::One(value) => says_json(value),
+        Field::Several => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::bearer;
+
+    #[test]
+    fn a_call_holds_the_token_and_nothing_else_of_the_request() {
+        let head = Head::new(vec![
+            (b"authorization", b"bearer  t0k"),
+            (b"cookie", b"c"),
+            (b"x-envoy-max-retries", b"9"),
+            (b":path", b"/orders"),
+        ]);
+        let endpoint = Endpoint {
+            region: "FR".into(),
+            cluster: "idp_fr".into(),
+            authority: "idp.example:9001".into(),
+            path: "/fr/userinfo?schema=openid".into(),
+            scheme: "https",
+            rules: Rc::from([]),
+        };
+        let policy = CallPolicy {
+            method: "POST",
+            timeout: Duration::from_secs(2),
+            headers: vec![("user-agent".into(), "gateway/1".into())],
+        };
+        let call = call(&policy, &endpoint, &bearer::parse(&head, 8).unwrap());
+        assert_eq!((call.cluster.as_str(), call.timeout), ("idp_fr", Duration::from_secs(2)));
+        let headers: Vec<_> = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(
+            headers,
+            [
+                (":method", "POST"),
+                (":scheme", "https"),
+                (":authority", "idp.example:9001"),
+                (":path", "/fr/userinfo?schema=openid"),
+                ("authorization", "Bearer t0k"),
+                ("accept", "application/json"),
+                ("user-agent", "gateway/1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_encoded_or_oversized_body_is_not_read() {
+        let head = |coding: &'static [u8]| Head::new(vec![(b"content-encoding", coding)]);
+        assert_eq!(Body::Read(b"x").plain(&Head::default()), Ok(&b"x"[..]));
+        assert_eq!(Body::Read(b"x").plain(&head(b"Identity")), Ok(&b"x"[..]));
+        assert_eq!(Body::Read(b"x").plain(&head(b"gzip")), Err(Unreadable::Encoded));
+        assert_eq!(Body::Read(b"x").plain(&head(b"identity, gzip")), Err(Unreadable::Encoded));
+        assert_eq!(Body::TooLarge.plain(&Head::default()), Err(Unreadable::TooLarge));
+    }
+
+    #[test]
+    fn only_one_well_formed_status_counts() {
+        assert_eq!(status(&Head::new(vec![(b":status", b"200")])), Some(200));
+        assert_eq!(status(&Head::new(vec![(b":status", b"2e2")])), None);
+        assert_eq!(status(&Head::new(vec![(b":status", b"200"), (b":status", b"200")])), None);
+        assert_eq!(status(&Head::default()), None);
+    }
+}
