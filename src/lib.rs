@@ -43,3 +43,6 @@ pub mod verdict;
 
 #[cfg(test)]
 mod sim;
+
+#[cfg(target_arch = "wasm32")]
+mod shell;

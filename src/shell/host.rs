@@ -1,0 +1,254 @@
+//! The host calls, as bytes and without a panic.
+//!
+//! The SDK's own wrappers panic on a status they do not expect, on a header that is not UTF-8, and
+//! pass no response-code details; each of these stops a worker or hides a reason. So the calls that
+//! touch requests are declared here. Every other host call goes through the SDK.
+
+#![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
+
+use std::ptr;
+
+use crate::enrich::HeaderEdit;
+use crate::head::Head;
+
+/// A host call did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed;
+
+/// `proxy_status_t` (proxy-wasm ABI v0.2.1)
+type Status = u32;
+const OK: Status = 0;
+
+const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
+const CALL_RESPONSE_HEADERS: u32 = 6;
+const CALL_RESPONSE_BODY: u32 = 4;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const HTTP_REQUEST_STREAM: u32 = 0;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> Status;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> Status;
+    fn proxy_continue_stream(stream: u32) -> Status;
+    fn proxy_set_effective_context(context: u32) -> Status;
+}
+
+fn done(status: Status) -> Result<(), Failed> {
+    if status == OK { Ok(()) } else { Err(Failed) }
+}
+
+/// Takes over a buffer that the host allocated in this module's memory.
+fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec<u8>, Failed> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    done(call(&mut data, &mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: on success the host gives a buffer of `size` bytes that it got from the SDK's
+    // `proxy_on_memory_allocate`, which is a `Vec<u8>` of just that capacity.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// A serialized header map, as the host handed it over.
+pub(super) struct HeaderBlock(Vec<u8>);
+
+impl HeaderBlock {
+    /// The request's headers.
+    pub(super) fn of_request() -> Result<HeaderBlock, Failed> {
+        HeaderBlock::read(REQUEST_HEADERS)
+    }
+
+    /// The request's trailers.
+    pub(super) fn of_trailers() -> Result<HeaderBlock, Failed> {
+        HeaderBlock::read(REQUEST_TRAILERS)
+    }
+
+    /// The headers of the answer to a call; empty where it ended without a whole answer.
+    pub(super) fn of_answer() -> Result<HeaderBlock, Failed> {
+        HeaderBlock::read(CALL_RESPONSE_HEADERS)
+    }
+
+    fn read(map: u32) -> Result<HeaderBlock, Failed> {
+        // SAFETY: both pointers are valid for writes during the call.
+        taken(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) }).map(HeaderBlock)
+    }
+
+    /// Its pairs, in order. `Failed` where the block does not add up: a count, then two lengths per
+    /// pair, then names and values, each with a zero byte behind it.
+    pub(super) fn head(&self) -> Result<Head<'_>, Failed> {
+        if self.0.is_empty() {
+            return Ok(Head::default());
+        }
+        let mut lengths = Fields(&self.0);
+        let count = lengths.length()?;
+        let texts = lengths.0.get(count.checked_mul(8).ok_or(Failed)?..).ok_or(Failed)?;
+        let mut texts = Fields(texts);
+        let pair = |_| {
+            let (name, value) = (lengths.length()?, lengths.length()?);
+            Ok((texts.text(name)?, texts.text(value)?))
+        };
+        (0..count).map(pair).collect::<Result<_, _>>().map(Head::new)
+    }
+}
+
+/// What is left of a serialized header map.
+struct Fields<'b>(&'b [u8]);
+
+impl<'b> Fields<'b> {
+    fn length(&mut self) -> Result<usize, Failed> {
+        let (length, rest) = self.0.split_first_chunk::<4>().ok_or(Failed)?;
+        self.0 = rest;
+        usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Failed)
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'b [u8], Failed> {
+        let (text, rest) = self.0.split_at_checked(length).ok_or(Failed)?;
+        self.0 = rest.get(1..).ok_or(Failed)?;
+        Ok(text)
+    }
+}
+
+/// Applies edits to the headers of the request in effect.
+pub(super) fn edit_request(edit: &HeaderEdit) -> Result<(), Failed> {
+    edit.remove.iter().try_for_each(|name| remove(REQUEST_HEADERS, name))?;
+    edit.set.iter().try_for_each(|(name, value)| {
+        // SAFETY: pointers and sizes belong to live slices.
+        done(unsafe {
+            proxy_replace_header_map_value(
+                REQUEST_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    })
+}
+
+/// Removes trailers of the request in effect.
+pub(super) fn remove_trailers(names: &[Vec<u8>]) -> Result<(), Failed> {
+    names.iter().try_for_each(|name| remove(REQUEST_TRAILERS, name))
+}
+
+fn remove(map: u32, name: &[u8]) -> Result<(), Failed> {
+    // SAFETY: pointer and size belong to a live slice.
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
+/// The filter's configuration.
+pub(super) fn configuration(size: usize) -> Result<Vec<u8>, Failed> {
+    buffer(PLUGIN_CONFIGURATION, size)
+}
+
+/// The body of the answer to a call, all `size` bytes of it.
+pub(super) fn answer_body(size: usize) -> Result<Vec<u8>, Failed> {
+    buffer(CALL_RESPONSE_BODY, size)
+}
+
+fn buffer(buffer: u32, size: usize) -> Result<Vec<u8>, Failed> {
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: both pointers are valid for writes during the call.
+    let bytes = taken(|data, read| unsafe { proxy_get_buffer_bytes(buffer, 0, size, data, read) })?;
+    if bytes.len() == size { Ok(bytes) } else { Err(Failed) }
+}
+
+/// Leaves a text as filter state `wasm.<name>`. That it could not be is no reason to treat the
+/// request otherwise.
+pub(super) fn set_filter_state(name: &str, value: &str) {
+    // SAFETY: pointers and sizes belong to live slices.
+    let _ = unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Answers the request in effect. The stream ends with it, so there is nobody to tell of a failure.
+pub(super) fn send_local_reply(
+    status: u16,
+    headers: &[(&'static str, String)],
+    body: &str,
+    details: &str,
+) {
+    let headers = serialized(headers);
+    // SAFETY: pointers and sizes belong to live slices. -1: Envoy derives the gRPC status.
+    let _ = unsafe {
+        proxy_send_local_response(
+            u32::from(status),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        )
+    };
+}
+
+/// A header map as the host reads it; see [`HeaderBlock::head`].
+fn serialized(headers: &[(&'static str, String)]) -> Vec<u8> {
+    let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut block = length(headers.len()).to_vec();
+    for (name, value) in headers {
+        block.extend(length(name.len()));
+        block.extend(length(value.len()));
+    }
+    for (name, value) in headers {
+        block.extend_from_slice(name.as_bytes());
+        block.push(0);
+        block.extend_from_slice(value.as_bytes());
+        block.push(0);
+    }
+    block
+}
+
+/// Lets the request in effect go on, after this callback. No header can be edited any more.
+pub(super) fn resume_request() {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_continue_stream(HTTP_REQUEST_STREAM) };
+}
+
+/// Puts another stream in effect until this callback ends; `Failed` where it is gone.
+pub(super) fn put_in_effect(stream: u32) -> Result<(), Failed> {
+    // SAFETY: no pointers.
+    done(unsafe { proxy_set_effective_context(stream) })
+}
+
+/// Nanoseconds on a clock that never goes back.
+pub(super) fn monotonic_nanos() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
