@@ -1,0 +1,232 @@
+//! Ordinary requests in one line, and their responses; `connection.rs` is for everything that is
+//! not ordinary. A request without a complete response in time fails the test.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use serde_json::Value;
+
+use crate::DEADLINE;
+use crate::connection::Connection;
+use crate::wire::Headers;
+
+/// A request being put together; sent by [`Request::send`] (HTTP/1.1) or [`Request::send_h2`].
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) to: SocketAddr,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) host: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Headers,
+    chunked: bool,
+    deadline: Duration,
+}
+
+impl Request {
+    /// A request to `target` (path and query) of the server at `to`.
+    #[must_use]
+    pub fn new(to: SocketAddr, method: &str, target: &str) -> Request {
+        Request {
+            to,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            host: "gateway.example".to_owned(),
+            headers: Headers::default(),
+            body: Vec::new(),
+            trailers: Headers::default(),
+            chunked: false,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// Adds a header line; several with one name stay several.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
+        self.headers.push(name, value);
+        self
+    }
+
+    /// Adds `Authorization: Bearer <token>`.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Request {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Sends this body, with a content-length.
+    #[must_use]
+    pub fn body(mut self, body: impl AsRef<[u8]>) -> Request {
+        self.body = body.as_ref().to_vec();
+        self
+    }
+
+    /// Sends the body in chunks (HTTP/1.1).
+    #[must_use]
+    pub fn chunked(mut self) -> Request {
+        self.chunked = true;
+        self
+    }
+
+    /// Adds a trailer line (HTTP/1.1: the body then goes in chunks).
+    #[must_use]
+    pub fn trailer(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {
+        self.trailers.push(name, value);
+        self.chunked()
+    }
+
+    /// Sends this `Host`, or `:authority`.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Request {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// Gives up after this long instead of 20 seconds.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Request {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sends it over HTTP/1.1 on a connection of its own and returns the response.
+    ///
+    /// # Panics
+    ///
+    /// If no complete response comes before the deadline.
+    pub async fn send(self) -> Response {
+        match self.try_send().await {
+            Ok(response) => response,
+            Err(e) => panic!("{} {}: no complete response: {e}", self.method, self.target),
+        }
+    }
+
+    /// Like [`Request::send`], with a failure as a value.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection or the response breaks off, or the deadline passes.
+    pub async fn try_send(&self) -> io::Result<Response> {
+        let mut connection = Connection::open(self.to).await?.deadline(self.deadline);
+        let to_head = self.method == "HEAD";
+        let bytes = self.to_bytes();
+        let started = Instant::now();
+        let mut response = connection.exchange(&bytes, to_head).await?;
+        response.elapsed = started.elapsed();
+        Ok(response)
+    }
+
+    /// The HTTP/1.1 bytes of this request.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out =
+            format!("{} {} HTTP/1.1\r\nhost: {}\r\n", self.method, self.target, self.host)
+                .into_bytes();
+        self.headers.write_to(&mut out);
+        if self.chunked {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+            for chunk in self.body.chunks(16 << 10) {
+                out.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+                out.extend_from_slice(chunk);
+                out.extend_from_slice(b"\r\n");
+            }
+            out.extend_from_slice(b"0\r\n");
+            self.trailers.write_to(&mut out);
+        } else if !self.body.is_empty() {
+            out.extend(format!("content-length: {}\r\n", self.body.len()).into_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if !self.chunked {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
+
+    pub(crate) fn time_allowed(&self) -> Duration {
+        self.deadline
+    }
+}
+
+/// A complete response.
+#[derive(Clone, Default)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header lines in their order.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Trailer lines.
+    pub trailers: Headers,
+    /// Statuses of the informational responses that came first.
+    pub interim: Vec<u16>,
+    /// From the first byte sent to the last byte received.
+    pub elapsed: Duration,
+}
+
+impl Response {
+    /// The value of the one header line with this name; see [`Headers::get`].
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name)
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// If it is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("the body is not JSON ({e}): {self:?}"))
+    }
+
+    /// What the upstream received, from its echo: header lines, names in lower case.
+    ///
+    /// # Panics
+    ///
+    /// If the response is not the upstream's echo.
+    #[must_use]
+    pub fn upstream_headers(&self) -> Headers {
+        let echo = self.json();
+        let lines = echo["headers"].as_array().unwrap_or_else(|| panic!("not an echo: {self:?}"));
+        let text = |line: &Value, key: &str| line[key].as_str().map(str::to_owned);
+        Headers(
+            lines
+                .iter()
+                .map(|line| {
+                    let value = match text(line, "latin1") {
+                        Some(latin1) => latin1.chars().map(|c| c as u8).collect(),
+                        None => text(line, "value").unwrap_or_default().into_bytes(),
+                    };
+                    (text(line, "name").unwrap_or_default(), value)
+                })
+                .collect(),
+        )
+    }
+
+    /// The one header with this name that the upstream received.
+    ///
+    /// # Panics
+    ///
+    /// If the response is not the upstream's echo, or the header came several times.
+    #[must_use]
+    pub fn upstream_header(&self, name: &str) -> Option<String> {
+        self.upstream_headers().get(name)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.text().chars().take(2000).collect::<String>();
+        write!(f, "{} after {:?} {:?}\n{shown}", self.status, self.elapsed, self.headers)
+    }
+}

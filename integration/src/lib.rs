@@ -1,0 +1,116 @@
+//! Runs the built module in the real Envoy, between a scripted provider and an echo upstream.
+//!
+//! A test in five lines:
+//!
+//! ```no_run
+//! # use integration::Gateway;
+//! #[tokio::test]
+//! async fn a_good_token_passes() {
+//!     let gw = Gateway::reference().await;
+//!     let r = gw.get("/orders").bearer("good").send().await;
+//!     assert_eq!(r.status, 200, "{r:?}");
+//!     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"));
+//!     assert_eq!(gw.provider.count(), 1);
+//! }
+//! ```
+//!
+//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands; only addresses, ports and the
+//!   module's path are filled in. [`Gateway::with`] gives the default instance another
+//!   configuration, [`Gateway::start`] takes a [`Listener`] with any of its knobs.
+//! - Many configurations cost little as listeners of one Envoy, see [`Setup`]; each then has a
+//!   provider and an upstream of its own, and a `static OnceCell<Running>` shares them among the
+//!   tests of a file.
+//! - [`Gateway::provider`] answers what the test says: `gw.provider.answer(Reply::json(200,
+//!   &json!({"sub": "1"})))`, or misbehaves: [`Reply::reset`], [`Reply::stall_after`],
+//!   [`Reply::raw`], [`Provider::down`]. A [`Gate`] holds an answer until the test opens it, so no
+//!   test needs a sleep.
+//! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
+//!   [`Upstream::assert_untouched`].
+//! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
+//!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
+//! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
+//!
+//! A failing test prints Envoy's log by itself. Envoy dies with the test process, however that
+//! ends. Servers and Envoy are not bound to the runtime of one test. The rig sends traffic to
+//! loopback only.
+
+mod bootstrap;
+mod client;
+mod connection;
+mod envoy;
+pub mod frames;
+mod gateway;
+mod h2;
+mod install;
+mod listener;
+mod logbook;
+mod process;
+mod provider;
+mod reply;
+mod upstream;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+pub use bootstrap::reference;
+pub use client::{Request, Response};
+pub use connection::Connection;
+pub use envoy::{Envoy, Options, StartFailure};
+pub use gateway::{Gateway, Running, Setup};
+pub use h2::{H2, Stream};
+pub use install::{ENVOY_VERSION, envoy_binary, install_into, version};
+pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
+pub use logbook::LogBook;
+pub use provider::{Call, Provider};
+pub use reply::{Gate, Reply};
+pub use upstream::{Received, Upstream, sha256};
+pub use wire::Headers;
+
+/// How long any wait of the rig may last before it fails the test. Far above what is ever needed:
+/// it bounds a hang, it does not measure.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The project's root directory.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("integration/ lies in the project")
+}
+
+/// Cargo's target directory: `$CARGO_TARGET_DIR`, else `target/` of the project.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    let set = std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty());
+    root().join(set.map_or_else(|| PathBuf::from("target"), PathBuf::from))
+}
+
+/// The module under test: `$OIDC_CONNECTOR_WASM`, else where `cargo xtask build` leaves it.
+///
+/// # Errors
+///
+/// A text for the user if it is not there.
+pub fn module() -> Result<PathBuf, String> {
+    let path = match std::env::var_os("OIDC_CONNECTOR_WASM").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => target_dir().join("wasm32-wasip1/release/oidc_token_connector.wasm"),
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("the module {} is not there: run `cargo xtask build`", path.display()))
+}
+
+/// Provider, upstream and connection drivers run here: each test has a runtime of its own, and what
+/// several tests share must not end with the first of them.
+fn runtime() -> &'static tokio::runtime::Handle {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("rig")
+            .enable_all()
+            .build()
+            .expect("a tokio runtime")
+    });
+    RUNTIME.handle()
+}

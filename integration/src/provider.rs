@@ -1,0 +1,360 @@
+//! A scripted UserInfo provider on loopback: answers what the test says, misbehaves on request,
+//! records every call. It speaks HTTP/1.1 over plain TCP by itself, because an HTTP library would
+//! not send what it should not send.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use std::{fmt, io};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::reply::{Reply, Step};
+use crate::wire::{Framing, Headers, Reader};
+use crate::{DEADLINE, runtime};
+
+/// One call that reached the provider, as it stood on the wire.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method, to the letter.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Header lines in their order.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// The token of `Authorization: Bearer <token>`, if it has that form.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
+        self.headers.get("authorization")?.strip_prefix("Bearer ").map(str::to_owned)
+    }
+}
+
+type Answer = dyn Fn(&Call) -> Option<Reply> + Send + Sync;
+
+#[derive(Default)]
+struct Script {
+    queue: VecDeque<Reply>,
+    by_closure: Option<Box<Answer>>,
+    by_token: HashMap<String, Reply>,
+    by_path: HashMap<String, Reply>,
+    otherwise: Option<Reply>,
+    calls: Vec<Call>,
+}
+
+/// The provider. Clones are handles to the same one; it stops when the last is dropped.
+///
+/// Before anything is scripted it answers the token `good` with 200 and the claims of
+/// [`Provider::good`], and every other with the 401 of an expired token.
+#[derive(Clone)]
+pub struct Provider {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    script: Mutex<Script>,
+    count: watch::Sender<usize>,
+    /// Even: up. Odd: down. Connections end when it changes.
+    phase: watch::Sender<u64>,
+    listening: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps the port ours while nothing listens on it.
+    _reserved: TcpSocket,
+}
+
+impl Provider {
+    /// Starts one on a free port of 127.0.0.1.
+    pub async fn start() -> Provider {
+        Provider::start_on(0).await.expect("a free port on loopback")
+    }
+
+    /// Starts one on a given port of 127.0.0.1, 0 for a free one.
+    ///
+    /// # Errors
+    ///
+    /// If the port is taken.
+    #[allow(clippy::unused_async, reason = "sockets must be made inside a runtime")]
+    pub async fn start_on(port: u16) -> io::Result<Provider> {
+        let _entered = runtime().enter();
+        let reserved = socket(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        let address = reserved.local_addr()?;
+        let shared = Arc::new(Shared {
+            script: Mutex::default(),
+            count: watch::Sender::new(0),
+            phase: watch::Sender::new(0),
+            listening: Mutex::default(),
+            _reserved: reserved,
+        });
+        let provider = Provider { address, shared };
+        provider.listen()?;
+        Ok(provider)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the token `good` gets before anything is scripted.
+    #[must_use]
+    pub fn good() -> Reply {
+        Reply::json(
+            200,
+            &json!({
+                "sub": "248289761001",
+                "name": "Claes Rosenlöf",
+                "email": "claes@example.com",
+                "uid": "claes",
+                "groups": ["travel", "approvers"],
+                "roles": ["buyer"],
+                "b2bUnitId": "unit-17",
+                "erpAccountNumber": 4711,
+            }),
+        )
+    }
+
+    /// What any other token gets before anything is scripted.
+    #[must_use]
+    pub fn expired() -> Reply {
+        Reply::json(
+            401,
+            &json!({"error": "invalid_token", "errorMessage": "The access token expired"}),
+        )
+        .header(
+            "WWW-Authenticate",
+            r#"Bearer error="invalid_token", error_description="The access token expired""#,
+        )
+    }
+
+    /// Answers every call so, where nothing more particular is scripted.
+    pub fn answer(&self, reply: Reply) -> &Provider {
+        self.script().otherwise = Some(reply);
+        self
+    }
+
+    /// Answers the next call so that has no such answer yet; before everything else.
+    pub fn answer_next(&self, reply: Reply) -> &Provider {
+        self.script().queue.push_back(reply);
+        self
+    }
+
+    /// Asks `answer` about every call; `None` leaves it to the other rules.
+    pub fn answer_with<F>(&self, answer: F) -> &Provider
+    where
+        F: Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
+    {
+        self.script().by_closure = Some(Box::new(answer));
+        self
+    }
+
+    /// Answers calls with this token so.
+    pub fn answer_token(&self, token: &str, reply: Reply) -> &Provider {
+        self.script().by_token.insert(token.to_owned(), reply);
+        self
+    }
+
+    /// Answers calls to this path (with its query) so.
+    pub fn answer_path(&self, target: &str, reply: Reply) -> &Provider {
+        self.script().by_path.insert(target.to_owned(), reply);
+        self
+    }
+
+    /// Refuses connections from now on (nothing listens; the port stays ours) and cuts those it
+    /// has.
+    pub async fn down(&self) {
+        self.shared.phase.send_modify(|phase| *phase |= 1);
+        let listening = self.listening().take();
+        if let Some(listening) = listening {
+            let _ = listening.await;
+        }
+    }
+
+    /// Listens again after [`Provider::down`].
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot listen again.
+    pub fn up(&self) -> io::Result<()> {
+        if *self.shared.phase.borrow() % 2 == 1 {
+            self.shared.phase.send_modify(|phase| *phase += 1);
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    /// How many calls have come.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        *self.shared.count.borrow()
+    }
+
+    /// Every call so far, in order.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.script().calls.clone()
+    }
+
+    /// The calls with this token.
+    #[must_use]
+    pub fn calls_with(&self, token: &str) -> Vec<Call> {
+        self.calls().into_iter().filter(|c| c.token().as_deref() == Some(token)).collect()
+    }
+
+    /// The one call that came.
+    ///
+    /// # Panics
+    ///
+    /// If none or several came.
+    #[must_use]
+    pub fn only_call(&self) -> Call {
+        let calls = self.calls();
+        assert_eq!(calls.len(), 1, "calls at the provider: {calls:#?}");
+        calls.into_iter().next().expect("counted")
+    }
+
+    /// Waits until `n` calls have come.
+    ///
+    /// # Panics
+    ///
+    /// After 20 seconds without.
+    pub async fn wait_calls(&self, n: usize) {
+        let mut count = self.shared.count.subscribe();
+        let enough = tokio::time::timeout(DEADLINE, count.wait_for(|seen| *seen >= n)).await;
+        assert!(enough.is_ok(), "waited for {n} calls at the provider, {} came", self.count());
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.shared.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.shared.listening.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn listen(&self) -> io::Result<()> {
+        let _entered = runtime().enter();
+        let listener = socket(self.address)?.listen(1024)?;
+        // The task holds no strong reference: the last handle's end must end it.
+        let shared = Arc::downgrade(&self.shared);
+        let mut phase = self.shared.phase.subscribe();
+        let task = runtime().spawn(async move {
+            while let Some(stream) = accept(&listener, &mut phase).await {
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let mut phase = shared.phase.subscribe();
+                let started = *phase.borrow_and_update();
+                runtime().spawn(async move {
+                    tokio::select! {
+                        _ = shared.serve(stream) => {}
+                        _ = phase.wait_for(|now| *now != started) => {}
+                    }
+                });
+            }
+        });
+        *self.listening() = Some(task);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Provider({}, {} calls)", self.address, self.count())
+    }
+}
+
+impl Shared {
+    /// Serves one connection until either side ends it.
+    async fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut reader = Reader::new(stream);
+        while let Some(head) = reader.head().await? {
+            let (body, _) = reader.body(Framing::of_request(&head.headers)).await?;
+            let mut start = head.start.splitn(3, ' ').map(str::to_owned);
+            let call = Call {
+                method: start.next().unwrap_or_default(),
+                target: start.next().unwrap_or_default(),
+                headers: head.headers,
+                body,
+            };
+            let to_head = call.method == "HEAD";
+            for step in self.answer(call).steps(to_head) {
+                match step {
+                    Step::Send(bytes) => reader.io.write_all(&bytes).await?,
+                    Step::Drip { bytes, size, every } => {
+                        drip(&mut reader.io, &bytes, size, every).await?;
+                    }
+                    Step::Hold(gate) => gate.opened().await,
+                    Step::Stall => {
+                        let mut sink = [0; 1024];
+                        while reader.io.read(&mut sink).await? > 0 {}
+                        return Ok(());
+                    }
+                    Step::Close => return reader.io.shutdown().await,
+                    Step::Reset => return reader.io.set_zero_linger(),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, call: Call) -> Reply {
+        let mut script = self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queued = script.queue.pop_front();
+        let token = call.token();
+        let reply = queued
+            .or_else(|| script.by_closure.as_ref().and_then(|answer| answer(&call)))
+            .or_else(|| token.as_ref().and_then(|t| script.by_token.get(t)).cloned())
+            .or_else(|| script.by_path.get(&call.target).cloned())
+            .or_else(|| script.otherwise.clone())
+            .unwrap_or_else(|| match token.as_deref() {
+                Some("good") => Provider::good(),
+                _ => Provider::expired(),
+            });
+        script.calls.push(call);
+        self.count.send_modify(|count| *count += 1);
+        reply
+    }
+}
+
+/// The next connection, or none when the listening ends: taken down, or nobody has a handle any
+/// more.
+async fn accept(listener: &TcpListener, phase: &mut watch::Receiver<u64>) -> Option<TcpStream> {
+    loop {
+        tokio::select! {
+            biased;
+            _ = phase.changed() => return None,
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                return Some(stream);
+            },
+        }
+    }
+}
+
+/// The slowness is the misbehaviour under test, so here time passes on purpose.
+async fn drip(io: &mut TcpStream, bytes: &[u8], size: usize, every: Duration) -> io::Result<()> {
+    let mut clock = tokio::time::interval(every);
+    for piece in bytes.chunks(size.max(1)) {
+        clock.tick().await;
+        io.write_all(piece).await?;
+    }
+    Ok(())
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Two sockets may have the port as long as one of them at most listens.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}

@@ -1,0 +1,109 @@
+//! What the reference configuration promises, read from the file itself: a lint, so that an edit
+//! cannot quietly take a protection away.
+
+use integration::{DEFAULT_INSTANCE, reference};
+use serde_json::Value;
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+fn connection_manager(bootstrap: &Value) -> &Value {
+    let listeners = bootstrap["static_resources"]["listeners"].as_array().unwrap();
+    assert_eq!(listeners.len(), 1);
+    &listeners[0]["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+fn filters(bootstrap: &Value) -> &Vec<Value> {
+    connection_manager(bootstrap)["http_filters"].as_array().unwrap()
+}
+
+fn instances(bootstrap: &Value) -> impl Iterator<Item = &Value> {
+    filters(bootstrap).iter().filter(|f| f["typed_config"]["@type"] == WASM)
+}
+
+#[test]
+fn every_instance_fails_closed_in_one_vm_of_its_own() {
+    let bootstrap = reference().unwrap();
+    assert_eq!(instances(&bootstrap).count(), 2);
+    for instance in instances(&bootstrap) {
+        let config = &instance["typed_config"]["config"];
+        assert_eq!(config["failure_policy"], "FAIL_RELOAD", "{instance}");
+        assert_eq!(config["vm_config"]["vm_id"], "oidc-token-connector", "{instance}");
+        assert_eq!(config["name"], instance["name"]);
+    }
+}
+
+#[test]
+fn one_instance_is_on_by_default_and_both_forms_of_configuration_are_shown() {
+    let bootstrap = reference().unwrap();
+    let on: Vec<_> = instances(&bootstrap).filter(|f| f["disabled"] != true).collect();
+    assert_eq!(on.len(), 1);
+    assert_eq!(on[0]["name"], DEFAULT_INSTANCE);
+    let forms: Vec<_> = instances(&bootstrap)
+        .map(|f| f["typed_config"]["config"]["configuration"]["@type"].as_str().unwrap())
+        .map(|form| form.rsplit('.').next().unwrap())
+        .collect();
+    assert_eq!(forms, ["StringValue", "Struct"]);
+}
+
+#[test]
+fn a_route_switches_the_default_off_only_for_another_instance_or_as_public() {
+    let bootstrap = reference().unwrap();
+    let routes = &connection_manager(&bootstrap)["route_config"]["virtual_hosts"][0]["routes"];
+    let mut unprotected = Vec::new();
+    for route in routes.as_array().unwrap() {
+        let said = &route["typed_per_filter_config"];
+        let off = said[DEFAULT_INSTANCE]["disabled"] == true;
+        let other = instances(&bootstrap)
+            .filter_map(|f| f["name"].as_str())
+            .any(|name| name != DEFAULT_INSTANCE && said[name]["config"].is_object());
+        assert_eq!(off && other, other, "{}: two instances would decide", route["name"]);
+        if off && !other {
+            unprotected.push(route["name"].as_str().unwrap());
+        }
+    }
+    assert_eq!(unprotected, ["public"]);
+}
+
+#[test]
+fn cors_comes_first_and_the_router_last() {
+    let bootstrap = reference().unwrap();
+    let names: Vec<_> = filters(&bootstrap).iter().map(|f| f["name"].as_str().unwrap()).collect();
+    assert_eq!(names.first(), Some(&"envoy.filters.http.cors"));
+    assert_eq!(names.last(), Some(&"envoy.filters.http.router"));
+}
+
+#[test]
+fn limits_and_refusals_are_set() {
+    let bootstrap = reference().unwrap();
+    let hcm = connection_manager(&bootstrap);
+    assert_eq!(hcm["stream_idle_timeout"], "30s");
+    let refused = &hcm["common_http_protocol_options"]["headers_with_underscores_action"];
+    assert_eq!(refused, "REJECT_REQUEST");
+    assert_eq!(hcm["path_with_escaped_slashes_action"], "REJECT_REQUEST");
+    assert_eq!(hcm["normalize_path"], true);
+    let layer = &bootstrap["layered_runtime"]["layers"][0]["static_layer"];
+    let held = layer["http.async_response_buffer_limit"].as_str().unwrap();
+    assert!(held.parse::<u32>().unwrap() > 65_536, "below max_userinfo_bytes: {held}");
+    assert_eq!(bootstrap["admin"]["address"]["socket_address"]["address"], "127.0.0.1");
+}
+
+#[test]
+fn the_default_instance_asks_for_a_subject_and_tells_outcomes_and_outages() {
+    let bootstrap = reference().unwrap();
+    let default = instances(&bootstrap).next().unwrap();
+    let text = &default["typed_config"]["config"]["configuration"]["value"];
+    let config: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(config["require_subject"], true);
+    assert_eq!(config["access_log_state"], true);
+    assert_eq!(config["userinfo_unavailable"]["status"], 503);
+    assert!(config["userinfo_unavailable"]["retry_after"].is_string());
+    let regions = config["userinfo_endpoint"]["regionCodeValue"].as_object().unwrap();
+    assert!(regions.keys().eq(["FR", "US", "DE"]));
+    let log = connection_manager(&bootstrap)["access_log"][0].to_string();
+    for shown in ["%RESPONSE_CODE_DETAILS%", "%FILTER_STATE(wasm.oidc_outcome:PLAIN)%"] {
+        assert!(log.contains(shown), "{log}");
+    }
+    for secret in ["AUTHORIZATION", "authorization", "%REQ(:PATH)%"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
