@@ -1,0 +1,258 @@
+//! The command line: arguments in, a [`Command`] or a usage message out. Reads nothing but its
+//! arguments.
+
+use std::ffi::OsString;
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Print this help text.
+    Help(String),
+    /// Build the module.
+    Build,
+    /// Run every check.
+    Test {
+        /// Only the native tests and one test on Envoy.
+        quick: bool,
+    },
+    /// Check filter configurations.
+    CheckConfig {
+        /// At least one; `-` is standard input.
+        files: Vec<OsString>,
+    },
+    /// Walk through real requests.
+    Demo {
+        /// Stay up afterwards.
+        serve: bool,
+    },
+    /// Measure the cost of a request.
+    Bench {
+        /// Short rounds.
+        quick: bool,
+    },
+    /// Check the repository's own rules.
+    Tidy,
+}
+
+/// One command as the help describes it.
+struct Topic {
+    name: &'static str,
+    arguments: &'static str,
+    summary: &'static str,
+    details: &'static str,
+}
+
+const TOPICS: &[Topic] = &[
+    Topic {
+        name: "demo",
+        arguments: "[--serve]",
+        summary: "set up all that is missing, then walk through real requests on a real Envoy",
+        details: "\
+Builds the release module, starts an identity provider, an upstream and Envoy with the
+reference configuration, sends requests and shows each answer and what the upstream received.
+Ends with 0 if every step behaved as described.
+
+  --serve    stay up afterwards, for requests by hand, until Ctrl-C
+",
+    },
+    Topic {
+        name: "test",
+        arguments: "[--quick]",
+        summary: "formatting, repository rules, clippy, native tests, module build, Envoy tests",
+        details: "\
+Runs the steps in that order and stops at the first that fails, with the command that repeats
+it. The time of each step is printed at the end.
+
+  --quick    only the native tests and one test of the built module on Envoy
+",
+    },
+    Topic {
+        name: "build",
+        arguments: "",
+        summary: "build the release module, adding the wasm target where it is missing",
+        details: "\
+Leaves the module at target/wasm32-wasip1/release/oidc_token_connector.wasm (below
+CARGO_TARGET_DIR where that is set) and prints its path and size.
+",
+    },
+    Topic {
+        name: "check-config",
+        arguments: "FILE...",
+        summary: "print every problem of a filter configuration, or `ok`",
+        details: "\
+Reads each FILE as the filter's `configuration` in JSON, by the filter's own code. `-` reads
+standard input. With several files every line starts with the file's name.
+
+Exit code: 0 all ok, 1 at least one problem, 2 a file that cannot be read.
+",
+    },
+    Topic {
+        name: "bench",
+        arguments: "[--quick]",
+        summary: "measure the CPU cost of a request on a real Envoy, beside a do-nothing filter",
+        details: "\
+Prints a Markdown table: CPU microseconds per request of the Envoy process, requests per
+second, and both in relation to a Wasm filter that does nothing. Needs `wrk`.
+
+  --quick    short rounds: to see that it works, not for figures
+",
+    },
+    Topic {
+        name: "tidy",
+        arguments: "",
+        summary: "check the rules of this repository that no compiler checks",
+        details: "\
+Prints every line that breaks a rule, with the reason for the rule. `test` runs this too.
+",
+    },
+];
+
+/// Reads the arguments after the program's name. The error is a usage message for stderr.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut arguments = arguments.peekable();
+    let Some(name) = arguments.next() else {
+        return Err(overview());
+    };
+    let name = name.to_string_lossy().into_owned();
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        return match arguments.next() {
+            None => Ok(Command::Help(overview())),
+            Some(of) => Ok(Command::Help(help(topic(&of.to_string_lossy())?))),
+        };
+    }
+    let topic = topic(&name)?;
+    let given = Given::read(topic, arguments)?;
+    if given.help {
+        return Ok(Command::Help(help(topic)));
+    }
+    Ok(match topic.name {
+        "demo" => Command::Demo { serve: given.option },
+        "test" => Command::Test { quick: given.option },
+        "build" => Command::Build,
+        "bench" => Command::Bench { quick: given.option },
+        "tidy" => Command::Tidy,
+        _ if given.files.is_empty() => return Err(wrong(topic, "no file given")),
+        _ => Command::CheckConfig { files: given.files },
+    })
+}
+
+/// What stands after a command's name.
+#[derive(Default)]
+struct Given {
+    help: bool,
+    /// The command's only option.
+    option: bool,
+    files: Vec<OsString>,
+}
+
+impl Given {
+    fn read(topic: &Topic, arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let takes_files = topic.arguments.starts_with("FILE");
+        let option = topic.arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let mut given = Self::default();
+        let mut only_files = false;
+        for argument in arguments {
+            let text = argument.to_string_lossy();
+            let is_option = !only_files && text.starts_with('-') && text != "-";
+            match &*text {
+                "--help" | "-h" if is_option => given.help = true,
+                "--" if is_option && takes_files => only_files = true,
+                name if is_option && Some(name) == option => given.option = true,
+                name if is_option => return Err(wrong(topic, &format!("unknown option `{name}`"))),
+                _ if takes_files => given.files.push(argument),
+                name => return Err(wrong(topic, &format!("unexpected argument `{name}`"))),
+            }
+        }
+        Ok(given)
+    }
+}
+
+fn topic(name: &str) -> Result<&'static Topic, String> {
+    TOPICS
+        .iter()
+        .find(|topic| topic.name == name)
+        .ok_or_else(|| format!("xtask: unknown command `{name}`\n\n{}", overview()))
+}
+
+fn wrong(topic: &Topic, what: &str) -> String {
+    format!("xtask {}: {what}\n\n{}", topic.name, help(topic))
+}
+
+fn overview() -> String {
+    let mut text = "Usage: cargo xtask <command> [arguments]\n\nCommands:\n".to_owned();
+    for topic in TOPICS {
+        text.push_str(&format!("  {:<13} {}\n", topic.name, topic.summary));
+    }
+    text.push_str("\n`cargo xtask <command> --help` says more about each.\n");
+    text
+}
+
+fn help(topic: &Topic) -> String {
+    let usage = format!("cargo xtask {} {}", topic.name, topic.arguments);
+    format!("{}: {}\n\nUsage: {}\n\n{}", topic.name, topic.summary, usage.trim(), topic.details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn commands_and_their_options() {
+        let files = |names: &[&str]| Command::CheckConfig {
+            files: names.iter().map(OsString::from).collect(),
+        };
+        for (line, command) in [
+            ("build", Command::Build),
+            ("tidy", Command::Tidy),
+            ("test", Command::Test { quick: false }),
+            ("test --quick", Command::Test { quick: true }),
+            ("demo", Command::Demo { serve: false }),
+            ("demo --serve", Command::Demo { serve: true }),
+            ("bench", Command::Bench { quick: false }),
+            ("bench --quick", Command::Bench { quick: true }),
+            ("check-config a.json", files(&["a.json"])),
+            ("check-config a.json - b.json", files(&["a.json", "-", "b.json"])),
+            ("check-config -- --odd", files(&["--odd"])),
+            ("check-config -- --help", files(&["--help"])),
+        ] {
+            assert_eq!(parsed(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_and_followed_by_the_usage() {
+        for (line, named, usage) in [
+            ("", "", "Usage: cargo xtask <command>"),
+            ("dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
+            ("help dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
+            ("build --quick", "unknown option `--quick`", "Usage: cargo xtask build\n"),
+            ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick]"),
+            ("demo now", "unexpected argument `now`", "Usage: cargo xtask demo [--serve]"),
+            ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick]"),
+            ("check-config", "no file given", "Usage: cargo xtask check-config FILE..."),
+            ("check-config -x", "unknown option `-x`", "Usage: cargo xtask check-config FILE..."),
+        ] {
+            let Err(message) = parsed(line) else { panic!("`{line}` was understood") };
+            assert!(message.contains(named), "{line}: {message}");
+            assert!(message.contains(usage), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_help_and_stands_in_the_overview() {
+        let Ok(Command::Help(overview)) = parsed("--help") else { panic!("no overview") };
+        assert_eq!(parsed("help"), Ok(Command::Help(overview.clone())));
+        for topic in TOPICS {
+            assert!(overview.contains(topic.name) && overview.contains(topic.summary));
+            let Ok(Command::Help(text)) = parsed(&format!("{} --help", topic.name)) else {
+                panic!("{} has no help", topic.name)
+            };
+            assert!(text.contains(topic.summary) && text.contains("Usage: cargo xtask"));
+            assert_eq!(parsed(&format!("help {}", topic.name)), Ok(Command::Help(text)));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `cargo xtask check-config`: what the filter would say about a configuration, without Envoy.
+//!
+//! Read by the filter's own code, so the two cannot differ. Only JSON: between a YAML file and
+//! the filter stands Envoy's YAML reader, with rules of its own (`yes` is true, large integers are
+//! rounded), and a verdict by any other reader would be about another configuration.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use oidc_token_connector::config;
+
+/// Checks the files and prints what is wrong with them, one line for each problem.
+pub fn run(files: &[OsString]) -> ExitCode {
+    ExitCode::from(check(files, &problems, &mut io::stdout(), &mut io::stderr()))
+}
+
+/// Every problem as the filter words it. Faults with which the filter loads, to refuse requests
+/// one by one, are problems here: nobody configures them on purpose.
+fn problems(text: &[u8]) -> Vec<String> {
+    let found = match config::read(text) {
+        Ok(loaded) => loaded.faults,
+        Err(problems) => problems,
+    };
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// Returns the exit code: 0 all ok, 1 a problem, 2 a file that cannot be read.
+fn check(
+    files: &[OsString],
+    problems: &dyn Fn(&[u8]) -> Vec<String>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let mut code = 0;
+    for file in files {
+        let name = file.to_string_lossy();
+        let place = if files.len() > 1 { format!("{name}: ") } else { String::new() };
+        let (lines, found) = match read(file) {
+            Err(why) => {
+                say(err, &format!("xtask check-config: {name}: {why}"));
+                code = 2;
+                continue;
+            }
+            Ok(text) => match problems(&text) {
+                none if none.is_empty() => (vec!["ok".to_owned()], 0),
+                some => (some, 1),
+            },
+        };
+        for line in lines {
+            say(out, &format!("{place}{line}"));
+        }
+        code = code.max(found);
+    }
+    code
+}
+
+fn read(file: &OsStr) -> Result<Vec<u8>, String> {
+    let extension = Path::new(file).extension().unwrap_or_default();
+    if extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml") {
+        return Err("YAML is not read here, only JSON; convert the filter's `configuration` \
+                    first, for example: yq -o json FILE | cargo xtask check-config -"
+            .to_owned());
+    }
+    let mut text = Vec::new();
+    if file == "-" {
+        io::stdin().read_to_end(&mut text).map_err(|error| format!("cannot be read: {error}"))?;
+    } else {
+        text = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    }
+    Ok(text)
+}
+
+/// A closed output changes nothing about the verdict, which is also the exit code.
+fn say(to: &mut dyn Write, line: &str) {
+    let _: io::Result<()> = writeln!(to, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A file that is gone again when the test ends.
+    struct File(PathBuf);
+
+    impl File {
+        fn new(name: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("xtask-{}-{name}", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn name(&self) -> String {
+            self.0.to_str().unwrap().to_owned()
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// Exit code, output and error output.
+    fn checked(files: &[String], problems: &dyn Fn(&[u8]) -> Vec<String>) -> (u8, String, String) {
+        let files: Vec<OsString> = files.iter().map(OsString::from).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(&files, problems, &mut out, &mut err);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    /// One problem per word of the text.
+    fn words(text: &[u8]) -> Vec<String> {
+        String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn ok_or_one_line_per_problem() {
+        let good = File::new("good.json", "");
+        let bad = File::new("bad.json", "first second");
+        let ok = (0, "ok\n".into(), String::new());
+        assert_eq!(checked(&[good.name()], &words), ok);
+        let problems = (1, "first\nsecond\n".into(), String::new());
+        assert_eq!(checked(&[bad.name()], &words), problems);
+    }
+
+    #[test]
+    fn several_files_are_told_apart_and_the_worst_decides() {
+        let good = File::new("several-good.json", "");
+        let bad = File::new("several-bad.json", "first");
+        let absent = "/no/such/file.json".to_owned();
+        let (code, out, err) = checked(&[bad.name(), good.name()], &words);
+        assert_eq!((code, err.as_str()), (1, ""));
+        assert_eq!(out, format!("{}: first\n{}: ok\n", bad.name(), good.name()));
+        let (code, out, err) = checked(&[absent, bad.name()], &words);
+        assert_eq!((code, out), (2, format!("{}: first\n", bad.name())));
+        assert!(err.starts_with("xtask check-config: /no/such/file.json: cannot be read: "));
+    }
+
+    #[test]
+    fn yaml_is_refused_with_a_way_out() {
+        for name in ["config.yaml", "config.YML"] {
+            let file = File::new(name, "");
+            let (code, out, err) = checked(&[file.name()], &words);
+            assert_eq!((code, out.as_str()), (2, ""));
+            assert!(err.contains("only JSON") && err.contains("yq -o json"), "{err}");
+        }
+    }
+
+    #[test]
+    fn the_filters_own_reader_decides() {
+        let endpoint = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}}"#;
+        let good = File::new("real-good.json", endpoint);
+        assert_eq!(checked(&[good.name()], &problems), (0, "ok\n".into(), String::new()));
+
+        let wrong =
+            endpoint.replace("{\"userinfo", "{\"no_such_key\": 1, \"timeout\": 5, \"userinfo");
+        let bad = File::new("real-bad.json", &wrong);
+        let (code, out, _) = checked(&[bad.name()], &problems);
+        assert_eq!((code, out.lines().count()), (1, 2), "{out}");
+        assert!(out.contains("no_such_key") && out.contains("timeout"), "{out}");
+
+        // The filter loads this, and refuses every request that carries a token.
+        let fault = File::new("real-fault.json", "{}");
+        let (code, out, _) = checked(&[fault.name()], &problems);
+        assert_eq!(code, 1, "{out}");
+        assert!(out.contains("userinfo_endpoint"), "{out}");
+    }
+}

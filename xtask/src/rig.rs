@@ -1,0 +1,31 @@
+//! The commands that need a running Envoy. They live in the `integration` crate; this builds what
+//! they run on and hands over to them.
+
+use crate::{Failure, Workspace, module, progress};
+
+/// `cargo xtask demo`
+pub fn demo(workspace: &Workspace, serve: bool) -> Result<(), Failure> {
+    module::build(workspace)?;
+    binary(workspace, "demo", serve.then_some("--serve"))
+}
+
+/// `cargo xtask bench`
+pub fn bench(workspace: &Workspace, quick: bool) -> Result<(), Failure> {
+    module::build(workspace)?;
+    module::build_other(workspace, "do-nothing")?;
+    binary(workspace, "bench", quick.then_some("--quick"))
+}
+
+/// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
+fn binary(workspace: &Workspace, name: &str, option: Option<&str>) -> Result<(), Failure> {
+    progress(&format!("{name}: compiling what it runs on"));
+    let mut command = workspace.cargo(&["run", "--package", "integration", "--bin", name, "--"]);
+    command.args(option);
+    #[cfg(unix)]
+    {
+        let error = std::os::unix::process::CommandExt::exec(&mut command);
+        Err(Failure::new(format!("cannot start `cargo`: {error}")))
+    }
+    #[cfg(not(unix))]
+    crate::steps::finish(command)
+}

@@ -1,0 +1,134 @@
+//! Each rule bites, and only where it should.
+
+use super::*;
+
+/// The findings in one file, as `line: text`.
+fn found(path: &str, text: &str) -> Vec<String> {
+    let files = [File { path: path.into(), text: text.into() }];
+    findings(&files, &[]).iter().map(|f| format!("{}: {}", f.line, f.what)).collect()
+}
+
+#[track_caller]
+fn bites(path: &str, line: &str, text: &str) {
+    let found = found(path, &format!("//! A module.\n{line}\n"));
+    assert!(
+        found.len() == 1 && found[0].starts_with(&format!("2: `{text}` ")),
+        "{path}, {line}: {found:?}"
+    );
+}
+
+#[track_caller]
+fn spares(path: &str, line: &str) {
+    assert_eq!(found(path, &format!("//! A module.\n{line}\n")), [""; 0], "{path}, {line}");
+}
+
+#[test]
+fn places_on_one_machine() {
+    for dir in [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/fa", "rm/")] {
+        bites("README.md", &format!("see {dir}notes"), dir);
+        bites("envoy/envoy.yaml", &format!("filename: \"{dir}module.wasm\""), dir);
+        bites("src/gate.rs", &format!("// measured in {dir}notes"), dir);
+        bites("docs/a.md", &format!("file://{dir}x"), dir);
+        spares("README.md", &format!("src/shell{dir}http.rs"));
+    }
+    let design = concat!("../shared", "/design");
+    bites("CONTRIBUTING.md", &format!("see `{design}/config.md`"), design);
+    bites("src/a.rs", &format!("include_str!(\"../{design}/config.md\")"), design);
+    spares("tests/jsonpath.rs", "const SUITE: &str = \"../shared/data/suite.json\";");
+}
+
+#[test]
+fn skipped_tests() {
+    let attribute = concat!("#[ig", "nore");
+    bites("src/gate.rs", &format!("    {attribute}]"), attribute);
+    bites("integration/tests/a.rs", &format!("{attribute} = \"slow\"]"), attribute);
+    let fence = concat!("```ig", "nore");
+    bites("src/gate.rs", &format!("/// {fence}"), fence);
+    spares("src/gate.rs", "/// ```text");
+    spares("CONTRIBUTING.md", &format!("No `{attribute}]`."));
+}
+
+#[test]
+fn unfinished_code() {
+    for text in [concat!("todo", "!("), concat!("unimplemented", "!(")] {
+        bites("src/gate.rs", &format!("    {text})"), text);
+        bites("xtask/src/main.rs", &format!("fn f() {{ {text}\"later\") }}"), text);
+        spares("README.md", &format!("{text})"));
+    }
+    spares("src/gate.rs", concat!("not_a_todo", "!()"));
+}
+
+#[test]
+fn waiting_for_time_to_pass() {
+    let (thread, tokio) = (concat!("thread::", "sleep"), concat!("time::", "sleep"));
+    bites("integration/src/lib.rs", &format!("std::{thread}(POLL);"), thread);
+    bites("integration/src/lib.rs", &format!("tokio::{tokio}(POLL).await;"), tokio);
+    bites("integration/src/lib.rs", &format!("use tokio::{tokio}_until;"), tokio);
+    spares("integration/src/lib.rs", &format!("// {thread} would be too slow here"));
+}
+
+#[test]
+fn the_host_from_the_core() {
+    let sdk = concat!("proxy", "_wasm");
+    let line = format!("use {sdk}::types::Action;");
+    bites("src/gate.rs", &line, sdk);
+    bites("src/shells.rs", &line, sdk);
+    bites("src/lib.rs", &format!("    {sdk}::main! {{{{"), sdk);
+    spares("src/shell.rs", &line);
+    spares("src/shell/http.rs", &line);
+    spares("integration/bench/do-nothing/src/lib.rs", &line);
+    spares("src/lib.rs", &format!("// Only the shell names `{sdk}`."));
+}
+
+#[test]
+fn getters_that_panic() {
+    for map in ["request", "response", "call_response"] {
+        for what in ["header", "headers", "trailer", "trailers"] {
+            let getter = format!("get_http_{map}_{what}");
+            bites("src/shell/http.rs", &format!("self.{getter}(\"a\")"), &format!("{getter}("));
+            bites("src/shell.rs", &format!("let a = {getter}()"), &format!("{getter}("));
+            spares("src/shell/http.rs", &format!("self.{getter}_bytes(\"a\")"));
+        }
+    }
+    for getter in [concat!("get_", "map("), concat!("get_map_", "value(")] {
+        bites("src/shell/host.rs", &format!("hostcalls::{getter}kind)"), getter);
+        spares("src/shell/host.rs", &format!("target_{getter}kind)"));
+    }
+    spares("src/shell/host.rs", "hostcalls::get_map_value_bytes(kind, name)");
+}
+
+#[test]
+fn modules_without_a_word() {
+    let what = format!("1: {NO_MODULE_DOC}");
+    assert_eq!(found("src/gate.rs", "use std::fmt;\n//! Late.\n"), [what.as_str()]);
+    assert_eq!(found("src/gate/cache.rs", ""), [what.as_str()]);
+    assert_eq!(found("src/gate.rs", "//! Decides.\n"), [""; 0]);
+    assert_eq!(found("integration/tests/smoke.rs", "use std::fmt;\n"), [""; 0]);
+}
+
+#[test]
+fn exceptions_hold_for_one_text_in_one_file_and_do_not_outlive_it() {
+    let text = concat!("thread::", "sleep");
+    let allowed = [Allowed { path: "integration/src/lib.rs", text, reason: "a test" }];
+    let file = |path: &str, line: &str| File { path: path.into(), text: line.into() };
+    let sleeps = format!("{text}(POLL);");
+
+    let files = [file("integration/src/lib.rs", &sleeps)];
+    assert_eq!(findings(&files, &allowed), []);
+
+    let both = [file("integration/src/lib.rs", &sleeps), file("xtask/src/main.rs", &sleeps)];
+    let found = findings(&both, &allowed);
+    assert!(found.len() == 1 && found[0].path == "xtask/src/main.rs", "{found:?}");
+
+    let found = findings(&[file("integration/src/lib.rs", "wait(event);")], &allowed);
+    let expected = format!("integration/src/lib.rs:1: `{text}` is allowed here but no longer ");
+    assert!(found.len() == 1 && found[0].to_string().starts_with(&expected), "{found:?}");
+}
+
+#[test]
+fn the_list_of_files_holds_this_one_and_nothing_that_is_built() {
+    let files = files(&Workspace::find()).unwrap();
+    let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    assert!(paths.contains(&"xtask/src/tidy/tests.rs"), "{paths:?}");
+    assert!(!paths.iter().any(|path| path.starts_with("target/")), "{paths:?}");
+}
