@@ -1,0 +1,73 @@
+//! The tokens that the demo's provider knows, and how it tells of a call.
+
+use integration::{Call, Provider, Reply};
+use serde_json::json;
+
+/// A token and what the provider says of it.
+pub(crate) struct Token {
+    /// The token itself.
+    pub(crate) text: &'static str,
+    /// The provider's answer, in words.
+    pub(crate) answer: &'static str,
+    reply: fn() -> Reply,
+}
+
+/// Every token with an answer of its own.
+pub(crate) const TOKENS: [Token; 8] = [
+    Token { text: "good", answer: "200, the claims of Claes Rosenlöf", reply: Provider::good },
+    Token { text: "expired", answer: "401, expired", reply: Provider::expired },
+    Token { text: "forbidden", answer: "403, insufficient scope", reply: forbidden },
+    Token { text: "busy", answer: "429, Retry-After: 7", reply: busy },
+    Token { text: "nobody", answer: "200, but without `sub`", reply: nobody },
+    Token { text: "webpage", answer: "200, but a web page", reply: web_page },
+    Token { text: "crash", answer: "cuts the connection", reply: Reply::reset },
+    Token { text: "slow", answer: "never answers (2 s time-out)", reply: Reply::silence },
+];
+
+/// What any other token gets, in words.
+pub(crate) const ANY_OTHER: &str = "401, unknown";
+
+/// Makes the provider answer so.
+pub(crate) fn teach(provider: &Provider) {
+    for token in &TOKENS {
+        provider.answer_token(token.text, (token.reply)());
+    }
+    provider.answer(refusal(401, "invalid_token", "The access token is unknown"));
+}
+
+/// A call in the words of the demo.
+pub(crate) fn told(call: &Call) -> String {
+    let host = call.headers.all("host").join(", ");
+    match call.token() {
+        Some(token) => format!("{} {host}{}, token `{token}`", call.method, call.target),
+        None => format!("{} {host}{}, no token", call.method, call.target),
+    }
+}
+
+/// The answer to a call that was [`told`] so, in words.
+pub(crate) fn answer_to(told: &str) -> &'static str {
+    let token = TOKENS.iter().find(|token| told.ends_with(&format!("`{}`", token.text)));
+    token.map_or(ANY_OTHER, |token| token.answer)
+}
+
+fn forbidden() -> Reply {
+    refusal(403, "insufficient_scope", "The token does not allow this")
+}
+
+fn busy() -> Reply {
+    Reply::json(429, &json!({"error": "slow_down"})).header("Retry-After", "7")
+}
+
+fn nobody() -> Reply {
+    Reply::json(200, &json!({"email": "claes@example.com"}))
+}
+
+fn web_page() -> Reply {
+    Reply::text(200, "<html>Welcome</html>").header("content-type", "text/html")
+}
+
+fn refusal(status: u16, error: &str, description: &str) -> Reply {
+    let challenge = format!("Bearer error=\"{error}\", error_description=\"{description}\"");
+    Reply::json(status, &json!({"error": error, "errorMessage": description}))
+        .header("WWW-Authenticate", challenge)
+}
