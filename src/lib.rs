@@ -36,6 +36,7 @@ pub mod jsonpath;
 pub mod outcome;
 pub mod provider_error;
 pub mod reply;
+pub mod sabotage;
 mod secret;
 pub mod time;
 pub mod userinfo;

@@ -10,6 +10,7 @@ use crate::endpoint::EndpointFault;
 use crate::head::{Field, Head};
 use crate::json::{self, Json};
 use crate::provider_error::ProviderError;
+use crate::sabotage::Guard;
 use crate::userinfo::{self, Answer, Body, Unreadable};
 
 /// Evidence that a request may be forwarded.
@@ -88,6 +89,9 @@ pub fn judge<'b>(
     // Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
     let own = head.field("x-envoy-upstream-service-time") == Field::Absent;
     match userinfo::status(head) {
+        Some(_) if !Guard::Status.stands() => {
+            userinfo_200(success, head, body).map_err(Refusal::Unavailable)
+        }
         Some(200) => userinfo_200(success, head, body).map_err(Refusal::Unavailable),
         Some(502 | 503) if own => Err(Refusal::Unavailable(NoAnswer::Unreachable)),
         Some(504) if own => Err(Refusal::Unavailable(NoAnswer::TimedOut)),

@@ -13,6 +13,7 @@ use proxy_wasm::types::Action as Flow;
 use super::host::{self, Failed, HeaderBlock};
 use super::{Carried, Filter, now};
 use crate::gate::{Admission, CallId, StreamId};
+use crate::sabotage::Guard;
 use crate::userinfo::{Answer, Body, Call};
 
 /// One request as the host's stream context.
@@ -119,7 +120,8 @@ impl Context for Stream {
         let head = block.as_ref().map_err(|e| *e).and_then(HeaderBlock::head);
         let answer = match (headers, head, &body) {
             // The host says "no answer" with no headers at all.
-            (0, _, _) | (_, Err(Failed), _) | (_, _, Err(Failed)) => Answer::CutOff,
+            (0, _, _) if Guard::NoHeaders.stands() => Answer::CutOff,
+            (_, Err(Failed), _) | (_, _, Err(Failed)) => Answer::CutOff,
             (_, Ok(head), Ok(body)) => {
                 Answer::Whole { head, body: body.as_deref().map_or(Body::TooLarge, Body::Read) }
             }
@@ -157,7 +159,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Flow {
-        self.phase.flow()
+        if Guard::BodyPause.stands() { self.phase.flow() } else { Flow::Continue }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Flow {
@@ -165,6 +167,8 @@ impl HttpContext for Stream {
         if let Some(filter) = self.filter.clone()
             && self.strip_trailers(&filter).is_err()
         {
+            // It is counted once, as what it is.
+            let _ = filter.gate.borrow_mut().gone(self.id);
             self.phase = filter.give_up();
         }
         self.phase.flow()

@@ -26,6 +26,15 @@ pub fn step(workspace: &Workspace) -> Step<'_> {
     Step { name: "module build", repeat: "cargo xtask build".into(), run: Box::new(run) }
 }
 
+/// Builds the module whose guards the tests take away one at a time, in a directory of its own:
+/// it must never be mistaken for the one that is shipped.
+pub fn sabotage_step(workspace: &Workspace) -> Step<'_> {
+    let build = ["build", "--profile", "sabotage", "--features", "sabotage"];
+    let mut command = workspace.cargo(&build);
+    command.args(["--target", TARGET, "--package", PACKAGE, "--lib"]);
+    Step::process("module with removable guards", command)
+}
+
 /// Builds another package of the workspace for Envoy, as the module itself is built.
 pub fn build_other(workspace: &Workspace, package: &str) -> Result<(), Failure> {
     let command = release(workspace, package);

@@ -30,6 +30,7 @@ fn all_steps(workspace: &Workspace) -> Vec<Step<'_>> {
         Step::process("clippy, wasm", clippy(workspace, &WASM_PACKAGES))
             .needing(|| module::ensure_target(workspace)),
         native_tests(workspace),
+        module::sabotage_step(workspace),
         module::step(workspace),
         Step::process("Envoy tests", workspace.cargo(&["test", "--package", "integration"])),
     ]
@@ -85,6 +86,8 @@ mod tests {
                 "cargo clippy --package oidc-token-connector --package do-nothing --lib \
                  --target wasm32-wasip1 -- -D warnings",
                 "cargo test --workspace --exclude integration",
+                "cargo build --profile sabotage --features sabotage --target wasm32-wasip1 \
+                 --package oidc-token-connector --lib",
                 "cargo xtask build",
                 "cargo test --package integration",
             ]
