@@ -87,7 +87,11 @@ pub(crate) enum Unreadable {
 /// The status code of an answer, if it has exactly one.
 pub(crate) fn status(head: &Head<'_>) -> Option<u16> {
     match head.field(":status") {
-        Field::One(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        // Three digits (RFC 9110 §15): `+200` and `0200` are numbers too, but no status.
+        Field::One(text) if text.len() == 3 && text.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(text).ok()?.parse().ok()
+        }
+        Field::One(_) => None,
         Field::Absent | Field::Several => None,
     }
 }
@@ -159,7 +163,9 @@ mod tests {
     #[test]
     fn only_one_well_formed_status_counts() {
         assert_eq!(status(&Head::new(vec![(b":status", b"200")])), Some(200));
-        assert_eq!(status(&Head::new(vec![(b":status", b"2e2")])), None);
+        for text in ["2e2", "+200", "0200", "20", "", " 200", "-20"] {
+            assert_eq!(status(&Head::new(vec![(b":status", text.as_bytes())])), None, "{text}");
+        }
         assert_eq!(status(&Head::new(vec![(b":status", b"200"), (b":status", b"200")])), None);
         assert_eq!(status(&Head::default()), None);
     }
