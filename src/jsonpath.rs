@@ -76,6 +76,10 @@ enum Plan {
 impl JsonPath {
     /// Compiles a path as a user writes it, in RFC 9535's or the connector guide's older form.
     pub fn compile(text: &str) -> Result<JsonPath, PathError> {
+        JsonPath::read(text).map_err(PathError::on_one_line)
+    }
+
+    fn read(text: &str) -> Result<JsonPath, PathError> {
         let at = |offset, reason: &str| PathError { offset: Some(offset), reason: reason.into() };
         let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
         if text.is_empty() {
@@ -129,6 +133,22 @@ impl JsonPath {
                 Err(OverBudget) => Selection::OverBudget,
             },
         }
+    }
+}
+
+impl PathError {
+    /// Reasons name pieces of the path, and go to Envoy's log as they are: what would break the
+    /// line, turn its direction or not be seen in it is escaped.
+    fn on_one_line(mut self) -> PathError {
+        let shown = |c: char| matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1;
+        if !self.reason.chars().all(shown) {
+            let mut reason = String::new();
+            for c in self.reason.chars() {
+                if shown(c) { reason.push(c) } else { reason.extend(c.escape_unicode()) }
+            }
+            self.reason = reason;
+        }
+        self
     }
 }
 

@@ -670,3 +670,21 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 }
+
+/// A reason goes to Envoy's log as it is.
+#[test]
+fn a_reason_shows_no_character_that_could_spoil_its_line() {
+    for path in [
+        "9.9e_a\u{88}b",
+        "$[?a\u{202e}b()]",
+        "$.a\u{85}-b",
+        "$[?a\u{2028}(@)]",
+        "$[?@.a =~ /(\u{9b}/]",
+    ] {
+        let reason = JsonPath::compile(path).unwrap_err().reason;
+        let unseen = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+        assert!(!reason.contains(unseen), "{reason:?}");
+    }
+    let refused = JsonPath::compile("$.a\u{85}-b").unwrap_err();
+    assert_eq!(refused.reason, "a name with `-` is quoted, as ['a\\u{85}-…']");
+}
