@@ -67,7 +67,8 @@ impl Json<'_> {
 
     /// Compact JSON text: no blanks, members in order, numbers as written.
     ///
-    /// Control characters, DEL among them, are escaped, so the text may stand in a header.
+    /// Control characters, DEL and those up to U+009F among them, are escaped, so the text may stand
+    /// in a header.
     pub fn to_compact(&self) -> String {
         let mut text = String::new();
         let _ = self.append_compact(&mut text, usize::MAX);
@@ -276,7 +277,8 @@ fn append_string(text: &mut String, limit: usize, string: &str) -> bool {
         return false;
     }
     text.push('"');
-    if string.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0x7F | ..0x20)) {
+    // 0xC2 leads U+0080 to U+00BF, the first half of which are control characters.
+    if string.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0x7F | 0xC2 | ..0x20)) {
         string.chars().for_each(|c| append_escaped(text, c));
     } else {
         text.push_str(string);
@@ -294,7 +296,7 @@ fn append_escaped(text: &mut String, c: char) {
         '\n' => text.push_str("\\n"),
         '\u{C}' => text.push_str("\\f"),
         '\r' => text.push_str("\\r"),
-        '\0'..='\x1F' | '\x7F' => {
+        '\0'..='\x1F' | '\x7F'..='\u{9F}' => {
             let code = u32::from(c);
             text.push_str("\\u00");
             text.extend(
