@@ -1,0 +1,103 @@
+//! Target: the filter's configuration. Input: its bytes, JSON or a binary Struct.
+
+use oidc_token_connector::config::{self, Endpoints, Policy, Problem};
+
+/// Runs the target.
+pub fn check(data: &[u8]) {
+    match (config::read(data), config::read(data)) {
+        (Ok(loaded), Ok(again)) => {
+            assert_eq!(format!("{:?}", loaded.policy), format!("{:?}", again.policy));
+            assert_eq!(loaded.faults, again.faults);
+            loaded.faults.iter().for_each(is_one_line);
+            is_sound(&loaded.policy);
+        }
+        (Err(problems), Err(again)) => {
+            assert!(!problems.is_empty(), "refused without a problem");
+            assert_eq!(problems, again);
+            problems.iter().for_each(is_one_line);
+        }
+        _ => panic!("the same bytes were read in two ways"),
+    }
+}
+
+fn is_one_line(problem: &Problem) {
+    let text = problem.to_string();
+    assert!(!problem.message.is_empty());
+    assert!(!text.chars().any(char::is_control), "control character in {text:?}");
+    let unseen = |c| matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    assert!(!text.contains(unseen), "turns or hides the line: {text:?}");
+    assert!(text.len() <= 2048, "{} bytes of problem", text.len());
+}
+
+/// What nothing downstream checks again.
+fn is_sound(policy: &Policy) {
+    let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    let printable = |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x7E));
+    assert!((1..=30_000).contains(&policy.call.timeout.as_millis()));
+    assert!(matches!(policy.call.method, "GET" | "POST"));
+    for (name, value) in &policy.call.headers {
+        assert!(is_name(name) && printable(value), "{name:?}");
+        assert!(!["host", "authorization"].contains(&name.as_str()));
+    }
+    assert!((1..=65_536).contains(&policy.max_token_bytes));
+    assert!(printable(&policy.replies.realm));
+    if let Some(name) = &policy.forward.region_header {
+        assert!(may_be_set(name) && policy.forward.strip.covers(name.as_bytes()), "{name:?}");
+    }
+    let Endpoints::Configured(table) = &policy.endpoints else { return };
+    assert!(table.regions.len() <= 10);
+    assert_eq!(table.region_header.is_some(), !table.regions.is_empty());
+    for endpoint in table.regions.iter().chain(&table.default) {
+        assert!(!endpoint.region.is_empty());
+        assert!(graphic(&endpoint.authority) && graphic(&endpoint.path), "{endpoint:?}");
+        assert!(!endpoint.authority.contains(['/', '@', '?', '#', '\\']), "{endpoint:?}");
+        assert!(endpoint.path.starts_with('/') && !endpoint.path.contains('#'), "{endpoint:?}");
+        assert!(matches!(endpoint.scheme, "http" | "https"));
+        assert!(!endpoint.cluster.is_empty() && !endpoint.cluster.chars().any(char::is_control));
+        for (index, rule) in endpoint.rules.iter().enumerate() {
+            assert!(may_be_set(&rule.name), "{:?}", rule.name);
+            assert!(policy.forward.strip.covers(rule.name.as_bytes()), "{:?}", rule.name);
+            assert!(endpoint.rules[..index].iter().all(|r| folded(&r.name) != folded(&rule.name)));
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let tchar =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(tchar)
+}
+
+fn folded(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// Not one of the names that would smuggle, reroute or impersonate.
+fn may_be_set(name: &str) -> bool {
+    const RESERVED: &[&str] = &[
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "expect",
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-client-cert",
+        "x-request-id",
+    ];
+    let folded = folded(name);
+    is_name(name)
+        && !RESERVED.contains(&folded.as_str())
+        && !folded.starts_with("proxy-")
+        && !folded.starts_with("x-envoy-")
+}

@@ -1,0 +1,31 @@
+//! What the fuzz targets check, as plain functions: libFuzzer drives them, and a native test
+//! replays the committed corpus through them without it.
+//!
+//! Each module is one target: bytes in, a panic where a promise is broken. A target must reach the
+//! core through its public interface alone, and must judge it by rules written down here a second
+//! time, never by the core's own helpers.
+
+pub mod bearer;
+pub mod challenge;
+pub mod claims;
+pub mod config;
+pub mod endpoint;
+pub mod gate_ops;
+pub mod jsonpath;
+pub mod message;
+pub mod model;
+pub mod rules;
+
+/// A target: panics where a promise is broken.
+pub type Check = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: &[(&str, Check)] = &[
+    ("bearer", bearer::check),
+    ("challenge", challenge::check),
+    ("claims", claims::check),
+    ("config", config::check),
+    ("endpoint", endpoint::check),
+    ("gate_ops", gate_ops::check),
+    ("jsonpath", jsonpath::check),
+];

@@ -1,0 +1,56 @@
+//! Replays the committed corpus through the fuzz targets, so that what fuzzing found once is
+//! checked on every change, without nightly.
+
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use fuzz_harness::TARGETS;
+
+/// Files larger than this do not belong into the repository.
+const MAX_BYTES: usize = 2048;
+/// More than these per target do not either.
+const MAX_FILES: usize = 200;
+
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
+    let entries = fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_file_of_the_corpus_keeps_every_promise() {
+    let mut failed = Vec::new();
+    for (target, check) in TARGETS {
+        let files = corpus(target);
+        assert!(!files.is_empty(), "corpus/{target} is empty");
+        assert!(files.len() <= MAX_FILES, "corpus/{target}: {} files; minimise it", files.len());
+        for file in &files {
+            let data = fs::read(file).unwrap();
+            assert!(data.len() <= MAX_BYTES, "{}: {} bytes", file.display(), data.len());
+            if panic::catch_unwind(AssertUnwindSafe(|| check(&data))).is_err() {
+                failed.push(file.display().to_string());
+            }
+        }
+        println!("{target}: {} files", files.len());
+    }
+    assert!(failed.is_empty(), "broken by {failed:#?}");
+}
+
+#[test]
+fn every_target_has_a_libfuzzer_entry_and_a_corpus_and_nothing_else_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let names = |dir: &str| {
+        let entries = fs::read_dir(root.join(dir)).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names("fuzz_targets"), targets);
+    assert_eq!(names("corpus"), targets);
+}
