@@ -32,6 +32,20 @@ pub enum Command {
     },
     /// Check the repository's own rules.
     Tidy,
+    /// Run the fuzz targets.
+    Fuzz {
+        /// For each target, at least 1.
+        seconds: u32,
+        /// Names; all targets if there is none.
+        targets: Vec<String>,
+    },
+    /// Measure which lines of the core its tests run.
+    Coverage,
+    /// Break the core on purpose and see whether a test notices.
+    Mutants {
+        /// Relative to the repository; all that `.cargo/mutants.toml` names if there is none.
+        files: Vec<OsString>,
+    },
 }
 
 /// One command as the help describes it.
@@ -105,6 +119,37 @@ second, and both in relation to a Wasm filter that does nothing. Needs `wrk`.
 Prints every line that breaks a rule, with the reason for the rule. `test` runs this too.
 ",
     },
+    Topic {
+        name: "fuzz",
+        arguments: "[--seconds N] [TARGET...]",
+        summary: "run the fuzz targets, one after the other",
+        details: "\
+Runs each TARGET of fuzz/ with libFuzzer, all of them if none is named, and stops at the first
+that finds something; the input is then below fuzz/artifacts/. What is learned is kept below
+fuzz/target/, not in the committed corpus. Needs `cargo-fuzz` and the nightly toolchain.
+
+  --seconds N    for each target, default 60
+",
+    },
+    Topic {
+        name: "coverage",
+        arguments: "",
+        summary: "measure which lines of the core its native tests run",
+        details: "\
+Prints one line per file of src/, the shell and tests left out, and fails below 97 % of all
+lines. Needs `cargo-llvm-cov`.
+",
+    },
+    Topic {
+        name: "mutants",
+        arguments: "[FILE...]",
+        summary: "break the core on purpose, piece by piece, and see whether a test notices",
+        details: "\
+Runs cargo-mutants over each FILE, over all that .cargo/mutants.toml names if none is given, and
+fails if a mutant survives that docs/mutants.md does not explain. Takes hours for everything.
+Needs `cargo-mutants`.
+",
+    },
 ];
 
 /// Reads the arguments after the program's name. The error is a usage message for stderr.
@@ -131,6 +176,12 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
         "build" => Command::Build,
         "bench" => Command::Bench { quick: given.option },
         "tidy" => Command::Tidy,
+        "fuzz" => Command::Fuzz {
+            seconds: given.seconds.unwrap_or(60),
+            targets: given.files.iter().map(|f| f.to_string_lossy().into_owned()).collect(),
+        },
+        "coverage" => Command::Coverage,
+        "mutants" => Command::Mutants { files: given.files },
         _ if given.files.is_empty() => return Err(wrong(topic, "no file given")),
         _ => Command::CheckConfig { files: given.files },
     })
@@ -142,21 +193,37 @@ struct Given {
     help: bool,
     /// The command's only option.
     option: bool,
+    /// The value of `--seconds`.
+    seconds: Option<u32>,
     files: Vec<OsString>,
 }
 
 impl Given {
     fn read(topic: &Topic, arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let takes_files = topic.arguments.starts_with("FILE");
+        let takes_files = topic.arguments.contains("...");
+        let takes_seconds = topic.arguments.starts_with("[--seconds N]");
         let option = topic.arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let mut given = Self::default();
         let mut only_files = false;
-        for argument in arguments {
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
             let text = argument.to_string_lossy();
             let is_option = !only_files && text.starts_with('-') && text != "-";
             match &*text {
                 "--help" | "-h" if is_option => given.help = true,
                 "--" if is_option && takes_files => only_files = true,
+                "--seconds" if is_option && takes_seconds => {
+                    let value = arguments.next().unwrap_or_default();
+                    let number = value.to_str().and_then(|text| text.parse().ok());
+                    given.seconds =
+                        Some(number.filter(|seconds| *seconds > 0).ok_or_else(|| {
+                            let value = value.to_string_lossy();
+                            wrong(
+                                topic,
+                                &format!("`--seconds` takes a number from 1, not `{value}`"),
+                            )
+                        })?);
+                }
                 name if is_option && Some(name) == option => given.option = true,
                 name if is_option => return Err(wrong(topic, &format!("unknown option `{name}`"))),
                 _ if takes_files => given.files.push(argument),
@@ -205,6 +272,10 @@ mod tests {
         let files = |names: &[&str]| Command::CheckConfig {
             files: names.iter().map(OsString::from).collect(),
         };
+        let fuzz = |seconds, targets: &[&str]| Command::Fuzz {
+            seconds,
+            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        };
         for (line, command) in [
             ("build", Command::Build),
             ("tidy", Command::Tidy),
@@ -214,6 +285,12 @@ mod tests {
             ("demo --serve", Command::Demo { serve: true }),
             ("bench", Command::Bench { quick: false }),
             ("bench --quick", Command::Bench { quick: true }),
+            ("coverage", Command::Coverage),
+            ("fuzz", fuzz(60, &[])),
+            ("fuzz --seconds 5", fuzz(5, &[])),
+            ("fuzz claims --seconds 300 bearer", fuzz(300, &["claims", "bearer"])),
+            ("mutants", Command::Mutants { files: vec![] }),
+            ("mutants src/bearer.rs", Command::Mutants { files: vec!["src/bearer.rs".into()] }),
             ("check-config a.json", files(&["a.json"])),
             ("check-config a.json - b.json", files(&["a.json", "-", "b.json"])),
             ("check-config -- --odd", files(&["--odd"])),
@@ -233,6 +310,13 @@ mod tests {
             ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick]"),
             ("demo now", "unexpected argument `now`", "Usage: cargo xtask demo [--serve]"),
             ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick]"),
+            ("fuzz --seconds", "a number from 1, not ``", "Usage: cargo xtask fuzz [--seconds N]"),
+            ("fuzz --seconds 0", "not `0`", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),
+            ("fuzz --seconds 1h", "not `1h`", "Usage: cargo xtask fuzz"),
+            ("fuzz --second 1", "unknown option `--second`", "Usage: cargo xtask fuzz"),
+            ("bench --seconds 1", "unknown option `--seconds`", "Usage: cargo xtask bench"),
+            ("coverage all", "unexpected argument `all`", "Usage: cargo xtask coverage\n"),
+            ("mutants --all", "unknown option `--all`", "Usage: cargo xtask mutants [FILE...]"),
             ("check-config", "no file given", "Usage: cargo xtask check-config FILE..."),
             ("check-config -x", "unknown option `-x`", "Usage: cargo xtask check-config FILE..."),
         ] {

@@ -6,7 +6,11 @@
 
 mod args;
 mod check_config;
+mod coverage;
+mod fuzz;
+mod imports;
 mod module;
+mod mutants;
 mod rig;
 mod steps;
 mod suite;
@@ -39,6 +43,9 @@ fn main() -> ExitCode {
         Command::Demo { serve } => rig::demo(&workspace, serve),
         Command::Bench { quick } => rig::bench(&workspace, quick),
         Command::Tidy => tidy::run(&workspace),
+        Command::Fuzz { seconds, targets } => fuzz::run(&workspace, seconds, &targets),
+        Command::Coverage => coverage::run(&workspace),
+        Command::Mutants { files } => mutants::run(&workspace, &files),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

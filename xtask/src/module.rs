@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::steps::{Step, finish, shown};
-use crate::{Failure, Workspace, progress, say};
+use crate::{Failure, Workspace, imports, progress, say};
 
 /// What Envoy runs: WASI for the standard library, proxy-wasm for the rest.
 pub const TARGET: &str = "wasm32-wasip1";
@@ -17,7 +17,8 @@ pub fn build(workspace: &Workspace) -> Result<(), Failure> {
     let command = command(workspace);
     progress(&format!("module: {}", shown(&command)));
     finish(command)?;
-    announce(&path(workspace))
+    announce(&path(workspace))?;
+    imports::check(workspace)
 }
 
 /// The same as a step among others.
@@ -69,7 +70,8 @@ fn release(workspace: &Workspace, package: &str) -> Command {
     workspace.cargo(&["build", "--release", "--target", TARGET, "--package", package])
 }
 
-fn path(workspace: &Workspace) -> PathBuf {
+/// Where a build leaves the module.
+pub fn path(workspace: &Workspace) -> PathBuf {
     workspace.target.join(TARGET).join("release").join(FILE)
 }
 

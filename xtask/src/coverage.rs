@@ -1,0 +1,138 @@
+//! `cargo xtask coverage`: which lines of the core its native tests run.
+
+use std::process::{Command, Stdio};
+
+use crate::steps::shown;
+use crate::{Failure, Workspace, progress, say};
+
+/// Below this the command fails, in percent of all lines.
+const LEAST: f64 = 97.0;
+
+/// Lines of one file.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lines {
+    path: String,
+    all: u32,
+    missed: Vec<u32>,
+}
+
+/// `cargo xtask coverage`
+pub fn run(workspace: &Workspace) -> Result<(), Failure> {
+    ensure_tool(workspace)?;
+    let mut command = command(workspace);
+    progress(&shown(&command));
+    let ended = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::new(format!("cannot start `cargo`: {error}")))?;
+    if !ended.status.success() {
+        return Err(Failure::new(format!("the tests ended with {}", ended.status)));
+    }
+    let root = format!("{}/", workspace.root.display());
+    let measured = lcov(&String::from_utf8_lossy(&ended.stdout), &root);
+    let files = core(&measured);
+    for file in &files {
+        say(&row(file));
+    }
+    let (all, missed) = files.iter().fold((0, 0), |(all, missed), file| {
+        (all + u64::from(file.all), missed + file.missed.len() as u64)
+    });
+    judge(all, missed)
+}
+
+fn judge(all: u64, missed: u64) -> Result<(), Failure> {
+    if all == 0 {
+        return Err(Failure::new("no line of src/ was measured"));
+    }
+    let percent = 100.0 * (all - missed) as f64 / all as f64;
+    let total = format!("core: {percent:.2} % of {all} lines, at least {LEAST} % wanted");
+    if percent < LEAST {
+        return Err(Failure::new(total));
+    }
+    say(&total);
+    Ok(())
+}
+
+fn ensure_tool(workspace: &Workspace) -> Result<(), Failure> {
+    let mut asked = workspace.cargo(&["llvm-cov", "--version"]);
+    match asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Failure::new(
+            "`cargo llvm-cov` is missing; install it with `cargo install --locked cargo-llvm-cov` \
+             and `rustup component add llvm-tools`",
+        )),
+    }
+}
+
+fn command(workspace: &Workspace) -> Command {
+    // The core's own tests alone: what only the fuzz harness or xtask reaches is not tested here.
+    workspace.cargo(&["llvm-cov", "--package", "oidc-token-connector", "--lcov"])
+}
+
+/// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run.
+fn lcov(report: &str, root: &str) -> Vec<Lines> {
+    let mut files: Vec<Lines> = Vec::new();
+    for record in report.lines() {
+        if let Some(path) = record.strip_prefix("SF:") {
+            let path = path.strip_prefix(root).unwrap_or(path).to_owned();
+            files.push(Lines { path, ..Lines::default() });
+        } else if let Some((line, count)) =
+            record.strip_prefix("DA:").and_then(|counted| counted.split_once(','))
+            && let Some(file) = files.last_mut()
+        {
+            file.all += 1;
+            if count == "0" {
+                file.missed.extend(line.parse::<u32>());
+            }
+        }
+    }
+    files
+}
+
+/// Leaves out the shell, which runs in Envoy alone, and everything that is a test.
+fn core(files: &[Lines]) -> Vec<&Lines> {
+    let is_core = |path: &str| {
+        path.starts_with("src/")
+            && !path.starts_with("src/shell")
+            && path != "src/sim.rs"
+            && !path.contains("/tests")
+    };
+    files.iter().filter(|file| is_core(&file.path)).collect()
+}
+
+fn row(file: &Lines) -> String {
+    let missed = file.missed.len();
+    let percent = 100.0 * (1.0 - missed as f64 / f64::from(file.all.max(1)));
+    let mut row = format!("{percent:>6.1} %  {:>4} lines  {}", file.all, file.path);
+    if !file.missed.is_empty() {
+        let lines: Vec<String> = file.missed.iter().map(u32::to_string).collect();
+        row.push_str(&format!("  not run: {}", lines.join(" ")));
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = "SF:/r/src/a.rs\nFN:1,f\nDA:1,5\nDA:2,0\nDA:3,1\nend_of_record\n\
+        SF:/r/src/shell/host.rs\nDA:1,0\nend_of_record\nSF:/r/src/a/tests.rs\nDA:1,0\n\
+        end_of_record\nSF:/r/src/sim.rs\nDA:7,1\nend_of_record\nSF:/r/xtask/src/b.rs\nDA:1,0\n";
+
+    #[test]
+    fn only_the_core_counts() {
+        let files = lcov(REPORT, "/r/");
+        assert_eq!(files.len(), 5);
+        let expected = Lines { path: "src/a.rs".into(), all: 3, missed: vec![2] };
+        assert_eq!(core(&files), [&expected]);
+        assert_eq!(row(&expected), "  66.7 %     3 lines  src/a.rs  not run: 2");
+    }
+
+    #[test]
+    fn too_little_and_nothing_are_failures() {
+        assert_eq!(judge(1000, 30), Ok(()));
+        let failure = judge(1000, 31).unwrap_err();
+        assert_eq!(failure.message, "core: 96.90 % of 1000 lines, at least 97 % wanted");
+        assert!(judge(0, 0).is_err());
+    }
+}
