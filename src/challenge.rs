@@ -200,6 +200,7 @@ mod tests {
             r#", error="invalid_request""#,
         );
         check(r#"Bearer ERROR="invalid_token""#, r#", error="invalid_token""#);
+        check(r#""error=insufficient_scope" error=invalid_token"#, r#", error="invalid_token""#);
     }
 
     #[test]

@@ -190,6 +190,45 @@ mod tests {
         check("$.c", Some(" "), r#"{"c":["a","b"]}"#, value("a b"));
     }
 
+    /// Four gigabytes, were they written.
+    #[test]
+    fn a_value_that_is_selected_over_and_over_is_written_up_to_the_limit() {
+        let forty = format!("[{}]", ["0"; 40].join(","));
+        let path = format!("${forty}{forty}{forty}");
+        let body = format!("[[[\"{}\"]]]", "x".repeat(60_000));
+        check(&path, None, &body, Claim::Invalid);
+        check(&path, Some(","), &body, Claim::Invalid);
+    }
+
+    #[test]
+    fn a_value_that_is_selected_a_few_times_is_written_as_often() {
+        let long = "x".repeat(1000);
+        let fits = format!("[\"{long}\"]");
+        check("$[0,0,0]", Some(","), &fits, value(&[&*long; 3].join(",")));
+        check("$[0,0,0,0]", Some(","), &fits, value(&[&*long; 4].join(",")));
+        check("$[0,0,0,0,0]", Some(","), &fits, Claim::Invalid);
+        let list = format!("[\"{}\"]", [&*long; 4].join("\",\""));
+        check("$[0,0,0,0]", None, &fits, value(&list));
+        check("$[0,0,0,0,0]", None, &fits, Claim::Invalid);
+    }
+
+    #[test]
+    fn the_longest_value_of_each_form() {
+        let nine = |length: usize| "9".repeat(length);
+        let array = |length: usize| format!("[{}]", nine(length - 2));
+        for join in [None, Some(",")] {
+            check("$", join, &nine(MAX_VALUE), value(&nine(MAX_VALUE)));
+            check("$", join, &nine(MAX_VALUE + 1), Claim::Invalid);
+        }
+        check("$", None, &array(MAX_VALUE), value(&array(MAX_VALUE)));
+        check("$", None, &array(MAX_VALUE + 1), Claim::Invalid);
+        let one = |length: usize| format!("[{}]", nine(length));
+        check("$[*]", Some(","), &one(MAX_VALUE), value(&nine(MAX_VALUE)));
+        check("$[*]", Some(","), &one(MAX_VALUE + 1), Claim::Invalid);
+        check("$[*]", None, &array(MAX_VALUE), value(&array(MAX_VALUE)));
+        check("$[*]", None, &array(MAX_VALUE + 1), Claim::Invalid);
+    }
+
     #[test]
     fn over_budget_is_not_a_value() {
         let rule = HeaderRule {

@@ -268,3 +268,71 @@ fn details_say_the_reason() {
         "oidc_token_connector{unavailable:not_a_json_object}"
     );
 }
+
+/// Every reason in its own word, and what a gRPC client reads instead of the body.
+#[test]
+fn every_reason_has_its_word_and_its_grpc_message() {
+    use crate::bearer::CredentialFault::*;
+    use crate::endpoint::EndpointFault::*;
+    use crate::reply::{Dialect, reply};
+    use crate::verdict::{NoAnswer::*, Refusal};
+
+    const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";
+    const NONE: &str = "No usable answer could be had from the UserInfo endpoint.";
+    let policy = crate::config::read(b"{}").unwrap().policy.replies;
+    let credentials = [
+        (Absent, "no_credentials:absent"),
+        (Empty, "no_credentials:empty"),
+        (OtherScheme, "no_credentials:other_scheme"),
+        (NoToken, "malformed:no_token"),
+        (NotAToken, "malformed:not_a_token"),
+        (TooLong, "malformed:too_long"),
+        (Several, "malformed:several"),
+    ];
+    let endpoints = [
+        (
+            NotConfigured,
+            "misconfigured:no_userinfo_endpoint",
+            "The UserInfo endpoint is not configured.",
+        ),
+        (NoDefault, "misconfigured:no_default_uri", "No default UserInfo endpoint is configured."),
+        (UnknownRegion, "unknown_region:unknown_code", "The region code is not configured."),
+    ];
+    let unavailable = [
+        (NotSent, "unavailable:not_sent"),
+        (CutOff, "unavailable:cut_off"),
+        (Unreachable, "unavailable:unreachable"),
+        (TimedOut, "unavailable:timed_out"),
+        (UnexpectedStatus, "unavailable:unexpected_status"),
+        (TooLarge, "unavailable:too_large"),
+        (Encoded, "unavailable:encoded"),
+        (NotAnObject, "unavailable:not_a_json_object"),
+        (NoSubject, "unavailable:no_subject"),
+    ];
+    let rows = credentials
+        .map(|(fault, words)| (Refusal::Credentials(fault), words, TOKEN))
+        .into_iter()
+        .chain(endpoints.map(|(fault, words, text)| (Refusal::Endpoint(fault), words, text)))
+        .chain(unavailable.map(|(why, words)| (Refusal::Unavailable(why), words, NONE)));
+    for (refusal, words, message) in rows {
+        let http = reply(&refusal, &policy, Dialect::Http);
+        let grpc = reply(&refusal, &policy, Dialect::Grpc);
+        assert_eq!(http.details, format!("oidc_token_connector{{{words}}}"));
+        assert_eq!((grpc.body.as_str(), &grpc.details), (message, &http.details));
+        assert!(http.body.contains(&format!("\"error_description\":\"{message}\"")));
+    }
+}
+
+#[test]
+fn a_provider_error_is_counted_by_its_status() {
+    let details = |status: &str| World::new("").asked(&[], status, &[], b"").replied().details;
+    for (status, words) in [
+        ("400", "provider_error:provider_4xx"),
+        ("403", "forbidden:provider_4xx"),
+        ("499", "provider_error:provider_4xx"),
+        ("500", "provider_error:provider_5xx"),
+        ("599", "provider_error:provider_5xx"),
+    ] {
+        assert_eq!(details(status), format!("oidc_token_connector{{{words}}}"));
+    }
+}
