@@ -161,6 +161,23 @@ fn set_module(value: &mut Value, module: &Path) {
     }
 }
 
+/// Gives every module's VM an environment variable.
+pub(crate) fn set_environment(value: &mut Value, variable: &str, text: &str) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|v| set_environment(v, variable, text)),
+        Value::Object(members) => {
+            for (key, member) in members {
+                if key == "vm_config" {
+                    member["environment_variables"]["key_values"][variable] = Value::from(text);
+                } else {
+                    set_environment(member, variable, text);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +245,15 @@ mod tests {
         let routes = &chain["route_config"]["virtual_hosts"][0]["routes"];
         assert_eq!(routes[1]["route"]["cluster"], "partners_x");
         assert_eq!(routes[1]["name"], "partners");
+    }
+
+    #[test]
+    fn an_environment_variable_reaches_every_instance() {
+        let mut bootstrap = assembled(vec![Listener::reference()]);
+        let text = bootstrap.to_string();
+        set_environment(&mut bootstrap, "A", "b");
+        let set = bootstrap.to_string().matches(r#""key_values":{"A":"b"}"#).count();
+        assert_eq!((set, text.matches("vm_config").count()), (2, 2));
     }
 
     #[test]

@@ -95,24 +95,42 @@ impl Connection {
     }
 
     /// Writes a whole request and reads its response, at once: a server may answer a long request
-    /// before it has read it. For a connection on which nothing has been read yet.
-    pub(crate) async fn exchange(&mut self, bytes: &[u8], to_head: bool) -> io::Result<Response> {
+    /// before it has read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::response`].
+    pub async fn exchange(&mut self, bytes: &[u8], to_head: bool) -> io::Result<Response> {
         let deadline = self.deadline;
-        let (read, mut write) = self.reader.io.split();
-        let mut reader = Reader::new(read);
+        let (buffered, io) = self.reader.parts();
+        let (read, mut write) = io.split();
+        let mut reader = Reader::with_buffered(read, std::mem::take(buffered));
         let writing = async {
             // A peer that has answered already may close before it has read everything: the answer
             // counts.
             let _ = write.write_all(bytes).await;
             std::future::pending::<()>().await;
         };
-        within(deadline, "a response", async {
+        let result = within(deadline, "a response", async {
             tokio::select! {
                 response = read_response(&mut reader, to_head) => response,
                 () = writing => unreachable!("it waits for ever"),
             }
         })
-        .await
+        .await;
+        *buffered = reader.into_buffered();
+        result
+    }
+
+    /// Says that nothing more will be sent, and reads what still comes until the peer closes. A peer
+    /// that resets has said nothing more either.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` if the peer does not close before the deadline.
+    pub async fn finish(mut self) -> io::Result<Vec<u8>> {
+        let _ = self.reader.io.shutdown().await;
+        within(self.deadline, "the end of the connection", self.reader.rest()).await
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::bootstrap::{Place, assemble};
+use crate::bootstrap::{Place, assemble, set_environment};
 use crate::client::Request;
 use crate::connection::Connection;
 use crate::envoy::{Envoy, Options, StartFailure};
@@ -82,6 +82,13 @@ impl Setup {
     pub fn component_log_level(mut self, level: &str) -> Setup {
         self.options.component_log_level = Some(level.to_owned());
         self
+    }
+
+    /// Gives the module's VM an environment variable.
+    #[must_use]
+    pub fn environment(self, name: &str, value: &str) -> Setup {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.edit(move |bootstrap| set_environment(bootstrap, &name, &value))
     }
 
     /// Changes the finished bootstrap in any other way.

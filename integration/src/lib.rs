@@ -47,6 +47,7 @@ mod logbook;
 mod process;
 mod provider;
 mod reply;
+mod tally;
 mod upstream;
 mod wire;
 

@@ -49,6 +49,7 @@ struct Script {
     by_path: HashMap<String, Reply>,
     otherwise: Option<Reply>,
     calls: Vec<Call>,
+    forgetful: bool,
 }
 
 /// The provider. Clones are handles to the same one; it stops when the last is dropped.
@@ -204,6 +205,20 @@ impl Provider {
         self.script().calls.clone()
     }
 
+    /// Every call since it was last asked so, in order, and forgets them.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.script().calls)
+    }
+
+    /// Counts calls from now on, but does not keep them: for more than memory should hold.
+    pub fn forget(&self) -> &Provider {
+        let mut script = self.script();
+        script.forgetful = true;
+        script.calls = Vec::new();
+        self
+    }
+
     /// The calls with this token.
     #[must_use]
     pub fn calls_with(&self, token: &str) -> Vec<Call> {
@@ -255,9 +270,12 @@ impl Provider {
                 let mut phase = shared.phase.subscribe();
                 let started = *phase.borrow_and_update();
                 runtime().spawn(async move {
+                    // In this order: once down, it must not answer what still comes on a connection
+                    // that it had.
                     tokio::select! {
-                        _ = shared.serve(stream) => {}
+                        biased;
                         _ = phase.wait_for(|now| *now != started) => {}
+                        _ = shared.serve(stream) => {}
                     }
                 });
             }
@@ -321,7 +339,9 @@ impl Shared {
                 Some("good") => Provider::good(),
                 _ => Provider::expired(),
             });
-        script.calls.push(call);
+        if !script.forgetful {
+            script.calls.push(call);
+        }
         self.count.send_modify(|count| *count += 1);
         reply
     }

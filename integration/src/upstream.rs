@@ -3,10 +3,11 @@
 //! upgrades, on one port; counts every byte that reaches it, so that a test can say "nothing came
 //! through".
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::tally::Tally;
 use crate::wire::{Framing, Headers, Reader, latin1};
 use crate::{DEADLINE, runtime};
 
@@ -70,6 +72,8 @@ pub struct Upstream {
 #[derive(Debug)]
 struct Shared {
     received: Mutex<Vec<Received>>,
+    forgetful: AtomicBool,
+    next: Mutex<VecDeque<(u16, Headers)>>,
     count: watch::Sender<usize>,
     bytes: AtomicU64,
 }
@@ -93,6 +97,8 @@ impl Upstream {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             received: Mutex::default(),
+            forgetful: AtomicBool::new(false),
+            next: Mutex::default(),
             count: watch::Sender::new(0),
             bytes: AtomicU64::new(0),
         });
@@ -127,7 +133,7 @@ impl Upstream {
         *self.shared.count.borrow()
     }
 
-    /// How many bytes have come, of whatever kind.
+    /// How many bytes of requests have come; the HTTP/2 connection's own frames do not count.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::SeqCst)
@@ -137,6 +143,28 @@ impl Upstream {
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Every request since it was last asked so, and forgets them.
+    #[must_use]
+    pub fn take(&self) -> Vec<Received> {
+        let mut received = self.shared.received.lock();
+        std::mem::take(received.as_mut().unwrap_or_else(|poisoned| poisoned.get_mut()))
+    }
+
+    /// Counts requests from now on, but does not keep them: for more than memory should hold.
+    pub fn forget(&self) -> &Upstream {
+        self.shared.forgetful.store(true, Ordering::SeqCst);
+        drop(self.take());
+        self
+    }
+
+    /// Answers the next request that has no such answer yet with this status and these headers
+    /// beside the echo.
+    pub fn answer_next(&self, status: u16, headers: Headers) -> &Upstream {
+        let next = self.shared.next.lock();
+        next.unwrap_or_else(std::sync::PoisonError::into_inner).push_back((status, headers));
+        self
     }
 
     /// The one request that came.
@@ -175,7 +203,8 @@ impl Upstream {
 impl Shared {
     async fn serve(self: Arc<Shared>, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut stream = Counted { stream, seen: self.clone(), early: Vec::new() };
+        let early = Vec::new();
+        let mut stream = Counted { stream, seen: self.clone(), tally: Tally::Http1, early };
         // "PRI" is no HTTP/1.1 method (RFC 9113 §3.4).
         while stream.early.len() < 3 {
             let mut bytes = [0; 512];
@@ -183,10 +212,15 @@ impl Shared {
             if n == 0 {
                 return Ok(());
             }
-            self.bytes.fetch_add(n as u64, Ordering::SeqCst);
             stream.early.extend_from_slice(&bytes[..n]);
         }
-        if stream.early.starts_with(b"PRI") {
+        let is_http2 = stream.early.starts_with(b"PRI");
+        if is_http2 {
+            stream.tally = Tally::http2();
+        }
+        let counted = stream.tally.count(&stream.early);
+        self.bytes.fetch_add(counted, Ordering::SeqCst);
+        if is_http2 {
             self.serve_http2(stream).await.map_err(io::Error::other)
         } else {
             self.serve_http1(stream).await
@@ -223,14 +257,15 @@ impl Shared {
                     reader.io.write_all(&bytes).await?;
                 }
             }
-            let mut answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                echo.len()
-            );
+            let (status, headers) = self.next();
+            let mut answer = format!("HTTP/1.1 {status} Echo\r\n").into_bytes();
+            headers.write_to(&mut answer);
+            answer.extend_from_slice(b"content-type: application/json\r\n");
+            answer.extend(format!("content-length: {}\r\n\r\n", echo.len()).into_bytes());
             if !to_head {
-                answer.push_str(&echo);
+                answer.extend_from_slice(echo.as_bytes());
             }
-            reader.io.write_all(answer.as_bytes()).await?;
+            reader.io.write_all(&answer).await?;
         }
         Ok(())
     }
@@ -273,17 +308,26 @@ impl Shared {
             body,
             trailers: from_map(&trailers),
         });
-        let mut response = http::Response::new(());
-        response
-            .headers_mut()
-            .insert("content-type", http::HeaderValue::from_static("application/json"));
-        let mut out = respond.send_response(response, false)?;
+        let (status, headers) = self.next();
+        let mut response = http::Response::builder().status(status);
+        for (name, value) in &headers.0 {
+            response = response.header(name.as_str(), value.as_slice());
+        }
+        let response = response.header("content-type", "application/json").body(());
+        let mut out = respond.send_response(response.expect("a response to send"), false)?;
         out.send_data(Bytes::from(echo), true)
+    }
+
+    fn next(&self) -> (u16, Headers) {
+        let mut next = self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        next.pop_front().unwrap_or_else(|| (200, Headers::default()))
     }
 
     fn record(&self, request: Received) -> String {
         let echo = request.to_json().to_string();
-        self.received.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(request);
+        if !self.forgetful.load(Ordering::SeqCst) {
+            self.received.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(request);
+        }
         self.count.send_modify(|count| *count += 1);
         echo
     }
@@ -293,6 +337,7 @@ impl Shared {
 struct Counted {
     stream: TcpStream,
     seen: Arc<Shared>,
+    tally: Tally,
     early: Vec<u8>,
 }
 
@@ -309,8 +354,8 @@ impl AsyncRead for Counted {
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = buffer.filled().len() - before;
-        self.seen.bytes.fetch_add(read as u64, Ordering::SeqCst);
+        let counted = self.tally.count(&buffer.filled()[before..]);
+        self.seen.bytes.fetch_add(counted, Ordering::SeqCst);
         result
     }
 }

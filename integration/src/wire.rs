@@ -128,7 +128,35 @@ pub(crate) struct Reader<S> {
 
 impl<S: AsyncRead + Unpin> Reader<S> {
     pub(crate) fn new(io: S) -> Reader<S> {
-        Reader { io, buffer: Vec::new() }
+        Reader::with_buffered(io, Vec::new())
+    }
+
+    /// A reader for which these bytes have come already.
+    pub(crate) fn with_buffered(io: S, buffer: Vec<u8>) -> Reader<S> {
+        Reader { io, buffer }
+    }
+
+    /// What has come and has not been asked for.
+    pub(crate) fn into_buffered(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Vec<u8>, &mut S) {
+        (&mut self.buffer, &mut self.io)
+    }
+
+    /// Everything until the peer closes or resets.
+    pub(crate) async fn rest(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) => return Ok(std::mem::take(&mut self.buffer)),
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(std::mem::take(&mut self.buffer));
+                }
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// The next head, or none where the peer closed between messages.
