@@ -8,6 +8,7 @@ fn refused(bytes: &[u8]) -> Vec<String> {
     lines(&read(bytes).unwrap_err())
 }
 
+/// The catalogue's row 169.
 #[test]
 fn an_empty_configuration_says_how_to_give_one() {
     let line = "empty configuration: give the filter a JSON object as `configuration`, in a \
@@ -15,6 +16,7 @@ fn an_empty_configuration_says_how_to_give_one() {
     assert_eq!(refused(b""), [line]);
 }
 
+/// The catalogue's row 169.
 #[test]
 fn not_an_object() {
     for (text, found) in [
@@ -29,6 +31,8 @@ fn not_an_object() {
 }
 
 /// The line and column are this module's word, the reason is the JSON reader's.
+///
+/// The catalogue's row 169.
 #[test]
 fn not_json() {
     for (text, place) in [
@@ -55,6 +59,7 @@ fn not_json() {
     }
 }
 
+/// The catalogue's row 169.
 #[test]
 fn too_large_or_too_deep() {
     let large = with(&format!(r#""realm": "{}""#, "x".repeat(1 << 20)));

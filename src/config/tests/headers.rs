@@ -3,6 +3,8 @@
 use super::*;
 
 /// Every place that takes a header name, with every way of not being one.
+///
+/// The catalogue's row 176.
 #[test]
 fn header_names() {
     let long = "x".repeat(129);
@@ -39,6 +41,8 @@ fn header_names() {
 }
 
 /// Every reserved name, where it is written into a request of either kind.
+///
+/// The catalogue's row 176.
 #[test]
 fn reserved_header_names() {
     let plain = "reserved header name".to_owned();
@@ -107,6 +111,7 @@ fn reserved_header_names() {
     }
 }
 
+/// The catalogue's rows 177 and 178.
 #[test]
 fn header_names_that_meet() {
     let twin = |name: &str| {
@@ -158,6 +163,7 @@ fn header_names_that_meet() {
     );
 }
 
+/// The catalogue's row 180.
 #[test]
 fn header_maps() {
     let mix = "allowed are header names with a JSONPath each, or regions with an object each";
@@ -236,6 +242,8 @@ fn the_object_form_of_a_header() {
 }
 
 /// What a path may be is decided elsewhere; here, that each place asks, and says where.
+///
+/// The catalogue's rows 173 and 174.
 #[test]
 fn json_paths() {
     let places = [
@@ -295,6 +303,7 @@ fn an_empty_json_path() {
     assert!(lines[0].starts_with(r#"inject_headers["X-A"]: JSONPath refused at 1: empty"#));
 }
 
+/// The catalogue's row 185.
 #[test]
 fn texts_that_become_headers() {
     let blank = "found a blank at an end, allowed are blanks between other characters";

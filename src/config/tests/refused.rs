@@ -60,6 +60,7 @@ fn faults_stand_among_the_problems() {
     );
 }
 
+/// The catalogue's row 172.
 #[test]
 fn repeated_keys_at_any_depth() {
     let repeated = "repeated key, allowed is each key once";
@@ -97,6 +98,7 @@ fn repeated_keys_at_any_depth() {
     );
 }
 
+/// The catalogue's rows 170 and 184.
 #[test]
 fn unknown_keys_at_any_depth() {
     check(r#""timeuot": "5s""#, &["timeuot: unknown key, did you mean timeout?"]);
@@ -141,6 +143,11 @@ fn unknown_keys_at_any_depth() {
         &with(r#""defaultURI": "https://a.example/u""#),
         &["defaultURI: unknown key, it belongs into userinfo_endpoint"],
     );
+    // There is no cache yet, so no cache without bounds either.
+    for key in [r#""cache": {"ttl": "2h", "entries": 1000000000}"#, r#""ttl": "2h""#] {
+        let problems = lines(&read(with(key).as_bytes()).unwrap_err());
+        assert!(problems.len() == 1 && problems[0].contains(": unknown key"), "{problems:#?}");
+    }
 }
 
 #[test]
@@ -161,6 +168,7 @@ fn paths_are_escaped_and_shortened() {
     }
 }
 
+/// The catalogue's row 179.
 #[test]
 fn regions() {
     let uri = "https://idp.example/u";
@@ -249,6 +257,7 @@ fn the_header_that_carries_the_region() {
     }
 }
 
+/// The catalogue's row 181.
 #[test]
 fn clusters() {
     for (name, wrong) in [
@@ -318,6 +327,8 @@ fn any_200_and_a_subject_exclude_each_other() {
 }
 
 /// Whatever is wrong with a configuration that holds secrets, no line shows one.
+///
+/// The catalogue's row 190.
 #[test]
 fn secrets_are_never_shown() {
     let secret = "s3cr3t-K3y";

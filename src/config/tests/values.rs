@@ -10,6 +10,8 @@ fn check_uri(uri: &str, wrong: &str) {
 }
 
 /// Every key with each kind of value that it does not take.
+///
+/// The catalogue's row 171.
 #[test]
 fn wrong_types() {
     let object = "an object";
@@ -71,6 +73,8 @@ fn wrong_types() {
 }
 
 /// Text where a number or a boolean belongs is the mistake of a templating tool.
+///
+/// The catalogue's row 171.
 #[test]
 fn quoted_numbers_and_booleans() {
     check(
@@ -99,6 +103,7 @@ fn quoted_numbers_and_booleans() {
     );
 }
 
+/// The catalogue's row 171.
 #[test]
 fn numbers_out_of_range() {
     for (key, range, values) in [
@@ -150,6 +155,7 @@ fn numbers_out_of_range() {
     assert_eq!(lines(&read(config.as_bytes()).unwrap_err()), [line]);
 }
 
+/// The catalogue's row 183.
 #[test]
 fn durations() {
     let form = "allowed is a whole number with its unit ms, s, m or h, 1ms to 30s";
@@ -238,6 +244,7 @@ fn words() {
     );
 }
 
+/// The catalogue's row 182.
 #[test]
 fn endpoint_uris() {
     let scheme = "no http:// or https:// in front, allowed is an absolute URI with one of them";
