@@ -1,0 +1,85 @@
+//! A deliberately broken build proves the harness: with one guard taken away, rows must fail.
+//!
+//! The module is built with the feature `sabotage`, which nothing that is shipped has.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::row::Row;
+use crate::run::{Subject, catalogue};
+
+/// The variable that names the guard to be taken away.
+const VARIABLE: &str = "OIDC_SABOTAGE";
+
+/// Rows of the catalogue against whose inputs the guards stand, and one that simply passes.
+const ROWS: [&str; 18] = [
+    "1", "4a", "7", "8b", "12a", "25", "26", "33a", "35a", "40", "41b", "74a", "74c", "81", "111a",
+    "113b", "114b", "121a",
+];
+
+fn module() -> PathBuf {
+    let path = match std::env::var_os("OIDC_SABOTAGE_WASM").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => integration::target_dir().join("wasm32-wasip1/sabotage/oidc_token_connector.wasm"),
+    };
+    assert!(
+        path.is_file(),
+        "the module with removable guards {} is not there: run `cargo build --profile sabotage \
+         --features sabotage --target wasm32-wasip1`, or name one in OIDC_SABOTAGE_WASM",
+        path.display()
+    );
+    path
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = crate::every_row();
+    rows.retain(|row| ROWS.contains(&row.number.as_str()));
+    assert_eq!(rows.len(), ROWS.len(), "rows were renamed");
+    rows
+}
+
+/// Rows that fail with this guard taken away, each once; `-` for Envoy as a whole.
+async fn failing(guard: &str) -> BTreeSet<String> {
+    let environment = match guard {
+        "" => Vec::new(),
+        guard => vec![(VARIABLE.to_owned(), guard.to_owned())],
+    };
+    let subject = Subject { module: Some(module()), environment, ..Subject::default() };
+    let failures = catalogue(&subject, rows()).await;
+    if guard.is_empty() {
+        for failure in &failures {
+            println!("{failure}");
+        }
+    }
+    failures.into_iter().map(|failure| failure.row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_guard_taken_away_makes_a_row_fail() {
+    let _turn = crate::TURN.lock().await;
+    assert_eq!(failing("").await, BTreeSet::new(), "with every guard in place");
+    // The rows that must be among those that fail: what the guard is there for.
+    for (guard, expected) in [
+        ("strip", vec!["26", "33a", "35a", "40"]),
+        ("body_pause", vec!["74a", "74c"]),
+        ("no_headers", vec!["121a"]),
+        ("token_syntax", vec!["7", "8b", "12a"]),
+        ("status", vec!["41b", "111a", "113b", "114b"]),
+    ] {
+        let failing = failing(guard).await;
+        println!("without {guard}: rows {failing:?} fail");
+        for row in expected {
+            assert!(failing.contains(row), "row {row} passes without {guard}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_module_cannot_be_sabotaged() {
+    let holds = |path: PathBuf| {
+        let module = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        module.windows(VARIABLE.len()).any(|part| part == VARIABLE.as_bytes())
+    };
+    assert!(holds(module()), "the comparison is worth nothing");
+    assert!(!holds(integration::module().unwrap_or_else(|e| panic!("{e}"))));
+}

@@ -1,0 +1,310 @@
+//! A raw HTTP/2 client on which the row decides about every field: an HTTP library would refuse to
+//! send what must not be sent. One connection carries one request, on stream 1.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use integration::{Headers, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Frame types (RFC 9113 §6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
+
+const MAX_FRAME: usize = 16_384;
+const STREAM: u32 = 1;
+
+/// A field: name and value.
+pub type Field = (Vec<u8>, Vec<u8>);
+
+/// A connection with its one stream.
+pub struct Http2 {
+    io: TcpStream,
+    buffer: Vec<u8>,
+    decoder: loona_hpack::Decoder<'static>,
+    block: Vec<u8>,
+    connection_window: i64,
+    stream_window: i64,
+    started: Instant,
+    got: Got,
+}
+
+/// What has come on the stream.
+#[derive(Default)]
+struct Got {
+    heads: Vec<Vec<Field>>,
+    body: Vec<u8>,
+    ended: bool,
+    reset: Option<u32>,
+    goaway: bool,
+    closed: bool,
+    pings: usize,
+    after_end: usize,
+}
+
+impl Got {
+    fn over(&self) -> bool {
+        self.ended || self.reset.is_some() || self.goaway || self.closed
+    }
+}
+
+impl Http2 {
+    pub async fn open(to: SocketAddr) -> io::Result<Http2> {
+        let io = TcpStream::connect(to).await?;
+        io.set_nodelay(true)?;
+        let mut connection = Http2 {
+            io,
+            buffer: Vec::new(),
+            decoder: loona_hpack::Decoder::new(),
+            block: Vec::new(),
+            connection_window: 65_535,
+            stream_window: 65_535,
+            started: Instant::now(),
+            got: Got::default(),
+        };
+        let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        // SETTINGS_INITIAL_WINDOW_SIZE and the connection's window: room for any reply here.
+        hello.extend(frame(SETTINGS, 0, 0, &[0, 4, 0, 0x40, 0, 0]));
+        hello.extend(frame(WINDOW_UPDATE, 0, 0, &0x0040_0000_u32.to_be_bytes()));
+        connection.io.write_all(&hello).await?;
+        Ok(connection)
+    }
+
+    /// Sends a header block, or trailers.
+    pub async fn headers(&mut self, fields: &[Field], end: bool) -> io::Result<()> {
+        let block = encode(fields);
+        let mut pieces = block.chunks(MAX_FRAME).peekable();
+        let mut kind = HEADERS;
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.next() {
+            let mut flags = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+            if end && kind == HEADERS {
+                flags |= END_STREAM;
+            }
+            bytes.extend(frame(kind, flags, STREAM, piece));
+            kind = CONTINUATION;
+        }
+        self.started = Instant::now();
+        self.io.write_all(&bytes).await
+    }
+
+    /// Sends a part of the body as the peer's windows allow; stops where the peer has ended the
+    /// stream.
+    pub async fn data(&mut self, mut bytes: &[u8], end: bool) -> io::Result<()> {
+        loop {
+            let room = self.connection_window.min(self.stream_window).max(0);
+            let n = bytes.len().min(MAX_FRAME).min(usize::try_from(room).unwrap_or(0));
+            if n > 0 || bytes.is_empty() {
+                let (part, rest) = bytes.split_at(n);
+                let last = end && rest.is_empty();
+                let flags = if last { END_STREAM } else { 0 };
+                self.io.write_all(&frame(DATA, flags, STREAM, part)).await?;
+                self.connection_window -= i64::try_from(n).unwrap_or(i64::MAX);
+                self.stream_window -= i64::try_from(n).unwrap_or(i64::MAX);
+                bytes = rest;
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+            } else if self.got.over() {
+                return Ok(());
+            } else {
+                self.frame().await?;
+            }
+        }
+    }
+
+    /// How many bytes a whole connection with this one request takes, its settings'
+    /// acknowledgement left out.
+    pub fn size(fields: &[Field], body: &[u8], trailers: Option<&[Field]>) -> usize {
+        let block = |fields| 9 + encode(fields).len();
+        let data = if body.is_empty() { 0 } else { 9 + body.len() };
+        24 + 15 + 13 + block(fields) + data + trailers.map_or(0, block)
+    }
+
+    /// Reads until the stream is over, or so many bytes of the response's body have come.
+    pub async fn response(&mut self, enough: Option<usize>) -> io::Result<Response> {
+        let whole =
+            |http2: &Http2| http2.got.over() && (http2.block.is_empty() || http2.got.closed);
+        while !whole(self) && enough.is_none_or(|n| self.got.body.len() < n) {
+            self.frame().await?;
+        }
+        let elapsed = self.started.elapsed();
+        let mut response = Response { elapsed, ..Response::default() };
+        for fields in &self.got.heads {
+            let status = fields.iter().find(|(name, _)| name == b":status");
+            let status = status.and_then(|(_, s)| std::str::from_utf8(s).ok()?.parse().ok());
+            match status {
+                Some(status @ 100..200) => response.interim.push(status),
+                Some(status) => {
+                    response.status = status;
+                    response.headers = without_pseudo(fields);
+                }
+                None => response.trailers = without_pseudo(fields),
+            }
+        }
+        response.body.clone_from(&self.got.body);
+        Ok(response)
+    }
+
+    /// Waits until the peer has dealt with everything sent so far; whether anything more than one
+    /// reply has come.
+    pub async fn settle(&mut self) -> io::Result<bool> {
+        let before = self.got.pings;
+        if self.got.goaway {
+            // It closes soon, and may send something until then.
+            while !self.got.closed {
+                self.frame().await?;
+            }
+        } else if !self.got.closed && self.io.write_all(&frame(PING, 0, 0, &[7; 8])).await.is_ok() {
+            while self.got.pings == before && !self.got.closed {
+                self.frame().await?;
+            }
+        }
+        let status = |fields: &&Vec<Field>| {
+            fields.iter().any(|(name, value)| name == b":status" && !value.starts_with(b"1"))
+        };
+        Ok(self.got.after_end > 0 || self.got.heads.iter().filter(status).count() > 1)
+    }
+
+    /// Resets the stream (`CANCEL`).
+    pub async fn cancel(&mut self) -> io::Result<()> {
+        self.io.write_all(&frame(RST_STREAM, 0, STREAM, &8_u32.to_be_bytes())).await?;
+        self.settle().await.map(|_| ())
+    }
+
+    /// Reads one frame and notes what it says.
+    async fn frame(&mut self) -> io::Result<()> {
+        let Some(head) = self.take(9).await? else {
+            return Ok(());
+        };
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let (kind, flags) = (head[3], head[4]);
+        let stream = be32(&head[5..]) & 0x7fff_ffff;
+        let Some(mut payload) = self.take(length).await? else {
+            return Ok(());
+        };
+        if matches!(kind, DATA | HEADERS) && stream == STREAM && self.got.ended {
+            self.got.after_end += 1;
+        }
+        if matches!(kind, DATA | HEADERS) && flags & PADDED != 0 {
+            let padding = usize::from(payload.remove(0));
+            payload.truncate(payload.len().saturating_sub(padding));
+        }
+        match kind {
+            DATA => {
+                self.got.body.extend(payload);
+                self.got.ended |= flags & END_STREAM != 0;
+            }
+            HEADERS | CONTINUATION => {
+                if kind == HEADERS && flags & PRIORITY != 0 {
+                    payload.drain(..5);
+                }
+                self.block.extend(payload);
+                // END_STREAM stands on HEADERS, before its CONTINUATIONs.
+                self.got.ended |= kind == HEADERS && flags & END_STREAM != 0;
+                if flags & END_HEADERS != 0 {
+                    let block = std::mem::take(&mut self.block);
+                    let fields = self.decoder.decode(&block).map_err(|e| {
+                        io::Error::new(io::ErrorKind::InvalidData, format!("HPACK: {e:?}"))
+                    })?;
+                    let fields = fields.into_iter().map(|(n, v)| (n.to_vec(), v.to_vec()));
+                    self.got.heads.push(fields.collect());
+                }
+            }
+            RST_STREAM if stream == STREAM => self.got.reset = Some(be32(&payload)),
+            SETTINGS if flags & ACK == 0 => {
+                for setting in payload.chunks_exact(6).filter(|s| s[..2] == [0, 4]) {
+                    self.stream_window += i64::from(be32(&setting[2..])) - 65_535;
+                }
+                // A peer that has gone says so when it is read.
+                let _ = self.io.write_all(&frame(SETTINGS, ACK, 0, &[])).await;
+            }
+            PING if flags & ACK != 0 => self.got.pings += 1,
+            GOAWAY => self.got.goaway = true,
+            WINDOW_UPDATE if stream == 0 => self.connection_window += i64::from(be32(&payload)),
+            WINDOW_UPDATE => self.stream_window += i64::from(be32(&payload)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, n: usize) -> io::Result<Option<Vec<u8>>> {
+        while self.buffer.len() < n {
+            self.buffer.reserve(MAX_FRAME);
+            match self.io.read_buf(&mut self.buffer).await {
+                Ok(0) => {
+                    self.got.closed = true;
+                    return Ok(None);
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                    self.got.closed = true;
+                    return Ok(None);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let rest = self.buffer.split_off(n);
+        Ok(Some(std::mem::replace(&mut self.buffer, rest)))
+    }
+}
+
+fn without_pseudo(fields: &[Field]) -> Headers {
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let plain = fields.iter().filter(|(name, _)| !name.starts_with(b":"));
+    Headers(plain.map(|(name, value)| (text(name), value.clone())).collect())
+}
+
+fn be32(bytes: &[u8]) -> u32 {
+    bytes.first_chunk::<4>().map_or(0, |four| u32::from_be_bytes(*four))
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Literal fields without indexing and without Huffman coding (RFC 7541 §6.2.2): any bytes at all.
+fn encode(fields: &[Field]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        string(&mut block, name);
+        string(&mut block, value);
+    }
+    block
+}
+
+/// A string with a 7-bit prefix length (RFC 7541 §5.1, §5.2).
+fn string(block: &mut Vec<u8>, text: &[u8]) {
+    match text.len() {
+        n @ 0..127 => block.push(u8::try_from(n).unwrap_or(0)),
+        n => {
+            block.push(127);
+            let mut rest = n - 127;
+            while rest >= 128 {
+                block.push(u8::try_from(rest % 128).unwrap_or(0) | 0x80);
+                rest /= 128;
+            }
+            block.push(u8::try_from(rest).unwrap_or(0));
+        }
+    }
+    block.extend_from_slice(text);
+}
