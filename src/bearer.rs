@@ -189,6 +189,7 @@ mod tests {
             refused(value, NotAToken);
         }
         refused(b"Bearer,Bearer t", NotAToken);
+        refused(b"Bearer/t", NotAToken);
         refused(b"Bearer \xff", NotAToken);
     }
 

@@ -10,7 +10,7 @@ use fuzz_harness::TARGETS;
 /// Files larger than this do not belong into the repository.
 const MAX_BYTES: usize = 2048;
 /// More than these per target do not either.
-const MAX_FILES: usize = 200;
+const MAX_FILES: usize = 80;
 
 fn corpus(target: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
