@@ -688,3 +688,19 @@ fn a_reason_shows_no_character_that_could_spoil_its_line() {
     let refused = JsonPath::compile("$.a\u{85}-b").unwrap_err();
     assert_eq!(refused.reason, "a name with `-` is quoted, as ['a\\u{85}-…']");
 }
+
+/// A hundred wildcards have nothing to select from a scalar, but they are looked at.
+#[test]
+fn selectors_that_select_nothing_are_paid_for() {
+    let document = parse(b"[1,2,3,4,5,6,7,8]").unwrap();
+    let steps = |path: &str| {
+        let mut budget = Budget::for_answer();
+        let _ = JsonPath::compile(path).unwrap().select(&document, &mut budget);
+        ANSWER_STEPS - budget.steps
+    };
+    let wildcards = format!("$[*][{}]", ["*"; 100].join(","));
+    assert_eq!(steps("$[*][*]"), 8);
+    assert_eq!(steps(&wildcards), 8 + 8 * 25);
+    assert_eq!(steps("$[*][*,*,*]"), 8);
+    assert_eq!(steps("$[*][*,*,*,*]"), 16);
+}

@@ -10,6 +10,9 @@ use crate::jsonpath::compare;
 use crate::jsonpath::plan::{Filter, Key, Operand, Origin, Query, Segment, Selector, Slice};
 use crate::jsonpath::{Budget, OverBudget, search_steps};
 
+/// How many selectors are looked at for a step, where they have nothing to select from.
+const SELECTORS_PER_STEP: usize = 4;
+
 /// The one node that the keys lead to.
 pub(super) fn follow<'j, 'a>(keys: &[Key], from: &'j Json<'a>) -> Option<&'j Json<'a>> {
     keys.iter().try_fold(from, |node, key| child(node, key))
@@ -65,6 +68,8 @@ impl<'j, 'a> Walk<'_, 'j, 'a> {
         segment: &Segment,
         rest: &[Segment],
     ) -> Result<(), OverBudget> {
+        // Where there is nothing to select, looking at each selector is the only work.
+        self.budget.take(segment.selectors.len() / SELECTORS_PER_STEP)?;
         for selector in &segment.selectors {
             match selector {
                 Selector::Key(key) => {
