@@ -222,8 +222,8 @@ fn documents() -> Vec<(&'static str, String)> {
         ("arrays 125 deep", list(&nested(125, ""))),
         ("objects 125 deep", list(&objects(125))),
         ("one pair within another", pairs()),
-        ("arrays of arrays", list(&format!("[{}]", vec!["0"; 100].join(",")))),
-        ("squares", list(&format!("[{}]", vec!["[0,0,0,0,0,0]"; 6].join(",")))),
+        ("arrays of arrays", list(&format!("[{}]", ["0"; 100].join(",")))),
+        ("squares", list(&format!("[{}]", ["[0,0,0,0,0,0]"; 6].join(",")))),
     ];
     for (name, document) in &all {
         assert!(document.len() <= MAX_BYTES, "{name}: {} bytes", document.len());
