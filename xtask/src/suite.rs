@@ -37,7 +37,7 @@ fn all_steps(workspace: &Workspace) -> Vec<Step<'_>> {
 }
 
 fn quick_steps(workspace: &Workspace) -> Vec<Step<'_>> {
-    let smoke = ["test", "--package", "integration", "--test", "smoke"];
+    let smoke = ["test", "--package", "integration", "--test", "journey"];
     vec![
         native_tests(workspace),
         module::step(workspace),
@@ -101,7 +101,7 @@ mod tests {
             [
                 "cargo test --workspace --exclude integration",
                 "cargo xtask build",
-                "cargo test --package integration --test smoke",
+                "cargo test --package integration --test journey",
             ]
         );
     }
