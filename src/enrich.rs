@@ -29,7 +29,9 @@ impl StripList {
 
     /// Whether a header of this name may not pass.
     pub fn covers(&self, name: &[u8]) -> bool {
+        // A pseudo-header is no field that a client could forge, whatever it folds to.
         Guard::Strip.stands()
+            && !name.starts_with(b":")
             && self.folded.iter().any(|f| {
                 f.len() == name.len() && f.iter().zip(name).all(|(f, b)| *f == fold_byte(*b))
             })
@@ -68,14 +70,8 @@ pub struct Cleansing {
 impl Cleansing {
     /// Looks through a request's headers.
     pub fn of(head: &Head<'_>, policy: &ForwardPolicy) -> Cleansing {
-        let mut remove = policy.strip.found_in(head);
+        let mut remove = fields_to_remove(head, policy);
         let mut connection = None;
-        match policy.authorization {
-            Authorization::Remove if head.field("authorization") != Field::Absent => {
-                remove.push(b"authorization".to_vec());
-            }
-            Authorization::Remove | Authorization::Forward => {}
-        }
         match ConnectionOptions::of(head) {
             ConnectionOptions::Harmless => {}
             ConnectionOptions::Reduced(kept) if kept.is_empty() => {
@@ -85,6 +81,18 @@ impl Cleansing {
         }
         Cleansing { remove, connection }
     }
+}
+
+/// The fields that may not pass, in headers or in trailers, as they are written there.
+pub fn fields_to_remove(fields: &Head<'_>, policy: &ForwardPolicy) -> Vec<Vec<u8>> {
+    let mut remove = policy.strip.found_in(fields);
+    match policy.authorization {
+        Authorization::Remove if fields.field("authorization") != Field::Absent => {
+            remove.push(b"authorization".to_vec());
+        }
+        Authorization::Remove | Authorization::Forward => {}
+    }
+    remove
 }
 
 /// What `Connection` may still say. Envoy forwards it as it is on an upgrade, and a next hop must
@@ -182,6 +190,8 @@ mod tests {
         {
             assert!(list.covers(name.as_bytes()), "{name}");
         }
+        assert!(!StripList::new(["x-path"]).covers(b":path"));
+        assert!(!StripList::new(["-path"]).covers(b":path"));
         for name in ["x-user-emai", "x-user-email2", "xuseremail", "x-user-e-mail", "y-user-email"]
         {
             assert!(!list.covers(name.as_bytes()), "{name}");
@@ -206,6 +216,16 @@ mod tests {
             cleansed(pairs, Authorization::Forward).remove,
             names(&["x-user-email", "x_user_email"])
         );
+    }
+
+    #[test]
+    fn trailers_lose_what_headers_lose() {
+        let trailers =
+            Head::new(vec![(b"authorization", b"t"), (b"x_unit_id", b"u"), (b"x-sum", b"1")]);
+        let removed = |authorization| fields_to_remove(&trailers, &policy(authorization));
+        assert_eq!(removed(Authorization::Forward), [b"x_unit_id".to_vec()]);
+        let both = [b"x_unit_id".to_vec(), b"authorization".to_vec()];
+        assert_eq!(removed(Authorization::Remove), both);
     }
 
     #[test]

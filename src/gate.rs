@@ -113,11 +113,6 @@ impl Gate {
         Gate { policy, flights: BTreeMap::new(), held: BTreeMap::new(), next_call: 0 }
     }
 
-    /// The policy in force.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
     /// A request has arrived.
     pub fn admit(&mut self, stream: StreamId, head: &Head<'_>, now: Moment) -> Admission {
         let policy = Rc::clone(&self.policy);

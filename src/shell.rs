@@ -69,7 +69,7 @@ impl Filter {
         log::error!("Envoy refused to read or edit a request's headers; answered with 500");
         self.meter.ended(Outcome::Internal);
         self.leave_for_access_log("internal;none;none");
-        host::send_local_reply(500, &[], "", "oidc_token_connector{internal:host}");
+        host::answer_internal_error("host");
     }
 
     fn leave_for_access_log(&self, state: &str) {

@@ -93,7 +93,11 @@ pub(super) fn egress(top: &Fields<'_>, targets: &Targets, report: &mut Report) -
 fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (written, node) in top.map("userinfo_headers", report).iter().flat_map(Fields::iter) {
-        let name = names::writable(written).map_err(|wrong| report.problem(&node.place, wrong));
+        let name = names::writable(written).and_then(|name| match name.as_str() {
+            "accept-encoding" => Err("not allowed: an encoded answer cannot be read".to_owned()),
+            _ => Ok(name),
+        });
+        let name = name.map_err(|wrong| report.problem(&node.place, wrong));
         let value = node.header_text(LONGEST_VALUE, report);
         let Ok(name) = name else {
             continue;

@@ -67,6 +67,10 @@ pub(super) fn header(text: &str) -> Result<String, String> {
     }
 }
 
+/// RFC 9113 §8.3, RFC 8441 §4
+const PSEUDO_HEADERS: &[&str] =
+    &[":method", ":scheme", ":authority", ":path", ":protocol", ":status"];
+
 /// The name of a header that is written into a request, lower-cased. A reserved name is refused
 /// in every spelling that a gateway behind this one may take for it.
 ///
@@ -79,6 +83,11 @@ pub(super) fn writable(text: &str) -> Result<String, String> {
     }
     let name = header(text)?;
     let folded = fold(name.as_bytes());
+    if let Some(pseudo) = PSEUDO_HEADERS.iter().find(|p| fold(p.as_bytes()) == folded) {
+        return Err(format!(
+            "reserved header name: the same as {pseudo} where separators are not told apart"
+        ));
+    }
     let exact = RESERVED.iter().find(|r| fold(r.as_bytes()) == folded);
     let prefix = RESERVED_PREFIXES.iter().find(|r| folded.starts_with(&fold(r.as_bytes())));
     match (exact, prefix) {

@@ -112,9 +112,10 @@ fn unavailable(top: &Fields<'_>, report: &mut Report) -> Unavailable {
 /// Where the provider's error text is: `error_metadata_location` and the key that goes with it.
 /// Both names are checked even where the location does not use them.
 fn provider_text(top: &Fields<'_>, report: &mut Report) -> ProviderText {
-    let location = top
-        .get("error_metadata_location")
-        .and_then(|node| node.text("\"ResponsePayload\" or \"ResponseHeaders\"", report));
+    // Anything else counts as not given, as in the source system, whatever its type.
+    let location = top.get("error_metadata_location").and_then(|node| {
+        if let Json::String(word) = node.json { Some(word.as_ref()) } else { None }
+    });
     let header = top.get("error_header_name").filter(|node| !is_empty(node.json));
     let header = header.and_then(|node| {
         let text = node.text("the name of a response header", report)?;
@@ -125,7 +126,6 @@ fn provider_text(top: &Fields<'_>, report: &mut Report) -> ProviderText {
     match location {
         Some("ResponseHeaders") => header.map_or(ProviderText::Withheld, ProviderText::Header),
         Some("ResponsePayload") => payload.map_or(ProviderText::Payload, ProviderText::PayloadAt),
-        // Any other word counts as not given, as in the source system.
         _ => ProviderText::Withheld,
     }
 }

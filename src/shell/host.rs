@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
 
 use std::ptr;
+use std::time::Duration;
 
 use crate::enrich::HeaderEdit;
 use crate::head::Head;
@@ -25,6 +26,7 @@ const CALL_RESPONSE_HEADERS: u32 = 6;
 const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const HTTP_REQUEST_STREAM: u32 = 0;
+const COUNTER: u32 = 0;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -62,6 +64,9 @@ unsafe extern "C" {
     ) -> Status;
     fn proxy_continue_stream(stream: u32) -> Status;
     fn proxy_set_effective_context(context: u32) -> Status;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> Status;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Status;
 }
 
 fn done(status: Status) -> Result<(), Failed> {
@@ -216,6 +221,12 @@ pub(super) fn send_local_reply(
     };
 }
 
+/// Answers the request in effect with 500 and nothing else.
+pub(super) fn answer_internal_error(reason: &str) {
+    let details = format!("oidc_token_connector{{internal:{reason}}}");
+    send_local_reply(500, &[("cache-control", "no-store".to_owned())], "", &details);
+}
+
 /// A header map as the host reads it; see [`HeaderBlock::head`].
 fn serialized(headers: &[(&'static str, String)]) -> Vec<u8> {
     let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
@@ -243,6 +254,28 @@ pub(super) fn resume_request() {
 pub(super) fn put_in_effect(stream: u32) -> Result<(), Failed> {
     // SAFETY: no pointers.
     done(unsafe { proxy_set_effective_context(stream) })
+}
+
+/// Has the root called this often. That it could not be is no reason to refuse a configuration: the
+/// host reports its own timeouts.
+pub(super) fn set_tick_period(period: Duration) {
+    let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+}
+
+/// Defines a counter and gives its number.
+pub(super) fn define_counter(name: &str) -> Result<u32, Failed> {
+    let mut id = 0;
+    // SAFETY: pointer and size belong to a live slice; `id` is valid for writes during the call.
+    done(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    Ok(id)
+}
+
+/// Adds to a counter.
+pub(super) fn increment(id: u32, count: u32) {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_increment_metric(id, i64::from(count)) };
 }
 
 /// Nanoseconds on a clock that never goes back.

@@ -12,6 +12,7 @@ use proxy_wasm::types::Action as Flow;
 
 use super::host::{self, Failed, HeaderBlock};
 use super::{Carried, Filter, now};
+use crate::enrich;
 use crate::gate::{Admission, CallId, StreamId};
 use crate::sabotage::Guard;
 use crate::userinfo::{Answer, Body, Call};
@@ -71,8 +72,7 @@ impl Stream {
 
     fn strip_trailers(&self, filter: &Filter) -> Result<(), Failed> {
         let block = HeaderBlock::of_trailers()?;
-        let names = filter.policy.forward.strip.found_in(&block.head()?);
-        host::remove_trailers(&names)
+        host::remove_trailers(&enrich::fields_to_remove(&block.head()?, &filter.policy.forward))
     }
 }
 
@@ -151,7 +151,7 @@ impl HttpContext for Stream {
             Some(filter) => self.phase = self.arrive(&filter),
             None => {
                 log::error!("a request came before any configuration; answered with 500");
-                host::send_local_reply(500, &[], "", "oidc_token_connector{internal:unconfigured}");
+                host::answer_internal_error("unconfigured");
                 self.phase = Phase::Answered;
             }
         }

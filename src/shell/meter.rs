@@ -5,9 +5,7 @@
 
 use std::cell::OnceCell;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
-
+use super::host;
 use crate::gate::Record;
 use crate::outcome::Outcome;
 
@@ -66,12 +64,12 @@ impl Meter {
 
 impl Counter {
     fn define(name: &str) -> Counter {
-        Counter(hostcalls::define_metric(MetricType::Counter, name).ok())
+        Counter(host::define_counter(name).ok())
     }
 
     fn add(self, count: u32) {
         if let (Some(id), 1..) = (self.0, count) {
-            let _ = hostcalls::increment_metric(id, i64::from(count));
+            host::increment(id, count);
         }
     }
 }

@@ -9,7 +9,7 @@ use proxy_wasm::types::ContextType;
 
 use super::http::Stream;
 use super::meter::Meter;
-use super::{Carried, Filter, host, now};
+use super::{Filter, host, now};
 use crate::config::{self, Egress, Endpoints};
 use crate::gate::{Gate, StreamId};
 
@@ -30,8 +30,11 @@ impl RootContext for Root {
     /// the filter out and requests go through unauthenticated.
     fn on_configure(&mut self, size: usize) -> bool {
         let Ok(bytes) = host::configuration(size) else {
-            log::error!("configuration: could not be read from Envoy");
-            return false;
+            // Not `false`: were this to happen in a worker alone, Envoy would leave the filter out.
+            log::error!(
+                "configuration: Envoy does not give it; every request is answered with 500"
+            );
+            return true;
         };
         match config::read(&bytes) {
             Err(problems) => {
@@ -53,7 +56,7 @@ impl RootContext for Root {
                     policy,
                     meter: Meter::of_vm(),
                 }));
-                self.set_tick_period(TICK);
+                host::set_tick_period(TICK);
                 true
             }
         }
@@ -63,11 +66,10 @@ impl RootContext for Root {
         let Some(filter) = &self.filter else { return };
         let late = filter.gate.borrow_mut().tick(now());
         for release in late {
-            // A stream that is gone has been counted as such.
-            if host::put_in_effect(release.stream.0).is_ok()
-                && let Carried::Forwarding = filter.carry_out(&release.decision)
-            {
-                host::resume_request();
+            // A stream that is gone has been counted as such. Whoever is late is refused, so there
+            // is nothing to resume.
+            if host::put_in_effect(release.stream.0).is_ok() {
+                filter.carry_out(&release.decision);
             }
         }
     }

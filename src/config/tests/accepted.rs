@@ -361,6 +361,9 @@ fn where_the_providers_text_is() {
         (r#""error_metadata_location": "responsepayload""#, false),
         (r#""error_metadata_location": "", "error_payload_location": "$.m""#, false),
         (r#""error_payload_location": "$.m""#, false),
+        (r#""error_metadata_location": 5"#, false),
+        (r#""error_metadata_location": null"#, false),
+        (r#""error_metadata_location": ["ResponsePayload"]"#, false),
     ] {
         match text(members) {
             ProviderText::Withheld => assert!(!whole_payload, "{members}"),

@@ -90,6 +90,14 @@ fn reserved_header_names() {
     ] {
         cases.push((name.to_owned(), format!("reserved header name: {family}")));
     }
+    for pseudo in [":authority", ":path", ":method", ":scheme", ":protocol", ":status"] {
+        for separator in ["-", "_", "."] {
+            let wrong = format!(
+                "reserved header name: the same as {pseudo} where separators are not told apart"
+            );
+            cases.push((pseudo.replace(':', separator), wrong));
+        }
+    }
     for name in [":authority", ":path", ":method", ":scheme", ":"] {
         cases.push((name.to_owned(), "reserved header name: a pseudo-header".to_owned()));
     }
@@ -129,6 +137,10 @@ fn header_names_that_meet() {
     check_inject(
         r#""default": {"X-A": "a", "x-a": "b"}"#,
         &[&format!(r#"inject_headers.default["x-a"]: {}"#, twin("X-A"))],
+    );
+    check(
+        r#""userinfo_headers": {"Accept-Encoding": "gzip"}"#,
+        &[r#"userinfo_headers["Accept-Encoding"]: not allowed: an encoded answer cannot be read"#],
     );
     check(
         r#""userinfo_headers": {"X-A": "a", "x_a": "b"}"#,

@@ -16,7 +16,6 @@ fn check_uri(uri: &str, wrong: &str) {
 fn wrong_types() {
     let object = "an object";
     let boolean = "true or false";
-    let location = r#""ResponsePayload" or "ResponseHeaders""#;
     for (key, allowed, kinds) in [
         ("inject_headers", object, "nbdta"),
         ("clusters", object, "nbdta"),
@@ -27,7 +26,6 @@ fn wrong_types() {
         ("access_log_state", boolean, "ndao"),
         ("accept_any_200", boolean, "ndao"),
         ("require_subject", boolean, "ndao"),
-        ("error_metadata_location", location, "nbdao"),
         ("error_header_name", "the name of a response header", "nbdao"),
         ("error_payload_location", "a JSONPath as text", "nbdao"),
         ("userinfo_method", r#""GET" or "POST""#, "nbdao"),
