@@ -76,7 +76,17 @@ async fn the_default_instance_decides_on_every_path_without_a_word() {
         assert_no_credentials(&gw.get(path).send().await);
     }
     // One spelling per path: neither of these is a public path, and the others are no path at all.
-    for path in ["/public/../orders", "/public/%2e%2e/orders", "//orders"] {
+    for path in [
+        "/public/../orders",
+        "/public/%2e%2e/orders",
+        "//orders",
+        "/public/%2e%2e;/orders",
+        "/public/..;/orders",
+        "/public/..%3b/orders",
+        "/public/%252e%252e/orders",
+        "/public/..%09/orders",
+        "/public/.hidden",
+    ] {
         assert_no_credentials(&gw.get(path).send().await);
     }
     for path in ["/public/..%2forders", "/public%2f..%2forders", "/public%5c..%5corders"] {
