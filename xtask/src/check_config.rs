@@ -60,7 +60,8 @@ fn read(file: &OsStr) -> Result<Vec<u8>, String> {
     let extension = Path::new(file).extension().unwrap_or_default();
     if extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml") {
         return Err("YAML is not read here, only JSON; convert the filter's `configuration` \
-                    first, for example: yq -o json FILE | cargo xtask check-config -"
+                    first, for example: yq -o json FILE | \
+                    cargo xtask check-config - (the yq written in Go)"
             .to_owned());
     }
     let mut text = Vec::new();
