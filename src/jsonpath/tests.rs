@@ -704,3 +704,20 @@ fn selectors_that_select_nothing_are_paid_for() {
     assert_eq!(steps("$[*][*,*,*]"), 8);
     assert_eq!(steps("$[*][*,*,*,*]"), 16);
 }
+
+#[test]
+fn the_empty_text_comes_before_every_other() {
+    let document = r#"["","a"]"#;
+    for (filter, found) in [
+        ("@==''", r#"[""]"#),
+        ("@!=''", r#"["a"]"#),
+        ("@<''", "nothing"),
+        ("@<='' ", r#"[""]"#),
+        ("@>''", r#"["a"]"#),
+        ("@>=''", document),
+        ("@<'a'", r#"[""]"#),
+        ("@<='a'", document),
+    ] {
+        assert_eq!(check(document, &format!("$[?{filter}]")), found, "{filter}");
+    }
+}
