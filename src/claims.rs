@@ -137,6 +137,7 @@ mod tests {
             (r#""Claes Rosenlöf""#, "Claes Rosenlöf"),
             (r#""\u00e9\ud83d\ude00""#, "é😀"),
             ("true", "true"),
+            ("false", "false"),
             ("0", "0"),
             ("-0", "-0"),
             ("1.50", "1.50"),

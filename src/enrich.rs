@@ -243,4 +243,9 @@ mod tests {
         assert_eq!(connection(b"X-User-Email"), (None, true));
         assert_eq!(cleansed(vec![], Authorization::Remove).connection, None);
     }
+
+    #[test]
+    fn nothing_is_removed_that_is_not_there() {
+        assert!(cleansed(vec![(b"accept", b"*/*")], Authorization::Remove).remove.is_empty());
+    }
 }

@@ -109,6 +109,15 @@ fn invalid_claims_are_counted() {
 }
 
 #[test]
+fn searches_given_up_are_counted() {
+    let config = r#""inject_headers": {"X-A": "$..[?@==@]", "X-B": "$..[?@==@]", "X-C": "$.c"}"#;
+    let body = format!("{{\"c\":\"ok\",\"l\":[{}0]}}", "0,".repeat(30_000));
+    let decision = World::new(config).asked(&[], "200", &JSON, body.as_bytes());
+    assert_eq!((decision.record.claims.invalid, decision.record.claims.over_budget), (0, 2));
+    assert_eq!(decision.forwarded().set, pairs(&[("x-c", "ok")]));
+}
+
+#[test]
 fn records_for_the_access_log() {
     let mut world = World::new("");
     let fr = [("x-region", "FR")];
