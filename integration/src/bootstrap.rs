@@ -229,7 +229,15 @@ mod tests {
         let resources = &bootstrap["static_resources"];
         let clusters = resources["clusters"].as_array().unwrap();
         let of_x: Vec<&str> = clusters.iter().map(name).filter(|n| !n.ends_with("_y")).collect();
-        let all = ["upstream_x", "partners_x", "idp_default_x", "idp_fr_x", "idp_us_x", "idp_de"];
+        let all = [
+            "upstream_x",
+            "partners_x",
+            "public_x",
+            "idp_default_x",
+            "idp_fr_x",
+            "idp_us_x",
+            "idp_de",
+        ];
         assert_eq!(of_x, all);
         assert_eq!(resources["listeners"][1]["name"], "y");
 
