@@ -102,6 +102,12 @@ fn append(text: &mut String, more: &str, limit: usize) -> bool {
     fits
 }
 
+/// Whether a text can stand for a user: there is something, and a header can carry it. A subject
+/// that no header can carry would reach the upstream authenticated and without an identity.
+pub(crate) fn is_identity(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_VALUE && is_header_safe(text)
+}
+
 /// Text without control characters and without blanks at its ends.
 fn is_header_safe(text: &str) -> bool {
     !text.chars().any(char::is_control)

@@ -5,6 +5,7 @@
 //! CORS preflight where the configuration lets these pass.
 
 use crate::bearer::CredentialFault;
+use crate::claims;
 use crate::config::{Preflight, ReplyPolicy, Success};
 use crate::endpoint::EndpointFault;
 use crate::head::{Field, Head};
@@ -71,7 +72,7 @@ pub enum NoAnswer {
     Encoded,
     /// A 200 that is not a JSON object.
     NotAnObject,
-    /// A 200 without a non-empty string `sub`, where that is required.
+    /// A 200 without a string `sub` that a header can carry, where that is required.
     NoSubject,
 }
 
@@ -116,7 +117,7 @@ fn userinfo_200<'b>(
     let is_object = matches!(document, Some(Json::Object(_)));
     let has_subject = || {
         let subject = document.as_ref().and_then(|d| d.member("sub"));
-        matches!(subject, Some(Json::String(sub)) if !sub.is_empty())
+        matches!(subject, Some(Json::String(sub)) if claims::is_identity(sub))
     };
     match success {
         Success::Object | Success::ObjectWithSubject if !is_object => Err(NoAnswer::NotAnObject),
@@ -207,6 +208,8 @@ mod tests {
             (ObjectWithSubject, json(), br#"{"sub":"a"}"#, Ok(true)),
             (ObjectWithSubject, json(), br#"{"sub":""}"#, Err(NoSubject)),
             (ObjectWithSubject, json(), br#"{"sub":1}"#, Err(NoSubject)),
+            (ObjectWithSubject, json(), br#"{"sub":" a"}"#, Err(NoSubject)),
+            (ObjectWithSubject, json(), br#"{"sub":"a\u0000"}"#, Err(NoSubject)),
             (ObjectWithSubject, json(), br#"{"ok":true}"#, Err(NoSubject)),
             (ObjectWithSubject, json(), b"[]", Err(NotAnObject)),
             (Any, json(), b"[]", Ok(true)),

@@ -89,6 +89,9 @@ pub(super) fn egress(top: &Fields<'_>, targets: &Targets, report: &mut Report) -
     }
 }
 
+/// Most fixed headers: the host takes no more than 1024 for one call.
+const MOST_HEADERS: usize = 64;
+
 /// The fixed headers. Their values may be secrets: what is wrong with one never shows it.
 fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
@@ -106,6 +109,13 @@ fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
             report.problem(&node.place, names::repeats(twin));
         }
         headers.push((name, value.unwrap_or_default().to_owned()));
+    }
+    if let (true, Some(node)) = (headers.len() > MOST_HEADERS, top.get("userinfo_headers")) {
+        let found = headers.len();
+        report.problem(
+            &node.place,
+            format!("found {found} headers, allowed are at most {MOST_HEADERS}"),
+        );
     }
     if !headers.iter().any(|(name, _)| name == "user-agent") {
         let version = env!("CARGO_PKG_VERSION");

@@ -136,7 +136,7 @@ pub struct AnswerPolicy {
 pub enum Success {
     /// A JSON object.
     Object,
-    /// A JSON object with a non-empty string `sub` (OpenID Connect Core §5.3.2).
+    /// A JSON object with a string `sub` (OpenID Connect Core §5.3.2) that a header can carry.
     ObjectWithSubject,
     /// Any complete, unencoded answer within the size, as in the source system.
     Any,

@@ -167,9 +167,19 @@ impl HttpContext for Stream {
         if let Some(filter) = self.filter.clone()
             && self.strip_trailers(&filter).is_err()
         {
-            // It is counted once, as what it is.
-            let _ = filter.gate.borrow_mut().gone(self.id);
-            self.phase = filter.give_up();
+            match self.phase {
+                // Counted once, as what it is.
+                Phase::New | Phase::Held(_) => {
+                    let _ = filter.gate.borrow_mut().gone(self.id);
+                    self.phase = filter.give_up();
+                }
+                // Counted already; but trailers that may be forged must not go on.
+                Phase::Forwarding => {
+                    host::answer_internal_error("trailers");
+                    self.phase = Phase::Answered;
+                }
+                Phase::Answered => {}
+            }
         }
         self.phase.flow()
     }

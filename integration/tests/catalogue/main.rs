@@ -21,6 +21,7 @@ mod stage;
 mod tokens;
 mod worlds;
 
+use std::io::Write;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
@@ -51,6 +52,7 @@ async fn catalogue() {
     let started = Instant::now();
     let rows = chosen(every_row());
     let number = rows.len();
+    assert!(number > 0, "OIDC_ROWS names no row of the catalogue");
     for line in not_everywhere(&rows) {
         println!("{line}");
     }
@@ -68,7 +70,8 @@ async fn catalogue() {
     let started = Instant::now();
     let problems = crowd::leaks(&catalogue, crowd, SEED).await;
     failures.extend(problems.into_iter().map(|problem| run::whole(format!("crowd: {problem}"))));
-    println!("crowd: {crowd} requests in {:.1?}", started.elapsed());
+    assert!(crowd > 0, "OIDC_CROWD is at least one request");
+    say(&format!("crowd: {crowd} requests in {:.1?}", started.elapsed()));
     let problems = flapping::flapping(&catalogue, 2_000).await;
     failures.extend(problems.into_iter().map(|problem| run::whole(format!("flapping: {problem}"))));
     failures.extend(catalogue.judge_envoy().await);
@@ -78,7 +81,8 @@ async fn catalogue() {
         println!("{failure}");
     }
     assert!(failures.is_empty(), "{} failures, see above", failures.len());
-    println!("catalogue: {number} rows × variants = {} runs passed in {elapsed:.1?}", report.runs);
+    let runs = report.runs;
+    say(&format!("catalogue: {number} rows × variants = {runs} runs passed in {elapsed:.1?}"));
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn every_case_has_a_row_or_a_reason() {
         println!("case {case}: {test} in {file}");
     }
     for (cases, why) in left_out {
-        println!("case {} to {}: left out: {why}", cases.start(), cases.end());
+        say(&format!("catalogue: {} to {} left out: {why}", cases.start(), cases.end()));
     }
 }
 
@@ -126,6 +130,11 @@ fn every_row() -> Vec<Row> {
         runtime::rows(),
     ]
     .concat()
+}
+
+/// Says it also where the test passes: the runner keeps what `println` prints to itself.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// For working on some of them: `OIDC_ROWS=7,14-0d` runs these alone.

@@ -1,5 +1,5 @@
-//! The harness is believed because it notices: rows that say something wrong on purpose, one for
-//! each kind of check, and what it must find of each.
+//! The harness is believed because it notices: rows that say something wrong on purpose, one for each
+//! kind of check that a row can provoke, and what it must find of each.
 
 use std::time::Duration;
 

@@ -138,6 +138,12 @@ fn header_names_that_meet() {
         r#""default": {"X-A": "a", "x-a": "b"}"#,
         &[&format!(r#"inject_headers.default["x-a"]: {}"#, twin("X-A"))],
     );
+    let many = |count: usize| {
+        let headers: Vec<String> = (0..count).map(|n| format!(r#""X-{n}": "v""#)).collect();
+        format!(r#""userinfo_headers": {{{}}}"#, headers.join(","))
+    };
+    check(&many(64), &[]);
+    check(&many(65), &["userinfo_headers: found 65 headers, allowed are at most 64"]);
     check(
         r#""userinfo_headers": {"Accept-Encoding": "gzip"}"#,
         &[r#"userinfo_headers["Accept-Encoding"]: not allowed: an encoded answer cannot be read"#],
