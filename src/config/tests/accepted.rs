@@ -248,6 +248,35 @@ fn fixed_headers_replace_the_default_user_agent_in_any_case() {
 }
 
 #[test]
+fn other_fixed_headers_leave_the_default_user_agent() {
+    let loaded = load(&with(r#""userinfo_headers": {"X-A": "a"}"#));
+    let names: Vec<_> = loaded.policy.call.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-a", "user-agent"]);
+}
+
+#[test]
+fn the_longest_region_code_and_cluster() {
+    let (code, cluster) = ("x".repeat(256), "c".repeat(1024));
+    let loaded = load(&format!(
+        r#"{{"userinfo_endpoint": {{"regionCodeHeader": "x-r",
+             "regionCodeValue": {{"{code}": "https://a.example/u"}},
+             "defaultURI": "https://b.example/u"}}, "clusters": {{"a.example": "{cluster}"}}}}"#
+    ));
+    let region = &table(&loaded).regions[0];
+    assert_eq!((&region.region, &region.cluster), (&code, &cluster));
+}
+
+#[test]
+fn the_longest_separator() {
+    let join = ";".repeat(64);
+    let loaded = load(&with(&format!(
+        r#""inject_headers": {{"default": {{"X-A": {{"path": "$.a[*]", "join": "{join}"}}}}}}"#
+    )));
+    let default = table(&loaded).default.as_ref().unwrap();
+    assert_eq!(default.rules[0].lists, crate::config::Lists::Joined(join));
+}
+
+#[test]
 fn durations_and_numbers_at_their_ends() {
     for (text, expected) in [
         ("1ms", Duration::from_millis(1)),

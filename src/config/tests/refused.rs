@@ -315,6 +315,14 @@ fn the_proxy() {
             &format!("userinfo_endpoint.defaultURI: {connect}"),
         ],
     );
+    // Half a proxy is one too.
+    check_whole(
+        r#"{"http_proxy_server": "squid", "userinfo_endpoint": {"defaultURI": "http://a.example/u"}}"#,
+        &[
+            "http_proxy_server: http_proxy_port is absent, allowed are both or neither",
+            &format!("userinfo_endpoint.defaultURI: {connect}"),
+        ],
+    );
 }
 
 #[test]
