@@ -9,8 +9,9 @@ use crate::{Failure, Workspace, progress, say};
 
 /// Where survivors are explained, each in a line that holds its description in backticks.
 const EXPLAINED: &str = "docs/mutants.md";
-/// What cargo-mutants returns where a mutant survived.
-const SURVIVED: i32 = 2;
+/// What cargo-mutants returns where a mutant survived, and where one made the tests hang, which is
+/// as good as a failing test.
+const TO_BE_JUDGED: [i32; 2] = [2, 3];
 
 /// `cargo xtask mutants`
 pub fn run(workspace: &Workspace, files: &[OsString]) -> Result<(), Failure> {
@@ -19,7 +20,7 @@ pub fn run(workspace: &Workspace, files: &[OsString]) -> Result<(), Failure> {
     progress(&shown(&command));
     let ended =
         command.status().map_err(|error| Failure::new(format!("cannot start `cargo`: {error}")))?;
-    if !ended.success() && ended.code() != Some(SURVIVED) {
+    if !ended.success() && !ended.code().is_some_and(|code| TO_BE_JUDGED.contains(&code)) {
         return Err(Failure::new(format!("cargo-mutants ended with {ended}")));
     }
     let read = |path: &std::path::Path| {
@@ -74,6 +75,8 @@ fn command(workspace: &Workspace, files: &[OsString]) -> Command {
     }
     // Random cases beyond a few only cost time here: a mutant must not survive by luck.
     command.env("PROPTEST_CASES", "16");
+    // It compiles copies of the tree, which must not mix with what is built here.
+    command.env_remove("CARGO_TARGET_DIR");
     command
 }
 

@@ -267,6 +267,24 @@ fn the_longest_region_code_and_cluster() {
 }
 
 #[test]
+fn the_longest_host_endpoint_and_error_body() {
+    let host = "h".repeat(253);
+    let start = format!("https://{host}/");
+    let uri = format!("{start}{}", "p".repeat(2048 - start.len()));
+    let body = "b".repeat(65_536);
+    let loaded = load(&format!(
+        r#"{{"userinfo_endpoint": {{"defaultURI": "{uri}"}}, "enable_error_set": true,
+             "error_set": {{"response_body": "{body}"}}}}"#
+    ));
+    let default = table(&loaded).default.as_ref().unwrap();
+    assert_eq!((default.authority.as_str(), default.path.len()), (host.as_str(), 1787));
+    match loaded.policy.replies.own_errors {
+        crate::config::OwnErrors::ErrorSet(set) => assert_eq!(set.response_body, body),
+        crate::config::OwnErrors::Named => panic!("no error set"),
+    }
+}
+
+#[test]
 fn the_longest_separator() {
     let join = ";".repeat(64);
     let loaded = load(&with(&format!(
