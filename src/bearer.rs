@@ -16,6 +16,11 @@ impl BearerToken {
     pub fn authorization(&self) -> String {
         format!("Bearer {}", self.0.expose())
     }
+
+    /// The token itself, for what is computed from it and not kept.
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
 }
 
 /// Why a request carries no usable bearer token.

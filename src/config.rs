@@ -6,6 +6,7 @@
 //! piece that is wrong, and never a value that may be a secret.
 
 mod binary;
+mod cache;
 mod call;
 mod duration;
 mod endpoints;
@@ -110,6 +111,7 @@ const KEYS: &[&str] = &[
     "require_subject",
     "max_token_bytes",
     "max_userinfo_bytes",
+    "cache",
 ];
 
 /// The policy, as far as it could be read; it counts only if nothing was reported.
@@ -119,11 +121,13 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     let injected = inject::read(&top, &targets, report);
     let region_header = inject::region_header(&top, &targets, &injected, report);
     let egress = call::egress(&top, &targets, report);
+    let call = call::read(&top, report);
     let strip = StripList::new(injected.names().chain(region_header.as_deref()));
     Some(Policy {
-        endpoints: endpoints::build(&top, targets, &injected, report),
-        call: call::read(&top, report),
+        endpoints: endpoints::build(&top, targets, &injected, &call, report),
+        call,
         answer: call::answer(&top, report),
+        cache: cache::read(&top, report),
         forward: ForwardPolicy {
             authorization: match top.boolean("block_authorization_header", report).unwrap_or(true) {
                 true => Authorization::Remove,

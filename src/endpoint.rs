@@ -45,9 +45,14 @@ pub fn choose<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EndpointTable;
+    use std::time::Duration;
+
+    use crate::config::{CallPolicy, EndpointTable};
+    use crate::token_key::KeyPrefix;
 
     fn endpoint(region: &str) -> Rc<Endpoint> {
+        let call =
+            CallPolicy { method: "GET", timeout: Duration::from_secs(1), headers: Vec::new() };
         Rc::new(Endpoint {
             region: region.into(),
             cluster: "idp".into(),
@@ -55,6 +60,7 @@ mod tests {
             path: "/userinfo".into(),
             scheme: "https",
             rules: Rc::from([]),
+            key: KeyPrefix::of(&call, []),
         })
     }
 

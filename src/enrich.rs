@@ -6,9 +6,11 @@
 
 use crate::claims::{self, Claim};
 use crate::config::{Authorization, Endpoint, ForwardPolicy};
+use crate::expiry;
 use crate::head::{Field, Head};
 use crate::jsonpath::Budget;
 use crate::sabotage::Guard;
+use crate::time::Date;
 use crate::verdict::Permit;
 
 /// The header names that only this filter may set, compared as gateways behind it may fold them:
@@ -139,32 +141,61 @@ pub struct ClaimFaults {
     pub over_budget: u32,
 }
 
-/// Turns a permit into the edits that the request is forwarded with. `endpoint` is the one that
-/// was asked; a preflight has none.
-pub fn edit(
-    permit: &Permit<'_>,
-    policy: &ForwardPolicy,
-    endpoint: Option<&Endpoint>,
-    cleansing: Cleansing,
-) -> (HeaderEdit, ClaimFaults) {
-    let mut set = Vec::new();
-    let mut faults = ClaimFaults::default();
-    if let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) {
+/// What a permit gives the upstream by the rules of one endpoint. Like the permit it is evidence:
+/// it is made from one alone. It may be kept beside the answer that the permit was made of.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vouched {
+    set: Vec<(String, String)>,
+    faults: ClaimFaults,
+    exp: Option<Date>,
+}
+
+impl Vouched {
+    /// Reads the claims that the endpoint that was asked has rules for; a preflight asked none.
+    pub fn of(permit: &Permit<'_>, endpoint: Option<&Endpoint>) -> Vouched {
+        let mut vouched = Vouched { set: Vec::new(), faults: ClaimFaults::default(), exp: None };
+        let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) else {
+            return vouched;
+        };
+        vouched.exp = expiry::of_claims(claims);
+        let faults = &mut vouched.faults;
         let mut budget = Budget::for_answer();
         for rule in endpoint.rules.iter() {
             match claims::read(claims, rule, &mut budget) {
-                Claim::Value(value) => set.push((rule.name.clone(), value)),
+                Claim::Value(value) => vouched.set.push((rule.name.clone(), value)),
                 Claim::Absent => {}
                 Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
                 Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
             }
         }
+        vouched
     }
+
+    /// When it ends by the answer's own `exp`.
+    pub(crate) fn exp(&self) -> Option<Date> {
+        self.exp
+    }
+
+    /// How many bytes its texts take.
+    pub(crate) fn size(&self) -> usize {
+        self.set.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum()
+    }
+}
+
+/// The edits that a request is forwarded with. `endpoint` is the one that was asked; a preflight
+/// has none.
+pub fn edit(
+    vouched: &Vouched,
+    policy: &ForwardPolicy,
+    endpoint: Option<&Endpoint>,
+    cleansing: Cleansing,
+) -> (HeaderEdit, ClaimFaults) {
+    let mut set = vouched.set.clone();
     if let (Some(name), Some(endpoint)) = (&policy.region_header, endpoint) {
         set.push((name.clone(), endpoint.region.clone()));
     }
     set.extend(cleansing.connection.map(|value| ("connection".to_owned(), value)));
-    (HeaderEdit { remove: cleansing.remove, set }, faults)
+    (HeaderEdit { remove: cleansing.remove, set }, vouched.faults)
 }
 
 #[cfg(test)]

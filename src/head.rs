@@ -50,6 +50,11 @@ impl<'b> Head<'b> {
         self.pairs.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
+    /// Every name and value, in order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+        self.pairs.iter().copied()
+    }
+
     /// Every header name, in order, as often as it occurs.
     pub fn names(&self) -> impl Iterator<Item = &'b [u8]> {
         self.pairs.iter().map(|(name, _)| *name)

@@ -29,6 +29,7 @@ pub mod claims;
 pub mod config;
 pub mod endpoint;
 pub mod enrich;
+mod expiry;
 pub mod gate;
 pub mod head;
 pub mod json;
@@ -39,6 +40,7 @@ pub mod reply;
 pub mod sabotage;
 mod secret;
 pub mod time;
+pub mod token_key;
 pub mod userinfo;
 pub mod verdict;
 

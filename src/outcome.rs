@@ -79,6 +79,12 @@ pub enum Source {
     Filter,
     /// The provider was asked for this request.
     Asked,
+    /// The provider was asked for another request at the same time.
+    Joined,
+    /// This worker knew it already.
+    Hit,
+    /// Another worker knew it already.
+    Shared,
 }
 
 impl Source {
@@ -87,6 +93,9 @@ impl Source {
         match self {
             Source::Filter => "none",
             Source::Asked => "asked",
+            Source::Joined => "joined",
+            Source::Hit => "hit",
+            Source::Shared => "shared",
         }
     }
 }
@@ -141,6 +150,7 @@ impl Refusal {
                 NoAnswer::Encoded => "encoded",
                 NoAnswer::NotAnObject => "not_a_json_object",
                 NoAnswer::NoSubject => "no_subject",
+                NoAnswer::Crowded => "too_many_waiting",
             },
         }
     }

@@ -3,22 +3,29 @@
 //! Requests go in as header pairs, answers as status, headers and body; what comes back is what the
 //! client or the upstream would see.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config;
+use crate::config::{self, Policy};
 use crate::enrich::HeaderEdit;
-use crate::gate::{Action, Admission, CallId, Decision, Gate, Release, StreamId};
+use crate::gate::{Action, Admission, Arrival, CallId, Decision, Gate, Release, Slot, StreamId};
 use crate::head::Head;
 use crate::reply::LocalReply;
-use crate::time::Moment;
+use crate::time::{Date, Moment, Now};
 use crate::userinfo::{Answer, Body, Call};
 
 pub(crate) struct World {
     pub(crate) gate: Gate,
-    now: Moment,
+    policy: Rc<Policy>,
+    pub(crate) now: Now,
     next_stream: u32,
+    /// What the workers of the process share; a test may hand it from world to world.
+    pub(crate) shared: HashMap<Slot, Vec<u8>>,
 }
+
+/// The date on which every world begins.
+pub(crate) const START: Date = Date(1_790_000_000);
 
 /// A configuration with a default endpoint and two regions, and these further members.
 pub(crate) fn config(members: &str) -> String {
@@ -39,13 +46,22 @@ impl World {
     }
 
     pub(crate) fn of(config: &str) -> World {
-        let loaded = config::read(config.as_bytes()).unwrap();
-        let gate = Gate::new(Rc::new(loaded.policy));
-        World { gate, now: Moment::from_nanos(0), next_stream: 1 }
+        let mut gate = Gate::default();
+        let policy = configure(&mut gate, config);
+        let now = Now { moment: Moment::from_nanos(0), date: START };
+        World { gate, policy, now, next_stream: 1, shared: HashMap::new() }
     }
 
+    /// Further requests meet this configuration, in the same worker.
+    pub(crate) fn configure(&mut self, members: &str) {
+        self.policy = configure(&mut self.gate, &config(members));
+    }
+
+    /// Both clocks go on.
     pub(crate) fn wait(&mut self, time: Duration) {
-        self.now = self.now.after(time);
+        let since_start = Duration::from_nanos(self.now.moment.nanos()) + time;
+        let date = Date(START.0 + since_start.as_secs());
+        self.now = Now { moment: self.now.moment.after(time), date };
     }
 
     pub(crate) fn tick(&mut self) -> Vec<Release> {
@@ -55,7 +71,14 @@ impl World {
     pub(crate) fn admit(&mut self, headers: &[(&str, &str)]) -> (StreamId, Admission) {
         let stream = StreamId(self.next_stream);
         self.next_stream += 1;
-        (stream, self.gate.admit(stream, &head(headers), self.now))
+        let admission = match self.gate.admit(&self.policy, stream, &head(headers), self.now) {
+            Arrival::Admitted(admission) => admission,
+            Arrival::LookUp(question) => {
+                let found = question.slots().map(|slot| self.shared.get(&slot).map(Vec::as_slice));
+                self.gate.looked_up(question, found, self.now)
+            }
+        };
+        (stream, admission)
     }
 
     /// A request that is decided at once.
@@ -63,7 +86,18 @@ impl World {
     pub(crate) fn decided(&mut self, headers: &[(&str, &str)]) -> Decision {
         match self.admit(headers).1 {
             Admission::Decided(decision) => decision,
-            Admission::Hold(_, call) => panic!("held, {} would be asked", call.cluster),
+            Admission::Lead(_, call) => panic!("{} would be asked", call.cluster),
+            Admission::Follow => panic!("not decided"),
+        }
+    }
+
+    /// A request that waits for a call under way.
+    #[track_caller]
+    pub(crate) fn joined(&mut self, headers: &[(&str, &str)]) -> StreamId {
+        match self.admit(headers) {
+            (stream, Admission::Follow) => stream,
+            (_, Admission::Decided(decision)) => panic!("decided: {decision:?}"),
+            (_, Admission::Lead(..)) => panic!("not joined"),
         }
     }
 
@@ -71,8 +105,9 @@ impl World {
     #[track_caller]
     pub(crate) fn held(&mut self, headers: &[(&str, &str)]) -> (StreamId, CallId, Call) {
         match self.admit(headers) {
-            (stream, Admission::Hold(id, call)) => (stream, id, call),
+            (stream, Admission::Lead(id, call)) => (stream, id, call),
             (_, Admission::Decided(decision)) => panic!("decided: {decision:?}"),
+            (_, Admission::Follow) => panic!("no call"),
         }
     }
 
@@ -87,14 +122,38 @@ impl World {
     ) -> Decision {
         let bearer = [("authorization", "Bearer t")];
         let (stream, call, _) = self.held(&[&bearer, headers].concat());
-        let real = [(":status", status), ("x-envoy-upstream-service-time", "1")];
-        let answer = [&real, answer].concat();
-        let answer = Answer::Whole { head: head(&answer), body: Body::Read(body) };
-        let release = self.gate.answered(call, &answer).expect("released");
-        assert_eq!(release.stream, stream);
-        assert!(self.gate.answered(call, &Answer::CutOff).is_none(), "released twice");
+        let mut releases = self.answer(call, status, answer, body);
+        let release = releases.pop().expect("released");
+        assert_eq!((release.stream, releases.len()), (stream, 0));
+        assert!(self.end(call, &Answer::CutOff).is_empty(), "released twice");
         release.decision
     }
+
+    /// The provider answers a call: who is let go.
+    pub(crate) fn answer(
+        &mut self,
+        call: CallId,
+        status: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<Release> {
+        let real = [(":status", status), ("x-envoy-upstream-service-time", "1")];
+        let headers = [&real, headers].concat();
+        self.end(call, &Answer::Whole { head: head(&headers), body: Body::Read(body) })
+    }
+
+    /// A call ends: who is let go.
+    pub(crate) fn end(&mut self, call: CallId, answer: &Answer<'_>) -> Vec<Release> {
+        let settled = self.gate.answered(call, answer, self.now);
+        self.shared.extend(settled.share);
+        settled.releases
+    }
+}
+
+fn configure(gate: &mut Gate, config: &str) -> Rc<Policy> {
+    let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
+    gate.configured(&policy);
+    policy
 }
 
 pub(crate) fn head<'b>(pairs: &[(&'b str, &'b str)]) -> Head<'b> {

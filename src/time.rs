@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+/// What both clocks say.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// The clock that never goes back: for waiting and for how long something is kept.
+    pub moment: Moment,
+    /// The clock that people set: for what a provider says in dates.
+    pub date: Date,
+}
+
+/// Seconds since 1970-01-01 on the clock that people set, as in `exp` (RFC 7519 §2, NumericDate).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(pub u64);
+
 /// A moment on a clock that never goes back, in nanoseconds since some start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
@@ -10,6 +23,16 @@ impl Moment {
     /// The moment this many nanoseconds after the clock's start.
     pub fn from_nanos(nanos: u64) -> Moment {
         Moment(nanos)
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from an earlier moment to this one; `None` if that one is later.
+    pub fn since(self, earlier: Moment) -> Option<Duration> {
+        self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
 
     /// The moment that much later; the end of time rather than an overflow.
@@ -24,7 +47,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::gate::{Admission, Gate, StreamId};
+    use crate::gate::{Admission, Arrival, Gate, StreamId};
     use crate::outcome::Outcome;
     use crate::sim::{self, head};
 
@@ -33,23 +56,35 @@ mod tests {
     fn no_time_is_too_early_or_too_late() {
         let second = 1_000_000_000;
         for nanos in [0, 1, (1 << 31) * second, (1 << 32) * second, u64::MAX - 1, u64::MAX] {
+            let at = |moment| Now { moment, date: Date(nanos / second) };
             let now = Moment::from_nanos(nanos);
-            let config = config::read(sim::config(r#""timeout": "30s""#).as_bytes()).unwrap();
-            let mut gate = Gate::new(Rc::new(config.policy));
+            let config = sim::config(r#""timeout": "30s", "cache": {}"#);
+            let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
+            let mut gate = Gate::default();
+            gate.configured(&policy);
             let request = head(&[("authorization", "Bearer t")]);
             let stream = StreamId(1);
-            assert!(matches!(gate.admit(stream, &request, now), Admission::Hold(..)));
+            let admission = gate.admit(&policy, stream, &request, at(now));
+            assert!(matches!(admission, Arrival::Admitted(Admission::Lead(..))));
             // A clock that goes back, or stands still, lets nobody go.
-            assert!(gate.tick(Moment::from_nanos(0)).is_empty());
+            assert!(gate.tick(at(Moment::from_nanos(0))).is_empty());
             let saturated = now.after(Duration::from_secs(31)) == Moment::from_nanos(u64::MAX);
             if !saturated {
-                assert!(gate.tick(now).is_empty());
+                assert!(gate.tick(at(now)).is_empty());
             }
-            let released = gate.tick(now.after(Duration::from_secs(31)));
+            let released = gate.tick(at(now.after(Duration::from_secs(31))));
             assert_eq!(released.len(), 1, "at {nanos}");
             assert_eq!(released[0].stream, stream);
             assert_eq!(released[0].decision.record.outcome, Outcome::Unavailable);
         }
+    }
+
+    #[test]
+    fn how_long_ago() {
+        let (early, late) = (Moment::from_nanos(5), Moment::from_nanos(7));
+        assert_eq!(late.since(early), Some(Duration::from_nanos(2)));
+        assert_eq!(early.since(early), Some(Duration::ZERO));
+        assert_eq!(early.since(late), None);
     }
 
     #[test]

@@ -111,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::bearer;
+    use crate::token_key::KeyPrefix;
 
     #[test]
     fn a_call_holds_the_token_and_nothing_else_of_the_request() {
@@ -120,6 +121,11 @@ mod tests {
             (b"x-envoy-max-retries", b"9"),
             (b":path", b"/orders"),
         ]);
+        let policy = CallPolicy {
+            method: "POST",
+            timeout: Duration::from_secs(2),
+            headers: vec![("user-agent".into(), "gateway/1".into())],
+        };
         let endpoint = Endpoint {
             region: "FR".into(),
             cluster: "idp_fr".into(),
@@ -127,11 +133,7 @@ mod tests {
             path: "/fr/userinfo?schema=openid".into(),
             scheme: "https",
             rules: Rc::from([]),
-        };
-        let policy = CallPolicy {
-            method: "POST",
-            timeout: Duration::from_secs(2),
-            headers: vec![("user-agent".into(), "gateway/1".into())],
+            key: KeyPrefix::of(&policy, []),
         };
         let call = call(&policy, &endpoint, &bearer::parse(&head, 8).unwrap());
         assert_eq!((call.cluster.as_str(), call.timeout), ("idp_fr", Duration::from_secs(2)));

@@ -74,6 +74,8 @@ pub enum NoAnswer {
     NotAnObject,
     /// A 200 without a string `sub` that a header can carry, where that is required.
     NoSubject,
+    /// Nobody was asked: too many calls are under way, or too many requests wait for one.
+    Crowded,
 }
 
 /// Judges an answer.

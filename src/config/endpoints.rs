@@ -5,11 +5,12 @@ use std::rc::Rc;
 use super::file::{Fields, Node};
 use super::inject::Injected;
 use super::place::{Place, Report};
-use super::policy::{Endpoint, EndpointTable, Endpoints, UnknownRegion};
+use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, UnknownRegion};
 use super::problem::{first_not, quoted};
 use super::uri::{self, Uri};
 use super::{DEFAULT_REGION, names};
 use crate::json::Json;
+use crate::token_key::KeyPrefix;
 
 /// The keys of `userinfo_endpoint`.
 pub(super) const KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
@@ -91,6 +92,7 @@ pub(super) fn build(
     top: &Fields<'_>,
     targets: Targets,
     injected: &Injected,
+    call: &CallPolicy,
     report: &mut Report,
 ) -> Endpoints {
     let clusters = clusters(top, report);
@@ -107,13 +109,16 @@ pub(super) fn build(
     let endpoint = |target: Target| {
         let authority = target.uri.authority;
         let mapped = clusters.iter().find(|(from, _)| *from == authority);
+        let cluster = mapped.map_or_else(|| authority.clone(), |(_, name)| (*name).to_owned());
+        let Uri { path, scheme, .. } = target.uri;
         Rc::new(Endpoint {
+            key: KeyPrefix::of(call, [scheme, &cluster, &authority, &path, &target.region]),
             rules: injected.rules(&target.region),
             region: target.region,
-            cluster: mapped.map_or_else(|| authority.clone(), |(_, cluster)| (*cluster).to_owned()),
+            cluster,
             authority,
-            path: target.uri.path,
-            scheme: target.uri.scheme,
+            path,
+            scheme,
         })
     };
     Endpoints::Configured(EndpointTable {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::enrich::StripList;
 use crate::jsonpath::JsonPath;
+use crate::token_key::KeyPrefix;
 
 /// Everything that decides about a request.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Policy {
     pub call: CallPolicy,
     /// What counts as a usable answer.
     pub answer: AnswerPolicy,
+    /// What is remembered of the provider's answers.
+    pub cache: Caching,
     /// What the upstream gets to see.
     pub forward: ForwardPolicy,
     /// How refused requests are answered.
@@ -68,6 +71,8 @@ pub struct Endpoint {
     pub scheme: &'static str,
     /// The headers injected for this region.
     pub rules: Rc<[HeaderRule]>,
+    /// What names a question to this endpoint, but for the token.
+    pub key: KeyPrefix,
 }
 
 /// `unknown_region`
@@ -140,6 +145,50 @@ pub enum Success {
     ObjectWithSubject,
     /// Any complete, unencoded answer within the size, as in the source system.
     Any,
+}
+
+/// `cache`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// Not configured: every request is validated anew, as in the source system.
+    Off,
+    /// Verdicts are remembered.
+    On(CachePolicy),
+}
+
+/// For how long and how many verdicts are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// For how long a token is good without asking again, at most 1 h.
+    pub ttl: Duration,
+    /// For how long a token is bad without asking again.
+    pub negative_ttl: Duration,
+    /// How many verdicts one worker keeps.
+    pub max_entries: usize,
+    /// How many bytes these may take.
+    pub max_bytes: usize,
+    /// What `no-store`, `no-cache` and `max-age=0` of the provider do.
+    pub no_store: NoStore,
+    /// Who finds a verdict.
+    pub scope: CacheScope,
+}
+
+/// `honor_no_store`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoStore {
+    /// Nothing: frameworks send them as boilerplate, and caching was asked for by the operator.
+    Ignored,
+    /// The answer is not kept.
+    Honored,
+}
+
+/// `shared`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheScope {
+    /// The worker that asked.
+    Worker,
+    /// Every worker of the process, through Envoy's shared data.
+    Process,
 }
 
 /// What the upstream gets to see.

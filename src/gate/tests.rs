@@ -1,10 +1,14 @@
 //! Tests: one request at a time, and many.
 use std::time::Duration;
 
-use crate::gate::Action;
+use super::{Action, Admission, CallId, Release};
 use crate::outcome::{Outcome, Source};
 use crate::sim::{World, head};
 use crate::userinfo::{Answer, Body};
+
+mod caching;
+mod joining;
+mod sharing;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -138,7 +142,7 @@ fn a_request_that_left_is_not_released() {
     assert_eq!(world.gate.gone(stream), None);
     let answer =
         Answer::Whole { head: head(&[(":status", "200")]), body: Body::Read(b"{\"sub\":\"a\"}") };
-    assert!(world.gate.answered(call, &answer).is_none());
+    assert!(world.end(call, &answer).is_empty());
 }
 
 #[test]
@@ -153,7 +157,7 @@ fn nobody_is_held_past_the_deadline() {
     let release = released.remove(0);
     assert_eq!((release.stream, release.decision.record.outcome), (stream, Outcome::Unavailable));
     assert!(matches!(release.decision.action, Action::Reply(_)));
-    assert!(world.gate.answered(call, &Answer::CutOff).is_none());
+    assert!(world.end(call, &Answer::CutOff).is_empty());
     assert_eq!(world.gate.gone(stream), None);
 }
 
@@ -161,7 +165,7 @@ fn nobody_is_held_past_the_deadline() {
 fn a_call_that_was_not_sent_is_answered_at_once() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&[("authorization", "Bearer t")]);
-    let release = world.gate.answered(call, &Answer::NotSent).unwrap();
+    let release = world.end(call, &Answer::NotSent).remove(0);
     let reply = release.decision.replied();
     assert_eq!(reply.details, "oidc_token_connector{unavailable:not_sent}");
 }
@@ -178,7 +182,7 @@ fn each_request_gets_its_own_answer() {
         let body = format!("{{\"sub\":\"user{i}\"}}");
         let whole = head(&[(":status", "200"), ("content-type", "application/json")]);
         let answer = Answer::Whole { head: whole, body: Body::Read(body.as_bytes()) };
-        let release = world.gate.answered(call, &answer).unwrap();
+        let release = world.end(call, &answer).remove(0);
         assert_eq!(release.stream, stream);
         let set = release.decision.forwarded().set;
         assert_eq!(set, pairs(&[("x-user", &format!("user{i}"))]));

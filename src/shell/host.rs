@@ -27,6 +27,7 @@ const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const HTTP_REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -67,9 +68,33 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> Status;
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        cas: u32,
+    ) -> Status;
+    fn proxy_done() -> Status;
 }
 
-fn done(status: Status) -> Result<(), Failed> {
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
+}
+
+/// WASI's clocks.
+const REALTIME: u32 = 0;
+const MONOTONIC: u32 = 1;
+
+fn checked(status: Status) -> Result<(), Failed> {
     if status == OK { Ok(()) } else { Err(Failed) }
 }
 
@@ -77,7 +102,7 @@ fn done(status: Status) -> Result<(), Failed> {
 fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec<u8>, Failed> {
     let mut data = ptr::null_mut();
     let mut size = 0;
-    done(call(&mut data, &mut size))?;
+    checked(call(&mut data, &mut size))?;
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
@@ -150,7 +175,7 @@ pub(super) fn edit_request(edit: &HeaderEdit) -> Result<(), Failed> {
     edit.remove.iter().try_for_each(|name| remove(REQUEST_HEADERS, name))?;
     edit.set.iter().try_for_each(|(name, value)| {
         // SAFETY: pointers and sizes belong to live slices.
-        done(unsafe {
+        checked(unsafe {
             proxy_replace_header_map_value(
                 REQUEST_HEADERS,
                 name.as_ptr(),
@@ -169,7 +194,7 @@ pub(super) fn remove_trailers(names: &[Vec<u8>]) -> Result<(), Failed> {
 
 fn remove(map: u32, name: &[u8]) -> Result<(), Failed> {
     // SAFETY: pointer and size belong to a live slice.
-    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+    checked(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
 /// The filter's configuration.
@@ -253,7 +278,7 @@ pub(super) fn resume_request() {
 /// Puts another stream in effect until this callback ends; `Failed` where it is gone.
 pub(super) fn put_in_effect(stream: u32) -> Result<(), Failed> {
     // SAFETY: no pointers.
-    done(unsafe { proxy_set_effective_context(stream) })
+    checked(unsafe { proxy_set_effective_context(stream) })
 }
 
 /// Has the root called this often. That it could not be is no reason to refuse a configuration: the
@@ -264,26 +289,67 @@ pub(super) fn set_tick_period(period: Duration) {
     let _ = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
 }
 
+/// What another worker, or this one, has left under a name. `None` also where the host has nothing
+/// to say: whoever looks up finds nothing then.
+pub(super) fn shared_data(name: &str) -> Option<Vec<u8>> {
+    let mut cas = 0;
+    // SAFETY: pointer and size belong to a live slice; the others are valid for writes.
+    taken(|data, size| unsafe {
+        proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &mut cas)
+    })
+    .ok()
+}
+
+/// Leaves a value under a name for all workers. That it could not be is no loss: the others ask.
+pub(super) fn set_shared_data(name: &str, value: &[u8]) {
+    // SAFETY: pointers and sizes belong to live slices. 0: whatever stands there is replaced.
+    let _ =
+        unsafe { proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), 0) };
+}
+
+/// The root in effect, which has asked for time to end, needs no more.
+pub(super) fn done() {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_done() };
+}
+
 /// Defines a counter and gives its number.
 pub(super) fn define_counter(name: &str) -> Result<u32, Failed> {
+    define(COUNTER, name)
+}
+
+/// Defines a gauge and gives its number.
+pub(super) fn define_gauge(name: &str) -> Result<u32, Failed> {
+    define(GAUGE, name)
+}
+
+fn define(kind: u32, name: &str) -> Result<u32, Failed> {
     let mut id = 0;
     // SAFETY: pointer and size belong to a live slice; `id` is valid for writes during the call.
-    done(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    checked(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
     Ok(id)
 }
 
-/// Adds to a counter.
-pub(super) fn increment(id: u32, count: u32) {
+/// Adds to a counter or a gauge; a gauge may be taken from.
+pub(super) fn increment(id: u32, difference: i64) {
     // SAFETY: no pointers.
-    let _ = unsafe { proxy_increment_metric(id, i64::from(count)) };
+    let _ = unsafe { proxy_increment_metric(id, difference) };
 }
 
-/// Nanoseconds on a clock that never goes back.
+/// Nanoseconds on a clock that never goes back, the same for all workers.
 pub(super) fn monotonic_nanos() -> u64 {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "the filter's one clock")]
-    let start = *START.get_or_init(Instant::now);
-    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    clock(MONOTONIC)
+}
+
+/// Whole seconds since 1970 on the clock that people set.
+pub(super) fn seconds_since_1970() -> u64 {
+    clock(REALTIME) / 1_000_000_000
+}
+
+/// A clock's nanoseconds; 0 where the host has no such clock, which Envoy never says.
+fn clock(clock: u32) -> u64 {
+    let mut time = 0;
+    // SAFETY: `time` is valid for writes during the call.
+    let _ = unsafe { clock_time_get(clock, 1, &mut time) };
+    time
 }

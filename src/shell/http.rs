@@ -4,34 +4,36 @@
 //! `allow_on_headers_stop_iteration` Envoy asks each of them, and one that says Continue lets the
 //! request go upstream unauthenticated.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action as Flow;
 
 use super::host::{self, Failed, HeaderBlock};
-use super::{Carried, Filter, now};
+use super::root;
+use super::worker::{Filter, now};
 use crate::enrich;
-use crate::gate::{Admission, CallId, StreamId};
+use crate::gate::{Admission, Arrival, StreamId};
 use crate::sabotage::Guard;
-use crate::userinfo::{Answer, Body, Call};
+use crate::userinfo::Answer;
 
 /// One request as the host's stream context.
 pub(super) struct Stream {
     id: StreamId,
     /// `None` where there is no configuration: nothing passes then.
     filter: Option<Rc<Filter>>,
-    phase: Phase,
+    /// Whoever lets a held stream go sets it.
+    phase: Rc<Cell<Phase>>,
 }
 
 /// Where a request stands. Only a forwarded one may move.
 #[derive(Clone, Copy)]
-enum Phase {
+pub(super) enum Phase {
     /// Its headers have not been seen.
     New,
-    /// The gate holds it until this call is answered.
-    Held(CallId),
+    /// The gate holds it.
+    Held,
     /// It goes on to the upstream.
     Forwarding,
     /// It has had its reply.
@@ -42,32 +44,58 @@ impl Phase {
     fn flow(self) -> Flow {
         match self {
             Phase::Forwarding => Flow::Continue,
-            Phase::New | Phase::Held(_) | Phase::Answered => Flow::Pause,
+            Phase::New | Phase::Held | Phase::Answered => Flow::Pause,
+        }
+    }
+
+    /// Lets the request in effect go on, where that was decided while it was paused.
+    pub(super) fn resume_if_forwarding(self) {
+        match self {
+            Phase::Forwarding => host::resume_request(),
+            Phase::New | Phase::Held | Phase::Answered => {}
         }
     }
 }
 
 impl Stream {
     pub(super) fn new(id: StreamId, filter: Option<Rc<Filter>>) -> Stream {
-        Stream { id, filter, phase: Phase::New }
+        Stream { id, filter, phase: Rc::new(Cell::new(Phase::New)) }
     }
 
-    fn arrive(&self, filter: &Filter) -> Phase {
-        filter.meter.arrived();
+    fn arrive(&self, filter: &Rc<Filter>) {
+        filter.worker.meter.arrived();
         let Ok(block) = HeaderBlock::of_request() else {
-            return filter.give_up();
+            return self.give_up(filter);
         };
         let Ok(head) = block.head() else {
-            return filter.give_up();
+            return self.give_up(filter);
         };
-        let admission = filter.gate.borrow_mut().admit(self.id, &head, now());
+        let gate = &filter.worker.gate;
+        let arrival = gate.borrow_mut().admit(&filter.policy, self.id, &head, now());
+        let admission = match arrival {
+            Arrival::Admitted(admission) => admission,
+            Arrival::LookUp(question) => {
+                let found = question.slots().map(|slot| host::shared_data(&slot.name()));
+                let found = found.each_ref().map(Option::as_deref);
+                gate.borrow_mut().looked_up(question, found, now())
+            }
+        };
         match admission {
-            Admission::Decided(decision) => filter.carry_out(&decision).into(),
-            Admission::Hold(id, call) => match dispatch(&call) {
-                Ok(()) => Phase::Held(id),
-                Err(Failed) => filter.conclude(id, &Answer::NotSent).unwrap_or(Phase::Answered),
-            },
+            Admission::Decided(decision) => filter.carry_out(&decision, &self.phase),
+            Admission::Follow => filter.worker.hold(self.id, filter, &self.phase),
+            Admission::Lead(id, call) => {
+                filter.worker.hold(self.id, filter, &self.phase);
+                if root::dispatch(filter.root, id, call).is_err() {
+                    filter.worker.conclude(filter.root, id, &Answer::NotSent);
+                }
+            }
         }
+        filter.worker.publish();
+    }
+
+    fn give_up(&self, filter: &Filter) {
+        filter.answer_internal_error();
+        self.phase.set(Phase::Answered);
     }
 
     fn strip_trailers(&self, filter: &Filter) -> Result<(), Failed> {
@@ -76,70 +104,13 @@ impl Stream {
     }
 }
 
-impl Filter {
-    /// Tells the gate how a call ended, and carries out what it decides for the stream in effect.
-    fn conclude(&self, call: CallId, answer: &Answer<'_>) -> Option<Phase> {
-        let release = self.gate.borrow_mut().answered(call, answer)?;
-        Some(self.carry_out(&release.decision).into())
-    }
-
-    fn give_up(&self) -> Phase {
-        self.answer_internal_error();
-        Phase::Answered
-    }
-}
-
-impl From<Carried> for Phase {
-    fn from(carried: Carried) -> Phase {
-        match carried {
-            Carried::Forwarding => Phase::Forwarding,
-            Carried::Answered => Phase::Answered,
-        }
-    }
-}
-
-/// The host gives the answer to the context in effect, so the call belongs to this stream.
-fn dispatch(call: &Call) -> Result<(), Failed> {
-    let headers = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout)
-        .map(|_| ())
-        .map_err(|_| Failed)
-}
-
 impl Context for Stream {
-    fn on_http_call_response(&mut self, _: u32, headers: usize, body_size: usize, _: usize) {
-        let (Some(filter), Phase::Held(call)) = (self.filter.clone(), self.phase) else {
-            return;
-        };
-        let block = HeaderBlock::of_answer();
-        let body = if body_size <= filter.policy.answer.max_bytes {
-            host::answer_body(body_size).map(Some)
-        } else {
-            Ok(None)
-        };
-        let head = block.as_ref().map_err(|e| *e).and_then(HeaderBlock::head);
-        let answer = match (headers, head, &body) {
-            // The host says "no answer" with no headers at all.
-            (0, _, _) if Guard::NoHeaders.stands() => Answer::CutOff,
-            (_, Err(Failed), _) | (_, _, Err(Failed)) => Answer::CutOff,
-            (_, Ok(head), Ok(body)) => {
-                Answer::Whole { head, body: body.as_deref().map_or(Body::TooLarge, Body::Read) }
-            }
-        };
-        if let Some(phase) = filter.conclude(call, &answer) {
-            self.phase = phase;
-            match phase {
-                Phase::Forwarding => host::resume_request(),
-                Phase::New | Phase::Held(_) | Phase::Answered => {}
-            }
-        }
-    }
-
     fn on_done(&mut self) -> bool {
         if let Some(filter) = &self.filter
-            && let Some(outcome) = filter.gate.borrow_mut().gone(self.id)
+            && let Some(outcome) = filter.worker.gone(self.id)
         {
-            filter.meter.ended(outcome);
+            filter.worker.meter.ended(outcome);
+            filter.worker.publish();
         }
         true
     }
@@ -147,40 +118,40 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Flow {
-        match self.filter.clone() {
-            Some(filter) => self.phase = self.arrive(&filter),
+        match &self.filter {
+            Some(filter) => self.arrive(filter),
             None => {
                 log::error!("a request came before any configuration; answered with 500");
                 host::answer_internal_error("unconfigured");
-                self.phase = Phase::Answered;
+                self.phase.set(Phase::Answered);
             }
         }
-        self.phase.flow()
+        self.phase.get().flow()
     }
 
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Flow {
-        if Guard::BodyPause.stands() { self.phase.flow() } else { Flow::Continue }
+        if Guard::BodyPause.stands() { self.phase.get().flow() } else { Flow::Continue }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Flow {
         // At once, decided or not: a resumed request is not asked about its trailers again.
-        if let Some(filter) = self.filter.clone()
-            && self.strip_trailers(&filter).is_err()
+        if let Some(filter) = &self.filter
+            && self.strip_trailers(filter).is_err()
         {
-            match self.phase {
+            match self.phase.get() {
                 // Counted once, as what it is.
-                Phase::New | Phase::Held(_) => {
-                    let _ = filter.gate.borrow_mut().gone(self.id);
-                    self.phase = filter.give_up();
+                Phase::New | Phase::Held => {
+                    let _ = filter.worker.gone(self.id);
+                    self.give_up(filter);
                 }
                 // Counted already; but trailers that may be forged must not go on.
                 Phase::Forwarding => {
                     host::answer_internal_error("trailers");
-                    self.phase = Phase::Answered;
+                    self.phase.set(Phase::Answered);
                 }
                 Phase::Answered => {}
             }
         }
-        self.phase.flow()
+        self.phase.get().flow()
     }
 }

@@ -1,29 +1,89 @@
-//! One filter configuration: read once, then shared by its streams.
+//! One filter configuration: read once, then shared by its streams; and the calls to providers,
+//! which belong to it rather than to a stream, so that no client can take a call away from the
+//! others who wait for it.
+
+#![allow(unsafe_code, reason = "the module calls an export of its own")]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use super::host::{self, Failed};
 use super::http::Stream;
-use super::meter::Meter;
-use super::{Filter, host, now};
+use super::worker::{Filter, Worker};
 use crate::config::{self, Egress, Endpoints};
-use crate::gate::{Gate, StreamId};
-
-/// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
-/// report that was lost.
-const TICK: Duration = Duration::from_millis(50);
+use crate::gate::{CallId, StreamId};
+use crate::userinfo::Call;
 
 /// A filter configuration as the host's root context.
-#[derive(Default)]
 pub(super) struct Root {
+    id: u32,
     filter: Option<Rc<Filter>>,
+    /// The calls it has under way, by the host's number.
+    calls: BTreeMap<u32, CallId>,
+    /// The host wants to end it, and is told when its last call has ended.
+    ending: bool,
 }
 
-impl Context for Root {}
+impl Root {
+    pub(super) fn new(id: u32) -> Root {
+        Root { id, filter: None, calls: BTreeMap::new(), ending: false }
+    }
+}
+
+thread_local! {
+    /// A call on its way from a stream to its root, and back how that went.
+    static JOB: RefCell<Job> = const { RefCell::new(Job::None) };
+}
+
+enum Job {
+    None,
+    ToMake(CallId, Call),
+    Made(Result<(), Failed>),
+}
+
+/// Has a root make a call, from within a stream's callback.
+///
+/// The SDK gives the answer to whichever context's callback is running, and drops it when that is
+/// a stream that has gone. So the module enters its own export for a root's callback: the one of
+/// queues, since it never registers a queue.
+pub(super) fn dispatch(root: u32, id: CallId, call: Call) -> Result<(), Failed> {
+    unsafe extern "C" {
+        fn proxy_on_queue_ready(root: u32, queue: u32);
+    }
+    JOB.set(Job::ToMake(id, call));
+    // SAFETY: the SDK's export, with the number of a root context that lives: streams hold it.
+    unsafe { proxy_on_queue_ready(root, 0) };
+    match JOB.replace(Job::None) {
+        Job::Made(result) => result,
+        Job::None | Job::ToMake(..) => Err(Failed),
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        if let (Some(call), Some(filter)) = (self.calls.remove(&token), &self.filter) {
+            filter.worker.called_back(self.id, call, headers, body_size);
+            filter.worker.publish();
+        }
+        if self.ending && self.calls.is_empty() && host::put_in_effect(self.id).is_ok() {
+            host::done();
+        }
+    }
+
+    /// A root that is replaced lives on until its calls have ended: others may wait for them.
+    fn on_done(&mut self) -> bool {
+        self.ending = true;
+        if let Some(filter) = &self.filter {
+            filter.worker.stopped_ticking(self.id);
+        }
+        self.calls.is_empty()
+    }
+}
 
 impl RootContext for Root {
     /// A pure function of the configuration's bytes: where it fails only in a worker, Envoy leaves
@@ -50,27 +110,32 @@ impl RootContext for Root {
                 if let Egress::Proxy { server, port } = &loaded.policy.egress {
                     log_egress(&loaded.policy.endpoints, server, *port);
                 }
-                let policy = Rc::new(loaded.policy);
-                self.filter = Some(Rc::new(Filter {
-                    gate: RefCell::new(Gate::new(Rc::clone(&policy))),
-                    policy,
-                    meter: Meter::of_vm(),
-                }));
-                host::set_tick_period(TICK);
+                let (policy, worker) = (Rc::new(loaded.policy), Worker::of_vm());
+                worker.gate.borrow_mut().configured(&policy);
+                worker.start_ticking();
+                self.filter = Some(Rc::new(Filter { policy, worker, root: self.id }));
                 true
             }
         }
     }
 
+    /// Comes only from [`dispatch`].
+    fn on_queue_ready(&mut self, _: u32) {
+        let Job::ToMake(id, call) = JOB.replace(Job::None) else {
+            return;
+        };
+        let headers = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let made =
+            hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout);
+        if let Ok(token) = made {
+            self.calls.insert(token, id);
+        }
+        JOB.set(Job::Made(made.map(|_| ()).map_err(|_| Failed)));
+    }
+
     fn on_tick(&mut self) {
-        let Some(filter) = &self.filter else { return };
-        let late = filter.gate.borrow_mut().tick(now());
-        for release in late {
-            // A stream that is gone has been counted as such. Whoever is late is refused, so there
-            // is nothing to resume.
-            if host::put_in_effect(release.stream.0).is_ok() {
-                filter.carry_out(&release.decision);
-            }
+        if let Some(filter) = &self.filter {
+            filter.worker.tick(self.id);
         }
     }
 

@@ -499,3 +499,39 @@ fn a_shown_policy_keeps_header_values_back() {
     let shown = format!("{loaded:?}");
     assert!(shown.contains("x-api-key") && !shown.contains("s3cret"), "{shown}");
 }
+
+#[test]
+fn a_cache_with_its_defaults_and_at_its_limits() {
+    use crate::config::{CachePolicy, CacheScope, Caching, NoStore};
+    let cache = |members: &str| load(&with(members)).policy.cache;
+    assert_eq!(cache(""), Caching::Off);
+    let defaults = CachePolicy {
+        ttl: Duration::from_secs(60),
+        negative_ttl: Duration::from_secs(5),
+        max_entries: 10_000,
+        max_bytes: 16_777_216,
+        no_store: NoStore::Ignored,
+        scope: CacheScope::Worker,
+    };
+    assert_eq!(cache(r#""cache": {}"#), Caching::On(defaults));
+    let all = r#""cache": {"ttl": "1h", "negative_ttl": "5m", "max_entries": 1000000,
+                           "max_bytes": 67108864, "honor_no_store": true, "shared": true}"#;
+    let most = CachePolicy {
+        ttl: Duration::from_secs(3600),
+        negative_ttl: Duration::from_secs(300),
+        max_entries: 1_000_000,
+        max_bytes: 67_108_864,
+        no_store: NoStore::Honored,
+        scope: CacheScope::Process,
+    };
+    assert_eq!(cache(all), Caching::On(most));
+    let least = CachePolicy {
+        ttl: Duration::ZERO,
+        negative_ttl: Duration::ZERO,
+        max_entries: 0,
+        max_bytes: 0,
+        ..defaults
+    };
+    let none = r#""cache": {"ttl": "0s", "negative_ttl": "0ms", "max_entries": 0, "max_bytes": 0}"#;
+    assert_eq!(cache(none), Caching::On(least));
+}

@@ -21,6 +21,13 @@ fn wrong_types() {
         ("clusters", object, "nbdta"),
         ("userinfo_headers", object, "nbdta"),
         ("error_set", object, "nbdta"),
+        ("cache", object, "nbdta"),
+        ("cache.ttl", "a duration as text, 0s to 1h", "nbdao"),
+        ("cache.negative_ttl", "a duration as text, 0s to 5m", "nbdao"),
+        ("cache.max_entries", "a whole number from 0 to 1000000", "nbao"),
+        ("cache.max_bytes", "a whole number from 0 to 67108864", "nbao"),
+        ("cache.honor_no_store", boolean, "ndao"),
+        ("cache.shared", boolean, "ndao"),
         ("userinfo_unavailable", object, "nbdta"),
         ("block_authorization_header", boolean, "ndao"),
         ("access_log_state", boolean, "ndao"),
@@ -333,5 +340,26 @@ fn endpoint_uris() {
     check_uri(
         &format!("https://idp.example/{}", "p".repeat(2029)),
         "2049 bytes, allowed are at most 2048",
+    );
+}
+
+/// The catalogue's row 184.
+#[test]
+fn the_caches_ceilings() {
+    check(
+        r#""cache": {"ttl": "61m", "negative_ttl": "301s", "max_entries": 1000001,
+                     "max_bytes": 1000000000}"#,
+        &[
+            r#"cache.ttl: found "61m", allowed is 0s to 1h"#,
+            r#"cache.negative_ttl: found "301s", allowed is 0s to 5m"#,
+            "cache.max_entries: found 1000001, allowed is a whole number from 0 to 1000000",
+            "cache.max_bytes: found 1000000000, allowed is a whole number from 0 to 67108864",
+        ],
+    );
+    check(
+        r#""cache": {"ttl": "5"}"#,
+        &[
+            r#"cache.ttl: found "5", allowed is a whole number with its unit ms, s, m or h, 0s to 1h"#,
+        ],
     );
 }

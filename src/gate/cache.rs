@@ -1,0 +1,227 @@
+//! The verdict cache of one worker: what providers have said, bounded in entries and in bytes.
+//!
+//! Good verdicts and refusals are kept apart, so that a flood of bad tokens cannot drive out good
+//! ones. It must never give an answer for another key than the one that was asked for: keys are
+//! whole digests. The `lru` crate keeps the order of use in constant time.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use lru::LruCache;
+
+use super::statement::{Judged, Kind, Statement};
+use crate::config::{CachePolicy, Endpoint, Policy};
+use crate::time::Now;
+use crate::token_key::TokenKey;
+
+/// What an entry takes beside its texts: key, table slots, links, allocations.
+const OVERHEAD: usize = 512;
+
+/// How many instances' own readings of one statement are remembered beside it.
+const MOST_READINGS: usize = 4;
+
+/// How many entries one tick looks at.
+const SWEEP: usize = 64;
+
+/// What providers have said, for all filter instances of a worker.
+#[derive(Debug)]
+pub(super) struct Store {
+    good: Partition,
+    bad: Partition,
+    /// The longest that any instance keeps anything.
+    longest: Duration,
+}
+
+/// What has happened to entries since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Turnover {
+    pub(super) evicted: u64,
+    pub(super) expired: u64,
+}
+
+#[derive(Debug)]
+struct Partition {
+    entries: LruCache<TokenKey, Entry>,
+    bytes: usize,
+    most_entries: usize,
+    most_bytes: usize,
+    turnover: Turnover,
+}
+
+/// What an instance made of a statement: an endpoint belongs to one configuration and one region.
+pub(super) type Reading = (Rc<Endpoint>, Judged);
+
+#[derive(Debug)]
+struct Entry {
+    statement: Statement,
+    readings: Vec<Reading>,
+    bytes: usize,
+}
+
+impl Store {
+    /// A store that keeps nothing until it is told its bounds.
+    pub(super) fn new() -> Store {
+        Store { good: Partition::new(), bad: Partition::new(), longest: Duration::ZERO }
+    }
+
+    /// Sets the bounds to the largest that any of the configurations at work sets. An eighth of
+    /// each is for refusals.
+    pub(super) fn bound<'p>(&mut self, policies: impl Iterator<Item = &'p CachePolicy>) {
+        let (mut entries, mut bytes, mut longest) = (0, 0, Duration::ZERO);
+        for policy in policies {
+            entries = policy.max_entries.max(entries);
+            bytes = policy.max_bytes.max(bytes);
+            longest = longest.max(policy.ttl).max(policy.negative_ttl);
+        }
+        let (bad_entries, bad_bytes) = (entries.div_ceil(8), bytes.div_ceil(8));
+        self.longest = longest;
+        self.good.bound(entries.saturating_sub(bad_entries), bytes.saturating_sub(bad_bytes));
+        self.bad.bound(bad_entries, bad_bytes);
+        // A single entry is of more use to a good token.
+        if entries == 1 {
+            self.good.bound(1, bytes);
+            self.bad.bound(0, 0);
+        }
+    }
+
+    /// What this instance makes of what is known of a key, if that is a statement by its rules.
+    pub(super) fn find(
+        &mut self,
+        key: &TokenKey,
+        policy: &Policy,
+        cache: &CachePolicy,
+        endpoint: &Rc<Endpoint>,
+        now: Now,
+    ) -> Option<Judged> {
+        for partition in [&mut self.good, &mut self.bad] {
+            let Some(entry) = partition.entries.peek(key) else {
+                continue;
+            };
+            if !entry.statement.is_younger_than(self.longest, key, now) {
+                partition.remove(key);
+                partition.turnover.expired = partition.turnover.expired.saturating_add(1);
+            } else if entry.statement.is_fresh(key, cache, now) {
+                return partition.read(key, policy, endpoint).filter(|read| read.kind().is_some());
+            }
+        }
+        None
+    }
+
+    /// Keeps a statement, and what an instance made of it, in place of what was known of that key.
+    /// Whether it is kept.
+    pub(super) fn keep(&mut self, key: TokenKey, statement: Statement, reading: Reading) -> bool {
+        self.good.remove(&key);
+        self.bad.remove(&key);
+        match statement.kind {
+            Kind::Good => self.good.insert(key, statement, reading),
+            Kind::Bad => self.bad.insert(key, statement, reading),
+        }
+    }
+
+    /// Forgets some of what no instance may use any more. What is not used drifts to the end that
+    /// is looked at.
+    pub(super) fn sweep(&mut self, now: Now) {
+        let longest = self.longest;
+        for partition in [&mut self.good, &mut self.bad] {
+            for _ in 0..SWEEP {
+                match partition.entries.peek_lru() {
+                    Some((key, entry)) if !entry.statement.is_younger_than(longest, key, now) => {
+                        let key = *key;
+                        partition.remove(&key);
+                        partition.turnover.expired = partition.turnover.expired.saturating_add(1);
+                    }
+                    Some(_) | None => break,
+                }
+            }
+        }
+    }
+
+    /// How many statements it holds.
+    pub(super) fn entries(&self) -> usize {
+        self.good.entries.len().saturating_add(self.bad.entries.len())
+    }
+
+    /// About how many bytes these take.
+    pub(super) fn bytes(&self) -> usize {
+        self.good.bytes.saturating_add(self.bad.bytes)
+    }
+
+    /// What has become of entries.
+    pub(super) fn turnover(&self) -> Turnover {
+        let (good, bad) = (self.good.turnover, self.bad.turnover);
+        Turnover {
+            evicted: good.evicted.saturating_add(bad.evicted),
+            expired: good.expired.saturating_add(bad.expired),
+        }
+    }
+}
+
+impl Partition {
+    fn new() -> Partition {
+        Partition {
+            entries: LruCache::unbounded(),
+            bytes: 0,
+            most_entries: 0,
+            most_bytes: 0,
+            turnover: Turnover::default(),
+        }
+    }
+
+    fn bound(&mut self, entries: usize, bytes: usize) {
+        self.most_entries = entries;
+        self.most_bytes = bytes;
+        self.shrink();
+    }
+
+    fn insert(&mut self, key: TokenKey, statement: Statement, reading: Reading) -> bool {
+        let texts = statement.size().saturating_add(reading.1.size());
+        let bytes = OVERHEAD.saturating_add(texts);
+        if self.most_entries == 0 || bytes > self.most_bytes {
+            return false;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.entries.put(key, Entry { statement, readings: vec![reading], bytes });
+        self.shrink();
+        true
+    }
+
+    fn remove(&mut self, key: &TokenKey) {
+        if let Some(entry) = self.entries.pop(key) {
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+        }
+    }
+
+    /// What an instance makes of the entry, which moves to the front.
+    fn read(&mut self, key: &TokenKey, policy: &Policy, endpoint: &Rc<Endpoint>) -> Option<Judged> {
+        let entry = self.entries.get_mut(key)?;
+        if let Some((_, known)) = entry.readings.iter().find(|(e, _)| Rc::ptr_eq(e, endpoint)) {
+            return Some(known.clone());
+        }
+        let judged = Judged::of(&entry.statement.answer(), policy, endpoint);
+        if entry.readings.len() >= MOST_READINGS {
+            let (_, oldest) = entry.readings.remove(0);
+            let size = oldest.size();
+            entry.bytes = entry.bytes.saturating_sub(size);
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+        let size = judged.size();
+        entry.readings.push((Rc::clone(endpoint), judged.clone()));
+        entry.bytes = entry.bytes.saturating_add(size);
+        self.bytes = self.bytes.saturating_add(size);
+        self.shrink();
+        Some(judged)
+    }
+
+    fn shrink(&mut self) {
+        while self.entries.len() > self.most_entries || self.bytes > self.most_bytes {
+            let Some((_, entry)) = self.entries.pop_lru() else {
+                return;
+            };
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+            self.turnover.evicted = self.turnover.evicted.saturating_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

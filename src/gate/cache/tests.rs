@@ -1,0 +1,181 @@
+//! Bounds, eviction and look-up, with keys made to measure.
+
+use super::*;
+use crate::config::{self, CacheScope, Endpoints, NoStore};
+use crate::sim;
+use crate::time::{Date, Moment};
+use crate::userinfo::{Answer, Body};
+
+/// An instance, its endpoint, and a store with its bounds.
+struct Bench {
+    policy: Policy,
+    cache: CachePolicy,
+    endpoint: Rc<Endpoint>,
+    store: Store,
+}
+
+impl Bench {
+    fn new(entries: usize, bytes: usize) -> Bench {
+        let policy = config::read(sim::config(r#""max_userinfo_bytes": 1048576"#).as_bytes())
+            .unwrap()
+            .policy;
+        let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
+        let endpoint = Rc::clone(table.default.as_ref().unwrap());
+        let cache = CachePolicy {
+            ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(5),
+            max_entries: entries,
+            max_bytes: bytes,
+            no_store: NoStore::Ignored,
+            scope: CacheScope::Worker,
+        };
+        let mut store = Store::new();
+        store.bound([&cache].into_iter());
+        Bench { policy, cache, endpoint, store }
+    }
+
+    fn keep(&mut self, key: TokenKey, kind: Kind, body: &[u8]) -> bool {
+        let status = match kind {
+            Kind::Good => "200",
+            Kind::Bad => "401",
+        };
+        let head = sim::head(&[(":status", status), ("x-envoy-upstream-service-time", "1")]);
+        let answer = Answer::Whole { head, body: Body::Read(body) };
+        let judged = Judged::of(&answer, &self.policy, &self.endpoint);
+        let statement = Statement::of(&answer, &judged, at(0).moment, None).unwrap();
+        assert_eq!(statement.kind, kind);
+        self.store.keep(key, statement, (Rc::clone(&self.endpoint), judged))
+    }
+
+    fn find(&mut self, key: TokenKey) -> Option<Kind> {
+        let found = self.store.find(&key, &self.policy, &self.cache, &self.endpoint, at(1));
+        found.and_then(|judged| judged.kind())
+    }
+}
+
+fn at(seconds: u64) -> Now {
+    Now { moment: Moment::from_nanos(seconds * 1_000_000_000), date: Date(sim::START.0 + seconds) }
+}
+
+fn key(number: u32) -> TokenKey {
+    let mut bytes = [7; 32];
+    bytes[28..].copy_from_slice(&number.to_be_bytes());
+    TokenKey::of_bytes(bytes)
+}
+
+/// The catalogue's row 147.
+#[test]
+fn bounds_of_none_one_and_some() {
+    for (entries, good, bad) in [(0, 0, 0), (1, 1, 0), (2, 1, 1), (8, 7, 1), (80, 70, 10)] {
+        let mut bench = Bench::new(entries, 1 << 20);
+        for number in 0..200 {
+            assert_eq!(bench.keep(key(number), Kind::Good, b"{}"), good > 0, "{entries}");
+            assert_eq!(bench.keep(key(1000 + number), Kind::Bad, b""), bad > 0, "{entries}");
+            assert!(bench.store.entries() <= entries);
+        }
+        assert_eq!(bench.store.entries(), good + bad, "{entries}");
+        let found = |kind| (0..2000).filter(|n| bench.find(key(*n)) == Some(kind)).count();
+        assert_eq!([Kind::Good, Kind::Bad].map(found), [good, bad], "{entries}");
+    }
+}
+
+#[test]
+fn what_is_used_stays() {
+    let mut bench = Bench::new(8, 1 << 20);
+    (0..7).for_each(|n| assert!(bench.keep(key(n), Kind::Good, b"{}")));
+    assert_eq!(bench.find(key(0)), Some(Kind::Good));
+    bench.keep(key(7), Kind::Good, b"{}");
+    assert_eq!(bench.find(key(0)), Some(Kind::Good));
+    assert_eq!(bench.find(key(1)), None);
+    assert_eq!(bench.store.turnover().evicted, 1);
+}
+
+/// The catalogue's row 144.
+#[test]
+fn bad_tokens_drive_out_no_good_ones() {
+    let mut bench = Bench::new(10_000, 16 << 20);
+    (0..1000).for_each(|n| assert!(bench.keep(key(n), Kind::Good, b"{}")));
+    (1000..101_000).for_each(|n| assert!(bench.keep(key(n), Kind::Bad, &[b'x'; 200])));
+    assert!((0..1000).all(|n| bench.find(key(n)) == Some(Kind::Good)));
+    assert_eq!(bench.store.entries(), 1000 + 1250);
+}
+
+/// The catalogue's row 148.
+#[test]
+fn bytes_are_bounded_too() {
+    let mut bench = Bench::new(1000, 80_000);
+    let body = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes();
+    assert!(!bench.keep(key(0), Kind::Good, &body(70_000)));
+    assert_eq!((bench.store.entries(), bench.store.bytes()), (0, 0));
+    assert!(bench.keep(key(0), Kind::Good, &body(60_000)));
+    for number in 1..100 {
+        assert!(bench.keep(key(number), Kind::Good, &body(5000)));
+        assert!(bench.store.bytes() <= 70_000);
+    }
+    assert_eq!(bench.find(key(0)), None);
+    assert!((10..=13).contains(&bench.store.entries()), "{}", bench.store.entries());
+    // What was kept is replaced, not added.
+    let before = bench.store.bytes();
+    (0..100).for_each(|_| assert!(bench.keep(key(99), Kind::Good, &body(5000))));
+    assert_eq!(bench.store.bytes(), before);
+    bench.store.bound([].into_iter());
+    assert_eq!((bench.store.entries(), bench.store.bytes()), (0, 0));
+}
+
+#[test]
+fn the_largest_of_all_bounds_counts() {
+    let mut bench = Bench::new(8, 1 << 20);
+    let larger = CachePolicy { max_entries: 80, ..bench.cache };
+    bench.store.bound([&bench.cache, &larger, &bench.cache.clone()].into_iter());
+    (0..100).for_each(|n| assert!(bench.keep(key(n), Kind::Good, b"{}")));
+    assert_eq!(bench.store.entries(), 70);
+    bench.store.bound([&bench.cache].into_iter());
+    assert_eq!(bench.store.entries(), 7);
+}
+
+#[test]
+fn readings_of_several_instances_are_bounded_and_weighed() {
+    let mut bench = Bench::new(8, 1 << 20);
+    let instance = || {
+        let members = r#""inject_headers": {"X-User": "$.sub"}"#;
+        let policy = config::read(sim::config(members).as_bytes()).unwrap().policy;
+        let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
+        let endpoint = Rc::clone(table.default.as_ref().unwrap());
+        (policy, endpoint)
+    };
+    let body = format!(r#"{{"sub":"{}"}}"#, "a".repeat(1000));
+    bench.keep(key(0), Kind::Good, body.as_bytes());
+    let before = bench.store.bytes();
+    for round in 1..=20 {
+        let (policy, endpoint) = instance();
+        for _ in 0..3 {
+            let found = bench.store.find(&key(0), &policy, &bench.cache, &endpoint, at(1));
+            assert!(found.is_some());
+        }
+        // The keeper's own reading has no headers; at most four are kept.
+        let kept = MOST_READINGS.min(round);
+        assert_eq!(bench.store.bytes(), before + kept * (1000 + "x-user".len()));
+    }
+}
+
+/// The catalogue's rows 133 and 134: nobody finds what was kept for another, also where keys share
+/// their first 28 bytes.
+#[test]
+fn a_million_keys_and_no_mistake() {
+    let spread = |number: u32| {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        TokenKey::of_bytes(bytes)
+    };
+    for key in [key, spread] {
+        let mut bench = Bench::new(1000, 1 << 20);
+        for number in 0..500_000_u32 {
+            assert_eq!(bench.find(key(number)), None);
+            if number % 10 == 0 {
+                bench.keep(key(number), Kind::Good, b"{}");
+                assert_eq!(bench.find(key(number)), Some(Kind::Good));
+            }
+        }
+        assert_eq!(bench.store.entries(), 875);
+    }
+}

@@ -1,0 +1,122 @@
+//! Verdicts in Envoy's shared data, for the other workers of the process.
+//!
+//! Nothing can be deleted there, so there is a fixed number of places, chosen by the key, and a
+//! newer verdict takes an older one's. Whoever shares the VM's `vm_id` can read and write these
+//! places: a value never holds a token, and one that does not add up, or is of another key, counts
+//! as none.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::statement::{Kind, Statement};
+use crate::time::{Date, Moment};
+use crate::token_key::TokenKey;
+
+/// How many places there are: for good verdicts, and for refusals, which a flood of bad tokens
+/// must not let drive out good ones.
+pub const SLOTS: [u16; 2] = [16_384, 2_048];
+
+/// Largest value. With [`SLOTS`] it bounds the shared memory: 72 MiB.
+const MOST_BYTES: usize = 4096;
+
+/// The first bytes of a value; the digit is the format's version.
+const MAGIC: &[u8; 8] = b"oidc-tc1";
+
+/// How much of a value's digest stands in it.
+const SUM: usize = 16;
+
+/// A place in the shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot {
+    kind: Kind,
+    number: u16,
+}
+
+impl Slot {
+    pub(super) fn of(key: &TokenKey, kind: Kind) -> Slot {
+        let [good, bad] = SLOTS;
+        let places = match kind {
+            Kind::Good => good,
+            Kind::Bad => bad,
+        };
+        // The high half: the low one decides the place in a worker's own table.
+        let number = (key.number() >> 32).checked_rem(u64::from(places)).unwrap_or(0);
+        Slot { kind, number: u16::try_from(number).unwrap_or(0) }
+    }
+
+    /// The name that Envoy knows it by.
+    pub fn name(self) -> String {
+        let kind = match self.kind {
+            Kind::Good => "good",
+            Kind::Bad => "bad",
+        };
+        format!("oidc_token_connector.{kind}.{}", self.number)
+    }
+}
+
+/// The statement as a value, and where it belongs; `None` if it is too large.
+pub(super) fn write(statement: &Statement, key: &TokenKey) -> Option<(Slot, Vec<u8>)> {
+    let mut value = MAGIC.to_vec();
+    value.extend_from_slice(key.bytes());
+    value.push(match statement.kind {
+        Kind::Good => b'+',
+        Kind::Bad => b'-',
+    });
+    value.push(u8::from(statement.no_store));
+    let max_age = statement.max_age.map_or(u64::MAX, |age| age.as_secs());
+    let exp = statement.exp.map_or(u64::MAX, |Date(seconds)| seconds);
+    for number in [statement.asked.nanos(), max_age, exp] {
+        value.extend(number.to_le_bytes());
+    }
+    let fields = statement.fields.iter().flat_map(|(name, value)| [name, value]);
+    for text in fields.chain([&statement.body]) {
+        value.extend(u32::try_from(text.len()).ok()?.to_le_bytes());
+        value.extend_from_slice(text);
+    }
+    value.extend_from_slice(Sha256::digest(&value).get(..SUM)?);
+    (value.len() <= MOST_BYTES).then(|| (Slot::of(key, statement.kind), value))
+}
+
+/// The statement that a value holds of this key, if it does.
+pub(super) fn read(value: &[u8], key: &TokenKey) -> Option<Statement> {
+    let (content, sum) = value.split_at_checked(value.len().checked_sub(SUM)?)?;
+    if Sha256::digest(content).get(..SUM)? != sum {
+        return None;
+    }
+    let mut rest = content.strip_prefix(MAGIC)?.strip_prefix(key.bytes())?;
+    let [kind, no_store] = *take(&mut rest)?;
+    let kind = match kind {
+        b'+' => Kind::Good,
+        b'-' => Kind::Bad,
+        _ => return None,
+    };
+    let mut number = || take(&mut rest).map(|bytes| u64::from_le_bytes(*bytes));
+    let (asked, max_age, exp) = (number()?, number()?, number()?);
+    let mut texts = Vec::new();
+    while !rest.is_empty() {
+        let length = usize::try_from(u32::from_le_bytes(*take(&mut rest)?)).ok()?;
+        let (text, further) = rest.split_at_checked(length)?;
+        texts.push(text);
+        rest = further;
+    }
+    let body = Box::from(texts.pop()?);
+    let (pairs, []) = texts.as_chunks::<2>() else {
+        return None;
+    };
+    Some(Statement {
+        kind,
+        asked: Moment::from_nanos(asked),
+        max_age: (max_age < u64::MAX).then(|| Duration::from_secs(max_age)),
+        no_store: no_store != 0,
+        exp: (exp < u64::MAX).then_some(Date(exp)),
+        fields: pairs.iter().map(|[name, value]| (Box::from(*name), Box::from(*value))).collect(),
+        body,
+    })
+}
+
+fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+    let (taken, further) = rest.split_first_chunk()?;
+    *rest = further;
+    Some(taken)
+}

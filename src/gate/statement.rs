@@ -1,0 +1,185 @@
+//! What a provider said of a token, kept for a while as it said it.
+//!
+//! Only a statement is kept: a 200 that became a verdict, a real 401 or 403. Never an outage, a
+//! 429, a 5xx, a cut or unreadable answer: these say nothing of the token. What an instance of the
+//! filter makes of it is judged afresh by that instance's own configuration.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::{CachePolicy, Endpoint, NoStore, Policy};
+use crate::enrich::Vouched;
+use crate::expiry::Freshness;
+use crate::head::Head;
+use crate::time::{Date, Moment, Now};
+use crate::token_key::TokenKey;
+use crate::userinfo::{Answer, Body};
+use crate::verdict::{self, Refusal};
+
+/// A complete answer that is worth keeping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) kind: Kind,
+    /// When the call was made: the provider cannot have known anything later than that.
+    pub(super) asked: Moment,
+    /// The provider's own limit.
+    pub(super) max_age: Option<Duration>,
+    /// The provider does not want it kept.
+    pub(super) no_store: bool,
+    /// The end that the answer or the token states.
+    pub(super) exp: Option<Date>,
+    /// The answer's headers, as far as they can matter.
+    pub(super) fields: Vec<Field>,
+    /// The answer's body.
+    pub(super) body: Box<[u8]>,
+}
+
+/// A header's name and value.
+pub(super) type Field = (Box<[u8]>, Box<[u8]>);
+
+/// Which of two things a statement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// The token is good.
+    Good,
+    /// It is not: 401 or 403.
+    Bad,
+}
+
+/// What an instance of the filter makes of an answer.
+#[derive(Debug, Clone)]
+pub(super) enum Judged {
+    Good(Rc<Vouched>),
+    Bad(Rc<Refusal>),
+}
+
+impl Judged {
+    /// Judges an answer by the rules of the instance that asked this endpoint.
+    pub(super) fn of(answer: &Answer<'_>, policy: &Policy, endpoint: &Endpoint) -> Judged {
+        match verdict::judge(policy.answer.success, &policy.replies, &within(answer, policy)) {
+            Ok(permit) => Judged::Good(Rc::new(Vouched::of(&permit, Some(endpoint)))),
+            Err(refusal) => Judged::Bad(Rc::new(refusal)),
+        }
+    }
+
+    /// What it states about the token, if anything.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        match self {
+            Judged::Good(_) => Some(Kind::Good),
+            Judged::Bad(refusal) => match &**refusal {
+                Refusal::Provider(error) if matches!(error.status, 401 | 403) => Some(Kind::Bad),
+                Refusal::Provider(_)
+                | Refusal::Unavailable(_)
+                | Refusal::Credentials(_)
+                | Refusal::Endpoint(_) => None,
+            },
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Judged::Good(vouched) => vouched.size(),
+            Judged::Bad(refusal) => match &**refusal {
+                Refusal::Provider(error) => error.text.as_ref().map_or(0, |text| text.text.len()),
+                Refusal::Unavailable(_) | Refusal::Credentials(_) | Refusal::Endpoint(_) => 0,
+            },
+        }
+    }
+}
+
+/// The answer as an instance reads it: not beyond its own limit.
+fn within<'b>(answer: &Answer<'b>, policy: &Policy) -> Answer<'b> {
+    match answer {
+        Answer::NotSent => Answer::NotSent,
+        Answer::CutOff => Answer::CutOff,
+        Answer::Whole { head, body: Body::Read(bytes) }
+            if bytes.len() <= policy.answer.max_bytes =>
+        {
+            Answer::Whole { head: head.clone(), body: Body::Read(bytes) }
+        }
+        Answer::Whole { head, body: Body::Read(_) | Body::TooLarge } => {
+            Answer::Whole { head: head.clone(), body: Body::TooLarge }
+        }
+    }
+}
+
+impl Statement {
+    /// What an answer states; `None` if it says nothing of the token by this judgement of it.
+    pub(super) fn of(
+        answer: &Answer<'_>,
+        judged: &Judged,
+        asked: Moment,
+        token_exp: Option<Date>,
+    ) -> Option<Statement> {
+        let kind = judged.kind()?;
+        let Answer::Whole { head, body: Body::Read(bytes) } = answer else {
+            return None;
+        };
+        let Freshness { max_age, no_store } = Freshness::of(head);
+        let exp = match judged {
+            Judged::Good(vouched) => vouched.exp().into_iter().chain(token_exp).min(),
+            // A refusal says nothing of the token's end, and is soon forgotten anyway.
+            Judged::Bad(_) => None,
+        };
+        let fields = head.pairs().filter(|(name, _)| matters(kind, name));
+        let fields = fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        Some(Statement { kind, asked, max_age, no_store, exp, fields, body: Box::from(*bytes) })
+    }
+
+    /// The answer again.
+    pub(super) fn answer(&self) -> Answer<'_> {
+        let pairs = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Answer::Whole { head: Head::new(pairs), body: Body::Read(&self.body) }
+    }
+
+    /// Whether it may still be acted upon by an instance with this `cache`.
+    pub(super) fn is_fresh(&self, key: &TokenKey, cache: &CachePolicy, now: Now) -> bool {
+        let honored = match cache.no_store {
+            NoStore::Honored => !self.no_store,
+            NoStore::Ignored => true,
+        };
+        let ttl = match self.kind {
+            Kind::Good => cache.ttl,
+            Kind::Bad => cache.negative_ttl,
+        };
+        honored && self.is_younger_than(ttl, key, now)
+    }
+
+    /// Whether it is younger than this and has not ended by itself.
+    pub(super) fn is_younger_than(&self, ttl: Duration, key: &TokenKey, now: Now) -> bool {
+        let ttl = self.max_age.map_or(ttl, |max_age| max_age.min(ttl));
+        let lifetime = shortened(ttl, key.number() ^ self.asked.nanos());
+        // One that was asked for later than now is none of this clock's.
+        now.moment.since(self.asked).is_some_and(|age| age < lifetime)
+            && self.exp.is_none_or(|exp| now.date < exp)
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(n, v)| n.len().saturating_add(v.len()));
+        fields.sum::<usize>().saturating_add(self.body.len())
+    }
+}
+
+/// Whether a header of the answer can matter to anybody who judges it again. Of a refusal any
+/// may: the configuration names the one that carries the provider's text.
+fn matters(kind: Kind, name: &[u8]) -> bool {
+    match kind {
+        Kind::Good => matches!(
+            name,
+            b":status" | b"content-type" | b"content-encoding" | b"x-envoy-upstream-service-time"
+        ),
+        Kind::Bad => true,
+    }
+}
+
+/// Up to a tenth shorter, by a number that differs from entry to entry: what was asked together
+/// must not have to be asked again together.
+fn shortened(ttl: Duration, number: u64) -> Duration {
+    // The multiplier spreads any difference over the upper bits (Fibonacci hashing).
+    let tenth = ttl.as_nanos() / 10;
+    let part = u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54);
+    let less = tenth.saturating_mul(part) / 1024;
+    ttl.saturating_sub(Duration::from_nanos(u64::try_from(less).unwrap_or(u64::MAX)))
+}
