@@ -1,0 +1,229 @@
+//! What is remembered of a provider's answers, on the real Envoy, the provider counting its calls.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod base;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base::one;
+use integration::{Gate, Gateway, Listener, Provider, Reply, Running, Setup};
+use serde_json::{Value, json};
+
+async fn start(workers: u32, config: Value) -> Running {
+    let listener = Listener::named("gw").config(one(config));
+    Setup::new().concurrency(workers).listener(listener).start().await
+}
+
+async fn one_worker(cache: Value) -> Gateway {
+    start(1, json!({"cache": cache, "access_log_state": true})).await.gateway("gw")
+}
+
+async fn counter(gw: &Gateway, name: &str) -> u64 {
+    gw.envoy.stat(&format!("wasmcustom.oidc_{name}")).await
+}
+
+/// Counters become visible in intervals of Envoy's own.
+async fn counted(gw: &Gateway, name: &str, number: u64) {
+    gw.envoy.wait_stat(&format!("wasmcustom.oidc_{name}"), |n| n == number).await;
+}
+
+/// The catalogue's rows 38 and 63.
+#[tokio::test]
+async fn a_hit_asks_nobody_and_strips_and_sets_all_the_same() {
+    let gw = one_worker(json!({})).await;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
+    for n in 0..3 {
+        let request = gw.get(&format!("/orders/{n}")).bearer("good");
+        let request = request.header("x-user-id", "admin").header("x.user.id", "admin");
+        let response = request.send().await;
+        let names = ["x-user-id", "x.user.id", "authorization"];
+        let expected = base::pairs(&[("x-user-id", "alice")]);
+        assert_eq!(base::upstream_saw(&response, &names), expected);
+    }
+    assert_eq!(gw.provider.count(), 1);
+    for (name, number) in
+        [("cache.miss", 1), ("cache.hit", 2), ("cache.stored", 1), ("cache_entries", 1)]
+    {
+        counted(&gw, name, number).await;
+    }
+    assert!(counter(&gw, "cache_bytes").await > 0);
+    for (path, source) in [("/orders/0", "asked"), ("/orders/2", "hit")] {
+        let entry = gw.envoy.access_entry(path).await;
+        assert_eq!(entry["outcome"], format!("pass;{source};default"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_remembered_with_its_reply() {
+    let gw = one_worker(json!({})).await;
+    let mut replies = Vec::new();
+    for _ in 0..3 {
+        let response = gw.get("/orders").bearer("expired").send().await;
+        let challenge = response.header("www-authenticate");
+        replies.push((response.status, challenge, response.text()));
+    }
+    assert_eq!(replies[0].0, 401);
+    assert_eq!((&replies[0], &replies[0]), (&replies[1], &replies[2]));
+    assert_eq!(gw.provider.count(), 1);
+    counted(&gw, "cache.negative_hit", 2).await;
+    gw.upstream.assert_untouched();
+}
+
+/// The catalogue's row 143.
+#[tokio::test]
+async fn what_says_nothing_of_the_token_is_asked_again() {
+    let gw = one_worker(json!({})).await;
+    let replies = [
+        Reply::json(500, &json!({})),
+        Reply::json(503, &json!({})),
+        Reply::json(429, &json!({})).header("retry-after", "1"),
+        Reply::json(400, &json!({})),
+        Reply::text(200, "<html>").header("content-type", "text/html"),
+        Reply::json(200, &json!({"sub": "alice"})).cut_after(5),
+        Reply::close(),
+        Reply::status(204),
+    ];
+    for (n, reply) in replies.into_iter().enumerate() {
+        gw.provider.answer(reply);
+        assert_ne!(gw.get("/orders").bearer("good").send().await.status, 200);
+        assert_eq!(gw.provider.count(), n + 1);
+    }
+    gw.provider.answer(Provider::good());
+    assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
+    counted(&gw, "cache.stored", 1).await;
+    assert_eq!(counter(&gw, "cache_entries").await, 1);
+}
+
+/// The catalogue's rows 137 and 139. The token's end is the answer's own `exp`, though `ttl` is a
+/// minute.
+#[tokio::test]
+async fn a_token_is_asked_for_again_when_it_has_ended() {
+    let gw = one_worker(json!({"ttl": "60s"})).await;
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let exp = now().as_secs() + 2;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice", "exp": exp})));
+    let mut asked = Vec::new();
+    while asked.len() < 2 {
+        let before = now();
+        assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
+        if gw.provider.count() > asked.len() {
+            asked.push((before, now()));
+        }
+    }
+    let (_, after) = asked[1];
+    assert!(after.as_secs() >= exp, "asked again at {after:?} before {exp}");
+    assert!(counter(&gw, "cache.hit").await > 0, "never remembered");
+}
+
+/// The catalogue's rows 136, 142 and 152: at the latest after `ttl`, every worker refuses what has
+/// been revoked. 100 ms later is asserted by the time at which a good answer was still given: a
+/// request that began later than that and passed is a failure, however slow the machine.
+#[tokio::test]
+async fn what_is_revoked_is_refused_by_every_worker_within_the_ttl() {
+    for shared in [false, true] {
+        let cache = json!({"ttl": "1s", "negative_ttl": "200ms", "shared": shared});
+        let running = start(2, json!({"cache": cache})).await;
+        let gw = running.gateway("gw");
+        gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
+        // Connections stay with the worker that took them: enough for both to have some.
+        let mut connections = Vec::new();
+        for _ in 0..16 {
+            connections.push(gw.connect().await.expect("a connection"));
+        }
+        let request = gw.get("/orders").bearer("good").to_bytes();
+        for connection in &mut connections {
+            let response = connection.exchange(&request, false).await.expect("a response");
+            assert_eq!(response.status, 200);
+        }
+        gw.provider.answer(Provider::expired());
+        let revoked = Instant::now();
+        let allowed = Duration::from_millis(1100);
+        let mut refused = vec![false; connections.len()];
+        while !refused.iter().all(|refused| *refused) {
+            for (connection, refused) in connections.iter_mut().zip(&mut refused) {
+                let since = revoked.elapsed();
+                let response = connection.exchange(&request, false).await.expect("a response");
+                match response.status {
+                    200 => assert!(since < allowed, "still good after {since:?}"),
+                    401 => *refused = true,
+                    status => panic!("{status}"),
+                }
+            }
+        }
+        // And what is good again is so after the refusal's own time.
+        gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
+        let good = Instant::now();
+        loop {
+            let since = good.elapsed();
+            let response = connections[0].exchange(&request, false).await.expect("a response");
+            if response.status == 200 {
+                break;
+            }
+            assert!(since < Duration::from_millis(300), "still refused after {since:?}");
+        }
+        running.envoy.assert_no_vm_restart().await;
+    }
+}
+
+#[tokio::test]
+async fn workers_share_what_they_have_found() {
+    for (shared, status) in [(true, 200), (true, 401), (false, 200)] {
+        let running = start(4, json!({"cache": {"shared": shared, "negative_ttl": "1m"}})).await;
+        let gw = running.gateway("gw");
+        gw.provider.answer(match status {
+            200 => Reply::json(200, &json!({"sub": "alice"})),
+            _ => Provider::expired(),
+        });
+        let mut calls = 0;
+        for n in 0..100 {
+            // A connection each: the kernel spreads them over the workers.
+            let response = gw.get("/orders").bearer("good").send().await;
+            assert_eq!(response.status, status, "request {n}");
+            calls = gw.provider.count();
+        }
+        if shared {
+            assert_eq!(calls, 1);
+            let found = running.envoy.stat("wasmcustom.oidc_cache.shared_hit").await;
+            assert!((1..=3).contains(&found), "{found} workers found what another had asked");
+        } else {
+            assert!((2..=4).contains(&calls), "{calls} calls by four workers");
+        }
+        running.envoy.assert_no_vm_restart().await;
+    }
+}
+
+/// The catalogue's row 146: what is known serves while the provider is down, and no longer.
+#[tokio::test]
+async fn an_outage_is_bridged_until_the_ttl_and_not_beyond() {
+    let gw = one_worker(json!({"ttl": "1s"})).await;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
+    let asked = Instant::now();
+    assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
+    gw.provider.down().await;
+    let mut bridged = 0;
+    loop {
+        let since = asked.elapsed();
+        if gw.get("/orders").bearer("good").send().await.status != 200 {
+            break;
+        }
+        assert!(since < Duration::from_secs(1), "good after {since:?}");
+        bridged += 1;
+    }
+    assert!(bridged > 0, "nothing was remembered");
+}
+
+/// What leads to an answer that nobody waits for any more is kept all the same: row 128.
+#[tokio::test]
+async fn an_answer_that_comes_after_its_client_has_left_is_kept() {
+    let gw = one_worker(json!({})).await;
+    let gate = Gate::closed();
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})).held_by(&gate));
+    let client = tokio::spawn(gw.get("/left").bearer("good").send());
+    counted(&gw, "requests_waiting", 1).await;
+    client.abort();
+    counted(&gw, "requests_waiting", 0).await;
+    gate.open();
+    counted(&gw, "cache_entries", 1).await;
+    assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
+    assert_eq!((gw.provider.count(), gw.upstream.count()), (1, 1));
+}
