@@ -8,14 +8,15 @@ use std::process::{Command, Output, Stdio};
 
 use integration::Request;
 
-const TITLES: [&str; 7] = [
-    "1/7 A good token",
-    "2/7 The same user in France",
-    "3/7 A client that names itself",
-    "4/7 No token",
-    "5/7 An expired token",
-    "6/7 The provider is down",
-    "7/7 A route with an error set",
+const TITLES: [&str; 8] = [
+    "1/8 A good token",
+    "2/8 The same user in France",
+    "3/8 The same token again",
+    "4/8 A client that names itself",
+    "5/8 No token",
+    "6/8 An expired token",
+    "7/8 The provider is down",
+    "8/8 A route with an error set",
 ];
 
 fn demo() -> Command {
@@ -56,12 +57,13 @@ fn every_step_behaves_and_is_shown() {
     };
     shows(0, &["-H 'Authorization: Bearer good'", "+ x-user-id: 248289761001", "answer    200"]);
     shows(1, &["-H 'X-Region: FR'", "fr.idp.example/userinfo", "+ x-user-name: Claes Rosenlöf"]);
-    shows(2, &["-H 'X-User-Id: admin'", "- X-User-Id: admin", "+ x-user-id: 248289761001"]);
-    shows(3, &["is not asked", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
-    shows(4, &["answers 401, expired", "error=\"invalid_token\"", "answer    401"]);
-    shows(5, &["does not listen", "answer    503", "retry-after: 5"]);
-    shows(6, &["/partners/orders", "answer    403", "{\"message\":\"Not a partner\"}"]);
-    assert!(out.contains("\nAll 7 steps behaved as described.\n"), "{out}");
+    shows(2, &["is not asked", "+ x-user-id: 248289761001", "answer    200"]);
+    shows(3, &["-H 'X-User-Id: admin'", "- X-User-Id: admin", "+ x-user-id: 248289761001"]);
+    shows(4, &["is not asked", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
+    shows(5, &["answers 401, expired", "error=\"invalid_token\"", "answer    401"]);
+    shows(6, &["does not listen", "answer    503", "retry-after: 5"]);
+    shows(7, &["/partners/orders", "answer    403", "{\"message\":\"Not a partner\"}"]);
+    assert!(out.contains("\nAll 8 steps behaved as described.\n"), "{out}");
     assert!(err.contains("==> starting"), "no progress: {err}");
 }
 
@@ -72,16 +74,16 @@ fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
     let err = failed(&output, 1);
     let out = text(&output.stdout);
     let first = block(&out, TITLES[0]);
-    assert!(first.starts_with("1/7 A good token  FAILED\n"), "{first}");
+    assert!(first.starts_with("1/8 A good token  FAILED\n"), "{first}");
     let told = "asked of the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
                 came:     none\n";
     assert!(first.contains(told), "{first}");
-    assert!(block(&out, TITLES[3]).contains("expected: 401\n      came:     200\n"), "{out}");
+    assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     200\n"), "{out}");
     for title in TITLES {
         assert!(out.contains(title), "the demo stopped before {title}:\n{out}");
     }
     assert!(!out.contains("behaved as described"), "{out}");
-    let named = "these steps did not behave as described: 1/7 (A good token), 2/7";
+    let named = "these steps did not behave as described: 1/8 (A good token), 2/8";
     assert!(err.contains(named) && err.contains("Envoy's log"), "{err}");
 }
 

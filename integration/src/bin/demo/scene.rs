@@ -69,7 +69,7 @@ const FROM_BACKEND: &str = "(what the backend said)";
 const TELLING: [&str; 4] =
     ["www-authenticate", "retry-after", "x-mashery-error-code", "x-error-detail-header"];
 
-pub(crate) const SCENES: [Scene; 7] = [
+pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "A good token",
         why: "The provider vouches for it: its claims become headers, the token stays behind.",
@@ -108,6 +108,24 @@ pub(crate) const SCENES: [Scene; 7] = [
         body: None,
     },
     Scene {
+        title: "The same token again",
+        why: "What the provider said is remembered for a minute: it is not asked again.",
+        path: "/orders",
+        headers: &[("Authorization", "Bearer good")],
+        provider: Expected::Nothing,
+        backend: Some(Backend {
+            added: &[
+                "x-user-email: claes@example.com",
+                "x-user-id: 248289761001",
+                "x-user-region: default",
+            ],
+            removed: &["Authorization: Bearer good"],
+        }),
+        status: 200,
+        answer: &[],
+        body: None,
+    },
+    Scene {
         title: "A client that names itself",
         why: "Only the filter may say who is calling, also in the headers of other regions.",
         path: "/orders",
@@ -116,7 +134,7 @@ pub(crate) const SCENES: [Scene; 7] = [
             ("X-User-Id", "admin"),
             ("X-Account-Number", "1"),
         ],
-        provider: Expected::Call("GET idp.example/userinfo, token `good`"),
+        provider: Expected::Nothing,
         backend: Some(Backend {
             added: &[
                 "x-user-email: claes@example.com",
@@ -165,9 +183,9 @@ pub(crate) const SCENES: [Scene; 7] = [
     },
     Scene {
         title: "The provider is down",
-        why: "Nobody passes unchecked. 503, because a 401 makes clients throw good tokens away.",
+        why: "Who is not known does not pass. 503: a 401 makes clients throw good tokens away.",
         path: "/orders",
-        headers: &[("Authorization", "Bearer good")],
+        headers: &[("Authorization", "Bearer unknown")],
         provider: Expected::Down,
         backend: None,
         status: 503,
