@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use integration::{Gate, Gateway, Listener, Provider, Reply, Running, Setup};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 /// The configured timeout is 500 ms. Envoy's timers may be a little early.
 const EARLIEST: Duration = Duration::from_millis(450);
 const LIMIT: Duration = Duration::from_millis(750);
 
 const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+
+/// Tests take turns: what one measures in milliseconds must not wait for another's load.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 struct Rig {
     running: Running,
@@ -221,6 +224,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
 
 #[tokio::test]
 async fn every_fault_gets_one_reply_in_time() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let (gw, good) = (rig.running.gateway("wire"), rig.running.gateway("good"));
     for (n, (token, reply, reason)) in faults().into_iter().enumerate() {
@@ -245,6 +249,7 @@ async fn every_fault_gets_one_reply_in_time() {
 /// What looks odd but is a whole, readable 200.
 #[tokio::test]
 async fn what_is_only_odd_passes() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("good");
     let good = Provider::good;
@@ -271,6 +276,7 @@ async fn what_is_only_odd_passes() {
 
 #[tokio::test]
 async fn a_provider_that_refuses_connections_and_comes_back() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("down");
     gw.provider.down().await;
@@ -297,6 +303,7 @@ async fn a_provider_that_refuses_connections_and_comes_back() {
 
 #[tokio::test]
 async fn many_held_requests_are_each_given_up_in_time() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("crowd");
     gw.provider.answer(Reply::silence()).answer_token("half", Provider::good().stall_after(5));
@@ -321,6 +328,7 @@ async fn many_held_requests_are_each_given_up_in_time() {
 
 #[tokio::test]
 async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("clusters");
     for region in ["nowhere", "empty", "shut"] {
@@ -360,6 +368,7 @@ const GONE: &str = "wasmcustom.oidc_outcome.client_gone";
 
 #[tokio::test]
 async fn clients_that_leave_while_held_are_counted() {
+    let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("gone");
     let gate = Gate::closed();
@@ -408,6 +417,7 @@ async fn clients_that_leave_while_held_are_counted() {
 /// On an Envoy of its own: the counters are one set for all listeners.
 #[tokio::test]
 async fn the_outcomes_add_up_to_the_requests() {
+    let _turn = TURN.lock().await;
     let listener = Listener::reference()
         .config(config(json!({
             "unknown_region": "reject",
