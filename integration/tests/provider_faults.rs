@@ -306,14 +306,17 @@ async fn many_held_requests_are_each_given_up_in_time() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("crowd");
-    gw.provider.answer(Reply::silence()).answer_token("half", Provider::good().stall_after(5));
+    gw.provider.answer_with(|call| {
+        let half = call.token().is_some_and(|token| token.starts_with("half"));
+        Some(if half { Provider::good().stall_after(5) } else { Reply::silence() })
+    });
     let connection = gw.h2().await.unwrap();
     let mut asking = tokio::task::JoinSet::new();
     for n in 0..30 {
         let (connection, gw) = (connection.clone(), gw.clone());
         asking.spawn(async move {
-            let token = if n % 2 == 0 { "none" } else { "half" };
-            connection.send(gw.get("/orders").bearer(token)).await
+            let token = format!("{}{n}", if n % 2 == 0 { "none" } else { "half" });
+            connection.send(gw.get("/orders").bearer(&token)).await
         });
     }
     while let Some(r) = asking.join_next().await {
@@ -345,11 +348,13 @@ async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
 
     // One call under way and one waiting is all that this cluster allows.
     let gate = Gate::closed();
-    gw.provider.answer_token("held", Provider::good().held_by(&gate));
-    let held = |path| gw.get(path).bearer("held").header("x-region", "narrow").send();
+    for token in ["first", "second"] {
+        gw.provider.answer_token(token, Provider::good().held_by(&gate));
+    }
+    let held = |token: &str| gw.get("/").bearer(token).header("x-region", "narrow").send();
     let crowd = async {
         gw.provider.wait_calls(calls + 1).await;
-        let (second, ()) = tokio::join!(held("/second"), async {
+        let (second, ()) = tokio::join!(held("second"), async {
             let waiting = "cluster.idp_de_clusters.upstream_rq_pending_active";
             gw.envoy.wait_stat(waiting, |n| n == 1).await;
             let elapsed = refused(&gw, "good", "narrow", "not_sent").await;
@@ -359,7 +364,7 @@ async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
         });
         second
     };
-    let (first, second) = tokio::join!(held("/first"), crowd);
+    let (first, second) = tokio::join!(held("first"), crowd);
     assert_eq!((first.status, second.status), (200, 200), "{first:?} {second:?}");
     rig.assert_same_vm().await;
 }
@@ -374,31 +379,32 @@ async fn clients_that_leave_while_held_are_counted() {
     let gate = Gate::closed();
     gw.provider.answer(Provider::good().held_by(&gate));
     let gone = |n: u64| gw.envoy.wait_stat(GONE, move |seen| seen >= n);
-    let request = || gw.get("/orders").bearer("held");
+    let held = |n: u32| format!("held{n}");
+    let request = |n| gw.get("/orders").bearer(&held(n));
 
     let mut reset = gw.connect().await.unwrap();
-    reset.write(request().to_bytes()).await.unwrap();
+    reset.write(request(0).to_bytes()).await.unwrap();
     gw.provider.wait_calls(1).await;
     reset.reset().unwrap();
     assert_eq!(gone(1).await, 1);
 
     let mut closed = gw.connect().await.unwrap();
-    closed.write(gw.post("/orders", "whole body").bearer("held").to_bytes()).await.unwrap();
+    closed.write(gw.post("/orders", "whole body").bearer(&held(1)).to_bytes()).await.unwrap();
     gw.provider.wait_calls(2).await;
     drop(closed);
     assert_eq!(gone(2).await, 2);
 
     let connection = gw.h2().await.unwrap();
-    let one = connection.stream(&request(), true).await.unwrap();
-    let stays = connection.stream(&request(), true).await.unwrap();
+    let one = connection.stream(&request(2), true).await.unwrap();
+    let stays = connection.stream(&request(3), true).await.unwrap();
     gw.provider.wait_calls(4).await;
     one.reset();
     assert_eq!(gone(3).await, 3);
 
     let vanishing = gw.h2().await.unwrap();
     let mut streams = Vec::new();
-    for end in [true, false, true] {
-        streams.push(vanishing.stream(&request(), end).await.unwrap());
+    for (n, end) in [(4, true), (5, false), (6, true)] {
+        streams.push(vanishing.stream(&request(n), end).await.unwrap());
     }
     gw.provider.wait_calls(7).await;
     vanishing.vanish();
