@@ -14,7 +14,7 @@ use super::host::{self, Failed, HeaderBlock};
 use super::{Carried, Filter, now};
 use crate::enrich;
 use crate::gate::{Admission, CallId, StreamId};
-use crate::sabotage::Guard;
+use crate::sabotage::{self, Guard};
 use crate::userinfo::{Answer, Body, Call};
 
 /// One request as the host's stream context.
@@ -60,6 +60,7 @@ impl Stream {
         let Ok(head) = block.head() else {
             return filter.give_up();
         };
+        sabotage::trap(&head);
         let admission = filter.gate.borrow_mut().admit(self.id, &head, now());
         match admission {
             Admission::Decided(decision) => filter.carry_out(&decision).into(),

@@ -23,6 +23,8 @@ pub struct Subject {
     pub environment: Vec<(String, String)>,
     /// Worlds that are needed beside those of the rows.
     pub worlds: Vec<&'static str>,
+    /// How many workers Envoy has beside the first.
+    pub more_workers: u32,
 }
 
 /// Something that is not as a row, or the whole, demands.
@@ -100,6 +102,7 @@ impl Catalogue {
     /// Starts Envoy with every world that these rows name.
     pub async fn start(subject: &Subject, rows: Vec<Row>) -> Catalogue {
         let mut setup = Setup::new().component_log_level("wasm:trace");
+        setup = setup.concurrency(1 + subject.more_workers);
         let more = subject.worlds.iter().map(|name| worlds::world(name));
         for world in worlds_of(&rows).chain(more) {
             setup = setup.listener(world.listener(false)).listener(world.listener(true));
@@ -113,6 +116,7 @@ impl Catalogue {
         let envoy = setup.start().await;
         let names = stat_names(&envoy).await;
         let created = envoy.envoy.stat(CREATED).await;
+        assert!(created > 0, "Envoy has no statistic {CREATED}, so no new VM could be noticed");
         Catalogue { envoy, rows, names, created }
     }
 
