@@ -1,7 +1,10 @@
 //! Guards that the test suite takes away, one at a time, to prove that it would notice.
 //!
 //! Only the cargo feature `sabotage` can take one away, and nothing that is shipped is built with
-//! it: without the feature every guard stands, and the compiler removes the question.
+//! it: without the feature every guard stands, and the compiler removes the question. With the feature
+//! a request can also stop the whole VM, to show what comes of that.
+
+use crate::head::Head;
 
 /// A guard between a request and the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,5 +40,24 @@ impl Guard {
             Guard::Status => "status",
         };
         std::env::var_os("OIDC_SABOTAGE").is_none_or(|removed| removed != name)
+    }
+}
+
+/// A request that carries this header stops the VM where `OIDC_SABOTAGE` is `panic`.
+#[cfg(feature = "sabotage")]
+const TRAP: &str = "x-sabotage-trap";
+
+/// No request stops the VM.
+#[cfg(not(feature = "sabotage"))]
+pub const fn trap(_: &Head<'_>) {}
+
+/// Stops the VM by a panic whose message holds the header's value: it must not come into the log.
+#[cfg(feature = "sabotage")]
+#[expect(clippy::panic, reason = "the panic is the purpose, and nothing shipped has the feature")]
+pub fn trap(head: &Head<'_>) {
+    if let Some(value) = head.values(TRAP).next()
+        && std::env::var_os("OIDC_SABOTAGE").is_some_and(|removed| removed == "panic")
+    {
+        panic!("a request said {}", String::from_utf8_lossy(value));
     }
 }

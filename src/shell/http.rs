@@ -15,7 +15,7 @@ use super::root;
 use super::worker::{Filter, now};
 use crate::enrich;
 use crate::gate::{Admission, Arrival, StreamId};
-use crate::sabotage::Guard;
+use crate::sabotage::{self, Guard};
 use crate::userinfo::Answer;
 
 /// One request as the host's stream context.
@@ -70,6 +70,7 @@ impl Stream {
         let Ok(head) = block.head() else {
             return self.give_up(filter);
         };
+        sabotage::trap(&head);
         let gate = &filter.worker.gate;
         let arrival = gate.borrow_mut().admit(&filter.policy, self.id, &head, now());
         let admission = match arrival {

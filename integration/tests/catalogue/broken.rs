@@ -9,7 +9,10 @@ use crate::row::Row;
 use crate::run::{Subject, catalogue};
 
 /// The variable that names the guard to be taken away.
-const VARIABLE: &str = "OIDC_SABOTAGE";
+pub const VARIABLE: &str = "OIDC_SABOTAGE";
+
+/// Of the panic that a request can cause.
+const MESSAGE: &str = "a request said ";
 
 /// Rows of the catalogue against whose inputs the guards stand, and one that simply passes.
 const ROWS: [&str; 18] = [
@@ -17,7 +20,7 @@ const ROWS: [&str; 18] = [
     "113b", "114b", "121a",
 ];
 
-fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     let path = match std::env::var_os("OIDC_SABOTAGE_WASM").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => integration::target_dir().join("wasm32-wasip1/sabotage/oidc_token_connector.wasm"),
@@ -80,10 +83,12 @@ async fn each_guard_taken_away_makes_a_row_fail() {
 
 #[test]
 fn the_shipped_module_cannot_be_sabotaged() {
-    let holds = |path: PathBuf| {
-        let module = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        module.windows(VARIABLE.len()).any(|part| part == VARIABLE.as_bytes())
-    };
-    assert!(holds(module()), "the comparison is worth nothing");
-    assert!(!holds(integration::module().unwrap_or_else(|e| panic!("{e}"))));
+    let read =
+        |path: PathBuf| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (broken, shipped) = (read(module()), read(integration::module().unwrap()));
+    for word in [VARIABLE, MESSAGE] {
+        let holds = |module: &[u8]| module.windows(word.len()).any(|part| part == word.as_bytes());
+        assert!(holds(&broken), "the comparison by {word} is worth nothing");
+        assert!(!holds(&shipped), "{word} is in the module that is shipped");
+    }
 }

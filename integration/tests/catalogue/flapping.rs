@@ -1,9 +1,14 @@
-//! A provider that comes and goes every second: no answer is late, lost or doubled, and the counters
-//! say exactly what the clients saw.
+//! A provider that comes and goes every second: no answer is late, lost or doubled, the counters say
+//! exactly what the clients saw, and what is asked once the provider is back passes.
+//!
+//! The catalogue asks for five minutes of it; these are about six seconds, three times down and up,
+//! because the filter keeps nothing from one time to the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use integration::Gateway;
 
 use crate::crowd::{LATEST, Tally, outcomes, settled};
 use crate::row::{CANARY_TOKEN, good};
@@ -21,8 +26,10 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
     let before = outcomes(catalogue).await;
     let next = Arc::new(AtomicU64::new(0));
     let flaps = {
-        let (provider, next) = (gateway.provider.clone(), next.clone());
+        let (gateway, next) = (gateway.clone(), next.clone());
         async move {
+            let mut tally = Tally::default();
+            let provider = &gateway.provider;
             let mut clock = tokio::time::interval(FLAP);
             clock.tick().await;
             while next.load(Ordering::Relaxed) < requests {
@@ -30,7 +37,9 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
                 provider.down().await;
                 clock.tick().await;
                 provider.up().expect("the provider's port is its own");
+                recovered(&gateway, &mut tally).await;
             }
+            tally
         }
     };
     const CLIENTS: u64 = 8;
@@ -53,10 +62,8 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
                         if response.elapsed > LATEST {
                             tally.problems.push(format!("request {number}: late: {response:?}"));
                         }
-                        match response.status {
-                            200 => tally.count("pass"),
-                            401 => tally.count("unavailable"),
-                            _ => tally.problems.push(format!("request {number}: {response:?}")),
+                        if !count(&mut tally, response.status) {
+                            tally.problems.push(format!("request {number}: {response:?}"));
                         }
                     }
                     Err(e) => tally.problems.push(format!("request {number}: no answer: {e}")),
@@ -65,8 +72,7 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
         })
     });
     let clients: Vec<_> = clients.collect();
-    flaps.await;
-    let mut tally = Tally::default();
+    let mut tally = flaps.await;
     for client in clients {
         match client.await {
             Ok(one) => tally.add(one),
@@ -82,4 +88,29 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
     }
     problems.extend(tally.problems);
     problems
+}
+
+/// Counts an answer; whether it is one of the two that there are.
+fn count(tally: &mut Tally, status: u16) -> bool {
+    match status {
+        200 => tally.count("pass"),
+        401 => tally.count("unavailable"),
+        _ => return false,
+    }
+    true
+}
+
+/// The provider is back. The first request after that may still share an attempt to connect that
+/// began before it; the second must pass.
+async fn recovered(gateway: &Gateway, tally: &mut Tally) {
+    for last in [false, true] {
+        match gateway.get("/flapping/up").bearer(CANARY_TOKEN).try_send().await {
+            Ok(response) => {
+                if !count(tally, response.status) || last && response.status != 200 {
+                    tally.problems.push(format!("the provider is back, but: {response:?}"));
+                }
+            }
+            Err(e) => tally.problems.push(format!("the provider is back, but no answer: {e}")),
+        }
+    }
 }

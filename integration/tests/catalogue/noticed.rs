@@ -1,20 +1,57 @@
 //! The harness is believed because it notices: rows that say something wrong on purpose, one for each
 //! kind of check that a row can provoke, and what it must find of each.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use integration::Reply;
+use integration::{Reply, Request, Response};
 use serde_json::json;
 
-use crate::row::{CANARY_CLAIM, Pace, Row, Skip, good, row};
+use crate::row::{CANARY_CLAIM, CANARY_TOKEN, Pace, Row, Skip, good, row};
 use crate::run::{Catalogue, Subject, catalogue};
+use crate::stage::Stage;
 use crate::worlds::listener_name;
+
+/// A good request, byte for byte.
+const GOOD: &str = "GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {t}\r\n\r\n";
+
+type Played = Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
+
+/// Asks for another path than the row's.
+fn elsewhere(stage: Stage) -> Played {
+    Box::pin(async move { Ok(stage.gateway.get("/elsewhere").bearer(CANARY_TOKEN).send().await) })
+}
+
+/// The provider is asked by somebody else too, who says more.
+fn tells_more(stage: Stage) -> Played {
+    Box::pin(async move {
+        let provider = stage.gateway.provider.address();
+        Request::new(provider, "GET", "/").bearer(CANARY_TOKEN).header("x-odd", "1").send().await;
+        Ok(stage.gateway.get(&stage.path).bearer(CANARY_TOKEN).send().await)
+    })
+}
+
+/// Something comes upstream while the provider holds its answer.
+fn comes_early(stage: Stage) -> Played {
+    Box::pin(async move {
+        // The harness looks first.
+        tokio::task::yield_now().await;
+        Request::new(stage.gateway.upstream.address(), "GET", "/leak").send().await;
+        let request = stage.gateway.get(&stage.path).bearer(CANARY_TOKEN);
+        // It waits for as many bytes as the row would send.
+        Ok(request.header("x-filler", "f".repeat(1000)).send().await)
+    })
+}
 
 /// Wrong rows, with a part of the complaint that each must cause in every variant.
 fn wrong() -> Vec<(Row, &'static str)> {
     let missing = |n| row(n, "wrong").no_authorization().refused(401, "no_credentials:absent");
     let post = |n| row(n, "wrong").method("POST");
     let twice = "GET {path} HTTP/1.1\r\nhost: a\r\n\r\nGET /again HTTP/1.1\r\nhost: a\r\n\r\n";
+    let websocket =
+        GOOD.replace("\r\n\r\n", "\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\nearly");
+    let good_twice = format!("{GOOD}{GOOD}");
+    let elsewhere_raw = GOOD.replace("{path}", "/elsewhere");
     vec![
         (missing("1-status").refused(403, "no_credentials:absent"), "expected Refused"),
         (missing("1-details").refused(401, "no_credentials:empty"), "details are"),
@@ -22,6 +59,7 @@ fn wrong() -> Vec<(Row, &'static str)> {
         (missing("1-header").reply_header("retry-after", "5"), "the reply's headers are"),
         (missing("1-no-header").no_reply_header("cache-control"), "the reply's headers are"),
         (missing("1-body").reply_body("another"), "the body is"),
+        (missing("1-length").reply_body("another"), "content-length is not"),
         (missing("1-passes").passes_with(401), "0 requests came upstream, not 1"),
         (missing("1-envoy").envoy(&[400]), "expected Envoy"),
         (missing("1-calls").calls(1), "0 calls at the provider, not 1"),
@@ -68,6 +106,24 @@ fn wrong() -> Vec<(Row, &'static str)> {
             "not over within",
         ),
         (row("3-left", "wrong").leaves().logged("pass;asked;default"), "outcome is"),
+        (row("3-early", "wrong").waits(), ", at least 950ms"),
+        (row("3-elsewhere", "wrong").played(elsewhere), "came upstream as GET /elsewhere"),
+        (row("3-echo", "wrong").http1(&elsewhere_raw), "not the upstream's answer to this request"),
+        (row("3-more", "wrong").played(tells_more), "the provider was told more than the token"),
+        (row("3-before", "wrong").pace(Pace::Held).played(comes_early), "before the verdict"),
+        (
+            row("3-asked", "wrong").world("subject").http1(&good_twice),
+            "had come upstream when the provider was asked",
+        ),
+        (row("3-entries", "wrong").world("busy").http1(&good_twice), "2 entries in the access log"),
+        (
+            row("3-tail", "wrong").world("tunnel").http1(websocket).passes_with(101).tail("other"),
+            "after the reply came \"early\"",
+        ),
+        (
+            row("3-header", "wrong").upstream_answers(200, &[("x-told", CANARY_CLAIM)]),
+            "the reply tells canary-claim",
+        ),
         (row("3-down", "wrong").provider_down().refused(401, "unavailable:cut_off"), "details are"),
     ]
 }
@@ -110,7 +166,11 @@ async fn every_kind_of_wrong_row_is_noticed() {
             unnoticed.push(format!("{}: {part:?} only in {variants:?}: {of_row:?}", row.number));
         }
     }
-    for part in ["the rows say", "the access log tells canary-claim"] {
+    for part in [
+        "the rows say {",
+        "the access log tells canary-claim",
+        "requests came upstream, the rows say",
+    ] {
         if !failures.iter().any(|f| f.row == "-" && f.complaint.contains(part)) {
             unnoticed.push(format!("{part:?} of Envoy as a whole"));
         }
@@ -142,4 +202,19 @@ async fn an_open_request_is_noticed() {
     let open =
         |f: &crate::run::Failure| f.complaint.contains("http.plain_unset.downstream_rq_active");
     assert!(failures.iter().any(open), "{failures:?}");
+}
+
+/// What comes upstream outside of the runs is noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_between_runs_is_noticed() {
+    let _turn = crate::TURN.lock().await;
+    let started = Catalogue::start(&Subject::default(), vec![row("4-passes", "right")]).await;
+    let upstream = started.envoy.gateway(&listener_name("plain", true)).upstream.address();
+    Request::new(upstream, "GET", "/late").send().await;
+    let failures = started.run().await.failures;
+    for part in [" bytes came upstream, ", ": 3 requests came upstream, the rows say 2"] {
+        let complaint = |f: &crate::run::Failure| f.complaint.contains(part);
+        assert!(failures.iter().any(complaint), "{part}: {failures:?}");
+    }
+    assert!(failures.iter().all(|f| f.complaint.starts_with("plain_stop: ")), "{failures:?}");
 }

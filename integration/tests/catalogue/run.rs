@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use integration::{DEADLINE, Running, Setup};
+use integration::{DEADLINE, Gateway, Running, Setup};
 use serde_json::Value;
 
 use crate::check;
@@ -23,6 +23,8 @@ pub struct Subject {
     pub environment: Vec<(String, String)>,
     /// Worlds that are needed beside those of the rows.
     pub worlds: Vec<&'static str>,
+    /// How many workers Envoy has beside the first.
+    pub more_workers: u32,
 }
 
 /// Something that is not as a row, or the whole, demands.
@@ -79,6 +81,33 @@ impl Run {
     }
 }
 
+/// What came upstream of one listener by the end of each of its runs.
+struct Upstream {
+    listener: String,
+    gateway: Gateway,
+    bytes: u64,
+    /// As many as its rows say.
+    requests: usize,
+}
+
+impl Upstream {
+    /// What has come outside of the runs.
+    fn late(&self) -> Vec<String> {
+        let upstream = &self.gateway.upstream;
+        let (listener, mut complaints) = (&self.listener, Vec::new());
+        if upstream.bytes() != self.bytes {
+            let (all, seen) = (upstream.bytes(), self.bytes);
+            complaints.push(format!("{listener}: {all} bytes came upstream, {seen} in the runs"));
+        }
+        if upstream.count() != self.requests {
+            let (all, said) = (upstream.count(), self.requests);
+            complaints
+                .push(format!("{listener}: {all} requests came upstream, the rows say {said}"));
+        }
+        complaints
+    }
+}
+
 /// How a row is run.
 #[derive(Clone, Copy, PartialEq)]
 struct Variant {
@@ -100,6 +129,7 @@ impl Catalogue {
     /// Starts Envoy with every world that these rows name.
     pub async fn start(subject: &Subject, rows: Vec<Row>) -> Catalogue {
         let mut setup = Setup::new().component_log_level("wasm:trace");
+        setup = setup.concurrency(1 + subject.more_workers);
         let more = subject.worlds.iter().map(|name| worlds::world(name));
         for world in worlds_of(&rows).chain(more) {
             setup = setup.listener(world.listener(false)).listener(world.listener(true));
@@ -113,6 +143,7 @@ impl Catalogue {
         let envoy = setup.start().await;
         let names = stat_names(&envoy).await;
         let created = envoy.envoy.stat(CREATED).await;
+        assert!(created > 0, "Envoy has no statistic {CREATED}, so no new VM could be noticed");
         Catalogue { envoy, rows, names, created }
     }
 
@@ -124,18 +155,21 @@ impl Catalogue {
                 tasks.push(self.listener(world, flag));
             }
         }
-        let (mut failures, mut runs) = (Vec::new(), Vec::new());
+        let (mut failures, mut runs, mut upstreams) = (Vec::new(), Vec::new(), Vec::new());
         let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
         for task in tasks {
             match task.await {
-                Ok((failed, done)) => {
+                Ok((failed, done, upstream)) => {
                     failures.extend(failed);
                     runs.extend(done);
+                    upstreams.push(upstream);
                 }
                 Err(e) => failures.push(whole(format!("a listener's runs ended early: {e}"))),
             }
         }
         failures.extend(self.judge_access_log(&runs).await);
+        // After the access log, which has its entries when the requests are over.
+        failures.extend(upstreams.iter().flat_map(Upstream::late).map(whole));
         failures.extend(self.judge_counters(&runs).await);
         Report { failures, runs: runs.len() }
     }
@@ -145,13 +179,14 @@ impl Catalogue {
         &self,
         world: &'static World,
         flag: bool,
-    ) -> impl Future<Output = (Vec<Failure>, Vec<Run>)> + Send + 'static {
+    ) -> impl Future<Output = (Vec<Failure>, Vec<Run>, Upstream)> + Send + 'static {
         let listener = worlds::listener_name(world.name, flag);
         let gateway = self.envoy.gateway(&listener);
         let rows = self.rows.iter().enumerate().filter(|(_, row)| row.world == world.name);
         let rows: Vec<_> = rows.map(|(at, row)| (at, row.clone())).collect();
         async move {
             let (mut failures, mut runs) = (Vec::new(), Vec::new());
+            let (mut bytes, mut requests) = (0, 0);
             let desk = Desk::of(&gateway);
             for (at, row) in rows {
                 for protocol in [Protocol::Http1, Protocol::Http2] {
@@ -167,13 +202,16 @@ impl Catalogue {
                         path: path.clone(),
                         desk: desk.clone(),
                     };
-                    for complaint in check::run(&stage, &row, world).await {
+                    let (complaints, came) = check::run(&stage, &row, world).await;
+                    bytes += came;
+                    requests += if row.passes() { row.arrivals } else { 0 };
+                    for complaint in complaints {
                         failures.push(failure(&row, variant, complaint));
                     }
                     runs.push(Run { row: at, variant, path });
                 }
             }
-            (failures, runs)
+            (failures, runs, Upstream { listener, gateway, bytes, requests })
         }
     }
 

@@ -59,6 +59,9 @@ pub fn listener_name(world: &str, flag: bool) -> String {
 /// The world of the crowd: without an access log, which would hold every request in memory.
 pub const CROWD: &str = "crowd";
 
+/// The world in which a VM is stopped, see `trap.rs`.
+pub const IDLE: &str = "idle";
+
 /// The world of this name.
 pub fn world(name: &str) -> &'static World {
     WORLDS.iter().find(|w| w.name == name).unwrap_or_else(|| panic!("no world {name}"))
@@ -167,6 +170,14 @@ pub static WORLDS: &[World] = &[
     World::new(CROWD, |listener, config| {
         listener.config(config).connection_manager(|hcm| hcm["access_log"] = json!([]))
     }),
+    // Only the stream idle timeout ends what waits in it.
+    World {
+        timeout: Duration::from_secs(30),
+        ..World::new(IDLE, |listener, mut config| {
+            config["timeout"] = json!("30s");
+            listener.config(config).stream_idle_timeout("3s")
+        })
+    },
     World::new("again", |listener, config| {
         let retry = json!({"retry_on": "5xx", "num_retries": 1});
         listener.config(config).route_first(to_upstream("retry_policy", retry))

@@ -1,0 +1,106 @@
+//! Row 191: a VM that stops while it holds requests. No input is known that does it, so the build
+//! with removable guards has one that panics. What the VM held never reaches the upstream and is
+//! ended by Envoy; the other worker goes on; nothing of the request is told; and the harness notices.
+
+use std::collections::BTreeMap;
+
+use integration::{Gate, Gateway};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::row::{CANARY_TOKEN, good};
+use crate::run::{Catalogue, Subject};
+use crate::worlds::{IDLE, listener_name};
+use crate::{TURN, broken};
+
+/// Requests that wait when the VM stops, each on a connection of its own; the kernel shares
+/// these out among the workers.
+const HELD: usize = 24;
+/// The header that stops a VM.
+const TRAP: &str = "x-sabotage-trap";
+/// Stands in the header that the panic's message repeats.
+const CANARY: &str = "canary-panic-5b0c77";
+
+/// Envoy in which a request can stop its worker's VM.
+async fn start(more_workers: u32) -> (Catalogue, Gateway) {
+    let subject = Subject {
+        module: Some(broken::module()),
+        environment: vec![(broken::VARIABLE.to_owned(), "panic".to_owned())],
+        worlds: vec![IDLE],
+        more_workers,
+    };
+    let started = Catalogue::start(&subject, Vec::new()).await;
+    let gateway = started.envoy.gateway(&listener_name(IDLE, true));
+    (started, gateway)
+}
+
+/// Stops a VM while the provider holds its answers, then lets it answer; how often each status came
+/// of the requests that waited.
+async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
+    let gate = Gate::closed();
+    gateway.provider.answer(good().held_by(&gate));
+    let mut held = JoinSet::new();
+    for n in 0..HELD {
+        held.spawn(gateway.get(&format!("/held/{n}")).bearer(CANARY_TOKEN).send());
+    }
+    gateway.provider.wait_calls(HELD).await;
+    let trap = gateway.get("/trap").bearer(CANARY_TOKEN).header(TRAP, CANARY);
+    let response = trap.send().await;
+    assert_eq!(response.status, 503, "{response:?}");
+    assert!(!format!("{response:?}").contains("canary"), "{response:?}");
+    assert_eq!(gateway.upstream.bytes(), 0, "before any verdict");
+    // Now come the verdicts, for a VM that is no more.
+    gate.open();
+    let mut statuses = BTreeMap::new();
+    while let Some(response) = held.join_next().await {
+        *statuses.entry(response.unwrap().status).or_default() += 1;
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_191_a_vm_that_stops() {
+    let _turn = TURN.lock().await;
+    let (started, gateway) = start(0).await;
+    assert_eq!(stop_a_vm(&gateway).await, BTreeMap::from([(503, HELD)]));
+    assert_eq!(gateway.provider.count(), HELD, "the request that stopped the VM asked nobody");
+    gateway.upstream.assert_untouched();
+    assert_eq!(gateway.upstream.bytes(), 0);
+    for n in 0..HELD {
+        let entry = gateway.envoy.access_entry(&format!("\"/held/{n}\"")).await;
+        // Ended by the stream idle timeout (SI), whose reply the dead filter makes a bare 503.
+        let end = (&entry["flags"], &entry["details"]);
+        assert_eq!(end, (&json!("SI"), &json!("wasm_fail_stream")), "{entry}");
+    }
+
+    let log = gateway.envoy.log().lines();
+    let told: Vec<_> = log.iter().filter(|line| line.contains("canary")).collect();
+    assert!(told.is_empty(), "{told:?}");
+    let panics: Vec<_> = log.iter().filter(|line| line.contains("panic at ")).collect();
+    let [panic] = panics.as_slice() else { panic!("one line of the panic: {panics:?}") };
+    let (_, place) = panic.split_once("panic at src/sabotage.rs:").expect("a place");
+    assert!(place.bytes().all(|b| b.is_ascii_digit()) && !place.is_empty(), "{panic}");
+
+    // What every other run is asked in the end must fail here.
+    let failures = started.judge_envoy().await;
+    for part in ["panic at src/sabotage.rs:", "Function: ", "the outcomes sum to"] {
+        assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
+    }
+    // Envoy makes a new VM for the next request.
+    gateway.provider.answer(good());
+    assert_eq!(gateway.get("/after").bearer(CANARY_TOKEN).send().await.status, 200);
+    let failures = started.judge_envoy().await;
+    for part in ["VMs created: ", "vm_reload"] {
+        assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_191_the_other_worker_goes_on() {
+    let _turn = TURN.lock().await;
+    let (_started, gateway) = start(1).await;
+    let statuses = stop_a_vm(&gateway).await;
+    let of = |status| statuses.get(&status).copied().unwrap_or(0);
+    assert!(of(200) > 0 && of(503) > 0 && of(200) + of(503) == HELD, "{statuses:?}");
+    assert_eq!(gateway.upstream.count(), of(200), "only what was vouched for");
+}

@@ -1,0 +1,315 @@
+//! Configurations at run time: good and bad updates while requests are under way, two at once, and
+//! one that holds a secret. Tests are named by their row.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use integration::{DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, Reply, Setup};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::TURN;
+
+/// The reference listener with this configuration of its default instance.
+pub fn config(edit: impl FnOnce(&mut Value)) -> Value {
+    let mut config = json!({
+        "userinfo_endpoint": {"defaultURI": "http://idp.example/userinfo"},
+        "clusters": {"idp.example": "idp_default"},
+        "timeout": "5s",
+        "inject_headers": {"X-User-Id": "$.sub"},
+        "access_log_state": true,
+    });
+    edit(&mut config);
+    config
+}
+
+pub fn subject(sub: &str) -> Reply {
+    Reply::json(200, &json!({"sub": sub, "uid": format!("uid-{sub}")}))
+}
+
+/// A file for Envoy to watch, replaced at once.
+pub struct Watched {
+    directory: PathBuf,
+}
+
+impl Watched {
+    pub fn new() -> Watched {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name =
+            format!("watched-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = integration::target_dir().join("rig").join(name);
+        fs::create_dir_all(&directory).expect("a directory under target/");
+        Watched { directory }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.directory.join("watched")
+    }
+
+    pub fn replace(&self, text: &str) {
+        let next = self.directory.join("next");
+        fs::write(&next, text).expect("a file under target/");
+        fs::rename(next, self.file()).expect("a file under target/");
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// An Envoy whose default instance gets its configuration from a file (ECDS).
+struct Updated {
+    gateway: Gateway,
+    file: Watched,
+    /// The instance as it stands in the reference configuration.
+    instance: Value,
+}
+
+impl Updated {
+    async fn start(config: &Value) -> Updated {
+        let file = Watched::new();
+        let path = file.file();
+        // What the edit of the finished bootstrap takes out.
+        let taken = Arc::new(std::sync::Mutex::new(Value::Null));
+        let take = taken.clone();
+        // Envoy wants to read the file at its start, so it is written by the edit.
+        let first = config.clone();
+        let setup = Setup::new().listener(Listener::reference()).edit(move |bootstrap| {
+            let listener = &mut bootstrap["static_resources"]["listeners"][0];
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            let filters = manager["http_filters"].as_array_mut().expect("a filter chain");
+            let filter = filters.iter_mut().find(|f| f["name"] == DEFAULT_INSTANCE);
+            let filter = filter.expect("the default instance");
+            let mut instance = filter["typed_config"].take();
+            *filter = json!({
+                "name": DEFAULT_INSTANCE,
+                "config_discovery": {
+                    "config_source": {
+                        "path_config_source": {
+                            "path": path,
+                            "watched_directory": {"path": path.parent()},
+                        },
+                        "resource_api_version": "V3",
+                    },
+                    "type_urls": [instance["@type"]],
+                },
+            });
+            instance["config"]["configuration"]["value"] = json!(first.to_string());
+            fs::write(&path, resource(&instance)).expect("a file under target/");
+            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
+            *take.lock().expect("not poisoned") = instance;
+        });
+        let gateway = setup.start().await.gateway("gateway");
+        let instance = taken.lock().expect("not poisoned").clone();
+        Updated { gateway, file, instance }
+    }
+
+    fn update(&self, config: &Value) {
+        let mut instance = self.instance.clone();
+        instance["config"]["configuration"]["value"] = json!(config.to_string());
+        self.file.replace(&resource(&instance));
+    }
+
+    async fn wait(&self, word: &str, at_least: u64) {
+        let name = format!("extension_config_discovery.http_filter.{DEFAULT_INSTANCE}.{word}");
+        self.gateway.envoy.wait_stat(&name, |n| n >= at_least).await;
+    }
+}
+
+/// The file in which Envoy finds an instance.
+fn resource(instance: &Value) -> String {
+    let resource = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+    json!({
+        "resources": [
+            {"@type": resource, "name": DEFAULT_INSTANCE, "typed_config": instance},
+        ],
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_186_a_bad_update_while_serving() {
+    let _turn = TURN.lock().await;
+    let envoy = Updated::start(&config(|_| {})).await;
+    let gw = &envoy.gateway;
+    gw.provider.answer(subject("ada"));
+    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let (gw, stop, served) = (gw.clone(), stop.clone(), served.clone());
+        clients.spawn(async move {
+            while !stop.load(Ordering::SeqCst) {
+                let response = gw.get("/orders").bearer("t").send().await;
+                assert_eq!(response.status, 200, "{response:?}");
+                assert_eq!(response.upstream_header("x-user-id").as_deref(), Some("ada"));
+                served.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+    for (n, bad) in [
+        config(|c| c["regoins"] = json!({})),
+        config(|c| c["timeout"] = json!("0s")),
+        config(|c| c["inject_headers"] = json!({"Host": "$.sub"})),
+        json!([]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        envoy.update(bad);
+        envoy.wait("update_rejected", n as u64 + 1).await;
+        let then = served.load(Ordering::SeqCst);
+        let more = async {
+            let mut look = tokio::time::interval(Duration::from_millis(5));
+            while served.load(Ordering::SeqCst) < then + 50 {
+                look.tick().await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, more).await.is_ok(), "it serves no more");
+    }
+    stop.store(true, Ordering::SeqCst);
+    while let Some(client) = clients.join_next().await {
+        client.expect("every request is answered 200");
+    }
+    let log = gw.envoy.log().text();
+    assert!(log.contains("configuration refused: regoins: unknown key"), "{log}");
+
+    envoy.update(&config(|c| c["inject_headers"] = json!({"X-User-Id": "$.uid"})));
+    envoy.wait("config_reload", 2).await;
+    let response = gw.get("/orders").bearer("t").send().await;
+    assert_eq!(response.upstream_header("x-user-id").as_deref(), Some("uid-ada"), "{response:?}");
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_187_a_good_update_with_look_ups_in_flight() {
+    const HELD: usize = 20;
+    let _turn = TURN.lock().await;
+    let envoy = Updated::start(&config(|_| {})).await;
+    let gw = &envoy.gateway;
+    let gate = Gate::closed();
+    gw.provider.answer(subject("ada").held_by(&gate)).answer_token("new", subject("eve"));
+    let mut held = JoinSet::new();
+    for n in 0..HELD {
+        held.spawn(gw.get("/orders").bearer(&format!("t{n}")).header("x-uid", "forged").send());
+    }
+    gw.provider.wait_calls(HELD).await;
+    // The one who leaves meanwhile must not disturb the old configuration's last requests.
+    let mut leaver = gw.connect().await.unwrap();
+    leaver.write(gw.get("/left").bearer("leaver").to_bytes()).await.unwrap();
+    gw.provider.wait_calls(HELD + 1).await;
+
+    envoy.update(&config(|c| c["inject_headers"] = json!({"X-Uid": "$.uid"})));
+    envoy.wait("config_reload", 2).await;
+    leaver.reset().unwrap();
+    let response = gw.get("/new").bearer("new").send().await;
+    assert_eq!(response.upstream_header("x-uid").as_deref(), Some("uid-eve"), "{response:?}");
+    assert_eq!(response.upstream_header("x-user-id"), None);
+
+    gate.open();
+    while let Some(response) = held.join_next().await {
+        let response = response.unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.upstream_header("x-user-id").as_deref(), Some("ada"));
+        // The old configuration knows nothing of this name; it is not the old one's to strip.
+        assert_eq!(response.upstream_header("x-uid").as_deref(), Some("forged"));
+    }
+    gw.envoy.wait_stat("wasmcustom.oidc_outcome.client_gone", |n| n == 1).await;
+    assert_eq!(gw.envoy.stat("wasmcustom.oidc_outcome.pass").await, HELD as u64 + 1);
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_188_two_configurations_in_one_vm() {
+    let _turn = TURN.lock().await;
+    let second = json!({
+        "userinfo_endpoint": {"defaultURI": "http://idp.example/second"},
+        "clusters": {"idp.example": "idp_us"},
+        "inject_headers": {"X-Second-Id": "$.uid"},
+        "block_authorization_header": false,
+        "realm": "second",
+    });
+    let listener = Listener::reference()
+        .config(config(|c| c["realm"] = json!("first")))
+        .instance("second", "/second", second);
+    let gw = Gateway::start(listener).await;
+    gw.provider.answer_path("/userinfo", subject("ada")).answer_path("/second", subject("eve"));
+    let mut requests = JoinSet::new();
+    for n in 0..200 {
+        let (path, second) = if n % 2 == 0 { ("/first", false) } else { ("/second", true) };
+        let gw = gw.clone();
+        requests.spawn(async move {
+            let request = gw.get(path).header("x-user-id", "f").header("x-second-id", "f");
+            if n % 5 == 0 {
+                let response = request.send().await;
+                let realm = if second { "second" } else { "first" };
+                let challenge = response.header("www-authenticate");
+                assert_eq!(challenge, Some(format!("Bearer realm=\"{realm}\"")), "{response:?}");
+                return;
+            }
+            // One token for both.
+            let response = request.bearer("one").send().await;
+            let got = |name| response.upstream_header(name);
+            if second {
+                assert_eq!(got("x-second-id").as_deref(), Some("uid-eve"), "{response:?}");
+                assert_eq!(got("x-user-id").as_deref(), Some("f"), "the other's name");
+                assert_eq!(got("authorization").as_deref(), Some("Bearer one"));
+            } else {
+                assert_eq!(got("x-user-id").as_deref(), Some("ada"), "{response:?}");
+                assert_eq!(got("x-second-id").as_deref(), Some("f"), "the other's name");
+                assert_eq!(got("authorization"), None);
+            }
+        });
+    }
+    while let Some(request) = requests.join_next().await {
+        request.unwrap();
+    }
+    assert_eq!(gw.provider.count(), 160);
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_190_a_secret_in_the_configuration() {
+    const SECRET: &str = "s3cr3t-K3y-5d11";
+    let _turn = TURN.lock().await;
+    let secret = |config: &mut Value| {
+        config["userinfo_headers"] = json!({"X-Api-Key": SECRET});
+    };
+    let start = |config: Value| {
+        Setup::new()
+            .component_log_level("wasm:trace")
+            .listener(Listener::reference().config(config))
+            .try_start()
+    };
+    let gw = start(config(secret)).await.unwrap_or_else(|e| panic!("{e}")).gateway("gateway");
+    gw.provider.answer(subject("ada"));
+    assert_eq!(gw.get("/orders").bearer("t").send().await.status, 200);
+    let key = gw.provider.only_call().headers.get("x-api-key");
+    assert_eq!(key.as_deref(), Some(SECRET), "it is in use");
+    assert_eq!(gw.upstream.only().headers.get("x-api-key"), None);
+    gw.provider.answer(Reply::silence()).down().await;
+    let refused = gw.get("/orders").bearer("t").send().await;
+    assert_eq!(refused.status, 401);
+    assert!(!format!("{refused:?}").contains(SECRET));
+    gw.envoy.access_log().wait_lines(2).await;
+    let stats = gw.envoy.admin_get("/stats").await.unwrap().text();
+    for text in [gw.envoy.log().text(), gw.envoy.access_log().text(), stats] {
+        assert!(!text.contains(SECRET), "told: {text}");
+    }
+
+    for wrong in [json!(1), json!("0s")] {
+        let refused = start(config(|config| {
+            secret(config);
+            config["timeout"] = wrong;
+            config["userinfo_headers"]["Host"] = json!(SECRET);
+        }));
+        let failure = refused.await.expect_err("refused");
+        assert!(failure.log.contains("configuration refused: "), "{failure}");
+        let told = failure.log.lines().find(|line| line.contains(SECRET));
+        assert_eq!(told, None);
+    }
+}
