@@ -227,3 +227,22 @@ async fn an_answer_that_comes_after_its_client_has_left_is_kept() {
     assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
     assert_eq!((gw.provider.count(), gw.upstream.count()), (1, 1));
 }
+
+/// The catalogue's row 152, by the time at which an old value was still given.
+#[tokio::test]
+async fn a_changed_attribute_is_seen_within_the_ttl() {
+    let gw = one_worker(json!({"ttl": "1s"})).await;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
+    assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alicia"})));
+    let changed = Instant::now();
+    loop {
+        let since = changed.elapsed();
+        let response = gw.get("/orders").bearer("good").send().await;
+        if response.upstream_header("x-user-id").as_deref() == Some("alicia") {
+            break;
+        }
+        assert!(since < Duration::from_secs(1), "the old value after {since:?}");
+    }
+    assert_eq!(gw.provider.count(), 2);
+}

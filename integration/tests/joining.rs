@@ -245,3 +245,44 @@ async fn a_crowd_that_comes_and_goes_leaves_nothing() {
     assert!(answered > 6000, "{answered}");
     nothing_is_left(&running).await;
 }
+
+/// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's is
+/// the one that is met.
+#[tokio::test]
+async fn more_calls_than_may_be_are_refused_at_once() {
+    const MOST: usize = 1024;
+    let listener = Listener::named("gw").config(one(json!({"timeout": "20s"}))).http2_upstream();
+    let setup = Setup::new().concurrency(1).listener(listener).edit(|bootstrap| {
+        for cluster in bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters") {
+            let limits = json!({"max_connections": 9999, "max_pending_requests": 9999,
+                                "max_requests": 9999});
+            cluster["circuit_breakers"] = json!({"thresholds": [limits]});
+        }
+    });
+    let running = setup.start().await;
+    let gw = running.gateway("gw");
+    let gate = Gate::closed();
+    gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})).held_by(&gate));
+    let mut held = JoinSet::new();
+    for n in 0..MOST {
+        let request = gw.get(&format!("/orders/{n}")).bearer(&format!("token{n}"));
+        held.spawn(async move { (n, request.send().await) });
+    }
+    running.envoy.wait_stat(CALLS, |n| n == MOST as u64).await;
+    for n in MOST..MOST + 50 {
+        let response = gw.get("/orders").bearer(&format!("token{n}")).send().await;
+        assert_eq!(response.status, 401);
+        assert!(response.text().contains("TargetEndpointError"), "{response:?}");
+    }
+    let entry = running.envoy.access_entry("too_many_waiting").await;
+    assert_eq!(entry["details"], "oidc_token_connector{unavailable:too_many_waiting}");
+    assert_eq!(running.envoy.stat("wasmcustom.oidc_calls.refused_by_cap").await, 50);
+    // Whoever asks what is being asked already may wait.
+    let joined = crowd(&running, "token7", 1);
+    running.envoy.wait_stat(WAITING, |n| n == MOST as u64 + 1).await;
+    gate.open();
+    assert_eq!(statuses(held).await, BTreeMap::from([(200, MOST)]));
+    assert_eq!(statuses(joined).await, BTreeMap::from([(200, 1)]));
+    assert_eq!(gw.provider.count(), MOST);
+    nothing_is_left(&running).await;
+}

@@ -22,6 +22,7 @@ pub async fn run(stage: &Stage, row: &Row, world: &World) -> (Vec<String>, u64) 
         Ok(exchange) => exchange,
         Err(e) => {
             let complaint = format!("could not be played to its end: {e}");
+            stage.idle().await;
             return (vec![complaint], upstream.bytes() - bytes);
         }
     };
@@ -69,6 +70,14 @@ pub async fn run(stage: &Stage, row: &Row, world: &World) -> (Vec<String>, u64) 
             let came = upstream.bytes() - bytes;
             complaints.push(format!("{came} bytes came upstream: {:?}", upstream.take()));
         }
+    }
+    // Whoever was answered by the filter knows that its call has ended.
+    let by_filter = match row.expected {
+        Expected::Pass(_) | Expected::Refused(..) => row.played.is_none(),
+        Expected::Envoy(_) | Expected::Gone => false,
+    };
+    if !by_filter || !complaints.is_empty() {
+        stage.idle().await;
     }
     (complaints, upstream.bytes() - bytes)
 }

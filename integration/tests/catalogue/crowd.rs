@@ -1,5 +1,5 @@
-//! Many streams at once, each with a token and a claim of its own, while providers answer out of
-//! order and fail and clients leave: no stream ever sees what belongs to another.
+//! Many streams at once, few of them with one token, while providers answer out of order and fail
+//! and clients leave: no stream ever sees what belongs to another, also where they share a call.
 //!
 //! What becomes of a request is a function of its number alone, so provider and client need not
 //! talk, nothing has to be remembered, and a million requests take no more memory than a thousand.
@@ -34,11 +34,23 @@ enum Fate {
     Broken(u64),
 }
 
-/// A request by its number: all that provider and client must agree on.
+/// How many requests in a row have one token. They come at nearly the same time, through both
+/// listeners, so that some share a call.
+const OF_ONE_TOKEN: u64 = 6;
+
+/// A token by its number: all that provider and client must agree on.
 #[derive(Clone, Copy)]
 struct Lot {
     number: u64,
     random: u64,
+}
+
+/// A request by its number.
+#[derive(Clone, Copy)]
+struct Guest {
+    number: u64,
+    random: u64,
+    lot: Lot,
 }
 
 impl Lot {
@@ -78,11 +90,6 @@ impl Lot {
         }
     }
 
-    /// After how many milliseconds the client leaves, if it does.
-    fn leaves(self) -> Option<u64> {
-        (self.die(5, 20) == 0).then(|| self.die(6, 12))
-    }
-
     fn answer(self) -> Reply {
         let body = json!({"sub": self.claim(), "name": self.claim(), "unit": self.claim()});
         let whole = Reply::json(200, &body);
@@ -101,11 +108,27 @@ impl Lot {
         }
     }
 
+    fn die(self, which: u64, sides: u64) -> u64 {
+        die(self.random, which, sides)
+    }
+}
+
+impl Guest {
+    fn new(seed: u64, number: u64) -> Guest {
+        let lot = Lot::new(seed, number / OF_ONE_TOKEN);
+        Guest { number, random: scatter(!seed ^ number.rotate_left(32)), lot }
+    }
+
+    /// After how many milliseconds the client leaves, if it does.
+    fn leaves(self) -> Option<u64> {
+        (die(self.random, 5, 20) == 0).then(|| die(self.random, 6, 12))
+    }
+
     fn request(self, gateway: &Gateway) -> Request {
-        let request = gateway.get(&format!("/crowd/{}", self.number)).bearer(&self.token());
+        let request = gateway.get(&format!("/crowd/{}", self.number)).bearer(&self.lot.token());
         let request = request.header("x-client", self.number.to_string());
         let request = request.header("x-user-id", "admin").header("x-user-name", "admin");
-        match self.region() {
+        match self.lot.region() {
             "default" => request,
             region => request.header("x-region", region),
         }
@@ -113,14 +136,14 @@ impl Lot {
 
     /// Everything that is wrong with the answer.
     fn judge(self, response: &Response) -> Option<String> {
-        let expected = match self.fate() {
+        let expected = match self.lot.fate() {
             Fate::Good => 200,
             Fate::Status(status) => status,
             Fate::Broken(_) => 401,
         };
         let wrong = |what: String| Some(format!("request {}: {what}: {response:?}", self.number));
         if response.status != expected {
-            return wrong(format!("expected {:?}", self.fate()));
+            return wrong(format!("expected {:?}", self.lot.fate()));
         }
         if response.elapsed > LATEST {
             return wrong("late".to_owned());
@@ -130,13 +153,16 @@ impl Lot {
             let foreign = [CANARY_TOKEN, CANARY_CLAIM].iter().any(|canary| told.contains(canary));
             return if foreign { wrong("tells of a claim or token".to_owned()) } else { None };
         }
+        if response.json()["path"] != format!("/crowd/{}", self.number) {
+            return wrong("another's path".to_owned());
+        }
         let headers = response.upstream_headers();
-        let name = (self.region() == "default").then(|| self.claim());
+        let name = (self.lot.region() == "default").then(|| self.lot.claim());
         let expected = [
-            ("x-user-id", Some(self.claim())),
+            ("x-user-id", Some(self.lot.claim())),
             ("x-user-name", name),
-            ("x-eu-unit", (self.region() == "eu").then(|| self.claim())),
-            ("x-user-region", Some(self.region().to_owned())),
+            ("x-eu-unit", (self.lot.region() == "eu").then(|| self.lot.claim())),
+            ("x-user-region", Some(self.lot.region().to_owned())),
             ("x-client", Some(self.number.to_string())),
             ("authorization", None),
         ];
@@ -148,10 +174,10 @@ impl Lot {
         }
         None
     }
+}
 
-    fn die(self, which: u64, sides: u64) -> u64 {
-        scatter(self.random.wrapping_add(which)) % sides
-    }
+fn die(random: u64, which: u64, sides: u64) -> u64 {
+    scatter(random.wrapping_add(which)) % sides
 }
 
 /// SplitMix64: as good as random, and the same everywhere.
@@ -179,6 +205,7 @@ pub async fn leaks(catalogue: &Catalogue, requests: u64, seed: u64) -> Vec<Strin
     }
     let mut problems = quiet(catalogue).await;
     let before = outcomes(catalogue).await;
+    let joined = envoy.stat("wasmcustom.oidc_calls.joined").await;
 
     // The first part brings buffers and pools to their size.
     let next = Arc::new(AtomicU64::new(0));
@@ -201,6 +228,11 @@ pub async fn leaks(catalogue: &Catalogue, requests: u64, seed: u64) -> Vec<Strin
         }
     }
     problems.extend(settled(catalogue).await);
+    let joined = envoy.stat("wasmcustom.oidc_calls.joined").await - joined;
+    println!("crowd: {joined} of {requests} requests shared another's call");
+    if joined < requests / 20 {
+        problems.push(format!("only {joined} requests shared another's call"));
+    }
     let after = outcomes(catalogue).await;
     problems.extend(tally.compare(&before, &after));
     problems.extend(tally.problems);
@@ -260,14 +292,14 @@ async fn round(gateways: &[Gateway; 2], next: &Arc<AtomicU64>, end: u64, seed: u
     for gateway in gateways {
         for client in 0..AT_ONCE {
             let (gateway, next) = (gateway.clone(), next.clone());
-            let lots = move || {
+            let guests = move || {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                (number < end).then(|| Lot::new(seed, number))
+                (number < end).then(|| Guest::new(seed, number))
             };
             tasks.push(if client % 2 == 0 {
-                tokio::spawn(http1(gateway, lots))
+                tokio::spawn(http1(gateway, guests))
             } else {
-                tokio::spawn(http2(gateway, lots))
+                tokio::spawn(http2(gateway, guests))
             });
         }
     }
@@ -282,10 +314,10 @@ async fn round(gateways: &[Gateway; 2], next: &Arc<AtomicU64>, end: u64, seed: u
     tally
 }
 
-async fn http1(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
+async fn http1(gateway: Gateway, guests: impl Fn() -> Option<Guest>) -> Tally {
     let mut tally = Tally::default();
     let mut kept = None;
-    while let Some(lot) = lots() {
+    while let Some(guest) = guests() {
         let mut connection = match kept.take() {
             Some(connection) => connection,
             None => match gateway.connect().await {
@@ -296,20 +328,20 @@ async fn http1(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
                 }
             },
         };
-        let bytes = lot.request(&gateway).to_bytes();
+        let bytes = guest.request(&gateway).to_bytes();
         let started = Instant::now();
         let exchange = connection.exchange(&bytes, false);
-        let exchanged = match lot.leaves() {
+        let exchanged = match guest.leaves() {
             None => Some(exchange.await),
             Some(after) => tokio::time::timeout(Duration::from_millis(after), exchange).await.ok(),
         };
         match exchanged {
             Some(Ok(mut response)) => {
                 response.elapsed = started.elapsed();
-                answered(&mut tally, lot, &response);
+                answered(&mut tally, guest, &response);
                 kept = (!response.headers.has("connection")).then_some(connection);
             }
-            Some(Err(e)) => tally.problems.push(format!("request {}: {e}", lot.number)),
+            Some(Err(e)) => tally.problems.push(format!("request {}: {e}", guest.number)),
             None => {
                 tally.left += 1;
                 let _ = connection.reset();
@@ -319,10 +351,10 @@ async fn http1(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
     tally
 }
 
-async fn http2(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
+async fn http2(gateway: Gateway, guests: impl Fn() -> Option<Guest>) -> Tally {
     let mut tally = Tally::default();
     let mut kept: Option<H2> = None;
-    while let Some(lot) = lots() {
+    while let Some(guest) = guests() {
         let connection = match kept.take() {
             Some(connection) => connection,
             None => match gateway.h2().await {
@@ -335,15 +367,15 @@ async fn http2(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
         };
         // Several streams on one connection, so that they could be mistaken for each other.
         let mut streams = Vec::new();
-        for lot in [Some(lot), lots(), lots()].into_iter().flatten() {
-            match connection.stream(&lot.request(&gateway), true).await {
-                Ok(stream) => streams.push((lot, stream)),
-                Err(e) => tally.problems.push(format!("request {}: {e}", lot.number)),
+        for guest in [Some(guest), guests(), guests()].into_iter().flatten() {
+            match connection.stream(&guest.request(&gateway), true).await {
+                Ok(stream) => streams.push((guest, stream)),
+                Err(e) => tally.problems.push(format!("request {}: {e}", guest.number)),
             }
         }
         let mut whole = true;
-        for (lot, stream) in streams {
-            match lot.leaves() {
+        for (guest, stream) in streams {
+            match guest.leaves() {
                 // Now and then the whole connection goes, with the streams that still wait.
                 Some(11) => {
                     tally.left += 1;
@@ -355,8 +387,8 @@ async fn http2(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
                     stream.reset();
                 }
                 None => match stream.response_within(LATEST * 4).await {
-                    Ok(response) => answered(&mut tally, lot, &response),
-                    Err(e) => tally.problems.push(format!("request {}: {e}", lot.number)),
+                    Ok(response) => answered(&mut tally, guest, &response),
+                    Err(e) => tally.problems.push(format!("request {}: {e}", guest.number)),
                 },
             }
         }
@@ -369,15 +401,15 @@ async fn http2(gateway: Gateway, lots: impl Fn() -> Option<Lot>) -> Tally {
     tally
 }
 
-fn answered(tally: &mut Tally, lot: Lot, response: &Response) {
-    tally.count(match lot.fate() {
+fn answered(tally: &mut Tally, guest: Guest, response: &Response) {
+    tally.count(match guest.lot.fate() {
         Fate::Good => "pass",
         Fate::Status(401) => "invalid_token",
         Fate::Status(403) => "forbidden",
         Fate::Status(_) => "provider_error",
         Fate::Broken(_) => "unavailable",
     });
-    tally.problems.extend(lot.judge(response));
+    tally.problems.extend(guest.judge(response));
 }
 
 /// Counts by outcome.

@@ -179,6 +179,23 @@ impl Stage {
         self.stat("downstream_cx_rx_bytes_total").await
     }
 
+    /// Waits until no call to this listener's provider is under way: a call outlives its client, and
+    /// the next run, which has the same token, would share it.
+    pub async fn idle(&self) {
+        let filter = format!("^cluster.idp_[a-z]*_{}.upstream_rq_active$", self.listener);
+        // Envoy has no event for it.
+        let mut ask = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ask.tick().await;
+            let asked = self.gateway.envoy.admin_get(&format!("/stats?filter={filter}")).await;
+            let text = asked.expect("the admin interface answers").text();
+            assert!(!text.trim().is_empty(), "no such statistics: {filter}");
+            if text.lines().all(|line| line.ends_with(": 0")) {
+                return;
+            }
+        }
+    }
+
     /// One of this listener's statistics.
     async fn stat(&self, name: &str) -> u64 {
         let name = format!("http.{}.{name}", self.listener);

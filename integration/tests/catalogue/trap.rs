@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::row::{CANARY_TOKEN, good};
 use crate::run::{Catalogue, Subject};
-use crate::worlds::{IDLE, listener_name};
+use crate::worlds::{IDLE, REMEMBERS, SHARES, listener_name};
 use crate::{TURN, broken};
 
 /// Requests that wait when the VM stops, each on a connection of its own; the kernel shares
@@ -41,7 +41,8 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
     gateway.provider.answer(good().held_by(&gate));
     let mut held = JoinSet::new();
     for n in 0..HELD {
-        held.spawn(gateway.get(&format!("/held/{n}")).bearer(CANARY_TOKEN).send());
+        let token = format!("{CANARY_TOKEN}.{n}");
+        held.spawn(gateway.get(&format!("/held/{n}")).bearer(&token).send());
     }
     gateway.provider.wait_calls(HELD).await;
     let trap = gateway.get("/trap").bearer(CANARY_TOKEN).header(TRAP, CANARY);
@@ -103,4 +104,35 @@ async fn row_191_the_other_worker_goes_on() {
     let of = |status| statuses.get(&status).copied().unwrap_or(0);
     assert!(of(200) > 0 && of(503) > 0 && of(200) + of(503) == HELD, "{statuses:?}");
     assert_eq!(gateway.upstream.count(), of(200), "only what was vouched for");
+}
+
+/// What was remembered dies with the VM; what it shared does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_151_a_new_vm_remembers_nothing() {
+    let _turn = TURN.lock().await;
+    for (world, calls) in [(REMEMBERS, 2), (SHARES, 1)] {
+        let subject = Subject {
+            module: Some(broken::module()),
+            environment: vec![(broken::VARIABLE.to_owned(), "panic".to_owned())],
+            worlds: vec![world],
+            ..Subject::default()
+        };
+        let started = Catalogue::start(&subject, Vec::new()).await;
+        let gateway = started.envoy.gateway(&listener_name(world, true));
+        gateway.provider.answer(good());
+        let ordinary = async || gateway.get("/orders").bearer(CANARY_TOKEN).send().await.status;
+        for _ in 0..2 {
+            assert_eq!(ordinary().await, 200);
+        }
+        assert_eq!(gateway.provider.count(), 1);
+        let trap = gateway.get("/trap").bearer(CANARY_TOKEN).header(TRAP, CANARY);
+        assert_eq!(trap.send().await.status, 503);
+        // The new VM comes with the next request, a second after the old one was made.
+        let mut ask = tokio::time::interval(std::time::Duration::from_millis(20));
+        while ordinary().await != 200 {
+            ask.tick().await;
+        }
+        assert_eq!(ordinary().await, 200);
+        assert_eq!(gateway.provider.count(), calls, "{world}");
+    }
 }

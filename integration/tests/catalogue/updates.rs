@@ -241,7 +241,7 @@ async fn row_188_two_configurations_in_one_vm() {
     let mut requests = JoinSet::new();
     for n in 0..200 {
         let (path, second) = if n % 2 == 0 { ("/first", false) } else { ("/second", true) };
-        let gw = gw.clone();
+        let (gw, token) = (gw.clone(), format!("token{}", n / 2));
         requests.spawn(async move {
             let request = gw.get(path).header("x-user-id", "f").header("x-second-id", "f");
             if n % 5 == 0 {
@@ -251,13 +251,13 @@ async fn row_188_two_configurations_in_one_vm() {
                 assert_eq!(challenge, Some(format!("Bearer realm=\"{realm}\"")), "{response:?}");
                 return;
             }
-            // One token for both.
-            let response = request.bearer("one").send().await;
+            // The same token for both.
+            let response = request.bearer(&token).send().await;
             let got = |name| response.upstream_header(name);
             if second {
                 assert_eq!(got("x-second-id").as_deref(), Some("uid-eve"), "{response:?}");
                 assert_eq!(got("x-user-id").as_deref(), Some("f"), "the other's name");
-                assert_eq!(got("authorization").as_deref(), Some("Bearer one"));
+                assert_eq!(got("authorization").as_deref(), Some(&*format!("Bearer {token}")));
             } else {
                 assert_eq!(got("x-user-id").as_deref(), Some("ada"), "{response:?}");
                 assert_eq!(got("x-second-id").as_deref(), Some("f"), "the other's name");
@@ -312,4 +312,64 @@ async fn row_190_a_secret_in_the_configuration() {
         let told = failure.log.lines().find(|line| line.contains(SECRET));
         assert_eq!(told, None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_130_an_update_applies_to_what_is_remembered() {
+    let _turn = TURN.lock().await;
+    let cached = |edit: fn(&mut Value)| {
+        config(|c| {
+            c["cache"] = json!({"shared": true});
+            edit(c);
+        })
+    };
+    let envoy = Updated::start(&cached(|_| {})).await;
+    let gw = &envoy.gateway;
+    gw.provider.answer(subject("ada"));
+    let send = async || gw.get("/orders").bearer("t").header("x-uid", "forged").send().await;
+    for _ in 0..2 {
+        assert_eq!(send().await.upstream_header("x-user-id").as_deref(), Some("ada"));
+    }
+    envoy.update(&cached(|c| c["inject_headers"] = json!({"X-Uid": "$.uid"})));
+    envoy.wait("config_reload", 2).await;
+    let response = send().await;
+    assert_eq!(response.upstream_header("x-uid").as_deref(), Some("uid-ada"), "{response:?}");
+    assert_eq!(response.upstream_header("x-user-id"), None);
+    assert_eq!(gw.provider.count(), 1, "what is remembered serves the new configuration");
+    // Of another endpoint nothing is known.
+    envoy.update(&cached(|c| {
+        c["userinfo_endpoint"] = json!({"defaultURI": "http://idp.example/other"});
+    }));
+    envoy.wait("config_reload", 3).await;
+    assert_eq!(send().await.status, 200);
+    assert_eq!(gw.provider.count(), 2);
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+/// A call belongs to the configuration under which it was made. When that is replaced, and nobody
+/// of its own waits any more, it must not be lost for whoever has joined it since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_154_a_call_outlives_its_configuration() {
+    let _turn = TURN.lock().await;
+    let envoy = Updated::start(&config(|_| {})).await;
+    let gw = &envoy.gateway;
+    let gate = Gate::closed();
+    gw.provider.answer(subject("ada").held_by(&gate));
+    let mut leader = gw.connect().await.unwrap();
+    leader.write(gw.get("/left").bearer("t").to_bytes()).await.unwrap();
+    gw.provider.wait_calls(1).await;
+    envoy.update(&config(|c| c["inject_headers"] = json!({"X-Uid": "$.uid"})));
+    envoy.wait("config_reload", 2).await;
+    let follower = tokio::spawn(gw.get("/orders").bearer("t").send());
+    gw.envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n == 2).await;
+    leader.reset().unwrap();
+    gw.envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n == 1).await;
+    gate.open();
+    let response = follower.await.unwrap();
+    assert_eq!(response.upstream_header("x-uid").as_deref(), Some("uid-ada"), "{response:?}");
+    assert_eq!(gw.provider.count(), 1);
+    // And the new configuration's own calls work on.
+    assert_eq!(gw.get("/orders").bearer("u").send().await.status, 200);
+    gw.envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;
+    gw.envoy.assert_no_vm_restart().await;
 }

@@ -62,6 +62,10 @@ pub const CROWD: &str = "crowd";
 /// The world in which a VM is stopped, see `trap.rs`.
 pub const IDLE: &str = "idle";
 
+/// The worlds in which verdicts are remembered, by each worker or by all of them.
+pub const REMEMBERS: &str = "remembers";
+pub const SHARES: &str = "shares";
+
 /// The world of this name.
 pub fn world(name: &str) -> &'static World {
     WORLDS.iter().find(|w| w.name == name).unwrap_or_else(|| panic!("no world {name}"))
@@ -84,11 +88,19 @@ pub fn identity(world: &str) -> Vec<(String, Vec<u8>)> {
 /// Every world.
 pub static WORLDS: &[World] = &[
     World::new("plain", |listener, config| listener.config(config)),
-    // As it stands, its own configuration and its refusal of underscores included.
+    // As it stands, its refusal of underscores included, but for its cache: all runs have one token.
     World::new("reference", |listener, _| {
         listener.connection_manager(|hcm| {
             hcm["common_http_protocol_options"]["headers_with_underscores_action"] =
                 json!("REJECT_REQUEST");
+            for filter in hcm["http_filters"].as_array_mut().expect("filters") {
+                let configuration = filter.pointer_mut("/typed_config/config/configuration/value");
+                if let Some(Value::String(text)) = configuration {
+                    let mut config: Value = serde_json::from_str(text).expect("JSON");
+                    config.as_object_mut().and_then(|config| config.remove("cache"));
+                    *text = config.to_string();
+                }
+            }
         })
     }),
     World {
@@ -97,6 +109,14 @@ pub static WORLDS: &[World] = &[
     },
     World::new("subject", |listener, mut config| {
         config["require_subject"] = json!(true);
+        listener.config(config)
+    }),
+    World::new(REMEMBERS, |listener, mut config| {
+        config["cache"] = json!({});
+        listener.config(config)
+    }),
+    World::new(SHARES, |listener, mut config| {
+        config["cache"] = json!({"shared": true});
         listener.config(config)
     }),
     World::new("busy", |listener, mut config| {
