@@ -1,11 +1,35 @@
 //! The load: `wrk`, and what its report says.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
+
+use integration::target_dir;
 
 use crate::cpu::Placement;
 
 const WRK: &str = "wrk";
+
+/// What the requests present.
+#[derive(Clone, Copy)]
+pub(crate) enum Tokens {
+    /// Nothing.
+    None,
+    /// All of them this.
+    One(&'static str),
+    /// Each one of its own, of 40 bytes.
+    OfEach,
+}
+
+/// A request with the next token. What it costs is the load's, which is not measured.
+const OF_EACH: &str = r#"
+local n = 0
+request = function()
+  n = n + 1
+  local token = string.format("2YotnFZFEjr1zCsicMWpAA.%d%07d", os.time(), n)
+  return wrk.format(nil, nil, { ["Authorization"] = "Bearer " .. token })
+end
+"#;
 
 /// What came of one run.
 #[derive(Debug, PartialEq)]
@@ -48,15 +72,23 @@ pub(crate) fn available() -> Result<(), String> {
 pub(crate) fn run(
     placement: &Placement,
     url: &str,
-    token: Option<&str>,
+    tokens: Tokens,
     connections: u32,
     time: Duration,
 ) -> Result<Load, String> {
     let mut wrk = placement.other(WRK);
     wrk.arg("--threads=1").arg(format!("--connections={connections}"));
     wrk.arg(format!("--duration={}s", time.as_secs()));
-    if let Some(token) = token {
-        wrk.arg(format!("--header=Authorization: Bearer {token}"));
+    match tokens {
+        Tokens::None => {}
+        Tokens::One(token) => {
+            wrk.arg(format!("--header=Authorization: Bearer {token}"));
+        }
+        Tokens::OfEach => {
+            let script = target_dir().join("bench-tokens.lua");
+            fs::write(&script, OF_EACH).map_err(|e| format!("{}: {e}", script.display()))?;
+            wrk.arg("--script").arg(script);
+        }
     }
     let done = wrk.arg(url).output().map_err(|error| format!("cannot start `{WRK}`: {error}"))?;
     let report = String::from_utf8_lossy(&done.stdout);

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cpu::Placement;
+use load::Tokens;
 use servers::{Backend, Measured};
 use table::{Figures, Row};
 
@@ -26,38 +27,42 @@ const CONNECTIONS: u32 = 32;
 /// 40 bytes, as an opaque token of a common provider is.
 const TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA.k5FhXq0vRtD8mLw3E";
 
-const ROWS: [Case; 4] = [
-    Case { name: "no filter", listener: "none", token: true, provider: false, upstream: true },
+/// As long, and refused by the provider.
+const BAD_TOKEN: &str = "badnFZFEjr1zCsicMWpAAAA.k5FhXq0vRtD8mLw3";
+
+const ROWS: [Case; 7] = [
+    Case::new("no filter", "none"),
+    Case::new(table::YARDSTICK, "do_nothing"),
+    Case::new("ours: a good token that is known (hit)", "cached"),
     Case {
-        name: table::YARDSTICK,
-        listener: "do_nothing",
-        token: true,
-        provider: false,
-        upstream: true,
-    },
-    Case {
-        name: "ours: every request asks",
-        listener: "ours",
-        token: true,
-        provider: true,
-        upstream: true,
-    },
-    Case {
-        name: "ours: no token (refused)",
-        listener: "ours",
-        token: false,
-        provider: false,
+        tokens: Tokens::One(BAD_TOKEN),
         upstream: false,
+        ..Case::new("ours: a bad token that is known (refused)", "cached")
     },
+    Case {
+        tokens: Tokens::OfEach,
+        provider: Some(true),
+        ..Case::new("ours: every request asks", "ours")
+    },
+    Case { provider: None, ..Case::new("ours: one token, not remembered (shared calls)", "ours") },
+    Case { tokens: Tokens::None, upstream: false, ..Case::new("ours: no token (refused)", "ours") },
 ];
 
 /// One row: what is sent where, and who must see each request.
 struct Case {
     name: &'static str,
     listener: &'static str,
-    token: bool,
-    provider: bool,
+    tokens: Tokens,
+    /// Whether the provider sees each request, or none; `None` where it sees some.
+    provider: Option<bool>,
     upstream: bool,
+}
+
+impl Case {
+    /// A good token, for which nobody is asked.
+    const fn new(name: &'static str, listener: &'static str) -> Case {
+        Case { name, listener, tokens: Tokens::One(TOKEN), provider: Some(false), upstream: true }
+    }
 }
 
 struct Plan {
@@ -124,16 +129,17 @@ async fn one_round(
     backend: &Backend,
     measured: &Measured,
 ) -> Result<Figures, String> {
-    let token = case.token.then_some(TOKEN);
     let seen_before = backend.seen().await;
     let cpu_before = measured.cpu_time()?;
-    let load = load::run(placement, &measured.url(case.listener), token, CONNECTIONS, time)?;
+    let load = load::run(placement, &measured.url(case.listener), case.tokens, CONNECTIONS, time)?;
     let cpu = measured.cpu_time()?.saturating_sub(cpu_before);
     let seen = backend.seen().await.since(&seen_before);
 
     load.verify(case.upstream)
         .and_then(|()| {
-            reached("provider", case.provider, seen.provider, load.requests)?;
+            if let Some(provider) = case.provider {
+                reached("provider", provider, seen.provider, load.requests)?;
+            }
             reached("upstream", case.upstream, seen.upstream, load.requests)
         })
         .map_err(|why| {
@@ -170,6 +176,6 @@ mod tests {
 
     #[test]
     fn the_token_has_the_length_the_figures_are_known_for() {
-        assert_eq!(TOKEN.len(), 40);
+        assert_eq!([TOKEN, BAD_TOKEN].map(str::len), [40, 40]);
     }
 }

@@ -92,7 +92,7 @@ fn do_nothing() -> Result<std::path::PathBuf, String> {
 /// Both servers answer from memory, the provider with a UserInfo document.
 fn backend_config() -> Value {
     let server = |name: &str, kind: &str, body: &str| {
-        let route = json!({
+        let good = json!({
             "match": {"prefix": "/"},
             "direct_response": {"status": 200, "body": {"inline_string": body}},
             "response_headers_to_add": [{
@@ -100,7 +100,13 @@ fn backend_config() -> Value {
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }],
         });
-        listener(name, &route, None)
+        let bad = json!({
+            "match": {"prefix": "/", "headers": [
+                {"name": "authorization", "string_match": {"prefix": "Bearer bad"}},
+            ]},
+            "direct_response": {"status": 401},
+        });
+        listener(name, &[bad, good], None)
     };
     let userinfo = r#"{"sub":"248289761001","email":"jane@example.com","name":"Jane Doe"}"#;
     let listeners = [
@@ -116,16 +122,20 @@ fn measured_config(
     do_nothing: &Path,
     ours: &Path,
 ) -> Value {
-    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}});
-    let configuration = json!({
+    let route = [json!({"match": {"prefix": "/"}, "route": {"cluster": "upstream"}})];
+    let mut configuration = json!({
         "userinfo_endpoint": {"defaultURI": format!("http://{provider}/userinfo")},
         "clusters": {provider.to_string(): "provider"},
         "inject_headers": {"x-user": "$.sub"},
     });
+    let asking = wasm("ours", ours, &configuration.to_string());
+    configuration["cache"] = json!({"ttl": "1h", "negative_ttl": "5m"});
+    let cached = wasm("ours", ours, &configuration.to_string());
     let listeners = [
         listener("none", &route, None),
         listener("do_nothing", &route, Some(wasm("do_nothing", do_nothing, ""))),
-        listener("ours", &route, Some(wasm("ours", ours, &configuration.to_string()))),
+        listener("ours", &route, Some(asking)),
+        listener("cached", &route, Some(cached)),
     ];
     let clusters = [cluster("provider", provider), cluster("upstream", upstream)];
     json!({
@@ -134,8 +144,8 @@ fn measured_config(
     })
 }
 
-/// A listener with one route and at most one filter before the router.
-fn listener(name: &str, route: &Value, filter: Option<Value>) -> Value {
+/// A listener with these routes and at most one filter before the router.
+fn listener(name: &str, routes: &[Value], filter: Option<Value>) -> Value {
     const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network\
                            .http_connection_manager.v3.HttpConnectionManager";
     const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
@@ -147,7 +157,7 @@ fn listener(name: &str, route: &Value, filter: Option<Value>) -> Value {
     let manager = json!({
         "@type": MANAGER,
         "stat_prefix": name,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": filters,
     });
     json!({
