@@ -9,6 +9,7 @@ pub mod bearer;
 pub mod challenge;
 pub mod claims;
 pub mod config;
+pub mod document;
 pub mod endpoint;
 pub mod gate_ops;
 pub mod jsonpath;
