@@ -7,6 +7,7 @@
 
 pub mod bearer;
 pub mod challenge;
+pub mod claimed;
 pub mod claims;
 pub mod config;
 pub mod document;
