@@ -27,11 +27,7 @@ thread_local! {
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
-    let Some((choice, text)) = data.split_first() else { return };
-    let status = [401_u16, 403, 400, 429, 500][usize::from(choice & 15) % 5];
-    let at = text.windows(2).position(|two| two == b"\n\n");
-    let (lines, body) = at.map_or((text, &b""[..]), |at| (&text[..at], &text[at + 2..]));
-
+    let Some((status, lines, body)) = input(data) else { return };
     let mut gate = Gate::new(POLICY.with(Rc::clone));
     let request = message::head(&[("authorization", b"Bearer t")]);
     let Admission::Hold(call, _) = gate.admit(StreamId(1), &request, Moment::from_nanos(0)) else {
@@ -52,6 +48,21 @@ pub fn check(data: &[u8]) {
     let ours = reply.headers.iter().find(|(name, _)| *name == "www-authenticate");
     let expected = expected(status, lines, body);
     assert_eq!(ours.map(|(_, value)| value), expected.as_ref(), "{status} {lines:?} {body:?}");
+}
+
+/// Whether something that the provider said is repeated to the client.
+pub fn accepts(data: &[u8]) -> Option<bool> {
+    let (status, lines, body) = input(data)?;
+    Some(expected(status, lines, body) != expected(status, b"", b""))
+}
+
+/// The provider's status, the lines of its header and its body.
+fn input(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let (choice, text) = data.split_first()?;
+    let status = [401_u16, 403, 400, 429, 500][usize::from(choice & 15) % 5];
+    let at = text.windows(2).position(|two| two == b"\n\n");
+    let (lines, body) = at.map_or((text, &b""[..]), |at| (&text[..at], &text[at + 2..]));
+    Some((status, lines, body))
 }
 
 /// The challenge to the client. The provider's header counts before its body, and of several lines

@@ -53,10 +53,8 @@ fn policy(variant: &str) -> Rc<Policy> {
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
-    let Some((choice, text)) = data.split_first() else { return };
-    let policy = POLICIES.with(|policies| Rc::clone(&policies[usize::from(choice % 4)]));
-    let too_large = choice & 8 != 0;
-    let (pairs, bytes) = message::split(text.strip_prefix(b"\n").unwrap_or(text));
+    let Some((choice, too_large, pairs, bytes)) = input(data) else { return };
+    let policy = POLICIES.with(|policies| Rc::clone(&policies[choice]));
     let body = if too_large { Body::TooLarge } else { Body::Read(bytes) };
 
     let mut gate = Gate::new(Rc::clone(&policy));
@@ -73,23 +71,64 @@ pub fn check(data: &[u8]) {
     let answer = Answer::Whole { head: Head::new(pairs.clone()), body };
     let release = gate.answered(call, &answer).expect("released");
     assert!(gate.answered(call, &answer).is_none(), "released twice");
-    let claims = if is_json(&pairs) { Document::read(bytes) } else { None };
-    let readable = !too_large && !is_encoded(&pairs);
-    let status = message::only(&pairs, ":status");
-    let vouches = status == Some(b"200") && readable && is_success(choice % 4, claims.as_ref());
+    let claims = claims(&pairs, bytes);
+    let vouches = vouches(choice, too_large, &pairs, claims.as_ref());
     match &release.decision.action {
         Action::Forward(edit) => {
             assert!(vouches, "forwarded: {edit:?}");
-            stripped(edit, choice % 4 != 3);
+            stripped(edit, choice != 3);
             set(edit, claims.as_ref());
         }
         Action::Reply(reply) => {
             assert!(!vouches, "a clean answer was refused: {reply:?}");
             rules::local_reply(reply);
-            let own = [401, 503, 401, 403][usize::from(choice % 4)];
+            let own = [401, 503, 401, 403][choice];
             assert_eq!(reply.status, theirs(&pairs).unwrap_or(own), "{reply:?}");
         }
     }
+}
+
+/// Whether the request is forwarded with a claim; nothing can be said where it goes without any.
+pub fn accepts(data: &[u8]) -> Option<bool> {
+    let (choice, too_large, pairs, bytes) = input(data)?;
+    let claims = claims(&pairs, bytes);
+    if !vouches(choice, too_large, &pairs, claims.as_ref()) {
+        return Some(false);
+    }
+    let claims = claims?;
+    NAMES.iter().any(|name| claimed(name, &claims).is_some()).then_some(true)
+}
+
+/// A message's header fields.
+type Pairs<'b> = Vec<(&'b [u8], &'b [u8])>;
+
+/// The variant of the configuration, whether the body is too large, the headers and the body.
+fn input(data: &[u8]) -> Option<(usize, bool, Pairs<'_>, &[u8])> {
+    let (choice, text) = data.split_first()?;
+    let (pairs, body) = message::split(text.strip_prefix(b"\n").unwrap_or(text));
+    Some((usize::from(choice % 4), choice & 8 != 0, pairs, body))
+}
+
+/// The document, if that is what the answer says it is.
+fn claims(pairs: &[(&[u8], &[u8])], body: &[u8]) -> Option<Document> {
+    is_json(pairs).then(|| Document::read(body))?
+}
+
+/// Whether the answer vouches for the user.
+fn vouches(
+    variant: usize,
+    too_large: bool,
+    pairs: &[(&[u8], &[u8])],
+    claims: Option<&Document>,
+) -> bool {
+    let subject = claims.and_then(|claims| claims.member("sub")?.text());
+    let says_enough = match variant {
+        1 => subject.is_some_and(is_carried),
+        2 => true,
+        _ => matches!(claims, Some(Document::Members(_))),
+    };
+    let is_200 = message::only(pairs, ":status") == Some(b"200");
+    is_200 && !too_large && !is_encoded(pairs) && says_enough
 }
 
 /// The status of an error of the provider's own; Envoy's lack the header that it adds to others.
@@ -112,16 +151,6 @@ fn is_json(pairs: &[(&[u8], &[u8])]) -> bool {
     second.is_none()
         && (essence == "application/json"
             || suffixed.is_some_and(|(kind, sub)| !kind.contains(',') && !sub.contains([',', '/'])))
-}
-
-/// What a 200 has to say in that variant.
-fn is_success(variant: u8, claims: Option<&Document>) -> bool {
-    let subject = claims.and_then(|claims| claims.member("sub")?.text());
-    match variant {
-        1 => subject.is_some_and(is_carried),
-        2 => true,
-        _ => matches!(claims, Some(Document::Members(_))),
-    }
 }
 
 fn is_encoded(pairs: &[(&[u8], &[u8])]) -> bool {

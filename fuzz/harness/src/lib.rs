@@ -14,6 +14,7 @@ pub mod document;
 pub mod endpoint;
 pub mod gate_ops;
 pub mod jsonpath;
+pub mod kinds;
 pub mod message;
 pub mod model;
 pub mod rules;
