@@ -91,24 +91,22 @@ impl Challenge {
     fn from_params(get: impl Fn(&str) -> Option<String>) -> Challenge {
         Challenge {
             error: get("error").as_deref().and_then(ErrorCode::of),
-            description: get("error_description").filter(|text| fits(text, is_description)),
-            scope: get("scope").filter(|text| fits(text, is_scope)),
+            description: get("error_description").filter(|text| is_description(text)),
+            scope: get("scope").filter(|text| is_scope(text)),
         }
     }
 }
 
-fn fits(text: &str, allowed: fn(u8) -> bool) -> bool {
-    (1..=MAX_PARAM).contains(&text.len()) && text.bytes().all(allowed)
-}
-
 /// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750 §3)
-fn is_description(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E)
+fn is_description(text: &str) -> bool {
+    (1..=MAX_PARAM).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
-/// Scope tokens of `%x21 / %x23-5B / %x5D-7E`, separated by spaces (RFC 6750 §3)
-fn is_scope(byte: u8) -> bool {
-    is_description(byte)
+/// Scope tokens of the same characters, one space between two and none around them
+/// (RFC 6749 §3.3): with any other space, readers need not agree which scopes are meant.
+fn is_scope(text: &str) -> bool {
+    is_description(text) && text.split(' ').all(|token| !token.is_empty())
 }
 
 /// A quoted-string's inside (RFC 9110 §5.6.4).
@@ -217,6 +215,30 @@ mod tests {
         check(
             &format!("Bearer scope={}", "s".repeat(256)),
             &format!(", scope=\"{}\"", "s".repeat(256)),
+        );
+    }
+
+    #[test]
+    fn a_scope_is_tokens_with_one_space_between_two() {
+        for scope in ["a", "a b", "orders:read orders:write openid", "!#[]~"] {
+            check(&format!("Bearer scope=\"{scope}\""), &format!(", scope=\"{scope}\""));
+        }
+        for scope in [" ", "   ", " a", "a ", "a  b", "a\tb", "a\u{a0}b", "a\\\\b", ""] {
+            check(
+                &format!("Bearer error=\"invalid_token\", scope=\"{scope}\""),
+                r#", error="invalid_token""#,
+            );
+        }
+        let longest = format!("{}{}", "s ".repeat(127), "ss");
+        check(&format!("Bearer scope=\"{longest}\""), &format!(", scope=\"{longest}\""));
+        check(&format!("Bearer scope=\"{longest}s\""), "");
+    }
+
+    #[test]
+    fn a_description_may_have_any_spaces() {
+        check(
+            r#"Bearer error_description="  gone  ", scope=" a""#,
+            r#", error_description="  gone  ""#,
         );
     }
 

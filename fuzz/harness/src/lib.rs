@@ -7,11 +7,14 @@
 
 pub mod bearer;
 pub mod challenge;
+pub mod claimed;
 pub mod claims;
 pub mod config;
+pub mod document;
 pub mod endpoint;
 pub mod gate_ops;
 pub mod jsonpath;
+pub mod kinds;
 pub mod message;
 pub mod model;
 pub mod rules;

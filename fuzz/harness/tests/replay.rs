@@ -6,11 +6,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use fuzz_harness::TARGETS;
+use fuzz_harness::kinds::KINDS;
 
 /// Files larger than this do not belong into the repository.
 const MAX_BYTES: usize = 2048;
 /// More than these per target do not either.
 const MAX_FILES: usize = 80;
+/// A corpus has to hold at least as many that the core accepts, and as many that it refuses.
+const MIN_OF_A_KIND: usize = 8;
 
 fn corpus(target: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
@@ -37,6 +40,22 @@ fn every_file_of_the_corpus_keeps_every_promise() {
         println!("{target}: {} files", files.len());
     }
     assert!(failed.is_empty(), "broken by {failed:#?}");
+}
+
+#[test]
+fn every_corpus_holds_enough_that_is_accepted_and_enough_that_is_refused() {
+    for (target, accepts) in KINDS {
+        let kinds: Vec<_> =
+            corpus(target).iter().map(|file| accepts(&fs::read(file).unwrap())).collect();
+        let count = |kind| kinds.iter().filter(|found| **found == kind).count();
+        let (accepted, refused) = (count(Some(true)), count(Some(false)));
+        println!("{target}: {accepted} accepted, {refused} refused, {} neither", count(None));
+        assert!(accepted >= MIN_OF_A_KIND, "corpus/{target}: {accepted} are accepted");
+        assert!(refused >= MIN_OF_A_KIND, "corpus/{target}: {refused} are refused");
+    }
+    let counted = KINDS.iter().map(|(target, _)| *target);
+    let targets = TARGETS.iter().map(|(target, _)| *target);
+    assert!(counted.eq(targets.filter(|target| *target != "gate_ops")));
 }
 
 #[test]

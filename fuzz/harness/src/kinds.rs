@@ -1,0 +1,61 @@
+//! What kind of input a file of a corpus is, so that a test can count: a corpus that is refused as a
+//! whole keeps most promises of its target, and shows nothing.
+
+use oidc_token_connector::bearer;
+use oidc_token_connector::config;
+use oidc_token_connector::endpoint;
+use oidc_token_connector::head::Head;
+use oidc_token_connector::json;
+use oidc_token_connector::jsonpath::{Budget, JsonPath, Selection};
+
+use crate::{challenge, claims};
+
+/// Whether the core accepts an input; `None` for one that shows neither.
+pub type Accepts = fn(&[u8]) -> Option<bool>;
+
+/// Every target whose inputs are of two kinds, which `gate_ops` is not: one trace does both.
+/// `challenge` and `claims` say what their own `check` compares with the core.
+pub const KINDS: &[(&str, Accepts)] = &[
+    ("bearer", token),
+    ("challenge", challenge::accepts),
+    ("claims", claims::accepts),
+    ("config", |data| Some(config::read(data).is_ok())),
+    ("endpoint", asked),
+    ("jsonpath", selects),
+];
+
+/// Whether there is a token.
+fn token(data: &[u8]) -> Option<bool> {
+    let (choice, text) = data.split_first()?;
+    let values = text.split(|b| *b == b'\n').map(|value| (&b"authorization"[..], value));
+    Some(bearer::parse(&Head::new(values.collect()), 1 << (choice % 14)).is_ok())
+}
+
+/// Whether an endpoint is asked, in the configurations of the target.
+fn asked(data: &[u8]) -> Option<bool> {
+    let (choice, text) = data.split_first()?;
+    let unknown = if choice & 1 == 0 { "default" } else { "reject" };
+    let default = if choice & 2 == 0 { r#","defaultURI":"https://default.example/""# } else { "" };
+    let configuration = format!(
+        r#"{{"userinfo_endpoint": {{"regionCodeHeader": "X-Region", "regionCodeValue": {{
+            "FR": "https://fr.example/", "US": "https://us.example/",
+            "De-1": "https://de.example/"}}{default}}}, "unknown_region": "{unknown}"}}"#
+    );
+    let policy = config::read(configuration.as_bytes()).expect("a good configuration").policy;
+    let lines = text.split(|b| *b == b'\n').filter(|_| text != b"-");
+    let head = Head::new(lines.map(|value| (&b"x-region"[..], value)).collect());
+    Some(endpoint::choose(&policy.endpoints, &head).is_ok())
+}
+
+/// Whether the path is one and finds something; nothing is shown where it finds nothing.
+fn selects(data: &[u8]) -> Option<bool> {
+    let at = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
+    let Ok(path) = JsonPath::compile(std::str::from_utf8(&data[..at]).ok()?) else {
+        return Some(false);
+    };
+    let document = json::parse(data.get(at + 1..)?).ok()?;
+    match path.select(&document, &mut Budget::for_answer()) {
+        Selection::One(_) | Selection::Many(_) => Some(true),
+        Selection::Nothing | Selection::OverBudget => None,
+    }
+}
