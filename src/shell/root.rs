@@ -33,6 +33,17 @@ impl Root {
     pub(super) fn new(id: u32) -> Root {
         Root { id, filter: None, calls: BTreeMap::new(), ending: false }
     }
+
+    /// Gives up the configuration. With the last one of the VM everything that is remembered goes,
+    /// and out of the gauges, which other VMs share.
+    fn retire(&mut self) {
+        if let Some(filter) = self.filter.take() {
+            let worker = Rc::clone(&filter.worker);
+            drop(filter);
+            worker.tick(self.id);
+            worker.stopped_ticking(self.id);
+        }
+    }
 }
 
 thread_local! {
@@ -71,6 +82,7 @@ impl Context for Root {
             filter.worker.publish();
         }
         if self.ending && self.calls.is_empty() && host::put_in_effect(self.id).is_ok() {
+            self.retire();
             host::done();
         }
     }
@@ -78,10 +90,11 @@ impl Context for Root {
     /// A root that is replaced lives on until its calls have ended: others may wait for them.
     fn on_done(&mut self) -> bool {
         self.ending = true;
-        if let Some(filter) = &self.filter {
-            filter.worker.stopped_ticking(self.id);
+        let over = self.calls.is_empty();
+        if over {
+            self.retire();
         }
-        self.calls.is_empty()
+        over
     }
 }
 

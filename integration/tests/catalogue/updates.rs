@@ -110,7 +110,13 @@ impl Updated {
     }
 
     fn update(&self, config: &Value) {
+        self.update_with(config, |_| {});
+    }
+
+    /// Updates the configuration and what is around it.
+    fn update_with(&self, config: &Value, edit: impl FnOnce(&mut Value)) {
         let mut instance = self.instance.clone();
+        edit(&mut instance);
         instance["config"]["configuration"]["value"] = json!(config.to_string());
         self.file.replace(&resource(&instance));
     }
@@ -371,5 +377,30 @@ async fn row_154_a_call_outlives_its_configuration() {
     // And the new configuration's own calls work on.
     assert_eq!(gw.get("/orders").bearer("u").send().await.status, 200);
     gw.envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+/// The gauges add up all VMs; one that is replaced must take its share with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_that_is_replaced_leaves_the_gauges() {
+    let _turn = TURN.lock().await;
+    let cached = config(|c| c["cache"] = json!({}));
+    let envoy = Updated::start(&cached).await;
+    let gw = &envoy.gateway;
+    gw.provider.answer(subject("ada"));
+    for n in 0..5 {
+        assert_eq!(gw.get("/orders").bearer(&format!("t{n}")).send().await.status, 200);
+    }
+    gw.envoy.wait_stat("wasmcustom.oidc_cache_entries", |n| n == 5).await;
+    envoy.update_with(&cached, |instance| {
+        instance["config"]["vm_config"]["vm_id"] = json!("another");
+    });
+    envoy.wait("config_reload", 2).await;
+    assert_eq!(gw.get("/orders").bearer("t0").send().await.status, 200);
+    for gauge in ["oidc_cache_entries", "oidc_calls_in_flight", "oidc_requests_waiting"] {
+        let left = u64::from(gauge == "oidc_cache_entries");
+        gw.envoy.wait_stat(&format!("wasmcustom.{gauge}"), |n| n == left).await;
+    }
+    assert_eq!(gw.provider.count(), 6);
     gw.envoy.assert_no_vm_restart().await;
 }
