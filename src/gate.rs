@@ -211,7 +211,10 @@ impl Gate {
             return self.ask(question, now);
         };
         let statements = found.into_iter().flatten().filter_map(|text| shared::read(text, key));
-        let newest = statements.filter(|s| s.is_fresh(key, &cache, now)).max_by_key(|s| s.asked);
+        // What this worker heard later may be of no use here, but it must not be unlearned.
+        let heard = self.store.asked(key);
+        let usable = statements.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
+        let newest = usable.max_by_key(|s| s.asked);
         if let Some(statement) = newest {
             let judged = Judged::of(&statement.answer(), &waiting.policy, &waiting.endpoint);
             if judged.kind().is_some() {

@@ -11,7 +11,7 @@ use lru::LruCache;
 
 use super::statement::{Judged, Kind, Statement};
 use crate::config::{CachePolicy, Endpoint, Policy};
-use crate::time::Now;
+use crate::time::{Moment, Now};
 use crate::token_key::TokenKey;
 
 /// What an entry takes beside its texts: key, table slots, links, allocations.
@@ -116,6 +116,12 @@ impl Store {
             Kind::Good => self.good.insert(key, statement, reading),
             Kind::Bad => self.bad.insert(key, statement, reading),
         }
+    }
+
+    /// When what is known of a key was asked for.
+    pub(super) fn asked(&self, key: &TokenKey) -> Option<Moment> {
+        let known = [&self.good, &self.bad].map(|partition| partition.entries.peek(key));
+        known.into_iter().flatten().map(|entry| entry.statement.asked).max()
     }
 
     /// Forgets some of what no instance may use any more. What is not used drifts to the end that

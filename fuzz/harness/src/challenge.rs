@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Gate, StreamId};
+use oidc_token_connector::gate::{Admission, Arrival, Gate, StreamId};
 use oidc_token_connector::head::Head;
-use oidc_token_connector::time::Moment;
+use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::{Answer, Body};
 
 use crate::document::Document;
@@ -28,9 +28,12 @@ thread_local! {
 /// Runs the target.
 pub fn check(data: &[u8]) {
     let Some((status, lines, body)) = input(data) else { return };
-    let mut gate = Gate::new(POLICY.with(Rc::clone));
+    let mut gate = Gate::default();
+    let policy = POLICY.with(Rc::clone);
+    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
     let request = message::head(&[("authorization", b"Bearer t")]);
-    let Admission::Hold(call, _) = gate.admit(StreamId(1), &request, Moment::from_nanos(0)) else {
+    let arrival = gate.admit(&policy, StreamId(1), &request, now);
+    let Arrival::Admitted(Admission::Lead(call, _)) = arrival else {
         panic!("not held");
     };
     let digits = status.to_string();
@@ -41,7 +44,7 @@ pub fn check(data: &[u8]) {
     ];
     pairs.extend(lines.split(|b| *b == b'\n').map(|value| (&b"www-authenticate"[..], value)));
     let answer = Answer::Whole { head: Head::new(pairs), body: Body::Read(body) };
-    let release = gate.answered(call, &answer).expect("released");
+    let release = gate.answered(call, &answer, now).releases.pop().expect("released");
     let reply = rules::replied(&release.decision);
 
     assert_eq!(reply.status, status);

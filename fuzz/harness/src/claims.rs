@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::enrich::HeaderEdit;
-use oidc_token_connector::gate::{Action, Admission, Gate, StreamId};
+use oidc_token_connector::gate::{Action, Admission, Arrival, Gate, StreamId};
 use oidc_token_connector::head::Head;
-use oidc_token_connector::time::Moment;
+use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::{Answer, Body};
 
 use crate::claimed::{claimed, is_carried, may_be_given_up};
@@ -57,7 +57,8 @@ pub fn check(data: &[u8]) {
     let policy = POLICIES.with(|policies| Rc::clone(&policies[choice]));
     let body = if too_large { Body::TooLarge } else { Body::Read(bytes) };
 
-    let mut gate = Gate::new(Rc::clone(&policy));
+    let mut gate = Gate::default();
+    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
     let mut spoofed: Vec<(&str, &[u8])> = NAMES.map(|name| (name, &b"spoof"[..])).into();
     spoofed.extend([
         ("authorization", &b"Bearer t"[..]),
@@ -65,12 +66,13 @@ pub fn check(data: &[u8]) {
         ("x_idp.region", b"spoof"),
     ]);
     let request = message::head(&spoofed);
-    let Admission::Hold(call, _) = gate.admit(StreamId(1), &request, Moment::from_nanos(0)) else {
+    let arrival = gate.admit(&policy, StreamId(1), &request, now);
+    let Arrival::Admitted(Admission::Lead(call, _)) = arrival else {
         panic!("not held");
     };
     let answer = Answer::Whole { head: Head::new(pairs.clone()), body };
-    let release = gate.answered(call, &answer).expect("released");
-    assert!(gate.answered(call, &answer).is_none(), "released twice");
+    let release = gate.answered(call, &answer, now).releases.pop().expect("released");
+    assert!(gate.answered(call, &answer, now).releases.is_empty(), "released twice");
     let claims = claims(&pairs, bytes);
     let vouches = vouches(choice, too_large, &pairs, claims.as_ref());
     match &release.decision.action {

@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Gate, StreamId};
+use oidc_token_connector::gate::{Admission, Arrival, Gate, StreamId};
 use oidc_token_connector::head::Head;
-use oidc_token_connector::time::Moment;
+use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::Call;
 
 use crate::rules;
@@ -52,17 +52,19 @@ pub fn check(data: &[u8]) {
         None if (unknown && rejects) || !has_default => None,
         None => Some("default"),
     };
-    let mut gate = Gate::new(policy);
-    let admission = gate.admit(StreamId(1), &Head::new(pairs), Moment::from_nanos(0));
+    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
+    let arrival = Gate::default().admit(&policy, StreamId(1), &Head::new(pairs), now);
+    let Arrival::Admitted(admission) = arrival else { panic!("looks something up") };
     match (admission, expected) {
-        (Admission::Hold(_, call), Some(region)) => is_call_of(&call, region),
+        (Admission::Lead(_, call), Some(region)) => is_call_of(&call, region),
         (Admission::Decided(decision), None) => {
             let name = if unknown && rejects { "InvalidRegionCode" } else { "DefaultUserInfo" };
             let reply = rules::replied(&decision);
             assert!(reply.status == 401 && reply.body.contains(name), "{}", reply.body);
         }
-        (Admission::Hold(_, call), None) => panic!("asks {} about {text:?}", call.cluster),
+        (Admission::Lead(_, call), None) => panic!("asks {} about {text:?}", call.cluster),
         (Admission::Decided(_), Some(region)) => panic!("not asked {region} about {text:?}"),
+        (Admission::Follow, _) => panic!("follows nobody"),
     }
 }
 

@@ -5,8 +5,9 @@ use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
-use fuzz_harness::TARGETS;
 use fuzz_harness::kinds::KINDS;
+use fuzz_harness::model::Tally;
+use fuzz_harness::{TARGETS, gate_ops};
 
 /// Files larger than this do not belong into the repository.
 const MAX_BYTES: usize = 2048;
@@ -72,4 +73,21 @@ fn every_target_has_a_libfuzzer_entry_and_a_corpus_and_nothing_else_has() {
     let targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
     assert_eq!(names("fuzz_targets"), targets);
     assert_eq!(names("corpus"), targets);
+}
+
+/// How often the corpus of `gate_ops` must reach each kind of event.
+const LEAST: u64 = 30;
+
+/// A change of how bytes become events would leave a corpus that says nothing.
+#[test]
+fn the_corpus_of_gate_ops_reaches_everything() {
+    let tallies =
+        corpus("gate_ops").into_iter().map(|file| gate_ops::run(&fs::read(file).unwrap()));
+    let total = tallies.fold(Tally::default(), Tally::plus);
+    println!("{total:?}");
+    let Tally { hits, negative_hits, shared_hits, misses: _, joined, stored, released, gone, torn } =
+        total;
+    assert!(hits >= LEAST && negative_hits >= LEAST && shared_hits >= LEAST, "{total:?}");
+    assert!(joined >= LEAST && stored >= LEAST, "{total:?}");
+    assert!(released >= LEAST && gone >= LEAST && torn >= LEAST, "{total:?}");
 }

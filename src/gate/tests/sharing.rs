@@ -78,6 +78,19 @@ fn the_newest_word_counts_among_workers() {
     assert_eq!(third.decided(&T).record.outcome, Outcome::InvalidToken);
 }
 
+/// A refusal that an instance may not use for `no-store` still ends what was shared before it.
+#[test]
+fn an_older_word_of_another_worker_replaces_none() {
+    let mut first = asked("200", &[], b"{}");
+    first.wait(Duration::from_secs(1));
+    let mut second = neighbour(&first, r#""cache": {}"#);
+    second.asked(&[], "401", &[("cache-control", "no-store")], b"");
+    second.configure(r#""cache": {"shared": true, "honor_no_store": true}"#);
+    second.held(&T);
+    second.configure(r#""cache": {}"#);
+    assert_eq!(second.decided(&T).record.outcome, Outcome::InvalidToken);
+}
+
 #[test]
 fn whoever_may_join_does_not_look() {
     let first = asked("200", &[], b"{}");

@@ -1,0 +1,169 @@
+//! A request arrives: what the gate may say to it.
+
+use oidc_token_connector::gate::{Admission, Arrival, CallId, Decision, Slot, StreamId};
+use oidc_token_connector::outcome::{Outcome, Source};
+use oidc_token_connector::userinfo::Call;
+
+use super::check;
+use super::{Fresh, GRACE, Key, Known, Made, Place, Request, SETUPS, Setup, Waiting, World};
+use crate::message;
+
+/// A request that has something to ask.
+struct Asking {
+    worker: usize,
+    stream: u32,
+    setup: &'static Setup,
+    key: Key,
+    /// The answers that stand in the places that the gate had read, where it did.
+    found: Option<Vec<usize>>,
+}
+
+impl World {
+    pub(super) fn admit(&mut self, at: usize, setup: u8, request: Request) {
+        let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
+        self.put_to_work(at, setup);
+        let now = self.now();
+        let worker = &mut self.workers[at];
+        let stream = (0..).find(|id| !worker.streams.contains_key(id)).expect("a free number");
+        let policy = worker.at_work[setup.at].as_ref().expect("at work");
+        let pairs = request.pairs();
+        let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(n, v)| (*n, v.as_slice())).collect();
+        let mut found = None;
+        let arrival = worker.gate.admit(policy, StreamId(stream), &message::head(&pairs), now);
+        let admission = match arrival {
+            Arrival::Admitted(admission) => admission,
+            Arrival::LookUp(question) => {
+                let places = question.slots().map(Slot::name).map(|name| self.places.get(&name));
+                found = Some(places.iter().flatten().filter_map(|place| place.call).collect());
+                let values = places.map(|place| place.map(|Place { value, .. }| value.as_slice()));
+                worker.gate.looked_up(question, values, now)
+            }
+        };
+        worker.streams.insert(stream, None);
+        let key = match request.key(setup) {
+            Ok(key) => key,
+            Err(outcome) => {
+                assert!(found.is_none(), "looked up without a question");
+                let Admission::Decided(decision) = admission else { panic!("waits for nothing") };
+                return check::unasked(&decision, outcome, setup);
+            }
+        };
+        let asking = Asking { worker: at, stream, setup, key, found };
+        match admission {
+            Admission::Decided(decision) => self.decided(&asking, &decision),
+            Admission::Lead(id, call) => self.led(&asking, id, &call),
+            Admission::Follow => self.followed(&asking),
+        }
+    }
+
+    /// Decided at once: only what is known can have done that.
+    fn decided(&mut self, asking: &Asking, decision: &Decision) {
+        let Asking { worker, setup, key, .. } = *asking;
+        let (known, fresh) = self.known(worker, key, setup);
+        let call = match decision.record.source {
+            Source::Hit => {
+                assert!(asking.found.is_none(), "knew it and looked all the same");
+                assert_ne!(fresh, Fresh::No, "nothing is known that may decide it");
+                let tally = &mut self.workers[worker].tally;
+                let passed = decision.record.outcome == Outcome::Pass;
+                *(if passed { &mut tally.hits } else { &mut tally.negative_hits }) += 1;
+                known.expect("something is known")
+            }
+            Source::Shared => {
+                let found = self.may_look(asking);
+                let call = check::number(decision);
+                assert!(found.contains(&call), "decided by what did not stand there");
+                assert_ne!(self.fresh(call, setup), Fresh::No, "too old, or not for this instance");
+                let newer = |other: usize| self.compare(other, call).is_gt();
+                let best = found.iter().filter(|n| self.fresh(**n, setup) == Fresh::Surely);
+                assert!(best.into_iter().all(|n| !newer(*n)), "not the newest word");
+                let of_use = |n| {
+                    SETUPS
+                        .iter()
+                        .any(|other| self.known(worker, key, other).1 == Fresh::Surely && newer(n))
+                };
+                assert!(!known.is_some_and(of_use), "the worker itself knew better");
+                let worker = &mut self.workers[worker];
+                worker.tally.shared_hits += 1;
+                worker.known.insert(key, Known { call, surely: true });
+                call
+            }
+            Source::Filter | Source::Asked | Source::Joined => {
+                panic!("nobody was asked: {decision:?}")
+            }
+        };
+        let (ending, _) = self.calls[call].ended.expect("answered");
+        check::decision(decision, decision.record.source, setup, key, call, ending);
+    }
+
+    /// A call is to be made.
+    fn led(&mut self, asking: &Asking, id: CallId, call: &Call) {
+        let Asking { worker, stream, setup, key, .. } = *asking;
+        self.missed(asking);
+        if setup.shares() {
+            let found = self.may_look(asking);
+            let newest = found.into_iter().max_by(|one, other| self.compare(*one, *other));
+            let surely = newest.is_some_and(|call| self.fresh(call, setup) == Fresh::Surely);
+            // Unless it was for the worker's own newer word that the shared one did not count.
+            let known = self.workers[worker].known.get(&key).map(|known| known.call);
+            let older = |known| newest.is_some_and(|newest| self.compare(known, newest).is_gt());
+            assert!(!surely || known.is_some_and(older), "the other worker's answer went unused");
+        } else {
+            assert!(asking.found.is_none(), "looked without being told to share");
+        }
+        assert_eq!(self.under_way(worker, key), None, "a second call for one question");
+        assert!(self.calls.iter().all(|made| made.worker != worker || made.id != id));
+        key.is_asked_by(call);
+        assert_eq!(call.timeout.as_millis(), u128::from(setup.timeout));
+        let deadline = self.now + setup.timeout + GRACE;
+        self.calls.push(Made {
+            worker,
+            id,
+            key,
+            asked: self.now,
+            deadline,
+            is_under_way: true,
+            keeper: setup.cache.as_ref().map(|_| setup),
+            limit: setup.limit,
+            ended: None,
+        });
+        let call = self.calls.len() - 1;
+        let waiting = Waiting { call, setup, deadline, source: Source::Asked };
+        self.workers[worker].streams.insert(stream, Some(waiting));
+    }
+
+    /// It waits for a call that is under way.
+    fn followed(&mut self, asking: &Asking) {
+        let Asking { worker, stream, setup, key, .. } = *asking;
+        self.missed(asking);
+        assert!(asking.found.is_none(), "looked though it could join");
+        let call = self.under_way(worker, key).expect("a call to follow");
+        let made = &mut self.calls[call];
+        made.keeper = made.keeper.or(setup.cache.as_ref().map(|_| setup));
+        made.limit = made.limit.max(setup.limit);
+        let deadline = self.now + setup.timeout + GRACE;
+        let waiting = Waiting { call, setup, deadline, source: Source::Joined };
+        let worker = &mut self.workers[worker];
+        worker.streams.insert(stream, Some(waiting));
+        worker.tally.joined += 1;
+    }
+
+    /// It was right not to decide by what the worker knew.
+    fn missed(&mut self, asking: &Asking) {
+        let Asking { worker, setup, key, .. } = *asking;
+        let (_, fresh) = self.known(worker, key, setup);
+        assert_ne!(fresh, Fresh::Surely, "what was known went unused");
+        self.workers[worker].tally.misses += u64::from(setup.cache.is_some());
+    }
+
+    /// Whoever looked was to look; the answers for its question that it found, whole.
+    fn may_look(&self, asking: &Asking) -> Vec<usize> {
+        let Asking { worker, setup, key, .. } = *asking;
+        assert!(setup.shares() && self.under_way(worker, key).is_none());
+        assert_ne!(self.known(worker, key, setup).1, Fresh::Surely);
+        let found = asking.found.iter().flatten().copied();
+        let found = found.filter(|call| self.calls[*call].key == key).collect();
+        assert!(asking.found.is_some(), "did not look");
+        found
+    }
+}

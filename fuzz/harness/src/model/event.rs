@@ -1,0 +1,81 @@
+//! What can happen in the model's world, and how four bytes say it.
+
+use super::ending::{ENDINGS, Ending};
+use super::request::{Region, Who};
+use super::{MOST_SETUPS, WORKERS};
+
+/// Something that happens. Workers and instances are numbered from 0; of calls, streams and places
+/// 0 is the newest or last, 1 the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is what its type or name says")]
+pub enum Event {
+    /// A request arrives at an instance.
+    Admit { worker: u8, setup: u8, who: Who, region: Region },
+    /// A call ends, also one that ended before.
+    Answer(u8, Ending),
+    /// A request is gone, also one that had its decision; its number is free again.
+    Gone { worker: u8, back: u8 },
+    /// That many milliseconds pass.
+    Wait(u16),
+    /// Somebody sets the clock that people set, by that many seconds.
+    SetDate(i8),
+    /// The host's timer fires.
+    Tick(u8),
+    /// An instance is configured anew, with the same words.
+    Configure { worker: u8, setup: u8 },
+    /// An instance is at work no more, until a request comes to it again.
+    Retire { worker: u8, setup: u8 },
+    /// A shared value is damaged: an odd number flips a bit, an even one cuts it there.
+    Damage { place: u8, at: u8 },
+    /// A shared value is written over another.
+    Misplace { from: u8, to: u8 },
+}
+
+impl Event {
+    /// What four bytes say. All of them say something.
+    pub fn of([kind, a, b, c]: [u8; 4]) -> Event {
+        let worker = a % WORKERS as u8;
+        let setup = (a >> 1) % MOST_SETUPS as u8;
+        match kind % 32 {
+            0..14 => {
+                let who = match b % 16 {
+                    0..9 => Who::Token(0),
+                    9..11 => Who::Token(1),
+                    11..13 => Who::Token(2),
+                    13 => Who::Preflight,
+                    14 => Who::Nobody,
+                    _ => Who::Malformed,
+                };
+                let region = match c % 16 {
+                    0..12 => Region::Absent,
+                    12..14 => Region::Fr,
+                    14 => Region::De,
+                    _ => Region::Unknown,
+                };
+                Event::Admit { worker, setup, who, region }
+            }
+            14..21 => {
+                let ending = match usize::from(b) {
+                    // Mostly what may be kept.
+                    b if b < 128 => ENDINGS[b % 9],
+                    b => ENDINGS[b % ENDINGS.len()],
+                };
+                Event::Answer(c % 8 / 2, ending)
+            }
+            21..23 => Event::Gone { worker, back: b % 8 },
+            // Often hardly any: most of what is shared and kept is so for a short time.
+            23..26 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 192 { 100 } else { 2_200 }),
+            26 => Event::SetDate(a.cast_signed() % 5),
+            27 | 28 => Event::Tick(worker),
+            29 if b < 128 => Event::Configure { worker, setup },
+            29 => Event::Retire { worker, setup },
+            30 => Event::Damage { place: a % 8, at: b },
+            _ => Event::Misplace { from: a % 8, to: b % 8 },
+        }
+    }
+
+    /// What a text of four bytes each says; what is left over says nothing.
+    pub fn all_of(text: &[u8]) -> Vec<Event> {
+        text.as_chunks().0.iter().map(|bytes| Event::of(*bytes)).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! What else can happen: calls end, requests go, time passes, configurations come and go.
+
+use std::collections::BTreeMap;
+
+use oidc_token_connector::gate::{Settled, StreamId};
+use oidc_token_connector::outcome::Outcome;
+
+use super::check;
+use super::{
+    Ending, Event, Fresh, Known, Made, Place, Request, SETUPS, Setup, Tally, WORKERS, Waiting,
+    Worker, World,
+};
+
+impl World {
+    /// Lets one thing happen and compares.
+    pub fn step(&mut self, event: Event) {
+        match event {
+            Event::Admit { worker, setup, who, region } => {
+                self.admit(usize::from(worker) % WORKERS, setup, Request { who, region });
+            }
+            Event::Answer(back, ending) => {
+                if let Some(call) = nth_last(self.calls.len(), back) {
+                    self.answer(call, ending);
+                }
+            }
+            Event::Gone { worker, back } => self.gone(usize::from(worker) % WORKERS, back),
+            Event::Wait(millis) => self.now += u64::from(millis),
+            Event::SetDate(seconds) => {
+                self.date_off += i64::from(seconds);
+                // What has ended may have been forgotten, and its end may lie ahead again.
+                self.workers.iter_mut().for_each(Worker::doubt);
+            }
+            Event::Tick(worker) => self.tick(usize::from(worker) % WORKERS),
+            Event::Configure { worker, setup } => {
+                let worker = usize::from(worker) % WORKERS;
+                let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
+                self.put_to_work(worker, setup);
+                // The new one is there before the old one goes.
+                let policy = setup.policy();
+                self.workers[worker].gate.configured(&policy);
+                self.workers[worker].at_work[setup.at] = Some(policy);
+            }
+            Event::Retire { worker, setup } => {
+                let worker = &mut self.workers[usize::from(worker) % WORKERS];
+                worker.at_work[usize::from(setup) % SETUPS.len()] = None;
+            }
+            Event::Damage { place, at } => self.damage(place, at),
+            Event::Misplace { from, to } => self.misplace(from, to),
+        }
+        self.audit();
+    }
+
+    /// Nobody waits for ever, and afterwards nothing is left that could be released.
+    pub fn finish(mut self) -> Tally {
+        self.now += 60_000;
+        for worker in 0..WORKERS {
+            self.tick(worker);
+            assert!(self.workers[worker].streams.values().all(Option::is_none));
+        }
+        self.audit();
+        for call in 0..self.calls.len() {
+            self.answer(call, Ending::Good);
+        }
+        for worker in 0..WORKERS {
+            while !self.workers[worker].streams.is_empty() {
+                self.gone(worker, 0);
+            }
+            self.workers[worker].at_work = Default::default();
+            self.tick(worker);
+        }
+        assert!(self.calls.iter().all(|made| !made.is_under_way));
+        self.audit();
+        self.workers.iter().map(|worker| worker.tally).fold(Tally::default(), Tally::plus)
+    }
+
+    /// An instance is at work from now on, if it was not.
+    pub(super) fn put_to_work(&mut self, worker: usize, setup: &Setup) {
+        let worker = &mut self.workers[worker];
+        if worker.at_work[setup.at].is_none() {
+            let policy = setup.policy();
+            worker.gate.configured(&policy);
+            worker.at_work[setup.at] = Some(policy);
+            // What nobody could use until now may have been forgotten.
+            worker.doubt();
+        }
+    }
+
+    fn answer(&mut self, call: usize, ending: Ending) {
+        let (now, exp) = (self.now(), ending.exp(self.date()));
+        let made = &mut self.calls[call];
+        let (at, key) = (made.worker, made.key);
+        let worker = &mut self.workers[at];
+        let limit = if made.is_under_way { made.limit } else { 0 };
+        assert_eq!(worker.gate.answer_limit(made.id), limit);
+        let stored = worker.gate.ledger().stored;
+        let Settled { releases, share } =
+            ending.answer(call, exp, |answer| worker.gate.answered(made.id, answer, now));
+        let kept = worker.gate.ledger().stored > stored;
+        if !made.is_under_way {
+            assert!(releases.is_empty() && share.is_none() && !kept, "ended twice");
+            return;
+        }
+        made.is_under_way = false;
+        made.ended = Some((ending, exp));
+
+        let keeper = made.keeper;
+        match keeper.map_or(Fresh::No, |keeper| self.fresh(call, keeper)) {
+            Fresh::Surely => assert!(kept, "{ending:?} was not kept"),
+            Fresh::Perhaps => {}
+            Fresh::No => assert!(!kept, "{ending:?} was kept"),
+        }
+        assert_eq!(share.is_some(), kept && keeper.is_some_and(Setup::shares));
+        if let Some((slot, value)) = share {
+            self.places.insert(slot.name(), Place { value, call: Some(call) });
+        }
+        let worker = &mut self.workers[at];
+        if kept {
+            worker.tally.stored += 1;
+            worker.known.insert(key, Known { call, surely: true });
+        }
+
+        let mut expected = BTreeMap::new();
+        for (stream, waits) in &mut worker.streams {
+            if let Some(waiting) = waits.take_if(|waiting| waiting.call == call) {
+                expected.insert(*stream, waiting);
+            }
+        }
+        worker.tally.released += releases.len() as u64;
+        for release in releases {
+            let waiting = expected.remove(&release.stream.0).expect("waits for this call");
+            let source = waiting.source;
+            check::decision(&release.decision, source, waiting.setup, key, call, ending);
+        }
+        assert!(expected.is_empty(), "not released");
+    }
+
+    fn gone(&mut self, worker: usize, back: u8) {
+        let worker = &mut self.workers[worker];
+        let Some(nth) = nth_last(worker.streams.len(), back) else { return };
+        let stream = *worker.streams.keys().nth(nth).expect("there are more");
+        let waited = worker.streams.remove(&stream).flatten().is_some();
+        worker.tally.gone += u64::from(waited);
+        let outcome = worker.gate.gone(StreamId(stream));
+        assert_eq!(outcome, waited.then_some(Outcome::ClientGone));
+    }
+
+    /// Everybody past its own deadline is let go, and whoever waits for a call whose end was lost.
+    fn tick(&mut self, at: usize) {
+        let now = self.now();
+        let worker = &mut self.workers[at];
+        let mut expected = BTreeMap::new();
+        for (stream, waits) in &mut worker.streams {
+            let ends = |w: &Waiting| w.deadline.min(self.calls[w.call].deadline);
+            if let Some(waiting) = waits.take_if(|waiting| ends(waiting) <= self.now) {
+                expected.insert(*stream, waiting);
+            }
+        }
+        let lost = |made: &&mut Made| made.worker == at && made.deadline <= self.now;
+        self.calls.iter_mut().filter(lost).for_each(|made| made.is_under_way = false);
+        for release in worker.gate.tick(now) {
+            let waiting = expected.remove(&release.stream.0).expect("past its deadline");
+            worker.tally.released += 1;
+            let Waiting { call, setup, source, .. } = waiting;
+            let key = self.calls[call].key;
+            check::decision(&release.decision, source, setup, key, call, Ending::CutOff);
+        }
+        assert!(expected.is_empty(), "held past the deadline at {} ms", self.now);
+        let keeps = SETUPS.iter().any(|s| s.cache.is_some() && worker.at_work[s.at].is_some());
+        let busy = self.calls.iter().any(|made| made.worker == at && made.is_under_way);
+        if !keeps && !busy {
+            assert_eq!(worker.gate.ledger().entries, 0, "kept for nobody");
+        }
+    }
+
+    fn damage(&mut self, place: u8, at: u8) {
+        let Some(nth) = nth_last(self.places.len(), place) else { return };
+        let place = self.places.values_mut().nth(nth).expect("there are more");
+        if place.call.take().is_none() {
+            return; // a second bit might mend it
+        }
+        let index = usize::from(at / 2) % place.value.len().max(1);
+        if at.is_multiple_of(2) {
+            place.value.truncate(index);
+        } else if let Some(byte) = place.value.get_mut(index) {
+            *byte ^= 1 << (at % 8);
+        }
+        self.workers[0].tally.torn += 1;
+    }
+
+    fn misplace(&mut self, from: u8, to: u8) {
+        let nth = |back| nth_last(self.places.len(), back);
+        let (Some(from), Some(to)) = (nth(from), nth(to)) else { return };
+        let place = self.places.values().nth(from).expect("there are more").clone();
+        *self.places.values_mut().nth(to).expect("there are more") = place;
+        self.workers[0].tally.torn += u64::from(from != to);
+    }
+}
+
+fn nth_last(len: usize, back: u8) -> Option<usize> {
+    let back = usize::from(back).checked_rem(len)?;
+    Some(len - 1 - back)
+}
