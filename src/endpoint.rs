@@ -45,22 +45,16 @@ pub fn choose<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    use crate::config::{CallPolicy, EndpointTable};
+    use crate::config::EndpointTable;
+    use crate::sim::call_policy;
     use crate::token_key::KeyPrefix;
 
     fn endpoint(region: &str) -> Rc<Endpoint> {
-        let call =
-            CallPolicy { method: "GET", timeout: Duration::from_secs(1), headers: Vec::new() };
         Rc::new(Endpoint {
             region: region.into(),
-            cluster: "idp".into(),
-            authority: "idp.example".into(),
-            path: "/userinfo".into(),
-            scheme: "https",
+            sites: Vec::new(),
             rules: Rc::from([]),
-            key: KeyPrefix::of(&call, []),
+            key: KeyPrefix::of(&call_policy(), region, &[]),
         })
     }
 

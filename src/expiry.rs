@@ -1,14 +1,14 @@
 //! When a verdict ends by what the provider or the token says. It is read to shorten what is
 //! kept, never to accept anything: a token's own `exp` is not verified.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::bearer::BearerToken;
-use crate::head::Head;
+use crate::head::{Field, Head};
 use crate::json::{self, Json};
 use crate::time::Date;
 
@@ -87,6 +87,19 @@ impl Freshness {
     }
 }
 
+/// `Retry-After` (RFC 9110 §10.2.3) as a time from now: delay seconds or an HTTP date.
+pub(crate) fn retry_after(head: &Head<'_>, now: Date) -> Option<Duration> {
+    let Field::One(value) = head.field("retry-after") else {
+        return None;
+    };
+    let delay = seconds(value).or_else(|| {
+        let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+        let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(date.as_secs().saturating_sub(now.0))
+    });
+    delay.map(Duration::from_secs)
+}
+
 /// Delta seconds (RFC 9111 §1.2.2), in quotation marks too; what is too large is the largest.
 fn seconds(value: &[u8]) -> Option<u64> {
     let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
@@ -159,6 +172,26 @@ mod tests {
         let pairs: Vec<_> = values.iter().map(|value| ("cache-control", *value)).collect();
         let expected = Freshness { max_age: max_age.map(Duration::from_secs), no_store };
         assert_eq!(Freshness::of(&head(&pairs)), expected, "{values:?}");
+    }
+
+    #[test]
+    fn delays_and_dates() {
+        let now = Date(784_111_777); // Sun, 06 Nov 1994 08:49:37 GMT
+        for (value, expected) in [
+            ("5", Some(5)),
+            ("0", Some(0)),
+            ("99999999999999999999", Some(u64::from(u32::MAX))),
+            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+        ] {
+            let found = retry_after(&head(&[("retry-after", value)]), now);
+            assert_eq!(found, expected.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&head(&[]), now), None);
+        assert_eq!(retry_after(&head(&[("retry-after", "5"), ("retry-after", "5")]), now), None);
     }
 
     #[test]

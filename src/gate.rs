@@ -6,8 +6,11 @@
 //! may be kept for a while. Each request is decided by the rules of its own instance. The gate
 //! reads no clock and makes no call: it is told the time and says which call is due.
 
+mod asking;
 mod cache;
+mod decision;
 mod flight;
+mod health;
 mod ledger;
 mod shared;
 mod statement;
@@ -16,22 +19,27 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::bearer::{self, BearerToken};
-use crate::config::{CacheScope, Caching, Policy};
+use crate::config::{CacheScope, Caching, Endpoint, Endpoints, Policy};
+use crate::correlation::Correlation;
 use crate::endpoint;
-use crate::enrich::{self, ClaimFaults, Cleansing, HeaderEdit, Vouched};
+use crate::enrich::{self, Cleansing, Vouched};
 use crate::expiry;
 use crate::head::Head;
 use crate::outcome::{Outcome, Source};
-use crate::reply::{self, Dialect, LocalReply};
+use crate::reply::{self, Dialect};
 use crate::time::Now;
 use crate::token_key::TokenKey;
-use crate::userinfo::{self, Answer, Call};
-use crate::verdict::{NoAnswer, Permit, Refusal};
+use crate::userinfo::{Answer, Call};
+use crate::verdict::{self, Hearing, Permit, Refusal};
 use cache::Store;
-use flight::{Flights, Full, Keeper, Waiting};
+pub use decision::{Action, Decision, Record, Release};
+use decision::{decided, unasked};
+use flight::{Attempt, Flight, Flights, Full, Keeper, Lead, Waiting};
+pub use health::Notice;
+use health::{Closed, Sites};
 pub use ledger::Ledger;
 pub use shared::{SLOTS, Slot};
-use statement::{Judged, Kind, Statement};
+use statement::{Judged, Kind, Words};
 
 /// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
 /// answer, so only a lost report runs into this.
@@ -50,6 +58,7 @@ pub struct CallId(u64);
 pub struct Gate {
     store: Store,
     flights: Flights,
+    sites: Sites,
     /// The configurations at work, for the bounds that they set.
     policies: Vec<Weak<Policy>>,
     ledger: Ledger,
@@ -78,63 +87,19 @@ pub struct Question {
     stream: StreamId,
     key: TokenKey,
     token: BearerToken,
+    correlation: Correlation,
     waiting: Waiting,
 }
 
 /// What the end of a call leads to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Settled {
-    /// Everybody who waited for it.
+    /// Everybody who waited for it, unless it goes on.
     pub releases: Vec<Release>,
+    /// The call to the next site that is to be made.
+    pub next: Option<(CallId, Call)>,
     /// What is to be written into the shared memory.
     pub share: Option<(Slot, Vec<u8>)>,
-}
-
-/// A held request is let go.
-#[derive(Debug)]
-pub struct Release {
-    /// The request.
-    pub stream: StreamId,
-    /// What becomes of it.
-    pub decision: Decision,
-}
-
-/// What becomes of a request.
-#[derive(Debug)]
-pub struct Decision {
-    /// What to do.
-    pub action: Action,
-    /// What to count and log.
-    pub record: Record,
-}
-
-/// What to do with a request.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Edit its headers, then let it go on to the upstream.
-    Forward(HeaderEdit),
-    /// Answer it.
-    Reply(LocalReply),
-}
-
-/// What to count and log of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// How the request ended.
-    pub outcome: Outcome,
-    /// Where the verdict came from.
-    pub source: Source,
-    /// The region whose endpoint was chosen, `none` if that never came up.
-    pub region: String,
-    /// Claims that gave no header.
-    pub claims: ClaimFaults,
-}
-
-impl Record {
-    /// The text of filter state `oidc_outcome`.
-    pub fn access_log(&self) -> String {
-        format!("{};{};{}", self.outcome.word(), self.source.word(), self.region)
-    }
 }
 
 impl Default for Gate {
@@ -142,6 +107,7 @@ impl Default for Gate {
         Gate {
             store: Store::new(),
             flights: Flights::default(),
+            sites: Sites::default(),
             policies: Vec::new(),
             ledger: Ledger::default(),
         }
@@ -185,16 +151,17 @@ impl Gate {
                 Arrival::Admitted(Admission::Decided(Decision { action, record }))
             }
             Ok((token, endpoint)) => {
+                let patience = Lead::patience(policy, endpoint);
                 let waiting = Waiting {
                     policy: Rc::clone(policy),
                     endpoint: Rc::clone(endpoint),
                     cleansing: Cleansing::of(head, &policy.forward),
                     dialect,
                     source: Source::Asked,
-                    deadline: now.moment.after(policy.call.timeout).after(GRACE),
+                    deadline: now.moment.after(patience).after(GRACE),
                 };
                 let key = endpoint.key.key(&token);
-                self.consult(Question { stream, key, token, waiting }, now)
+                self.consult(stream, key, token, waiting, head, now)
             }
         }
     }
@@ -221,7 +188,7 @@ impl Gate {
                 self.ledger.shared_hits = self.ledger.shared_hits.saturating_add(1);
                 let reading = (Rc::clone(&waiting.endpoint), judged.clone());
                 self.store.keep(*key, statement, reading);
-                return decided(question, Source::Shared, &judged);
+                return decided(question.waiting, Source::Shared, &judged);
             }
         }
         self.ledger.misses = self.ledger.misses.saturating_add(1);
@@ -235,40 +202,32 @@ impl Gate {
 
     /// A call has ended.
     pub fn answered(&mut self, call: CallId, answer: &Answer<'_>, now: Now) -> Settled {
-        let Some(flight) = self.flights.land(call) else {
+        let Some(mut flight) = self.flights.ended(call) else {
             return Settled::default();
         };
-        let mut readings: Vec<(Rc<_>, Judged)> = Vec::new();
-        // Most who wait are of the same instance and region: each reads the answer once.
-        let mut judge = |policy: &Policy, endpoint: &Rc<_>| -> Judged {
-            if let Some((_, known)) = readings.iter().find(|(e, _)| Rc::ptr_eq(e, endpoint)) {
-                return known.clone();
-            }
-            let judged = Judged::of(answer, policy, endpoint);
-            readings.push((Rc::clone(endpoint), judged.clone()));
-            judged
-        };
-        let mut settled = Settled::default();
-        if let Some(Keeper { policy, endpoint, token_exp }) = &flight.keeper
-            && let Caching::On(cache) = policy.cache
-        {
-            let judged = judge(policy, endpoint);
-            let statement = Statement::of(answer, &judged, flight.asked, *token_exp);
-            if let Some(statement) = statement.filter(|s| s.is_fresh(&flight.key, &cache, now)) {
-                settled.share = match cache.scope {
-                    CacheScope::Process => shared::write(&statement, &flight.key),
-                    CacheScope::Worker => None,
-                };
-                if self.store.keep(flight.key, statement, (Rc::clone(endpoint), judged)) {
-                    self.ledger.stored = self.ledger.stored.saturating_add(1);
+        let Attempt { started, timeout, .. } = flight.attempt;
+        let hearing = verdict::hear(answer, now.moment.since(started), timeout, now.date);
+        self.left(&flight, &hearing, now);
+        match hearing {
+            Hearing::Answered => self.settle(flight, answer, Some(started), now),
+            Hearing::Declined { .. } | Hearing::Silent { .. } => {
+                if let Hearing::Declined { .. } = hearing {
+                    flight.declined = Words::of(answer, |_| true).or(flight.declined);
+                }
+                let from = flight.attempt.site.saturating_add(1);
+                if let Ok((attempt, call)) = self.attempt(&flight.lead, from, flight.ends, now) {
+                    self.ledger.failed_over = self.ledger.failed_over.saturating_add(1);
+                    flight.attempt = attempt;
+                    self.flights.goes_on(flight);
+                    return Settled { next: Some((attempt.call, call)), ..Settled::default() };
+                }
+                match flight.declined.take() {
+                    // An earlier site's own word is of more use than none of the last.
+                    Some(words) => self.settle(flight, &words.answer(), None, now),
+                    None => self.settle(flight, answer, None, now),
                 }
             }
         }
-        for (stream, waiting) in flight.waiting {
-            let judged = judge(&waiting.policy, &waiting.endpoint);
-            settled.releases.push(Release { stream, decision: waiting.decide(&judged) });
-        }
-        settled
     }
 
     /// A request has ended by itself while it was held.
@@ -284,9 +243,23 @@ impl Gate {
             self.bound_store();
         }
         self.store.sweep(now);
-        let late = self.flights.late(now.moment).into_iter();
-        let timed_out = Judged::Bad(Rc::new(Refusal::Unavailable(NoAnswer::TimedOut)));
-        late.map(|(stream, w)| Release { stream, decision: w.decide(&timed_out) }).collect()
+        let mut releases = Vec::new();
+        for flight in self.flights.lost(now.moment) {
+            self.left(&flight, &Hearing::Silent { counts: true }, now);
+            self.flights.over(&flight);
+            for (stream, waiting) in flight.waiting {
+                releases.push(self.unanswered(stream, &flight.key, waiting, now));
+            }
+        }
+        for (stream, key, waiting) in self.flights.late(now.moment) {
+            releases.push(self.unanswered(stream, &key, waiting, now));
+        }
+        releases
+    }
+
+    /// What an operator wants to know since the last time.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.sites.take_notices()
     }
 
     /// What has happened so far, and what there is now.
@@ -299,6 +272,8 @@ impl Gate {
             bytes: self.store.bytes(),
             calls: self.flights.calls(),
             waiting: self.flights.waiting(),
+            opened: self.sites.opened,
+            shut: self.sites.shut(),
             ..self.ledger
         }
     }
@@ -309,59 +284,84 @@ impl Gate {
             Caching::On(cache) => Some(cache),
             Caching::Off => None,
         }));
+        let endpoints = policies.iter().filter_map(|policy| match &policy.endpoints {
+            Endpoints::Configured(table) => Some(table.regions.iter().chain(&table.default)),
+            Endpoints::NotConfigured => None,
+        });
+        let endpoints: Vec<&Rc<Endpoint>> = endpoints.flatten().collect();
+        self.sites.retain(|site| endpoints.iter().any(|endpoint| endpoint.sites.contains(site)));
     }
 
     /// Answers from what is known, else looks further.
-    fn consult(&mut self, question: Question, now: Now) -> Arrival {
-        let Question { key, waiting, .. } = &question;
-        let Caching::On(cache) = waiting.policy.cache else {
-            return Arrival::Admitted(self.ask(question, now));
+    fn consult(
+        &mut self,
+        stream: StreamId,
+        key: TokenKey,
+        token: BearerToken,
+        waiting: Waiting,
+        head: &Head<'_>,
+        now: Now,
+    ) -> Arrival {
+        let cache = match waiting.policy.cache {
+            Caching::On(cache) => Some(cache),
+            Caching::Off => None,
         };
-        if let Some(judged) = self.store.find(key, &waiting.policy, &cache, &waiting.endpoint, now)
+        if let Some(cache) = &cache
+            && let Some(judged) =
+                self.store.find(&key, &waiting.policy, cache, &waiting.endpoint, now)
         {
             let count = match judged.kind() {
                 Some(Kind::Bad) => &mut self.ledger.negative_hits,
                 Some(Kind::Good) | None => &mut self.ledger.hits,
             };
             *count = count.saturating_add(1);
-            return Arrival::Admitted(decided(question, Source::Hit, &judged));
+            return Arrival::Admitted(decided(waiting, Source::Hit, &judged));
         }
-        match cache.scope {
-            CacheScope::Process if !self.flights.under_way(key) => Arrival::LookUp(question),
-            CacheScope::Process | CacheScope::Worker => {
+        let under_way = self.flights.under_way(&key);
+        let correlation = Correlation::of(head);
+        let question = Question { stream, key, token, correlation, waiting };
+        match cache.map(|cache| cache.scope) {
+            Some(CacheScope::Process) if !under_way => Arrival::LookUp(question),
+            Some(CacheScope::Process | CacheScope::Worker) => {
                 self.ledger.misses = self.ledger.misses.saturating_add(1);
                 Arrival::Admitted(self.ask(question, now))
             }
+            None => Arrival::Admitted(self.ask(question, now)),
         }
     }
 
     /// Waits for the provider's answer, in a call of its own only if none is under way.
     fn ask(&mut self, question: Question, now: Now) -> Admission {
-        let Question { stream, key, token, mut waiting } = question;
-        let keeper = match waiting.policy.cache {
+        let Question { stream, key, token, correlation, mut waiting } = question;
+        let (policy, endpoint) = (Rc::clone(&waiting.policy), Rc::clone(&waiting.endpoint));
+        let keeper = match policy.cache {
             Caching::Off => None,
             Caching::On(_) => Some(Keeper {
-                policy: Rc::clone(&waiting.policy),
-                endpoint: Rc::clone(&waiting.endpoint),
+                policy: Rc::clone(&policy),
+                endpoint: Rc::clone(&endpoint),
                 token_exp: expiry::of_token(&token),
             }),
         };
-        let admitted = if self.flights.under_way(&key) {
+        if self.flights.under_way(&key) {
             waiting.source = Source::Joined;
-            self.flights.join(&key, stream, waiting, keeper).map(|()| {
-                self.ledger.joined = self.ledger.joined.saturating_add(1);
-                Admission::Follow
-            })
-        } else {
-            let call = userinfo::call(&waiting.policy.call, &waiting.endpoint, &token);
-            let led = self.flights.lead(key, stream, waiting, keeper, now.moment);
-            led.map(|id| Admission::Lead(id, call))
-        };
-        admitted.unwrap_or_else(|Full(waiting)| {
-            self.ledger.refused_by_cap = self.ledger.refused_by_cap.saturating_add(1);
-            let crowded = Judged::Bad(Rc::new(Refusal::Unavailable(NoAnswer::Crowded)));
-            Admission::Decided(Waiting { source: Source::Filter, ..waiting }.decide(&crowded))
-        })
+            return match self.flights.join(&key, stream, waiting, keeper) {
+                Ok(()) => {
+                    self.ledger.joined = self.ledger.joined.saturating_add(1);
+                    Admission::Follow
+                }
+                Err(Full(waiting)) => self.refused(&key, waiting, Closed::Full, now),
+            };
+        }
+        let ends = now.moment.after(Lead::patience(&policy, &endpoint));
+        let lead = Lead { policy, endpoint, token, correlation };
+        match self.attempt(&lead, 0, ends, now) {
+            Ok((attempt, call)) => {
+                let flight = Flight::new(key, lead, attempt, ends, keeper);
+                self.flights.lead(stream, waiting, flight);
+                Admission::Lead(attempt.call, call)
+            }
+            Err(closed) => self.refused(&key, waiting, closed, now),
+        }
     }
 }
 
@@ -369,40 +369,6 @@ impl Question {
     /// The places of the shared memory that may hold its answer.
     pub fn slots(&self) -> [Slot; 2] {
         [Kind::Good, Kind::Bad].map(|kind| Slot::of(&self.key, kind))
-    }
-}
-
-impl Waiting {
-    /// What becomes of this request, by its own instance's rules.
-    fn decide(self, judged: &Judged) -> Decision {
-        let Waiting { policy, endpoint, cleansing, dialect, source, .. } = self;
-        let record =
-            |outcome, claims| Record { outcome, source, region: endpoint.region.clone(), claims };
-        match judged {
-            Judged::Good(vouched) => {
-                let (edit, claims) =
-                    enrich::edit(vouched, &policy.forward, Some(&endpoint), cleansing);
-                Decision { action: Action::Forward(edit), record: record(Outcome::Pass, claims) }
-            }
-            Judged::Bad(refusal) => Decision {
-                record: record(refusal.outcome(), ClaimFaults::default()),
-                action: Action::Reply(reply::reply(refusal, &policy.replies, dialect)),
-            },
-        }
-    }
-}
-
-/// A request that need not wait.
-fn decided(question: Question, source: Source, judged: &Judged) -> Admission {
-    Admission::Decided(Waiting { source, ..question.waiting }.decide(judged))
-}
-
-fn unasked(outcome: Outcome) -> Record {
-    Record {
-        outcome,
-        source: Source::Filter,
-        region: "none".to_owned(),
-        claims: ClaimFaults::default(),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod bearer;
 pub mod challenge;
 pub mod claims;
 pub mod config;
+pub mod correlation;
 pub mod endpoint;
 pub mod enrich;
 mod expiry;

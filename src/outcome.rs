@@ -85,6 +85,8 @@ pub enum Source {
     Hit,
     /// Another worker knew it already.
     Shared,
+    /// It was known, and nobody answers who could say whether it is still so.
+    Stale,
 }
 
 impl Source {
@@ -96,6 +98,7 @@ impl Source {
             Source::Joined => "joined",
             Source::Hit => "hit",
             Source::Shared => "shared",
+            Source::Stale => "stale",
         }
     }
 }
@@ -151,6 +154,8 @@ impl Refusal {
                 NoAnswer::NotAnObject => "not_a_json_object",
                 NoAnswer::NoSubject => "no_subject",
                 NoAnswer::Crowded => "too_many_waiting",
+                NoAnswer::Shut => "breaker_open",
+                NoAnswer::Slowed { .. } => "slowed_down",
             },
         }
     }

@@ -10,7 +10,7 @@ use crate::config::{ErrorSet, OwnErrors, ReplyPolicy, Unavailable};
 use crate::endpoint::EndpointFault;
 use crate::head::{Field, Head};
 use crate::provider_error::{ErrorText, ProviderError};
-use crate::verdict::Refusal;
+use crate::verdict::{NoAnswer, Refusal};
 
 /// An answer that the filter gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
             own(error, &Challenge::default(), policy)
         }
         Refusal::Provider(error) => provider(error, policy),
-        Refusal::Unavailable(_) => unavailable(policy),
+        Refusal::Unavailable(why) => unavailable(*why, policy),
     };
     reply.details =
         format!("oidc_token_connector{{{}:{}}}", refusal.outcome().word(), refusal.reason());
@@ -114,13 +114,15 @@ fn own(error: &OwnError, challenge: &Challenge, policy: &ReplyPolicy) -> LocalRe
     }
 }
 
-fn unavailable(policy: &ReplyPolicy) -> LocalReply {
+fn unavailable(why: NoAnswer, policy: &ReplyPolicy) -> LocalReply {
     match policy.unavailable {
         Unavailable::AsOwnError => own(&TARGET_ENDPOINT, &Challenge::default(), policy),
         Unavailable::Unauthorized => {
             named(&TARGET_ENDPOINT, 401, Some(&Challenge::default()), policy)
         }
         Unavailable::ServiceUnavailable { retry_after } => {
+            // The larger of the two, where there are both.
+            let retry_after = retry_after.max(why.retry_after());
             let mut reply = named(&TARGET_ENDPOINT, 503, None, policy);
             reply.headers.extend(retry_after.map(|s| ("retry-after", s.to_string())));
             reply

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{self, Policy};
+use crate::config::{self, CallPolicy, Policy};
 use crate::enrich::HeaderEdit;
 use crate::gate::{Action, Admission, Arrival, CallId, Decision, Gate, Release, Slot, StreamId};
 use crate::head::Head;
@@ -26,6 +26,11 @@ pub(crate) struct World {
 
 /// The date on which every world begins.
 pub(crate) const START: Date = Date(1_790_000_000);
+
+/// How a provider is asked by default.
+pub(crate) fn call_policy() -> CallPolicy {
+    config::read(config("").as_bytes()).unwrap().policy.call
+}
 
 /// A configuration with a default endpoint and two regions, and these further members.
 pub(crate) fn config(members: &str) -> String {
@@ -144,9 +149,20 @@ impl World {
 
     /// A call ends: who is let go.
     pub(crate) fn end(&mut self, call: CallId, answer: &Answer<'_>) -> Vec<Release> {
+        let (releases, next) = self.goes_on(call, answer);
+        assert!(next.is_none(), "another site would be asked");
+        releases
+    }
+
+    /// A call ends: who is let go, and which call follows.
+    pub(crate) fn goes_on(
+        &mut self,
+        call: CallId,
+        answer: &Answer<'_>,
+    ) -> (Vec<Release>, Option<(CallId, Call)>) {
         let settled = self.gate.answered(call, answer, self.now);
         self.shared.extend(settled.share);
-        settled.releases
+        (settled.releases, settled.next)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use crate::bearer::BearerToken;
-use crate::config::CallPolicy;
+use crate::config::{CallPolicy, Site};
 
 /// SHA-256 over endpoint, region and token, each with its length before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,10 +47,15 @@ pub struct KeyPrefix(Sha256);
 impl KeyPrefix {
     /// What the call to an endpoint consists of. The fixed headers are part of it: one of them may
     /// be what the provider knows its client by.
-    pub(crate) fn of<const N: usize>(call: &CallPolicy, endpoint: [&str; N]) -> KeyPrefix {
+    pub(crate) fn of(call: &CallPolicy, region: &str, sites: &[Site]) -> KeyPrefix {
         let mut prefix = KeyPrefix(Sha256::new());
         prefix.feed(call.method);
-        endpoint.into_iter().for_each(|part| prefix.feed(part));
+        prefix.feed(region);
+        for Site { cluster, authority, path, scheme } in sites {
+            [scheme, cluster.as_str(), authority, path].into_iter().for_each(|p| prefix.feed(p));
+        }
+        // What follows is neither another site nor the token.
+        prefix.feed("");
         for (name, value) in &call.headers {
             prefix.feed(name);
             prefix.feed(value);
@@ -86,16 +91,28 @@ mod tests {
     use super::*;
     use crate::bearer;
     use crate::head::Head;
+    use crate::sim::call_policy;
 
     fn call(method: &'static str, headers: &[(&str, &str)]) -> CallPolicy {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        CallPolicy { method, timeout: Duration::from_secs(1), headers }
+        CallPolicy { method, headers, ..call_policy() }
     }
 
-    fn key(call: &CallPolicy, endpoint: [&str; 5], token: &str) -> TokenKey {
+    /// Scheme, cluster, authority and path of one site, and a region.
+    fn prefix(call: &CallPolicy, endpoint: [&'static str; 5]) -> KeyPrefix {
+        let [scheme, cluster, authority, path, region] = endpoint;
+        KeyPrefix::of(call, region, &[site(scheme, cluster, authority, path)])
+    }
+
+    fn site(scheme: &'static str, cluster: &str, authority: &str, path: &str) -> Site {
+        let [cluster, authority, path] = [cluster, authority, path].map(str::to_owned);
+        Site { cluster, authority, path, scheme }
+    }
+
+    fn key(call: &CallPolicy, endpoint: [&'static str; 5], token: &str) -> TokenKey {
         let value = format!("Bearer {token}");
         let head = Head::new(vec![(b"authorization", value.as_bytes())]);
-        KeyPrefix::of(call, endpoint).key(&bearer::parse(&head, 100).unwrap())
+        prefix(call, endpoint).key(&bearer::parse(&head, 100).unwrap())
     }
 
     /// The catalogue's rows 129, 132 and 135.
@@ -119,6 +136,13 @@ mod tests {
         for headers in [&[("a", "bc")][..], &[("ab", "c")], &[("a", "b"), ("c", "")]] {
             keys.push(key(&call("GET", headers), usual, "token"));
         }
+        let two =
+            [site("https", "idp", "a.example", "/u"), site("https", "idp", "b.example", "/u")];
+        let head = Head::new(vec![(b"authorization", b"Bearer token")]);
+        let token = bearer::parse(&head, 100).unwrap();
+        for sites in [&two[..], &[two[1].clone(), two[0].clone()], &two[..1]] {
+            keys.push(KeyPrefix::of(&get, "FR", sites).key(&token));
+        }
         let different: HashSet<TokenKey> = keys.iter().copied().collect();
         assert_eq!(different.len(), keys.len());
         assert_eq!(key(&get, usual, "token"), keys[0]);
@@ -135,6 +159,6 @@ mod tests {
     fn debug_shows_no_digest() {
         let endpoint = ["https", "idp", "idp.example", "/userinfo", "FR"];
         let key = key(&call("GET", &[]), endpoint, "t");
-        assert_eq!(format!("{key:?} {:?}", KeyPrefix::of(&call("GET", &[]), endpoint)), "*** ***");
+        assert_eq!(format!("{key:?} {:?}", prefix(&call("GET", &[]), endpoint)), "*** ***");
     }
 }

@@ -1,12 +1,17 @@
 //! The call to a UserInfo endpoint, and what comes back, as plain data.
 //!
-//! Nothing of the client's request goes into a call but its bearer token.
+//! Nothing of the client's request goes into a call but its bearer token and the identifiers by
+//! which the provider's log can be joined, where these are well-formed.
 
 use std::time::Duration;
 
 use crate::bearer::BearerToken;
-use crate::config::{CallPolicy, Endpoint};
+use crate::config::{CallPolicy, Site};
+use crate::correlation::Correlation;
 use crate::head::{Field, Head, says_json};
+
+/// The host counts in milliseconds and takes 0 for "never".
+pub(crate) const LEAST: Duration = Duration::from_millis(1);
 
 /// One HTTP call for the host to make. It has no `Debug`: it carries the token.
 pub struct Call {
@@ -18,13 +23,19 @@ pub struct Call {
     pub timeout: Duration,
 }
 
-/// The call that asks this endpoint about this token.
-pub fn call(policy: &CallPolicy, endpoint: &Endpoint, token: &BearerToken) -> Call {
+/// The call that asks this site about this token and gives up after `timeout`.
+pub fn call(
+    policy: &CallPolicy,
+    site: &Site,
+    token: &BearerToken,
+    correlation: &Correlation,
+    timeout: Duration,
+) -> Call {
     let mut headers: Vec<(String, String)> = [
         (":method", policy.method),
-        (":scheme", endpoint.scheme),
-        (":authority", &endpoint.authority),
-        (":path", &endpoint.path),
+        (":scheme", site.scheme),
+        (":authority", &site.authority),
+        (":path", &site.path),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -33,7 +44,11 @@ pub fn call(policy: &CallPolicy, endpoint: &Endpoint, token: &BearerToken) -> Ca
         headers.push(("accept".to_owned(), "application/json".to_owned()));
     }
     headers.extend(policy.headers.iter().cloned());
-    Call { cluster: endpoint.cluster.clone(), headers, timeout: policy.timeout }
+    headers.extend(correlation.headers().filter(|(name, _)| {
+        // What the operator has fixed stays so.
+        !policy.headers.iter().any(|(fixed, _)| fixed == name)
+    }));
+    Call { cluster: site.cluster.clone(), headers, timeout: timeout.max(LEAST) }
 }
 
 /// What became of a call, as the host tells it.
@@ -107,35 +122,34 @@ pub(crate) fn is_json(head: &Head<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::bearer;
-    use crate::token_key::KeyPrefix;
+    use crate::sim::call_policy;
 
     #[test]
-    fn a_call_holds_the_token_and_nothing_else_of_the_request() {
+    fn a_call_holds_the_token_what_joins_the_logs_and_nothing_else_of_the_request() {
         let head = Head::new(vec![
             (b"authorization", b"bearer  t0k"),
             (b"cookie", b"c"),
+            (b"x-request-id", b"7b1c"),
+            (b"traceparent", b"malformed"),
             (b"x-envoy-max-retries", b"9"),
             (b":path", b"/orders"),
         ]);
-        let policy = CallPolicy {
-            method: "POST",
-            timeout: Duration::from_secs(2),
-            headers: vec![("user-agent".into(), "gateway/1".into())],
-        };
-        let endpoint = Endpoint {
-            region: "FR".into(),
+        let site = Site {
             cluster: "idp_fr".into(),
             authority: "idp.example:9001".into(),
             path: "/fr/userinfo?schema=openid".into(),
             scheme: "https",
-            rules: Rc::from([]),
-            key: KeyPrefix::of(&policy, []),
         };
-        let call = call(&policy, &endpoint, &bearer::parse(&head, 8).unwrap());
+        let policy = CallPolicy {
+            method: "POST",
+            headers: vec![("user-agent".into(), "gateway/1".into())],
+            ..call_policy()
+        };
+        let token = bearer::parse(&head, 8).unwrap();
+        let correlation = Correlation::of(&head);
+        let call = call(&policy, &site, &token, &correlation, Duration::from_secs(2));
         assert_eq!((call.cluster.as_str(), call.timeout), ("idp_fr", Duration::from_secs(2)));
         let headers: Vec<_> = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(
@@ -148,6 +162,7 @@ mod tests {
                 ("authorization", "Bearer t0k"),
                 ("accept", "application/json"),
                 ("user-agent", "gateway/1"),
+                ("x-request-id", "7b1c"),
             ]
         );
     }

@@ -4,14 +4,18 @@
 //! one: a complete answer with status exactly 200 that is what the policy calls a success, or a
 //! CORS preflight where the configuration lets these pass.
 
+use std::time::Duration;
+
 use crate::bearer::CredentialFault;
 use crate::claims;
 use crate::config::{Preflight, ReplyPolicy, Success};
 use crate::endpoint::EndpointFault;
+use crate::expiry;
 use crate::head::{Field, Head};
 use crate::json::{self, Json};
 use crate::provider_error::ProviderError;
 use crate::sabotage::Guard;
+use crate::time::Date;
 use crate::userinfo::{self, Answer, Body, Unreadable};
 
 /// Evidence that a request may be forwarded.
@@ -76,6 +80,82 @@ pub enum NoAnswer {
     NoSubject,
     /// Nobody was asked: too many calls are under way, or too many requests wait for one.
     Crowded,
+    /// Nobody was asked: the provider has not answered lately.
+    Shut,
+    /// Nobody was asked: the provider wants to be asked less.
+    Slowed {
+        /// For so many seconds more.
+        seconds: u32,
+    },
+}
+
+impl NoAnswer {
+    /// The pause that the provider asked for, in seconds.
+    pub(crate) fn retry_after(self) -> Option<u32> {
+        match self {
+            NoAnswer::Slowed { seconds } => Some(seconds),
+            NoAnswer::NotSent
+            | NoAnswer::CutOff
+            | NoAnswer::Unreachable
+            | NoAnswer::TimedOut
+            | NoAnswer::UnexpectedStatus
+            | NoAnswer::TooLarge
+            | NoAnswer::Encoded
+            | NoAnswer::NotAnObject
+            | NoAnswer::NoSubject
+            | NoAnswer::Crowded
+            | NoAnswer::Shut => None,
+        }
+    }
+}
+
+/// Whether anybody was heard, whatever is said: decides about asking elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    /// An answer that no other site would better.
+    Answered,
+    /// The provider's own 429 or 5xx.
+    Declined {
+        /// Its status.
+        status: u16,
+        /// How long it wants to be left in peace.
+        retry_after: Option<Duration>,
+    },
+    /// No answer.
+    Silent {
+        /// Whether it speaks against the site: nothing came, or not in time. A call that was not
+        /// made, and an answer that broke off at once or was over Envoy's limit, may be the doing
+        /// of a caller.
+        counts: bool,
+    },
+}
+
+/// Listens to what became of a call that was given `timeout` and has taken `taken`.
+pub(crate) fn hear(
+    answer: &Answer<'_>,
+    taken: Option<Duration>,
+    timeout: Duration,
+    date: Date,
+) -> Hearing {
+    let (head, own) = match answer {
+        Answer::NotSent => return Hearing::Silent { counts: false },
+        Answer::CutOff => {
+            return Hearing::Silent { counts: taken.is_some_and(|taken| taken >= timeout) };
+        }
+        Answer::Whole { head, .. } => (head, is_envoys_own(head)),
+    };
+    match userinfo::status(head) {
+        Some(502..=504) if own => Hearing::Silent { counts: true },
+        Some(status @ (429 | 500..=599)) => {
+            Hearing::Declined { status, retry_after: expiry::retry_after(head, date) }
+        }
+        Some(_) | None => Hearing::Answered,
+    }
+}
+
+/// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
+fn is_envoys_own(head: &Head<'_>) -> bool {
+    head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
 /// Judges an answer.
@@ -89,8 +169,7 @@ pub fn judge<'b>(
         Answer::CutOff => return Err(Refusal::Unavailable(NoAnswer::CutOff)),
         Answer::Whole { head, body } => (head, *body),
     };
-    // Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
-    let own = head.field("x-envoy-upstream-service-time") == Field::Absent;
+    let own = is_envoys_own(head);
     match userinfo::status(head) {
         Some(_) if !Guard::Status.stands() => {
             userinfo_200(success, head, body).map_err(Refusal::Unavailable)

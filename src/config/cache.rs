@@ -8,8 +8,15 @@ use super::place::Report;
 use super::policy::{CachePolicy, CacheScope, Caching, NoStore};
 
 /// The keys of `cache`.
-const KEYS: &[&str] =
-    &["ttl", "negative_ttl", "max_entries", "max_bytes", "honor_no_store", "shared"];
+const KEYS: &[&str] = &[
+    "ttl",
+    "negative_ttl",
+    "stale_if_error",
+    "max_entries",
+    "max_bytes",
+    "honor_no_store",
+    "shared",
+];
 
 /// How long a revoked token may stay good.
 const TTL: Range = Range {
@@ -44,9 +51,11 @@ pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> Caching {
     };
     let ttl = duration("ttl", &TTL, Duration::from_secs(60));
     let negative_ttl = duration("negative_ttl", &NEGATIVE_TTL, Duration::from_secs(5));
+    let stale_if_error = duration("stale_if_error", &TTL, Duration::ZERO);
     Caching::On(CachePolicy {
         ttl,
         negative_ttl,
+        stale_if_error,
         max_entries: cache.size("max_entries", 0..=MOST_ENTRIES, report).unwrap_or(10_000),
         max_bytes: cache.size("max_bytes", 0..=MOST_BYTES, report).unwrap_or(16 * 1024 * 1024),
         no_store: match cache.boolean("honor_no_store", report).unwrap_or(false) {

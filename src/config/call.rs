@@ -6,7 +6,7 @@ use super::duration::Range;
 use super::endpoints::Targets;
 use super::file::Fields;
 use super::place::Report;
-use super::policy::{AnswerPolicy, CallPolicy, Egress, Success};
+use super::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, Success};
 use super::{names, uri};
 
 /// Longest value of a fixed header, in bytes.
@@ -20,14 +20,60 @@ const TIMEOUT: Range = Range {
     whole_seconds: false,
 };
 
-/// Reads `userinfo_method`, `timeout` and `userinfo_headers`.
+/// For all calls about one request.
+const DEADLINE: Range = Range {
+    min: Duration::from_millis(1),
+    max: Duration::from_secs(60),
+    said: "1ms to 60s",
+    whole_seconds: false,
+};
+
+/// How long a site is left alone.
+const OPEN_FOR: Range = Range {
+    min: Duration::from_millis(100),
+    max: Duration::from_secs(300),
+    said: "100ms to 5m",
+    whole_seconds: false,
+};
+
+/// Reads `userinfo_method`, `timeout`, `deadline`, `breaker`, `max_in_flight` and
+/// `userinfo_headers`.
 pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> CallPolicy {
     let method = top.choice("userinfo_method", &[("GET", "GET"), ("POST", "POST")], report);
     let timeout = top.get("timeout").and_then(|node| node.duration(&TIMEOUT, report));
+    let timeout = timeout.unwrap_or(Duration::from_secs(5));
     CallPolicy {
         method: method.unwrap_or("GET"),
-        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        timeout,
+        deadline: deadline(top, timeout, report),
+        breaker: breaker(top, report),
+        max_in_flight: top.size("max_in_flight", 1..=65_536, report).unwrap_or(1024),
         headers: headers(top, report),
+    }
+}
+
+fn deadline(top: &Fields<'_>, timeout: Duration, report: &mut Report) -> Duration {
+    let Some(node) = top.get("deadline") else {
+        return timeout.saturating_mul(2);
+    };
+    let deadline = node.duration(&DEADLINE, report).unwrap_or(DEADLINE.max);
+    if deadline < timeout {
+        report.problem(
+            &node.place,
+            "shorter than timeout, allowed is at least that: it is for all calls about one request",
+        );
+    }
+    deadline
+}
+
+fn breaker(top: &Fields<'_>, report: &mut Report) -> Breaker {
+    let fields = top.object("breaker", &["failures", "open_for"], report);
+    let fields = fields.as_ref();
+    let failures = fields.and_then(|f| f.integer("failures", 0..=1000, report)).unwrap_or(5);
+    let open_for = fields.and_then(|f| f.get("open_for")?.duration(&OPEN_FOR, report));
+    match failures {
+        0 => Breaker::Off,
+        _ => Breaker::After { failures, open_for: open_for.unwrap_or(Duration::from_secs(5)) },
     }
 }
 

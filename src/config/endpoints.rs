@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::file::{Fields, Node};
 use super::inject::Injected;
 use super::place::{Place, Report};
-use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, UnknownRegion};
+use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, UnknownRegion};
 use super::problem::{first_not, quoted};
 use super::uri::{self, Uri};
 use super::{DEFAULT_REGION, names};
@@ -17,6 +17,9 @@ pub(super) const KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defau
 
 /// Most regions of one configuration.
 const MOST_REGIONS: usize = 10;
+
+/// Most sites of one endpoint.
+const MOST_SITES: usize = 5;
 
 /// Longest region code, in bytes.
 const LONGEST_CODE: usize = 256;
@@ -33,15 +36,22 @@ struct Table {
     region_header: Option<String>,
     /// `None` if `regionCodeValue` could not be read, so that nothing can be said about codes.
     codes: Option<Vec<String>>,
-    regions: Vec<Target>,
-    default: Option<Target>,
+    regions: Vec<Region>,
+    default: Option<Region>,
 }
 
-/// One endpoint as written.
+/// One region's endpoint as written.
+#[derive(Debug)]
+struct Region {
+    /// The region code, or `default`.
+    code: String,
+    /// In order; at least one.
+    targets: Vec<Target>,
+}
+
+/// One site as written.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// The region code, or `default`.
-    region: String,
     /// Where it is called.
     pub(super) uri: Uri,
     /// Where the configuration says so.
@@ -60,9 +70,10 @@ impl Targets {
         header.is_some_and(|header| names::same(header, name))
     }
 
-    /// Every endpoint that could be read.
+    /// Every site that could be read.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
-        self.0.iter().flat_map(|table| table.regions.iter().chain(&table.default))
+        let regions = self.0.iter().flat_map(|table| table.regions.iter().chain(&table.default));
+        regions.flat_map(|region| &region.targets)
     }
 }
 
@@ -106,19 +117,19 @@ pub(super) fn build(
     let Some(table) = targets.0 else {
         return Endpoints::NotConfigured;
     };
-    let endpoint = |target: Target| {
-        let authority = target.uri.authority;
+    let site = |target: Target| {
+        let Uri { authority, path, scheme } = target.uri;
         let mapped = clusters.iter().find(|(from, _)| *from == authority);
         let cluster = mapped.map_or_else(|| authority.clone(), |(_, name)| (*name).to_owned());
-        let Uri { path, scheme, .. } = target.uri;
+        Site { cluster, authority, path, scheme }
+    };
+    let endpoint = |region: Region| {
+        let sites: Vec<Site> = region.targets.into_iter().map(site).collect();
         Rc::new(Endpoint {
-            key: KeyPrefix::of(call, [scheme, &cluster, &authority, &path, &target.region]),
-            rules: injected.rules(&target.region),
-            region: target.region,
-            cluster,
-            authority,
-            path,
-            scheme,
+            key: KeyPrefix::of(call, &region.code, &sites),
+            rules: injected.rules(&region.code),
+            region: region.code,
+            sites,
         })
     };
     Endpoints::Configured(EndpointTable {
@@ -145,7 +156,7 @@ fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
     Table { region_header, codes, regions, default: default(fields, report) }
 }
 
-fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Vec<Target>) {
+fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Vec<Region>) {
     let Some(node) = fields.get("regionCodeValue") else {
         return (Some(Vec::new()), Vec::new());
     };
@@ -171,7 +182,7 @@ fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Ve
             );
         }
         codes.push(code.to_owned());
-        regions.extend(target(code, &node, report));
+        regions.extend(region(code, node, report));
     }
     (Some(codes), regions)
 }
@@ -197,7 +208,7 @@ fn wrong_code(code: &str) -> Option<String> {
     Some(format!("region code with {found}, no header can carry it"))
 }
 
-fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Target> {
+fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
     const BLOCKED: &str = "requests to which no region applies are answered with \
                            DefaultUserInfoURINotPresent";
     let key = "defaultURI";
@@ -210,13 +221,42 @@ fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Target> {
         report.fault(&node.place, format!("empty, expected is an endpoint URI: {BLOCKED}"));
         return None;
     }
-    target(DEFAULT_REGION, &node, report)
+    region(DEFAULT_REGION, node, report)
 }
 
-fn target(region: &str, node: &Node<'_>, report: &mut Report) -> Option<Target> {
-    let text = node.text("an endpoint URI as text", report)?;
+/// A region's endpoint: one URI, or several in the order in which they are tried.
+fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
+    let targets: Vec<Target> = match node.json {
+        Json::Array(elements) => {
+            let count = elements.len();
+            if !(1..=MOST_SITES).contains(&count) {
+                let message = format!("found {count} endpoint URIs, allowed are 1 to {MOST_SITES}");
+                report.problem(&node.place, message);
+            }
+            let mut targets: Vec<Target> = Vec::new();
+            for element in node.elements() {
+                let Some(target) = target(&element, "an endpoint URI as text", report) else {
+                    continue;
+                };
+                if targets.iter().any(|other| other.uri == target.uri) {
+                    report.problem(&target.place, "repeated endpoint URI, allowed is each once");
+                }
+                targets.push(target);
+            }
+            targets
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => {
+            let allowed = "an endpoint URI as text, or an array of them";
+            target(&node, allowed, report).into_iter().collect()
+        }
+    };
+    (!targets.is_empty()).then(|| Region { code: code.to_owned(), targets })
+}
+
+fn target(node: &Node<'_>, allowed: &str, report: &mut Report) -> Option<Target> {
+    let text = node.text(allowed, report)?;
     match uri::endpoint(text) {
-        Ok(uri) => Some(Target { region: region.to_owned(), uri, place: node.place.clone() }),
+        Ok(uri) => Some(Target { uri, place: node.place.clone() }),
         Err(wrong) => {
             report.problem(&node.place, wrong);
             None

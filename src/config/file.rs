@@ -105,6 +105,16 @@ impl<'j> Node<'j> {
         number
     }
 
+    /// The elements of an array in order; none of anything else.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Node<'j>> {
+        let elements = match self.json {
+            Json::Array(elements) => elements.as_slice(),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => &[],
+        };
+        let element = |(index, json)| Node { place: self.place.element(index), json };
+        elements.iter().enumerate().map(element)
+    }
+
     /// Reports that the value's kind is not the one that is allowed.
     pub(super) fn wrong_kind<T>(&self, allowed: &str, report: &mut Report) -> Option<T> {
         report.problem(&self.place, format!("found {}, allowed is {allowed}", self.kind()));

@@ -56,11 +56,22 @@ pub struct EndpointTable {
     pub unknown_region: UnknownRegion,
 }
 
-/// One UserInfo endpoint and what its answers become.
+/// The UserInfo endpoint of a region, at one site or several, and what its answers become.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The region code as configured, or `default`.
     pub region: String,
+    /// Where it is asked, in order; at least one.
+    pub sites: Vec<Site>,
+    /// The headers injected for this region.
+    pub rules: Rc<[HeaderRule]>,
+    /// What names a question to this endpoint, but for the token.
+    pub key: KeyPrefix,
+}
+
+/// One place at which an endpoint is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Site {
     /// Envoy cluster that carries the call.
     pub cluster: String,
     /// `:authority` of the call, as written in the URI.
@@ -69,10 +80,6 @@ pub struct Endpoint {
     pub path: String,
     /// `:scheme` of the call, `http` or `https`.
     pub scheme: &'static str,
-    /// The headers injected for this region.
-    pub rules: Rc<[HeaderRule]>,
-    /// What names a question to this endpoint, but for the token.
-    pub key: KeyPrefix,
 }
 
 /// `unknown_region`
@@ -111,8 +118,28 @@ pub struct CallPolicy {
     pub method: &'static str,
     /// For one call; 1 ms to 30 s.
     pub timeout: Duration,
+    /// For all calls about one request, where an endpoint has several sites; not below `timeout`.
+    pub deadline: Duration,
+    /// When a site is left alone for a while.
+    pub breaker: Breaker,
+    /// Most calls to one site at a time.
+    pub max_in_flight: usize,
     /// Fixed request headers, names lower-cased; `user-agent` always among them.
     pub headers: Vec<(String, String)>,
+}
+
+/// `breaker`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// A site is always asked.
+    Off,
+    /// A site that has failed so often in a row is left alone for so long.
+    After {
+        /// Calls without an answer, in a row.
+        failures: u32,
+        /// How long until one call at a time tries it again.
+        open_for: Duration,
+    },
 }
 
 /// Shows the names of the fixed headers alone: a value may be a key to the provider.
@@ -122,6 +149,9 @@ impl fmt::Debug for CallPolicy {
         f.debug_struct("CallPolicy")
             .field("method", &self.method)
             .field("timeout", &self.timeout)
+            .field("deadline", &self.deadline)
+            .field("breaker", &self.breaker)
+            .field("max_in_flight", &self.max_in_flight)
             .field("headers", &names)
             .finish()
     }
@@ -167,6 +197,8 @@ pub struct CachePolicy {
     pub max_entries: usize,
     /// How many bytes these may take.
     pub max_bytes: usize,
+    /// For how long after its time a good verdict may serve while nobody answers.
+    pub stale_if_error: Duration,
     /// What `no-store`, `no-cache` and `max-age=0` of the provider do.
     pub no_store: NoStore,
     /// Who finds a verdict.

@@ -28,8 +28,9 @@ const SWEEP: usize = 64;
 pub(super) struct Store {
     good: Partition,
     bad: Partition,
-    /// The longest that any instance keeps anything.
+    /// The longest that any instance keeps anything, and what it adds while nobody answers.
     longest: Duration,
+    stale: Duration,
 }
 
 /// What has happened to entries since the start.
@@ -61,20 +62,26 @@ struct Entry {
 impl Store {
     /// A store that keeps nothing until it is told its bounds.
     pub(super) fn new() -> Store {
-        Store { good: Partition::new(), bad: Partition::new(), longest: Duration::ZERO }
+        Store {
+            good: Partition::new(),
+            bad: Partition::new(),
+            longest: Duration::ZERO,
+            stale: Duration::ZERO,
+        }
     }
 
     /// Sets the bounds to the largest that any of the configurations at work sets. An eighth of
     /// each is for refusals.
     pub(super) fn bound<'p>(&mut self, policies: impl Iterator<Item = &'p CachePolicy>) {
-        let (mut entries, mut bytes, mut longest) = (0, 0, Duration::ZERO);
+        let (mut entries, mut bytes) = (0, 0);
+        (self.longest, self.stale) = (Duration::ZERO, Duration::ZERO);
         for policy in policies {
             entries = policy.max_entries.max(entries);
             bytes = policy.max_bytes.max(bytes);
-            longest = longest.max(policy.ttl).max(policy.negative_ttl);
+            self.longest = self.longest.max(policy.ttl).max(policy.negative_ttl);
+            self.stale = self.stale.max(policy.stale_if_error);
         }
         let (bad_entries, bad_bytes) = (entries.div_ceil(8), bytes.div_ceil(8));
-        self.longest = longest;
         self.good.bound(entries.saturating_sub(bad_entries), bytes.saturating_sub(bad_bytes));
         self.bad.bound(bad_entries, bad_bytes);
         // A single entry is of more use to a good token.
@@ -97,7 +104,7 @@ impl Store {
             let Some(entry) = partition.entries.peek(key) else {
                 continue;
             };
-            if !entry.statement.is_younger_than(self.longest, key, now) {
+            if entry.statement.is_over(self.longest, self.stale, key, now) {
                 partition.remove(key);
                 partition.turnover.expired = partition.turnover.expired.saturating_add(1);
             } else if entry.statement.is_fresh(key, cache, now) {
@@ -105,6 +112,28 @@ impl Store {
             }
         }
         None
+    }
+
+    /// What this instance makes of a good verdict whose time is over, while nobody answers.
+    pub(super) fn find_stale(
+        &mut self,
+        key: &TokenKey,
+        policy: &Policy,
+        cache: &CachePolicy,
+        endpoint: &Rc<Endpoint>,
+        now: Now,
+    ) -> Option<Judged> {
+        let entry = self.good.entries.peek(key)?;
+        if !entry.statement.may_serve_stale(key, cache, now) {
+            return None;
+        }
+        let read = self.good.read(key, policy, endpoint)?;
+        (read.kind() == Some(Kind::Good)).then_some(read)
+    }
+
+    /// A provider has refused the token: that it was good once counts no more.
+    pub(super) fn refused(&mut self, key: &TokenKey) {
+        self.good.remove(key);
     }
 
     /// Keeps a statement, and what an instance made of it, in place of what was known of that key.
@@ -127,11 +156,11 @@ impl Store {
     /// Forgets some of what no instance may use any more. What is not used drifts to the end that
     /// is looked at.
     pub(super) fn sweep(&mut self, now: Now) {
-        let longest = self.longest;
+        let (longest, stale) = (self.longest, self.stale);
         for partition in [&mut self.good, &mut self.bad] {
             for _ in 0..SWEEP {
                 match partition.entries.peek_lru() {
-                    Some((key, entry)) if !entry.statement.is_younger_than(longest, key, now) => {
+                    Some((key, entry)) if entry.statement.is_over(longest, stale, key, now) => {
                         let key = *key;
                         partition.remove(&key);
                         partition.turnover.expired = partition.turnover.expired.saturating_add(1);

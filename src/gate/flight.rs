@@ -1,22 +1,25 @@
 //! Calls under way, who waits for them, and until when.
 //!
-//! Requests with the same key share one call. A request is released by taking it out of here, so
-//! it is released once; nobody waits past its own deadline; and both how many calls there are and
-//! how many wait for one is bounded.
+//! Requests with the same key share one call, and where it fails the next site is asked for all of
+//! them. A request is released by taking it out of here, so it is released once; nobody waits past
+//! its own deadline; and how many wait for one call is bounded.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::{CallId, StreamId};
-use crate::config::{Endpoint, Policy};
+use super::health::Leave;
+use super::statement::Words;
+use super::{CallId, GRACE, StreamId};
+use crate::bearer::BearerToken;
+use crate::config::{Endpoint, Policy, Site};
+use crate::correlation::Correlation;
 use crate::enrich::Cleansing;
 use crate::outcome::Source;
 use crate::reply::Dialect;
 use crate::time::{Date, Moment};
 use crate::token_key::TokenKey;
-
-/// Most calls under way on one worker.
-pub(super) const MOST_CALLS: usize = 1024;
+use crate::userinfo::{self, Call};
 
 /// Most requests that wait for one call.
 pub(super) const MOST_WAITING: usize = 4096;
@@ -24,25 +27,50 @@ pub(super) const MOST_WAITING: usize = 4096;
 /// All calls under way on one worker.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    calls: BTreeMap<CallId, Flight>,
-    /// The call for a key.
-    by_key: HashMap<TokenKey, CallId>,
-    /// Which call each held request waits for.
-    held: BTreeMap<StreamId, CallId>,
+    by_key: HashMap<TokenKey, Flight>,
+    /// What each call asks.
+    calls: BTreeMap<CallId, TokenKey>,
+    /// What each held request waits for.
+    held: BTreeMap<StreamId, TokenKey>,
     pub(super) next: u64,
 }
 
-/// A call under way. It goes on when nobody waits for it any more: it cannot be called back, and
-/// its answer may be kept.
+/// A question under way. It goes on when nobody waits for it any more: its call cannot be called
+/// back, and its answer may be kept.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) key: TokenKey,
-    pub(super) asked: Moment,
+    pub(super) lead: Lead,
+    /// The call that is under way.
+    pub(super) attempt: Attempt,
+    /// When no further call may be made.
+    pub(super) ends: Moment,
+    /// The last that a provider really said, where it was no verdict.
+    pub(super) declined: Option<Words>,
     /// Who has its answer kept.
     pub(super) keeper: Option<Keeper>,
     pub(super) waiting: BTreeMap<StreamId, Waiting>,
-    deadline: Moment,
     most_bytes: usize,
+}
+
+/// What the first who asked has brought: by this the calls are made.
+#[derive(Debug)]
+pub(super) struct Lead {
+    pub(super) policy: Rc<Policy>,
+    pub(super) endpoint: Rc<Endpoint>,
+    pub(super) token: BearerToken,
+    pub(super) correlation: Correlation,
+}
+
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) call: CallId,
+    /// Which of the endpoint's sites is asked.
+    pub(super) site: usize,
+    pub(super) leave: Leave,
+    pub(super) started: Moment,
+    pub(super) timeout: Duration,
 }
 
 /// The instance by whose rules an answer is kept.
@@ -65,42 +93,70 @@ pub(super) struct Waiting {
     pub(super) deadline: Moment,
 }
 
-/// There are as many calls, or as many wait, as may be.
+/// As many wait as may.
 #[derive(Debug)]
 pub(super) struct Full(pub(super) Waiting);
 
+impl Lead {
+    /// How long may be asked in all: one call takes `timeout`, further ones the `deadline`.
+    pub(super) fn patience(policy: &Policy, endpoint: &Endpoint) -> Duration {
+        match endpoint.sites.as_slice() {
+            [_] => policy.call.timeout,
+            _ => policy.call.deadline,
+        }
+    }
+
+    /// The call to this site.
+    pub(super) fn call(&self, site: &Site, timeout: Duration) -> Call {
+        userinfo::call(&self.policy.call, site, &self.token, &self.correlation, timeout)
+    }
+}
+
+impl Attempt {
+    /// Until when the host must have reported its end.
+    fn deadline(&self) -> Moment {
+        self.started.after(self.timeout).after(GRACE)
+    }
+}
+
+impl Flight {
+    /// A question for which nobody waits yet.
+    pub(super) fn new(
+        key: TokenKey,
+        lead: Lead,
+        attempt: Attempt,
+        ends: Moment,
+        keeper: Option<Keeper>,
+    ) -> Flight {
+        let waiting = BTreeMap::new();
+        Flight { key, lead, attempt, ends, declined: None, keeper, waiting, most_bytes: 0 }
+    }
+
+    /// The site that is being asked.
+    pub(super) fn site(&self) -> Option<&Site> {
+        self.lead.endpoint.sites.get(self.attempt.site)
+    }
+}
+
 impl Flights {
-    /// Whether a call for this key is under way.
+    /// Whether this is being asked.
     pub(super) fn under_way(&self, key: &TokenKey) -> bool {
         self.by_key.contains_key(key)
     }
 
-    /// A request waits for a call of its own, which is to be made now.
-    pub(super) fn lead(
-        &mut self,
-        key: TokenKey,
-        stream: StreamId,
-        waiting: Waiting,
-        keeper: Option<Keeper>,
-        asked: Moment,
-    ) -> Result<CallId, Full> {
-        if self.calls.len() >= MOST_CALLS {
-            return Err(Full(waiting));
-        }
+    /// A number for a call.
+    pub(super) fn number(&mut self) -> CallId {
         let id = CallId(self.next);
         self.next = self.next.wrapping_add(1);
-        let flight = Flight {
-            key,
-            asked,
-            keeper,
-            deadline: waiting.deadline,
-            most_bytes: waiting.policy.answer.max_bytes,
-            waiting: BTreeMap::from([(stream, waiting)]),
-        };
-        self.calls.insert(id, flight);
-        self.by_key.insert(key, id);
-        self.held.insert(stream, id);
-        Ok(id)
+        id
+    }
+
+    /// A request waits for a call of its own, which is to be made now.
+    pub(super) fn lead(&mut self, stream: StreamId, waiting: Waiting, mut flight: Flight) {
+        self.held.insert(stream, flight.key);
+        flight.most_bytes = waiting.policy.answer.max_bytes;
+        flight.waiting.insert(stream, waiting);
+        self.goes_on(flight);
     }
 
     /// A request waits for the call that is under way for its key.
@@ -111,58 +167,63 @@ impl Flights {
         waiting: Waiting,
         keeper: Option<Keeper>,
     ) -> Result<(), Full> {
-        let Some((id, flight)) =
-            self.by_key.get(key).and_then(|id| Some((*id, self.calls.get_mut(id)?)))
-        else {
-            return Err(Full(waiting));
-        };
-        if flight.waiting.len() >= MOST_WAITING {
-            return Err(Full(waiting));
+        match self.by_key.get_mut(key) {
+            Some(flight) if flight.waiting.len() < MOST_WAITING => {
+                flight.most_bytes = flight.most_bytes.max(waiting.policy.answer.max_bytes);
+                flight.keeper = flight.keeper.take().or(keeper);
+                flight.waiting.insert(stream, waiting);
+                self.held.insert(stream, *key);
+                Ok(())
+            }
+            Some(_) | None => Err(Full(waiting)),
         }
-        flight.most_bytes = flight.most_bytes.max(waiting.policy.answer.max_bytes);
-        flight.keeper = flight.keeper.take().or(keeper);
-        flight.waiting.insert(stream, waiting);
-        self.held.insert(stream, id);
-        Ok(())
     }
 
     /// The largest answer to a call that anybody reads, in bytes.
     pub(super) fn most_bytes(&self, call: CallId) -> Option<usize> {
-        self.calls.get(&call).map(|flight| flight.most_bytes)
+        self.by_key.get(self.calls.get(&call)?).map(|flight| flight.most_bytes)
     }
 
-    /// A call has ended: everybody who waits for it comes along.
-    pub(super) fn land(&mut self, call: CallId) -> Option<Flight> {
-        let flight = self.calls.remove(&call)?;
-        self.by_key.remove(&flight.key);
+    /// A call has ended; the question may go on with another.
+    pub(super) fn ended(&mut self, call: CallId) -> Option<Flight> {
+        let key = self.calls.remove(&call)?;
+        self.by_key.remove(&key)
+    }
+
+    /// The question goes on with this call.
+    pub(super) fn goes_on(&mut self, flight: Flight) {
+        self.calls.insert(flight.attempt.call, flight.key);
+        self.by_key.insert(flight.key, flight);
+    }
+
+    /// The question is over: nobody waits for it any more.
+    pub(super) fn over(&mut self, flight: &Flight) {
         for stream in flight.waiting.keys() {
             self.held.remove(stream);
         }
-        Some(flight)
     }
 
     /// A request waits no more. The call goes on, for whoever else waits for it and for what is
     /// kept of its answer.
     pub(super) fn leave(&mut self, stream: StreamId) -> Option<Waiting> {
-        let call = self.held.remove(&stream)?;
-        self.calls.get_mut(&call)?.waiting.remove(&stream)
+        let key = self.held.remove(&stream)?;
+        self.by_key.get_mut(&key)?.waiting.remove(&stream)
     }
 
-    /// Everybody who has waited too long, with them the calls whose end was never reported.
-    pub(super) fn late(&mut self, now: Moment) -> Vec<(StreamId, Waiting)> {
-        let lost: Vec<CallId> =
-            self.calls.iter().filter(|(_, f)| f.deadline <= now).map(|(id, _)| *id).collect();
-        let mut late = Vec::new();
-        for flight in lost.into_iter().filter_map(|call| self.land(call)).collect::<Vec<_>>() {
-            late.extend(flight.waiting);
-        }
-        let joined = self.calls.values().flat_map(|flight| &flight.waiting);
-        let joined: Vec<StreamId> =
-            joined.filter(|(_, w)| w.deadline <= now).map(|(stream, _)| *stream).collect();
-        for stream in joined {
-            late.extend(self.leave(stream).map(|waiting| (stream, waiting)));
-        }
-        late
+    /// The questions whose call has ended without a report.
+    pub(super) fn lost(&mut self, now: Moment) -> Vec<Flight> {
+        let lost = self.by_key.values().filter(|flight| flight.attempt.deadline() <= now);
+        let lost: Vec<CallId> = lost.map(|flight| flight.attempt.call).collect();
+        lost.into_iter().filter_map(|call| self.ended(call)).collect()
+    }
+
+    /// Everybody who has waited too long for a call that goes on.
+    pub(super) fn late(&mut self, now: Moment) -> Vec<(StreamId, TokenKey, Waiting)> {
+        let waiting = self.by_key.values().flat_map(|f| f.waiting.iter().map(|w| (f.key, w)));
+        let late = waiting.filter(|(_, (_, waiting))| waiting.deadline <= now);
+        let late: Vec<_> = late.map(|(key, (stream, _))| (*stream, key)).collect();
+        let leave = |(stream, key)| Some((stream, key, self.leave(stream)?));
+        late.into_iter().filter_map(leave).collect()
     }
 
     /// How many calls are under way.

@@ -19,8 +19,16 @@ pub struct Ledger {
     pub evicted: u64,
     /// Verdicts that were forgotten for their age.
     pub expired: u64,
+    /// Calls to a further site, because the one before it gave no verdict.
+    pub failed_over: u64,
     /// Requests that were refused because of too many calls, or too many that wait for one.
     pub refused_by_cap: u64,
+    /// Requests that were refused because every site had been shut or slowed down.
+    pub refused_by_breaker: u64,
+    /// Sites that were shut.
+    pub opened: u64,
+    /// Requests that an outdated verdict let pass, because nobody answered.
+    pub stale: u64,
     /// Verdicts kept.
     pub entries: usize,
     /// About how many bytes these take.
@@ -29,4 +37,6 @@ pub struct Ledger {
     pub calls: usize,
     /// Requests that wait.
     pub waiting: usize,
+    /// Sites that are shut.
+    pub shut: usize,
 }

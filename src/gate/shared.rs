@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::statement::{Kind, Statement};
+use super::statement::{Kind, Statement, Words};
 use crate::time::{Date, Moment};
 use crate::token_key::TokenKey;
 
@@ -69,8 +69,9 @@ pub(super) fn write(statement: &Statement, key: &TokenKey) -> Option<(Slot, Vec<
     for number in [statement.asked.nanos(), max_age, exp] {
         value.extend(number.to_le_bytes());
     }
-    let fields = statement.fields.iter().flat_map(|(name, value)| [name, value]);
-    for text in fields.chain([&statement.body]) {
+    let Words { fields, body } = &statement.words;
+    let fields = fields.iter().flat_map(|(name, value)| [name, value]);
+    for text in fields.chain([body]) {
         value.extend(u32::try_from(text.len()).ok()?.to_le_bytes());
         value.extend_from_slice(text);
     }
@@ -110,8 +111,13 @@ pub(super) fn read(value: &[u8], key: &TokenKey) -> Option<Statement> {
         max_age: (max_age < u64::MAX).then(|| Duration::from_secs(max_age)),
         no_store: no_store != 0,
         exp: (exp < u64::MAX).then_some(Date(exp)),
-        fields: pairs.iter().map(|[name, value]| (Box::from(*name), Box::from(*value))).collect(),
-        body,
+        words: Words {
+            fields: pairs
+                .iter()
+                .map(|[name, value]| (Box::from(*name), Box::from(*value)))
+                .collect(),
+            body,
+        },
     })
 }
 

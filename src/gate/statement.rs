@@ -28,9 +28,15 @@ pub(super) struct Statement {
     pub(super) no_store: bool,
     /// The end that the answer or the token states.
     pub(super) exp: Option<Date>,
-    /// The answer's headers, as far as they can matter.
+    pub(super) words: Words,
+}
+
+/// An answer as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words {
+    /// Its headers, as far as they can matter.
     pub(super) fields: Vec<Field>,
-    /// The answer's body.
+    /// Its body.
     pub(super) body: Box<[u8]>,
 }
 
@@ -104,6 +110,30 @@ fn within<'b>(answer: &Answer<'b>, policy: &Policy) -> Answer<'b> {
     }
 }
 
+impl Words {
+    /// An answer with a body that was read, and those of its headers.
+    pub(super) fn of(answer: &Answer<'_>, keep: impl Fn(&[u8]) -> bool) -> Option<Words> {
+        let Answer::Whole { head, body: Body::Read(bytes) } = answer else {
+            return None;
+        };
+        let fields = head.pairs().filter(|(name, _)| keep(name));
+        let fields = fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        Some(Words { fields, body: Box::from(*bytes) })
+    }
+
+    /// The answer again.
+    pub(super) fn answer(&self) -> Answer<'_> {
+        let pairs = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Answer::Whole { head: Head::new(pairs), body: Body::Read(&self.body) }
+    }
+
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(n, v)| n.len().saturating_add(v.len()));
+        fields.sum::<usize>().saturating_add(self.body.len())
+    }
+}
+
 impl Statement {
     /// What an answer states; `None` if it says nothing of the token by this judgement of it.
     pub(super) fn of(
@@ -113,7 +143,8 @@ impl Statement {
         token_exp: Option<Date>,
     ) -> Option<Statement> {
         let kind = judged.kind()?;
-        let Answer::Whole { head, body: Body::Read(bytes) } = answer else {
+        let words = Words::of(answer, |name| matters(kind, name))?;
+        let Answer::Whole { head, .. } = answer else {
             return None;
         };
         let Freshness { max_age, no_store } = Freshness::of(head);
@@ -122,15 +153,12 @@ impl Statement {
             // A refusal says nothing of the token's end, and is soon forgotten anyway.
             Judged::Bad(_) => None,
         };
-        let fields = head.pairs().filter(|(name, _)| matters(kind, name));
-        let fields = fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
-        Some(Statement { kind, asked, max_age, no_store, exp, fields, body: Box::from(*bytes) })
+        Some(Statement { kind, asked, max_age, no_store, exp, words })
     }
 
     /// The answer again.
     pub(super) fn answer(&self) -> Answer<'_> {
-        let pairs = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        Answer::Whole { head: Head::new(pairs), body: Body::Read(&self.body) }
+        self.words.answer()
     }
 
     /// Whether it may still be acted upon by an instance with this `cache`.
@@ -146,19 +174,38 @@ impl Statement {
         honored && self.is_younger_than(ttl, key, now)
     }
 
-    /// Whether it is younger than this and has not ended by itself.
-    pub(super) fn is_younger_than(&self, ttl: Duration, key: &TokenKey, now: Now) -> bool {
+    /// Whether nobody can have any use for it, where these are the longest times of all.
+    pub(super) fn is_over(&self, ttl: Duration, stale: Duration, key: &TokenKey, now: Now) -> bool {
+        !self.is_within(self.lifetime(ttl, key).saturating_add(stale), now)
+    }
+
+    fn is_younger_than(&self, ttl: Duration, key: &TokenKey, now: Now) -> bool {
+        self.is_within(self.lifetime(ttl, key), now)
+    }
+
+    fn lifetime(&self, ttl: Duration, key: &TokenKey) -> Duration {
         let ttl = self.max_age.map_or(ttl, |max_age| max_age.min(ttl));
-        let lifetime = shortened(ttl, key.number() ^ self.asked.nanos());
+        shortened(ttl, key.number() ^ self.asked.nanos())
+    }
+
+    fn is_within(&self, lifetime: Duration, now: Now) -> bool {
         // One that was asked for later than now is none of this clock's.
         now.moment.since(self.asked).is_some_and(|age| age < lifetime)
             && self.exp.is_none_or(|exp| now.date < exp)
     }
 
+    /// Whether a good one may serve although its time is over, because nobody answers.
+    pub(super) fn may_serve_stale(&self, key: &TokenKey, cache: &CachePolicy, now: Now) -> bool {
+        let honored = cache.no_store == NoStore::Ignored || !self.no_store;
+        honored && self.kind == Kind::Good && {
+            let lifetime = self.lifetime(cache.ttl, key).saturating_add(cache.stale_if_error);
+            self.is_within(lifetime, now)
+        }
+    }
+
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
-        let fields = self.fields.iter().map(|(n, v)| n.len().saturating_add(v.len()));
-        fields.sum::<usize>().saturating_add(self.body.len())
+        self.words.size()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::userinfo::{Answer, Body};
 
 mod caching;
 mod joining;
+mod reaching;
 mod sharing;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];

@@ -86,8 +86,9 @@ impl Stream {
             Admission::Follow => filter.worker.hold(self.id, filter, &self.phase),
             Admission::Lead(id, call) => {
                 filter.worker.hold(self.id, filter, &self.phase);
-                if root::dispatch(filter.root, id, call).is_err() {
-                    filter.worker.conclude(filter.root, id, &Answer::NotSent);
+                let dispatch = |id, call| root::dispatch(filter.root, id, call);
+                if dispatch(id, call).is_err() {
+                    filter.worker.conclude(filter.root, id, &Answer::NotSent, dispatch);
                 }
             }
         }

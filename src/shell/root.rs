@@ -15,7 +15,7 @@ use proxy_wasm::types::ContextType;
 use super::host::{self, Failed};
 use super::http::Stream;
 use super::worker::{Filter, Worker};
-use crate::config::{self, Egress, Endpoints};
+use crate::config::{self, Egress, Endpoints, Site};
 use crate::gate::{CallId, StreamId};
 use crate::userinfo::Call;
 
@@ -32,6 +32,16 @@ pub(super) struct Root {
 impl Root {
     pub(super) fn new(id: u32) -> Root {
         Root { id, filter: None, calls: BTreeMap::new(), ending: false }
+    }
+
+    /// Makes a call, with the root itself running: what the SDK gives the answer to.
+    fn make(&mut self, id: CallId, call: &Call) -> Result<(), Failed> {
+        let headers = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let made =
+            hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout);
+        let token = made.map_err(|_| Failed)?;
+        self.calls.insert(token, id);
+        Ok(())
     }
 
     /// Gives up the configuration. With the last one of the VM everything that is remembered goes,
@@ -78,8 +88,9 @@ pub(super) fn dispatch(root: u32, id: CallId, call: Call) -> Result<(), Failed> 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let (Some(call), Some(filter)) = (self.calls.remove(&token), &self.filter) {
-            filter.worker.called_back(self.id, call, headers, body_size);
-            filter.worker.publish();
+            let (id, worker) = (self.id, Rc::clone(&filter.worker));
+            worker.called_back(id, call, headers, body_size, |id, call| self.make(id, &call));
+            worker.publish();
         }
         if self.ending && self.calls.is_empty() && host::put_in_effect(self.id).is_ok() {
             self.retire();
@@ -137,13 +148,8 @@ impl RootContext for Root {
         let Job::ToMake(id, call) = JOB.replace(Job::None) else {
             return;
         };
-        let headers = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        let made =
-            hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout);
-        if let Ok(token) = made {
-            self.calls.insert(token, id);
-        }
-        JOB.set(Job::Made(made.map(|_| ()).map_err(|_| Failed)));
+        let made = self.make(id, &call);
+        JOB.set(Job::Made(made));
     }
 
     fn on_tick(&mut self) {
@@ -167,10 +173,10 @@ fn log_egress(endpoints: &Endpoints, server: &str, port: u16) {
         return;
     };
     for endpoint in table.regions.iter().chain(&table.default) {
-        log::info!(
-            "cluster {} must reach {} through the forward proxy {server}:{port}",
-            endpoint.cluster,
-            endpoint.authority
-        );
+        for Site { cluster, authority, .. } in &endpoint.sites {
+            log::info!(
+                "cluster {cluster} must reach {authority} through the forward proxy {server}:{port}"
+            );
+        }
     }
 }

@@ -14,11 +14,11 @@ use super::host::{self, Failed, HeaderBlock};
 use super::http::Phase;
 use super::meter::Meter;
 use crate::config::{AccessLog, Policy};
-use crate::gate::{Action, CallId, Decision, Gate, Release, Settled, StreamId};
+use crate::gate::{Action, CallId, Decision, Gate, Notice, Release, Settled, StreamId};
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
 use crate::time::{Date, Moment, Now};
-use crate::userinfo::{Answer, Body};
+use crate::userinfo::{Answer, Body, Call};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
 /// report that was lost, and how long somebody waits for a call that is more patient.
@@ -87,8 +87,16 @@ impl Worker {
         Some(Outcome::ClientGone)
     }
 
-    /// A call of this root has ended: reads its answer and lets go whoever waited for it.
-    pub(super) fn called_back(&self, root: u32, call: CallId, headers: usize, body_size: usize) {
+    /// A call of this root has ended: reads its answer and lets go whoever waited for it. `dispatch`
+    /// makes the call to the next site, where there is to be one.
+    pub(super) fn called_back(
+        &self,
+        root: u32,
+        call: CallId,
+        headers: usize,
+        body_size: usize,
+        dispatch: impl FnMut(CallId, Call) -> Result<(), Failed>,
+    ) {
         let block = HeaderBlock::of_answer();
         let limit = self.gate.borrow().answer_limit(call);
         let body =
@@ -102,12 +110,24 @@ impl Worker {
                 Answer::Whole { head, body: body.as_deref().map_or(Body::TooLarge, Body::Read) }
             }
         };
-        self.conclude(root, call, &answer);
+        self.conclude(root, call, &answer, dispatch);
     }
 
     /// Tells the gate how a call of this root ended, and lets go whoever waited for it.
-    pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
-        let Settled { releases, share } = self.gate.borrow_mut().answered(call, answer, now());
+    pub(super) fn conclude(
+        &self,
+        root: u32,
+        call: CallId,
+        answer: &Answer<'_>,
+        mut dispatch: impl FnMut(CallId, Call) -> Result<(), Failed>,
+    ) {
+        let mut settled = self.gate.borrow_mut().answered(call, answer, now());
+        while let Some((id, call)) = settled.next.take() {
+            if dispatch(id, call).is_err() {
+                settled = self.gate.borrow_mut().answered(id, &Answer::NotSent, now());
+            }
+        }
+        let Settled { releases, share, .. } = settled;
         if let Some((slot, value)) = share {
             host::set_shared_data(&slot.name(), &value);
         }
@@ -135,9 +155,18 @@ impl Worker {
         }
     }
 
-    /// Publishes what the gate counts.
+    /// Publishes what the gate counts, and what an operator wants to know.
     pub(super) fn publish(&self) {
-        self.meter.publish(&self.gate.borrow().ledger());
+        let mut gate = self.gate.borrow_mut();
+        self.meter.publish(&gate.ledger());
+        for notice in gate.take_notices() {
+            match notice {
+                Notice::Opened { cluster } => {
+                    log::warn!("cluster {cluster} does not answer: it is left alone for a while");
+                }
+                Notice::Closed { cluster } => log::info!("cluster {cluster} answers again"),
+            }
+        }
     }
 
     /// Lets go a batch of those who are decided, with `root` or a stream of it in effect.

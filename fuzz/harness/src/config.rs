@@ -49,11 +49,14 @@ fn is_sound(policy: &Policy) {
     assert_eq!(table.region_header.is_some(), !table.regions.is_empty());
     for endpoint in table.regions.iter().chain(&table.default) {
         assert!(!endpoint.region.is_empty());
-        assert!(graphic(&endpoint.authority) && graphic(&endpoint.path), "{endpoint:?}");
-        assert!(!endpoint.authority.contains(['/', '@', '?', '#', '\\']), "{endpoint:?}");
-        assert!(endpoint.path.starts_with('/') && !endpoint.path.contains('#'), "{endpoint:?}");
-        assert!(matches!(endpoint.scheme, "http" | "https"));
-        assert!(!endpoint.cluster.is_empty() && !endpoint.cluster.chars().any(char::is_control));
+        assert!((1..=5).contains(&endpoint.sites.len()));
+        for site in &endpoint.sites {
+            assert!(graphic(&site.authority) && graphic(&site.path), "{site:?}");
+            assert!(!site.authority.contains(['/', '@', '?', '#', '\\']), "{site:?}");
+            assert!(site.path.starts_with('/') && !site.path.contains('#'), "{site:?}");
+            assert!(matches!(site.scheme, "http" | "https"));
+            assert!(!site.cluster.is_empty() && !site.cluster.chars().any(char::is_control));
+        }
         for (index, rule) in endpoint.rules.iter().enumerate() {
             assert!(may_be_set(&rule.name), "{:?}", rule.name);
             assert!(policy.forward.strip.covers(rule.name.as_bytes()), "{:?}", rule.name);

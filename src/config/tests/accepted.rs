@@ -37,7 +37,14 @@ fn the_source_systems_example_as_it_stands() {
     let regions: Vec<_> = table
         .regions
         .iter()
-        .map(|e| (e.region.as_str(), e.scheme, e.authority.as_str(), e.path.as_str()))
+        .map(|e| {
+            (
+                e.region.as_str(),
+                e.sites[0].scheme,
+                e.sites[0].authority.as_str(),
+                e.sites[0].path.as_str(),
+            )
+        })
         .collect();
     let authority = "uki.acme-travel.com:9001";
     assert_eq!(
@@ -50,9 +57,9 @@ fn the_source_systems_example_as_it_stands() {
     );
     let default = table.default.as_ref().unwrap();
     assert_eq!(default.region, "default");
-    assert_eq!(default.authority, "uki.acme-travel.com");
-    assert_eq!(default.cluster, "uki.acme-travel.com");
-    assert_eq!(default.path, "/en/userinfo");
+    assert_eq!(default.sites[0].authority, "uki.acme-travel.com");
+    assert_eq!(default.sites[0].cluster, "uki.acme-travel.com");
+    assert_eq!(default.sites[0].path, "/en/userinfo");
 
     let others = ["x-user-id", "x-unit-id", "x-account-number"];
     assert_eq!(injected(&table.regions[0]), others);
@@ -114,11 +121,15 @@ fn endpoints_of_every_form() {
         let loaded = load(&format!(r#"{{"userinfo_endpoint": {{"defaultURI": "{uri}"}}}}"#));
         let endpoint = table(&loaded).default.as_ref().unwrap();
         assert_eq!(
-            (endpoint.scheme, endpoint.authority.as_str(), endpoint.path.as_str()),
+            (
+                endpoint.sites[0].scheme,
+                endpoint.sites[0].authority.as_str(),
+                endpoint.sites[0].path.as_str()
+            ),
             (scheme, authority, path),
             "{uri}"
         );
-        assert_eq!(endpoint.cluster, authority);
+        assert_eq!(endpoint.sites[0].cluster, authority);
     }
 }
 
@@ -132,8 +143,8 @@ fn a_cluster_is_found_by_the_authority_as_written() {
             "clusters": {"idp.example": "outbound|443||idp.example", "other.example": "unused"}}"#,
     );
     let table = table(&loaded);
-    assert_eq!(table.default.as_ref().unwrap().cluster, "outbound|443||idp.example");
-    assert_eq!(table.regions[0].cluster, "idp.example:443");
+    assert_eq!(table.default.as_ref().unwrap().sites[0].cluster, "outbound|443||idp.example");
+    assert_eq!(table.regions[0].sites[0].cluster, "idp.example:443");
 }
 
 #[test]
@@ -263,7 +274,7 @@ fn the_longest_region_code_and_cluster() {
              "defaultURI": "https://b.example/u"}}, "clusters": {{"a.example": "{cluster}"}}}}"#
     ));
     let region = &table(&loaded).regions[0];
-    assert_eq!((&region.region, &region.cluster), (&code, &cluster));
+    assert_eq!((&region.region, &region.sites[0].cluster), (&code, &cluster));
 }
 
 #[test]
@@ -277,7 +288,10 @@ fn the_longest_host_endpoint_and_error_body() {
              "error_set": {{"response_body": "{body}"}}}}"#
     ));
     let default = table(&loaded).default.as_ref().unwrap();
-    assert_eq!((default.authority.as_str(), default.path.len()), (host.as_str(), 1787));
+    assert_eq!(
+        (default.sites[0].authority.as_str(), default.sites[0].path.len()),
+        (host.as_str(), 1787)
+    );
     match loaded.policy.replies.own_errors {
         crate::config::OwnErrors::ErrorSet(set) => assert_eq!(set.response_body, body),
         crate::config::OwnErrors::Named => panic!("no error set"),
@@ -508,17 +522,19 @@ fn a_cache_with_its_defaults_and_at_its_limits() {
     let defaults = CachePolicy {
         ttl: Duration::from_secs(60),
         negative_ttl: Duration::from_secs(5),
+        stale_if_error: Duration::ZERO,
         max_entries: 10_000,
         max_bytes: 16_777_216,
         no_store: NoStore::Ignored,
         scope: CacheScope::Worker,
     };
     assert_eq!(cache(r#""cache": {}"#), Caching::On(defaults));
-    let all = r#""cache": {"ttl": "1h", "negative_ttl": "5m", "max_entries": 1000000,
+    let all = r#""cache": {"ttl": "1h", "negative_ttl": "5m", "stale_if_error": "1h", "max_entries": 1000000,
                            "max_bytes": 67108864, "honor_no_store": true, "shared": true}"#;
     let most = CachePolicy {
         ttl: Duration::from_secs(3600),
         negative_ttl: Duration::from_secs(300),
+        stale_if_error: Duration::from_secs(3600),
         max_entries: 1_000_000,
         max_bytes: 67_108_864,
         no_store: NoStore::Honored,
@@ -534,4 +550,31 @@ fn a_cache_with_its_defaults_and_at_its_limits() {
     };
     let none = r#""cache": {"ttl": "0s", "negative_ttl": "0ms", "max_entries": 0, "max_bytes": 0}"#;
     assert_eq!(cache(none), Caching::On(least));
+}
+
+#[test]
+fn how_sites_are_asked() {
+    use crate::config::Breaker;
+    let call = |members: &str| load(&with(members)).policy.call;
+    let defaults = call("");
+    assert_eq!((defaults.timeout, defaults.deadline), (secs(5), secs(10)));
+    let after = |failures, open_for| Breaker::After { failures, open_for };
+    assert_eq!((defaults.breaker, defaults.max_in_flight), (after(5, secs(5)), 1024));
+    let all = call(
+        r#""timeout": "30s", "breaker": {"failures": 1, "open_for": "5m"}, "max_in_flight": 1"#,
+    );
+    assert_eq!((all.deadline, all.breaker), (secs(60), after(1, secs(300))));
+    assert_eq!(all.max_in_flight, 1);
+    assert_eq!(call(r#""breaker": {"failures": 0}"#).breaker, Breaker::Off);
+    assert_eq!(call(r#""breaker": {}, "deadline": "7s""#).deadline, secs(7));
+    let several = r#"{"userinfo_endpoint": {"defaultURI": ["https://a.example/u", "https://b.example/v"]},
+                      "clusters": {"b.example": "second"}}"#;
+    let Endpoints::Configured(table) = load(several).policy.endpoints else { panic!() };
+    let sites = &table.default.as_ref().unwrap().sites;
+    let clusters: Vec<_> = sites.iter().map(|s| (s.cluster.as_str(), s.path.as_str())).collect();
+    assert_eq!(clusters, [("a.example", "/u"), ("second", "/v")]);
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }

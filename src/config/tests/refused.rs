@@ -146,7 +146,7 @@ fn unknown_keys_at_any_depth() {
     check(
         r#""cache": {"entries": 5}"#,
         &[
-            "cache.entries: unknown key, allowed are ttl, negative_ttl, max_entries, max_bytes, honor_no_store, shared",
+            "cache.entries: unknown key, allowed are ttl, negative_ttl, stale_if_error, max_entries, max_bytes, honor_no_store, shared",
         ],
     );
 }
@@ -216,7 +216,9 @@ fn regions() {
     check_endpoint(
         &region_map(r#""FR": 1, "US": """#),
         &[
-            &format!("{path}.FR: found a number, allowed is an endpoint URI as text"),
+            &format!(
+                "{path}.FR: found a number, allowed is an endpoint URI as text, or an array of them"
+            ),
             &format!(
                 "{path}.US: not an endpoint URI: no http:// or https:// in front, allowed is an \
                  absolute URI with one of them"

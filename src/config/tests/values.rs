@@ -53,7 +53,13 @@ fn wrong_types() {
         ("inject_headers.a", "a JSONPath as text", "nbda"),
         ("userinfo_endpoint.regionCodeHeader", "the name of a request header", "nbdao"),
         ("userinfo_endpoint.regionCodeValue", object, "nbdta"),
-        ("userinfo_endpoint.defaultURI", "an endpoint URI as text", "nbdao"),
+        ("userinfo_endpoint.defaultURI", "an endpoint URI as text, or an array of them", "nbdo"),
+        ("deadline", "a duration as text, 1ms to 60s", "nbdao"),
+        ("breaker", object, "nbdta"),
+        ("breaker.failures", "a whole number from 0 to 1000", "nbao"),
+        ("breaker.open_for", "a duration as text, 100ms to 5m", "nbdao"),
+        ("max_in_flight", "a whole number from 1 to 65536", "nbao"),
+        ("cache.stale_if_error", "a duration as text, 0s to 1h", "nbdao"),
     ] {
         for kind in kinds.chars() {
             let (value, found) = match kind {
@@ -360,6 +366,59 @@ fn the_caches_ceilings() {
         r#""cache": {"ttl": "5"}"#,
         &[
             r#"cache.ttl: found "5", allowed is a whole number with its unit ms, s, m or h, 0s to 1h"#,
+        ],
+    );
+}
+
+#[test]
+fn endpoints_at_several_sites() {
+    check_endpoint(
+        r#""defaultURI": ["https://a.example/u", 5, "ftp://b.example/u", "https://a.example/u"]"#,
+        &[
+            "userinfo_endpoint.defaultURI[1]: found a number, allowed is an endpoint URI as text",
+            "userinfo_endpoint.defaultURI[2]: not an endpoint URI: no http:// or https:// in front, \
+             allowed is an absolute URI with one of them",
+            "userinfo_endpoint.defaultURI[3]: repeated endpoint URI, allowed is each once",
+        ],
+    );
+    check_endpoint(
+        r#""defaultURI": []"#,
+        &["userinfo_endpoint.defaultURI: found 0 endpoint URIs, allowed are 1 to 5"],
+    );
+    let six: Vec<String> = (0..6).map(|n| format!("\"https://{n}.example/u\"")).collect();
+    check_endpoint(
+        &format!(r#""defaultURI": [{}]"#, six.join(",")),
+        &["userinfo_endpoint.defaultURI: found 6 endpoint URIs, allowed are 1 to 5"],
+    );
+    check_endpoint(
+        r#""defaultURI": "https://a.example/u", "regionCodeHeader": "x-region",
+           "regionCodeValue": {"FR": ["https://fr.example/u", ""]}"#,
+        &[
+            "userinfo_endpoint.regionCodeValue.FR[1]: not an endpoint URI: no http:// or https:// in \
+           front, allowed is an absolute URI with one of them",
+        ],
+    );
+}
+
+#[test]
+fn a_deadline_below_the_timeout() {
+    let wrong = "deadline: shorter than timeout, allowed is at least that: it is for all calls about \
+                 one request";
+    check(r#""timeout": "2s", "deadline": "1999ms""#, &[wrong]);
+    check(r#""deadline": "4s""#, &[wrong]);
+    check(r#""timeout": "2s", "deadline": "2s""#, &[]);
+    check(r#""deadline": "61s""#, &[r#"deadline: found "61s", allowed is 1ms to 60s"#]);
+}
+
+#[test]
+fn the_breaker() {
+    check(
+        r#""breaker": {"failures": 1001, "open_for": "99ms", "probes": 2}, "max_in_flight": 0"#,
+        &[
+            "breaker.failures: found 1001, allowed is a whole number from 0 to 1000",
+            r#"breaker.open_for: found "99ms", allowed is 100ms to 5m"#,
+            "breaker.probes: unknown key, allowed are failures, open_for",
+            "max_in_flight: found 0, allowed is a whole number from 1 to 65536",
         ],
     );
 }

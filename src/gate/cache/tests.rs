@@ -24,6 +24,7 @@ impl Bench {
         let cache = CachePolicy {
             ttl: Duration::from_secs(60),
             negative_ttl: Duration::from_secs(5),
+            stale_if_error: Duration::ZERO,
             max_entries: entries,
             max_bytes: bytes,
             no_store: NoStore::Ignored,

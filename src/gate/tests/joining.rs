@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::gate::flight::{MOST_CALLS, MOST_WAITING};
+use crate::gate::flight::MOST_WAITING;
+
+/// `max_in_flight` where it is not configured.
+const MOST_CALLS: usize = 1024;
 
 const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
 

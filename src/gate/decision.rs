@@ -1,0 +1,96 @@
+//! What becomes of a request, and what is counted and logged of it.
+
+use std::rc::Rc;
+
+use super::flight::Waiting;
+use super::statement::Judged;
+use super::{Admission, StreamId};
+use crate::enrich::{self, ClaimFaults, HeaderEdit};
+use crate::outcome::{Outcome, Source};
+use crate::reply::{self, LocalReply};
+use crate::verdict::{NoAnswer, Refusal};
+
+/// A held request is let go.
+#[derive(Debug)]
+pub struct Release {
+    /// The request.
+    pub stream: StreamId,
+    /// What becomes of it.
+    pub decision: Decision,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// What to count and log.
+    pub record: Record,
+}
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Edit its headers, then let it go on to the upstream.
+    Forward(HeaderEdit),
+    /// Answer it.
+    Reply(LocalReply),
+}
+
+/// What to count and log of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// Where the verdict came from.
+    pub source: Source,
+    /// The region whose endpoint was chosen, `none` if that never came up.
+    pub region: String,
+    /// Claims that gave no header.
+    pub claims: ClaimFaults,
+}
+
+impl Record {
+    /// The text of filter state `oidc_outcome`.
+    pub fn access_log(&self) -> String {
+        format!("{};{};{}", self.outcome.word(), self.source.word(), self.region)
+    }
+}
+
+impl Waiting {
+    /// What becomes of this request, by its own instance's rules.
+    pub(super) fn decide(self, judged: &Judged) -> Decision {
+        let Waiting { policy, endpoint, cleansing, dialect, source, .. } = self;
+        let record =
+            |outcome, claims| Record { outcome, source, region: endpoint.region.clone(), claims };
+        match judged {
+            Judged::Good(vouched) => {
+                let (edit, claims) =
+                    enrich::edit(vouched, &policy.forward, Some(&endpoint), cleansing);
+                Decision { action: Action::Forward(edit), record: record(Outcome::Pass, claims) }
+            }
+            Judged::Bad(refusal) => Decision {
+                record: record(refusal.outcome(), ClaimFaults::default()),
+                action: Action::Reply(reply::reply(refusal, &policy.replies, dialect)),
+            },
+        }
+    }
+}
+
+/// A request that need not wait.
+pub(super) fn decided(waiting: Waiting, source: Source, judged: &Judged) -> Admission {
+    Admission::Decided(Waiting { source, ..waiting }.decide(judged))
+}
+
+pub(super) fn unavailable(why: NoAnswer) -> Judged {
+    Judged::Bad(Rc::new(Refusal::Unavailable(why)))
+}
+
+pub(super) fn unasked(outcome: Outcome) -> Record {
+    Record {
+        outcome,
+        source: Source::Filter,
+        region: "none".to_owned(),
+        claims: ClaimFaults::default(),
+    }
+}
