@@ -31,6 +31,7 @@ use cache::Store;
 use flight::{Flights, Full, Keeper, Waiting};
 pub use ledger::Ledger;
 pub use shared::{SLOTS, Slot};
+pub(crate) use statement::PAIR;
 use statement::{Judged, Kind, Statement};
 
 /// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
@@ -287,6 +288,12 @@ impl Gate {
         let late = self.flights.late(now.moment).into_iter();
         let timed_out = Judged::Bad(Rc::new(Refusal::Unavailable(NoAnswer::TimedOut)));
         late.map(|(stream, w)| Release { stream, decision: w.decide(&timed_out) }).collect()
+    }
+
+    /// The calls under way will never be reported: nobody is left to hear of them.
+    pub fn abandon(&mut self) {
+        // Numbers are never used again, also then.
+        self.flights = Flights { next: self.flights.next, ..Flights::default() };
     }
 
     /// What has happened so far, and what there is now.

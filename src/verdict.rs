@@ -89,8 +89,7 @@ pub fn judge<'b>(
         Answer::CutOff => return Err(Refusal::Unavailable(NoAnswer::CutOff)),
         Answer::Whole { head, body } => (head, *body),
     };
-    // Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
-    let own = head.field("x-envoy-upstream-service-time") == Field::Absent;
+    let own = is_envoys_own(head);
     match userinfo::status(head) {
         Some(_) if !Guard::Status.stands() => {
             userinfo_200(success, head, body).map_err(Refusal::Unavailable)
@@ -104,6 +103,11 @@ pub fn judge<'b>(
         }
         Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
     }
+}
+
+/// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
+pub(crate) fn is_envoys_own(head: &Head<'_>) -> bool {
+    head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
 fn userinfo_200<'b>(

@@ -21,6 +21,9 @@ pub(super) const MOST_CALLS: usize = 1024;
 /// Most requests that wait for one call.
 pub(super) const MOST_WAITING: usize = 4096;
 
+/// Most requests that wait in all.
+pub(super) const MOST_HELD: usize = 16_384;
+
 /// All calls under way on one worker.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
@@ -84,7 +87,7 @@ impl Flights {
         keeper: Option<Keeper>,
         asked: Moment,
     ) -> Result<CallId, Full> {
-        if self.calls.len() >= MOST_CALLS {
+        if self.calls.len() >= MOST_CALLS || self.held.len() >= MOST_HELD {
             return Err(Full(waiting));
         }
         let id = CallId(self.next);
@@ -116,7 +119,7 @@ impl Flights {
         else {
             return Err(Full(waiting));
         };
-        if flight.waiting.len() >= MOST_WAITING {
+        if flight.waiting.len() >= MOST_WAITING || self.held.len() >= MOST_HELD {
             return Err(Full(waiting));
         }
         flight.most_bytes = flight.most_bytes.max(waiting.policy.answer.max_bytes);

@@ -16,6 +16,12 @@ use crate::token_key::TokenKey;
 use crate::userinfo::{Answer, Body};
 use crate::verdict::{self, Refusal};
 
+/// What a reading takes beside its texts.
+const READING: usize = 192;
+
+/// What a name and a value take beside their bytes: two allocations and a place in a list.
+pub(crate) const PAIR: usize = 64;
+
 /// A complete answer that is worth keeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
@@ -78,13 +84,14 @@ impl Judged {
 
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
-        match self {
+        let texts = match self {
             Judged::Good(vouched) => vouched.size(),
             Judged::Bad(refusal) => match &**refusal {
-                Refusal::Provider(error) => error.text.as_ref().map_or(0, |text| text.text.len()),
+                Refusal::Provider(error) => error.size(),
                 Refusal::Unavailable(_) | Refusal::Credentials(_) | Refusal::Endpoint(_) => 0,
             },
-        }
+        };
+        texts.saturating_add(READING)
     }
 }
 
@@ -116,6 +123,9 @@ impl Statement {
         let Answer::Whole { head, body: Body::Read(bytes) } = answer else {
             return None;
         };
+        if verdict::is_envoys_own(head) {
+            return None;
+        }
         let Freshness { max_age, no_store } = Freshness::of(head);
         let exp = match judged {
             Judged::Good(vouched) => vouched.exp().into_iter().chain(token_exp).min(),
@@ -123,7 +133,9 @@ impl Statement {
             Judged::Bad(_) => None,
         };
         let fields = head.pairs().filter(|(name, _)| matters(kind, name));
-        let fields = fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        let mut fields: Vec<Field> =
+            fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        fields.shrink_to_fit();
         Some(Statement { kind, asked, max_age, no_store, exp, fields, body: Box::from(*bytes) })
     }
 
@@ -157,7 +169,8 @@ impl Statement {
 
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
-        let fields = self.fields.iter().map(|(n, v)| n.len().saturating_add(v.len()));
+        let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
+        let fields = self.fields.iter().map(|(n, v)| pair(n.len(), v.len()));
         fields.sum::<usize>().saturating_add(self.body.len())
     }
 }
