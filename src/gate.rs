@@ -292,8 +292,7 @@ impl Gate {
 
     /// The calls under way will never be reported: nobody is left to hear of them.
     pub fn abandon(&mut self) {
-        // Numbers are never used again, also then.
-        self.flights = Flights { next: self.flights.next, ..Flights::default() };
+        self.flights.abandon();
     }
 
     /// What has happened so far, and what there is now.

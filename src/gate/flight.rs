@@ -168,6 +168,11 @@ impl Flights {
         late
     }
 
+    /// Forgets everything; numbers are never used again, also then.
+    pub(super) fn abandon(&mut self) {
+        *self = Flights { next: self.next, ..Flights::default() };
+    }
+
     /// How many calls are under way.
     pub(super) fn calls(&self) -> usize {
         self.calls.len()
