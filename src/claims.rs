@@ -10,6 +10,10 @@ use crate::jsonpath::{Budget, Selection};
 /// Longest header value, in bytes.
 pub const MAX_VALUE: usize = 4 * 1024;
 
+/// Most bytes of all injected headers of one request, names and values: what usual backends still
+/// take. A user who writes a long profile must not get every request refused there.
+pub const MAX_ALL: usize = 16 * 1024;
+
 /// What a rule found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {

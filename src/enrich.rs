@@ -7,6 +7,7 @@
 use crate::claims::{self, Claim};
 use crate::config::{Authorization, Endpoint, ForwardPolicy};
 use crate::expiry;
+use crate::gate::PAIR;
 use crate::head::{Field, Head};
 use crate::jsonpath::Budget;
 use crate::sabotage::Guard;
@@ -160,9 +161,18 @@ impl Vouched {
         vouched.exp = expiry::of_claims(claims);
         let faults = &mut vouched.faults;
         let mut budget = Budget::for_answer();
+        let mut left = claims::MAX_ALL;
         for rule in endpoint.rules.iter() {
             match claims::read(claims, rule, &mut budget) {
-                Claim::Value(value) => vouched.set.push((rule.name.clone(), value)),
+                Claim::Value(value) => {
+                    match left.checked_sub(rule.name.len().saturating_add(value.len())) {
+                        Some(rest) => {
+                            left = rest;
+                            vouched.set.push((rule.name.clone(), value));
+                        }
+                        None => faults.invalid = faults.invalid.saturating_add(1),
+                    }
+                }
                 Claim::Absent => {}
                 Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
                 Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
@@ -176,9 +186,10 @@ impl Vouched {
         self.exp
     }
 
-    /// How many bytes its texts take.
+    /// About how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
-        self.set.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum()
+        let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
+        self.set.iter().map(|(name, value)| pair(name.len(), value.len())).sum()
     }
 }
 

@@ -39,6 +39,7 @@ pub use health::Notice;
 use health::{Closed, Sites};
 pub use ledger::Ledger;
 pub use shared::{SLOTS, Slot};
+pub(crate) use statement::PAIR;
 use statement::{Judged, Kind, Words};
 
 /// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
@@ -262,6 +263,12 @@ impl Gate {
         self.sites.take_notices()
     }
 
+    /// The calls under way will never be reported: nobody is left to hear of them.
+    pub fn abandon(&mut self) {
+        self.flights.abandon();
+        self.sites = Sites::default();
+    }
+
     /// What has happened so far, and what there is now.
     pub fn ledger(&self) -> Ledger {
         let turnover = self.store.turnover();
@@ -351,6 +358,9 @@ impl Gate {
                 }
                 Err(Full(waiting)) => self.refused(&key, waiting, Closed::Full, now),
             };
+        }
+        if self.flights.is_full() {
+            return self.refused(&key, waiting, Closed::Full, now);
         }
         let ends = now.moment.after(Lead::patience(&policy, &endpoint));
         let lead = Lead { policy, endpoint, token, correlation };

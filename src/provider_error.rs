@@ -39,6 +39,14 @@ pub struct ErrorText {
 }
 
 impl ProviderError {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        // The challenge's two texts have at most 256 bytes each.
+        const REST: usize = 768;
+        let text = self.text.as_ref();
+        text.map_or(0, |t| t.text.len().saturating_add(t.content_type.len())).saturating_add(REST)
+    }
+
     pub(crate) fn read(
         status: u16,
         head: &Head<'_>,

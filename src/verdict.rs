@@ -153,11 +153,6 @@ pub(crate) fn hear(
     }
 }
 
-/// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
-fn is_envoys_own(head: &Head<'_>) -> bool {
-    head.field("x-envoy-upstream-service-time") == Field::Absent
-}
-
 /// Judges an answer.
 pub fn judge<'b>(
     success: Success,
@@ -183,6 +178,11 @@ pub fn judge<'b>(
         }
         Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
     }
+}
+
+/// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
+pub(crate) fn is_envoys_own(head: &Head<'_>) -> bool {
+    head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
 fn userinfo_200<'b>(

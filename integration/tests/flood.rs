@@ -113,7 +113,9 @@ async fn a_flood_of_bad_tokens_leaves_good_ones_alone() {
     flood(&gw, 0..GOOD, "good", 200).await;
     assert_eq!(gw.provider.count() as u64, GOOD + bad, "good tokens were asked for again");
     counted(&gw, "cache.hit", GOOD).await;
-    counted(&gw, "cache_entries", GOOD + 1250).await;
+    // The bytes or the entries of the eighth that refusals have, whichever are used up first.
+    let kept = gw.envoy.stat("wasmcustom.oidc_cache_entries").await;
+    assert!((GOOD + 500..=GOOD + 1250).contains(&kept), "{kept} entries");
     gw.envoy.assert_no_vm_restart().await;
 }
 

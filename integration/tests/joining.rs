@@ -63,7 +63,7 @@ async fn a_thousand_requests_with_one_token_are_one_call() {
         (json!({"cache": {}}), Provider::expired(), 401),
         (json!({"cache": {}}), Reply::text(500, "out of order"), 500),
     ] {
-        let running = start(1, cache).await;
+        let running = start(1, cache.clone()).await;
         let gw = running.gateway("gw");
         let gate = Gate::closed();
         gw.provider.answer(reply.held_by(&gate));
@@ -74,30 +74,38 @@ async fn a_thousand_requests_with_one_token_are_one_call() {
         assert_eq!(statuses(requests).await, BTreeMap::from([(status, 1000)]));
         assert_eq!(gw.provider.count(), 1);
         assert_eq!(running.envoy.stat("wasmcustom.oidc_calls.joined").await, 999);
+        let kept = u64::from(cache != json!({}) && status != 500);
+        assert_eq!(running.envoy.stat("wasmcustom.oidc_cache_entries").await, kept);
         nothing_is_left(&running).await;
     }
 }
 
 #[tokio::test]
 async fn each_worker_asks_once_at_most() {
-    for workers in [2, 4] {
-        let running = start(workers, json!({})).await;
+    let good = || Reply::json(200, &json!({"sub": "alice"}));
+    for (workers, reply, status) in [
+        (2, good(), 200),
+        (4, good(), 200),
+        (2, Provider::expired(), 401),
+        (2, Reply::text(500, "out of order"), 500),
+    ] {
+        let running = start(workers, json!({"cache": {}})).await;
         let gw = running.gateway("gw");
         let gate = Gate::closed();
-        gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})).held_by(&gate));
+        gw.provider.answer(reply.held_by(&gate));
         let requests = crowd(&running, "token", 1000);
         running.envoy.wait_stat(WAITING, |n| n == 1000).await;
         let calls = running.envoy.stat(CALLS).await;
         assert!((1..=u64::from(workers)).contains(&calls), "{calls} calls by {workers} workers");
         gate.open();
-        assert_eq!(statuses(requests).await, BTreeMap::from([(200, 1000)]));
+        assert_eq!(statuses(requests).await, BTreeMap::from([(status, 1000)]));
         assert_eq!(gw.provider.count() as u64, calls);
         nothing_is_left(&running).await;
     }
 }
 
-/// The catalogue's rows 154 and 155. That nobody waits for a tick of the module's timer (50 ms) is
-/// shown by the best of a few tries: with one try a busy machine could be as slow.
+/// The catalogue's rows 154 and 155. That nobody waits for the module's timer is shown by
+/// `row_154_nobody_waits_for_the_timer` of the catalogue; here the time is only printed.
 #[tokio::test]
 async fn whoever_asked_first_may_leave() {
     let running = start(1, json!({})).await;
@@ -121,7 +129,6 @@ async fn whoever_asked_first_may_leave() {
         nothing_is_left(&running).await;
     }
     println!("from the provider's answer to the last of 100 responses: {slowest:?}");
-    assert!(slowest.iter().min() < Some(&Duration::from_millis(50)), "{slowest:?}");
     assert_eq!(running.envoy.stat("wasmcustom.oidc_outcome.client_gone").await, 55);
 }
 

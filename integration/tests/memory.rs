@@ -1,6 +1,6 @@
 //! What a provider's answers may cost in memory, with the reference configuration.
 
-use integration::{Gateway, Reply};
+use integration::{Gate, Gateway, Reply};
 use tokio::task::JoinSet;
 
 const ANSWERS: usize = 40;
@@ -22,13 +22,18 @@ async fn forty_answers_of_31_mb_at_once() {
     assert_eq!(gw.get("/warm-up").bearer("good").send().await.status, 200);
     let upstream_before = gw.upstream.bytes();
     let body = vec![b' '; ANSWER_BYTES];
-    gw.provider.answer(Reply::text(200, body).header("content-type", "application/json"));
+    let gate = Gate::closed();
+    let reply = Reply::text(200, body).header("content-type", "application/json");
+    gw.provider.answer(reply.held_by(&gate));
     let before = memory(gw.envoy.id(), "VmRSS");
 
     let mut requests = JoinSet::new();
     for n in 0..ANSWERS {
         requests.spawn(gw.get("/orders").bearer(&format!("token{n}")).send());
     }
+    // All forty answers come at once.
+    gw.provider.wait_calls(1 + ANSWERS).await;
+    gate.open();
     while let Some(response) = requests.join_next().await {
         assert_eq!(response.expect("a response").status, 503);
     }

@@ -65,7 +65,7 @@ impl Gate {
         now: Now,
     ) -> Settled {
         self.flights.over(&flight);
-        let Flight { key, keeper, waiting, .. } = flight;
+        let Flight { key, lead, keeper, waiting, .. } = flight;
         let mut readings: Vec<(Rc<Endpoint>, Judged)> = Vec::new();
         // Most who wait are of the same instance and region: each reads the answer once.
         let mut judge = |policy: &Policy, endpoint: &Rc<Endpoint>| -> Judged {
@@ -82,6 +82,8 @@ impl Gate {
         {
             let judged = judge(policy, endpoint);
             let statement = Statement::of(answer, &judged, asked, *token_exp);
+            // Nothing that repeats the token is kept: what is kept may be read by others.
+            let statement = statement.filter(|s| !s.words.holds(lead.token.expose().as_bytes()));
             if let Some(statement) = statement.filter(|s| s.is_fresh(&key, &cache, now)) {
                 settled.share = match cache.scope {
                     CacheScope::Process => shared::write(&statement, &key),

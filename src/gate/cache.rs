@@ -14,8 +14,8 @@ use crate::config::{CachePolicy, Endpoint, Policy};
 use crate::time::{Moment, Now};
 use crate::token_key::TokenKey;
 
-/// What an entry takes beside its texts: key, table slots, links, allocations.
-const OVERHEAD: usize = 512;
+/// What an entry takes beside its texts and readings: key, table slots, links, allocations.
+const OVERHEAD: usize = 384;
 
 /// How many instances' own readings of one statement are remembered beside it.
 const MOST_READINGS: usize = 4;
@@ -81,14 +81,11 @@ impl Store {
             self.longest = self.longest.max(policy.ttl).max(policy.negative_ttl);
             self.stale = self.stale.max(policy.stale_if_error);
         }
-        let (bad_entries, bad_bytes) = (entries.div_ceil(8), bytes.div_ceil(8));
+        // A single entry is of more use to a good token.
+        let bad_entries = if entries == 1 { 0 } else { entries.div_ceil(8) };
+        let bad_bytes = if entries == 1 { 0 } else { bytes.div_ceil(8) };
         self.good.bound(entries.saturating_sub(bad_entries), bytes.saturating_sub(bad_bytes));
         self.bad.bound(bad_entries, bad_bytes);
-        // A single entry is of more use to a good token.
-        if entries == 1 {
-            self.good.bound(1, bytes);
-            self.bad.bound(0, 0);
-        }
     }
 
     /// What this instance makes of what is known of a key, if that is a statement by its rules.
@@ -154,7 +151,8 @@ impl Store {
     }
 
     /// Forgets some of what no instance may use any more. What is not used drifts to the end that
-    /// is looked at.
+    /// is looked at. A refusal stays as long as a good verdict would: it keeps an older one of
+    /// another worker from coming back.
     pub(super) fn sweep(&mut self, now: Now) {
         let (longest, stale) = (self.longest, self.stale);
         for partition in [&mut self.good, &mut self.bad] {

@@ -24,6 +24,9 @@ use crate::userinfo::{self, Call};
 /// Most requests that wait for one call.
 pub(super) const MOST_WAITING: usize = 4096;
 
+/// Most requests that wait in all.
+pub(super) const MOST_HELD: usize = 16_384;
+
 /// All calls under way on one worker.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
@@ -144,6 +147,11 @@ impl Flights {
         self.by_key.contains_key(key)
     }
 
+    /// Whether as many wait in all as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.len() >= MOST_HELD
+    }
+
     /// A number for a call.
     pub(super) fn number(&mut self) -> CallId {
         let id = CallId(self.next);
@@ -167,6 +175,9 @@ impl Flights {
         waiting: Waiting,
         keeper: Option<Keeper>,
     ) -> Result<(), Full> {
+        if self.is_full() {
+            return Err(Full(waiting));
+        }
         match self.by_key.get_mut(key) {
             Some(flight) if flight.waiting.len() < MOST_WAITING => {
                 flight.most_bytes = flight.most_bytes.max(waiting.policy.answer.max_bytes);
@@ -224,6 +235,11 @@ impl Flights {
         let late: Vec<_> = late.map(|(key, (stream, _))| (*stream, key)).collect();
         let leave = |(stream, key)| Some((stream, key, self.leave(stream)?));
         late.into_iter().filter_map(leave).collect()
+    }
+
+    /// Forgets everything; numbers are never used again, also then.
+    pub(super) fn abandon(&mut self) {
+        *self = Flights { next: self.next, ..Flights::default() };
     }
 
     /// How many calls are under way.

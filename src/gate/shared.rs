@@ -40,7 +40,6 @@ impl Slot {
             Kind::Good => good,
             Kind::Bad => bad,
         };
-        // The high half: the low one decides the place in a worker's own table.
         let number = (key.number() >> 32).checked_rem(u64::from(places)).unwrap_or(0);
         Slot { kind, number: u16::try_from(number).unwrap_or(0) }
     }

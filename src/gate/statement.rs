@@ -16,6 +16,12 @@ use crate::token_key::TokenKey;
 use crate::userinfo::{Answer, Body};
 use crate::verdict::{self, Refusal};
 
+/// What a reading takes beside its texts.
+const READING: usize = 192;
+
+/// What a name and a value take beside their bytes: two allocations and a place in a list.
+pub(crate) const PAIR: usize = 64;
+
 /// A complete answer that is worth keeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
@@ -84,13 +90,14 @@ impl Judged {
 
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
-        match self {
+        let texts = match self {
             Judged::Good(vouched) => vouched.size(),
             Judged::Bad(refusal) => match &**refusal {
-                Refusal::Provider(error) => error.text.as_ref().map_or(0, |text| text.text.len()),
+                Refusal::Provider(error) => error.size(),
                 Refusal::Unavailable(_) | Refusal::Credentials(_) | Refusal::Endpoint(_) => 0,
             },
-        }
+        };
+        texts.saturating_add(READING)
     }
 }
 
@@ -117,8 +124,17 @@ impl Words {
             return None;
         };
         let fields = head.pairs().filter(|(name, _)| keep(name));
-        let fields = fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        let mut fields: Vec<Field> =
+            fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+        fields.shrink_to_fit();
         Some(Words { fields, body: Box::from(*bytes) })
+    }
+
+    /// Whether this text stands somewhere in it. One that is short stands anywhere by chance.
+    pub(super) fn holds(&self, text: &[u8]) -> bool {
+        const SHORT: usize = 8;
+        let values = self.fields.iter().map(|(_, value)| value).chain([&self.body]);
+        text.len() >= SHORT && values.into_iter().any(|v| v.windows(text.len()).any(|w| w == text))
     }
 
     /// The answer again.
@@ -129,7 +145,8 @@ impl Words {
 
     /// About how many bytes it takes.
     fn size(&self) -> usize {
-        let fields = self.fields.iter().map(|(n, v)| n.len().saturating_add(v.len()));
+        let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
+        let fields = self.fields.iter().map(|(n, v)| pair(n.len(), v.len()));
         fields.sum::<usize>().saturating_add(self.body.len())
     }
 }
@@ -147,6 +164,9 @@ impl Statement {
         let Answer::Whole { head, .. } = answer else {
             return None;
         };
+        if verdict::is_envoys_own(head) {
+            return None;
+        }
         let Freshness { max_age, no_store } = Freshness::of(head);
         let exp = match judged {
             Judged::Good(vouched) => vouched.exp().into_iter().chain(token_exp).min(),

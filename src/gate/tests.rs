@@ -113,6 +113,18 @@ fn invalid_claims_are_counted() {
     assert_eq!(decision.forwarded().set, pairs(&[("x-d", "ok")]));
 }
 
+/// The catalogue's row 51: what comes later in the configuration gives way.
+#[test]
+fn all_headers_together_are_bounded() {
+    let rules: Vec<String> = (0..20).map(|n| format!(r#""X-{n:02}": "$.name""#)).collect();
+    let config = format!(r#""inject_headers": {{{}, "X-Last": "$.sub"}}"#, rules.join(","));
+    let body = format!(r#"{{"sub":"a","name":"{}"}}"#, "x".repeat(4000));
+    let decision = World::new(&config).asked(&[], "200", &JSON, body.as_bytes());
+    assert_eq!(decision.record.claims.invalid, 16);
+    let set: Vec<String> = decision.forwarded().set.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(set, ["x-00", "x-01", "x-02", "x-03", "x-last"]);
+}
+
 #[test]
 fn searches_given_up_are_counted() {
     let config = r#""inject_headers": {"X-A": "$..[?@==@]", "X-B": "$..[?@==@]", "X-C": "$.c"}"#;

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -50,8 +51,11 @@ impl Root {
         if let Some(filter) = self.filter.take() {
             let worker = Rc::clone(&filter.worker);
             drop(filter);
-            worker.tick(self.id);
-            worker.stopped_ticking(self.id);
+            worker.stopped(self.id);
+            // Streams may have been put in effect. The host would keep the timer for ever.
+            if host::put_in_effect(self.id).is_ok() {
+                host::set_tick_period(Duration::ZERO);
+            }
         }
     }
 }
@@ -92,16 +96,18 @@ impl Context for Root {
             worker.called_back(id, call, headers, body_size, |id, call| self.make(id, &call));
             worker.publish();
         }
-        if self.ending && self.calls.is_empty() && host::put_in_effect(self.id).is_ok() {
+        if self.ending && self.calls.is_empty() {
             self.retire();
             host::done();
         }
     }
 
-    /// A root that is replaced lives on until its calls have ended: others may wait for them.
+    /// A root that is replaced lives on until its calls have ended: others may wait for them. The
+    /// last one of a VM does not, and could not: the VM goes with it.
     fn on_done(&mut self) -> bool {
         self.ending = true;
-        let over = self.calls.is_empty();
+        let last = self.filter.as_ref().is_none_or(|filter| filter.worker.has_one_instance());
+        let over = last || self.calls.is_empty();
         if over {
             self.retire();
         }
@@ -135,8 +141,7 @@ impl RootContext for Root {
                     log_egress(&loaded.policy.endpoints, server, *port);
                 }
                 let (policy, worker) = (Rc::new(loaded.policy), Worker::of_vm());
-                worker.gate.borrow_mut().configured(&policy);
-                worker.start_ticking();
+                worker.started(&policy);
                 self.filter = Some(Rc::new(Filter { policy, worker, root: self.id }));
                 true
             }

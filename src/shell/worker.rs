@@ -14,7 +14,7 @@ use super::host::{self, Failed, HeaderBlock};
 use super::http::Phase;
 use super::meter::Meter;
 use crate::config::{AccessLog, Policy};
-use crate::gate::{Action, CallId, Decision, Gate, Notice, Release, Settled, StreamId};
+use crate::gate::{Action, CallId, Decision, Gate, Ledger, Notice, Release, Settled, StreamId};
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
 use crate::time::{Date, Moment, Now};
@@ -22,7 +22,9 @@ use crate::userinfo::{Answer, Body, Call};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
 /// report that was lost, and how long somebody waits for a call that is more patient.
-const TICK: Duration = Duration::from_millis(50);
+fn tick() -> Duration {
+    if Guard::Tick.stands() { Duration::from_millis(50) } else { Duration::from_secs(60) }
+}
 
 /// How soon the next batch is let go.
 const HURRY: Duration = Duration::from_millis(1);
@@ -41,6 +43,8 @@ pub(super) struct Worker {
     pending: RefCell<VecDeque<Release>>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
+    /// How many filter instances are at work.
+    instances: Cell<u32>,
 }
 
 /// A stream that waits.
@@ -67,6 +71,7 @@ impl Worker {
                 held: RefCell::default(),
                 pending: RefCell::default(),
                 hurried: Cell::default(),
+                instances: Cell::default(),
             });
         }
         WORKER.with(Rc::clone)
@@ -143,22 +148,36 @@ impl Worker {
         self.publish();
     }
 
-    /// The timer of this root starts.
-    pub(super) fn start_ticking(&self) {
-        host::set_tick_period(TICK);
+    /// An instance is at work from now on.
+    pub(super) fn started(&self, policy: &Rc<Policy>) {
+        self.gate.borrow_mut().configured(policy);
+        self.instances.set(self.instances.get().saturating_add(1));
+        host::set_tick_period(tick());
     }
 
-    /// This root ticks no more.
-    pub(super) fn stopped_ticking(&self, root: u32) {
+    /// Whether no other instance is at work, so that nobody can wait for a call any more.
+    pub(super) fn has_one_instance(&self) -> bool {
+        self.instances.get() <= 1
+    }
+
+    /// An instance is at work no more, and its configuration given up.
+    pub(super) fn stopped(&self, root: u32) {
+        self.instances.set(self.instances.get().saturating_sub(1));
+        if self.instances.get() == 0 {
+            self.gate.borrow_mut().abandon();
+        }
+        self.tick(root);
         if self.hurried.get() == Some(root) {
             self.hurried.set(None);
         }
     }
 
-    /// Publishes what the gate counts, and what an operator wants to know.
+    /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
+    /// not yet let go still waits.
     pub(super) fn publish(&self) {
+        let waiting = self.held.borrow().len();
         let mut gate = self.gate.borrow_mut();
-        self.meter.publish(&gate.ledger());
+        self.meter.publish(&Ledger { waiting, ..gate.ledger() });
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
@@ -183,7 +202,7 @@ impl Worker {
             }
             Some(hurried) if hurried == root && !left => {
                 self.hurried.set(None);
-                host::set_tick_period(TICK);
+                host::set_tick_period(tick());
             }
             None | Some(_) => {}
         }

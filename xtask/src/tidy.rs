@@ -93,7 +93,7 @@ const RULES: &[Rule] = &[
             concat!("get_", "map("),
             concat!("get_map_", "value("),
         ],
-        why: "panics on a byte that is not UTF-8 and takes the worker down; use the `_bytes` form",
+        why: "panics on a byte that is not UTF-8 and takes the worker down; use shell/host.rs",
     },
 ];
 

@@ -493,7 +493,7 @@ fn transport() -> Vec<Row> {
         row("128a", "answered after the client has left")
             .answers(good().drip(10, Duration::from_millis(40)))
             .leaves(),
-        row("128b", "the next client, while that answer is under way"),
+        row("128b", "the next client, after that"),
         row("128c", "refused after the client has left")
             .answers(expired().drip(10, Duration::from_millis(40)))
             .leaves(),

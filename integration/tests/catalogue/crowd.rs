@@ -445,8 +445,9 @@ async fn quiet(catalogue: &Catalogue) -> Vec<String> {
 
 /// Resident bytes of a process.
 pub fn memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
+    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
+    kilobytes.expect("a number of kB") * 1024
 }

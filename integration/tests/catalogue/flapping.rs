@@ -56,7 +56,9 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
                 if number >= requests {
                     return tally;
                 }
-                let request = gateway.get(&format!("/flapping/{number}")).bearer(CANARY_TOKEN);
+                // A token of its own: equal ones would share a call, or be remembered.
+                let token = format!("{CANARY_TOKEN}.{number}");
+                let request = gateway.get(&format!("/flapping/{number}")).bearer(&token);
                 match request.deadline(LATEST * 4).try_send().await {
                     Ok(response) => {
                         if response.elapsed > LATEST {

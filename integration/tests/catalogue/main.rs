@@ -58,7 +58,7 @@ async fn catalogue() {
     for line in not_everywhere(&rows) {
         println!("{line}");
     }
-    let subject = Subject { worlds: vec![worlds::CROWD], ..Subject::default() };
+    let subject = Subject { worlds: vec![worlds::CROWD], more_workers: 1, ..Subject::default() };
     let catalogue = Catalogue::start(&subject, rows).await;
     let report = catalogue.run().await;
     let elapsed = started.elapsed();

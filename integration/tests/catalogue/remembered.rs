@@ -1,4 +1,4 @@
-//! Rows 38, 63 and 129–168: the verdict cache and shared calls. Each needs a scripted order of
+//! Rows 129–168, and what earlier ones say of it: the verdict cache and shared calls. Each needs a scripted order of
 //! events, so each is a test of its own, natively or on the real Envoy; the table says where.
 
 use std::ops::RangeInclusive;
@@ -16,6 +16,7 @@ const MAIN: &str = "integration/tests/catalogue/main.rs";
 
 /// Case, file, test. A case may have several.
 pub const TESTS: &[(u32, &str, &str)] = &[
+    (51, "src/gate/tests.rs", "all_headers_together_are_bounded"),
     (38, CACHING, "a_hit_asks_nobody_and_strips_and_sets_all_the_same"),
     (38, RULES, "a_good_token_is_good_for_its_time"),
     (63, RULES, "another_endpoint_is_another_question"),
@@ -37,6 +38,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (138, RULES, "the_answers_own_exp_ends_it"),
     (139, RULES, "the_answers_own_exp_ends_it"),
     (139, CACHING, "a_token_is_asked_for_again_when_it_has_ended"),
+    (139, CACHING, "a_jwt_is_asked_for_again_when_it_has_ended"),
     (140, RULES, "a_wall_clock_that_jumps_moves_exp_alone"),
     (141, RULES, "the_providers_cache_control"),
     (142, RULES, "the_newest_word_counts"),
@@ -51,7 +53,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (146, CACHING, "an_outage_is_bridged_until_the_ttl_and_not_beyond"),
     (147, STORE, "bounds_of_none_one_and_some"),
     (148, STORE, "bytes_are_bounded_too"),
-    (149, "src/gate/tests/sharing.rs", "a_torn_or_foreign_value_is_none"),
+    (149, "src/gate/tests/sharing.rs", "no_token_is_shared"),
     (150, RULES, "each_request_is_judged_by_the_configuration_of_its_time"),
     (151, TRAP, "row_151_a_new_vm_remembers_nothing"),
     (152, RULES, "each_request_is_judged_by_the_configuration_of_its_time"),
@@ -60,6 +62,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (153, JOINING, "each_worker_asks_once_at_most"),
     (154, JOINING, "whoever_asked_first_may_leave"),
     (154, UPDATES, "row_154_a_call_outlives_its_configuration"),
+    (154, TRAP, "row_154_nobody_waits_for_the_timer"),
     (155, JOINING, "whoever_asked_first_may_leave"),
     (155, CALLS, "whoever_leaves_disturbs_nobody"),
     (156, CALLS, "too_many_calls_are_refused_at_once"),

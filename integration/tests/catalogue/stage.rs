@@ -200,7 +200,8 @@ impl Stage {
     async fn stat(&self, name: &str) -> u64 {
         let name = format!("http.{}.{name}", self.listener);
         let asked = self.gateway.envoy.admin_get(&format!("/stats?filter=^{name}$")).await;
-        let text = asked.map(|answer| answer.text()).unwrap_or_default();
+        let text = asked.expect("the admin interface answers").text();
+        // Before its first use a statistic is not there.
         text.trim().rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
     }
 

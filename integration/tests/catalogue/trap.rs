@@ -3,8 +3,9 @@
 //! ended by Envoy; the other worker goes on; nothing of the request is told; and the harness notices.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use integration::{Gate, Gateway};
+use integration::{DEADLINE, Gate, Gateway};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -128,11 +129,49 @@ async fn row_151_a_new_vm_remembers_nothing() {
         let trap = gateway.get("/trap").bearer(CANARY_TOKEN).header(TRAP, CANARY);
         assert_eq!(trap.send().await.status, 503);
         // The new VM comes with the next request, a second after the old one was made.
-        let mut ask = tokio::time::interval(std::time::Duration::from_millis(20));
-        while ordinary().await != 200 {
-            ask.tick().await;
-        }
+        let mut ask = tokio::time::interval(Duration::from_millis(20));
+        let alive = async {
+            while ordinary().await != 200 {
+                ask.tick().await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, alive).await.is_ok(), "no new VM");
         assert_eq!(ordinary().await, 200);
         assert_eq!(gateway.provider.count(), calls, "{world}");
     }
+}
+
+/// With a timer that fires once a minute, whoever shares a call is let go all the same, also when
+/// the one who asked first has left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_154_nobody_waits_for_the_timer() {
+    let _turn = TURN.lock().await;
+    let subject = Subject {
+        module: Some(broken::module()),
+        environment: vec![(broken::VARIABLE.to_owned(), "tick".to_owned())],
+        worlds: vec![REMEMBERS],
+        ..Subject::default()
+    };
+    let started = Catalogue::start(&subject, Vec::new()).await;
+    let gateway = started.envoy.gateway(&listener_name(REMEMBERS, true));
+    let waiting = |n| gateway.envoy.wait_stat("wasmcustom.oidc_requests_waiting", move |w| w == n);
+    let gate = Gate::closed();
+    gateway.provider.answer(good().held_by(&gate));
+    let mut leader = gateway.connect().await.expect("a connection");
+    leader.write(gateway.get("/left").bearer(CANARY_TOKEN).to_bytes()).await.expect("written");
+    waiting(1).await;
+    let mut followers = JoinSet::new();
+    for n in 0..50 {
+        followers.spawn(gateway.get(&format!("/follow/{n}")).bearer(CANARY_TOKEN).send());
+    }
+    waiting(51).await;
+    leader.reset().expect("reset");
+    waiting(50).await;
+    gate.open();
+    // Each would run into its own deadline, 20 s, long before the timer.
+    while let Some(response) = followers.join_next().await {
+        assert_eq!(response.expect("a response").status, 200);
+    }
+    assert_eq!(gateway.provider.count(), 1);
+    assert_eq!(gateway.get("/hit").bearer(CANARY_TOKEN).send().await.status, 200);
 }

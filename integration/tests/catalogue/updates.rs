@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use integration::{DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, Reply, Setup};
+use integration::{
+    DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, PARTNERS_INSTANCE, Reply, Setup,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -72,6 +74,10 @@ struct Updated {
 
 impl Updated {
     async fn start(config: &Value) -> Updated {
+        Updated::start_in(Listener::reference(), config).await
+    }
+
+    async fn start_in(listener: Listener, config: &Value) -> Updated {
         let file = Watched::new();
         let path = file.file();
         // What the edit of the finished bootstrap takes out.
@@ -79,7 +85,7 @@ impl Updated {
         let take = taken.clone();
         // Envoy wants to read the file at its start, so it is written by the edit.
         let first = config.clone();
-        let setup = Setup::new().listener(Listener::reference()).edit(move |bootstrap| {
+        let setup = Setup::new().listener(listener).edit(move |bootstrap| {
             let listener = &mut bootstrap["static_resources"]["listeners"][0];
             let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
             let filters = manager["http_filters"].as_array_mut().expect("a filter chain");
@@ -402,5 +408,34 @@ async fn a_vm_that_is_replaced_leaves_the_gauges() {
         gw.envoy.wait_stat(&format!("wasmcustom.{gauge}"), |n| n == left).await;
     }
     assert_eq!(gw.provider.count(), 6);
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+/// A VM that is replaced takes its calls with it, and out of the gauges.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vm_that_is_replaced_takes_its_calls_with_it() {
+    const ACTIVE: &str = "wasm.envoy.wasm.runtime.v8.active";
+    let _turn = TURN.lock().await;
+    // The reference's other instance would keep the VM alive.
+    let listener = Listener::reference().without_filter(PARTNERS_INSTANCE);
+    let envoy = Updated::start_in(listener, &config(|_| {})).await;
+    let gw = &envoy.gateway;
+    let alone = gw.envoy.stat(ACTIVE).await;
+    assert!(alone > 0, "no such statistic");
+    let gate = Gate::closed();
+    gw.provider.answer(subject("ada").held_by(&gate));
+    let mut leaver = gw.connect().await.unwrap();
+    leaver.write(gw.get("/left").bearer("t").to_bytes()).await.unwrap();
+    gw.provider.wait_calls(1).await;
+    envoy.update_with(&config(|_| {}), |instance| {
+        instance["config"]["vm_config"]["vm_id"] = json!("another");
+    });
+    envoy.wait("config_reload", 2).await;
+    leaver.reset().unwrap();
+    gw.envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n == 0).await;
+    gw.envoy.wait_stat(ACTIVE, |n| n == alone).await;
+    gw.envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;
+    gate.open();
+    assert_eq!(gw.get("/orders").bearer("t").send().await.status, 200);
     gw.envoy.assert_no_vm_restart().await;
 }

@@ -187,7 +187,9 @@ pub static WORLDS: &[World] = &[
         config["error_metadata_location"] = json!("ResponsePayload");
         listener.config(config)
     }),
-    World::new(CROWD, |listener, config| {
+    // What is remembered for a moment is used by some, and asked for again by others.
+    World::new(CROWD, |listener, mut config| {
+        config["cache"] = json!({"ttl": "50ms", "negative_ttl": "50ms", "shared": true});
         listener.config(config).connection_manager(|hcm| hcm["access_log"] = json!([]))
     }),
     // Only the stream idle timeout ends what waits in it.

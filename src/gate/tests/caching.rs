@@ -284,6 +284,24 @@ fn an_outage_prolongs_nothing() {
     world.held(&T);
 }
 
+/// Some providers name the token in what they say of it.
+#[test]
+fn an_answer_that_repeats_the_token_is_not_kept() {
+    let token = "2YotnFZFEjr1zCsicMWpAA";
+    let body = format!(r#"{{"error_description":"token {token} has expired"}}"#);
+    for (headers, body) in [
+        (JSON.to_vec(), body.as_str()),
+        (vec![("www-authenticate", token)], ""),
+        (JSON.to_vec(), "{}"),
+    ] {
+        let mut world = World::new(r#""cache": {"shared": true}"#);
+        let (_, call, _) = world.held(&[("authorization", &format!("Bearer {token}"))]);
+        world.answer(call, "401", &headers, body.as_bytes());
+        let kept = usize::from(body == "{}");
+        assert_eq!((world.gate.ledger().entries, world.shared.len()), (kept, kept));
+    }
+}
+
 #[test]
 fn the_ledger_counts_what_happened() {
     let mut world = asked(r#""cache": {"max_entries": 8}"#, "200", &[], GOOD);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::gate::flight::MOST_WAITING;
+use crate::gate::flight::{MOST_HELD, MOST_WAITING};
 
 /// `max_in_flight` where it is not configured.
 const MOST_CALLS: usize = 1024;
@@ -149,6 +149,22 @@ fn too_many_that_wait_are_refused_at_once() {
     assert_eq!(world.answer(call, "200", &JSON, b"{}").len(), MOST_WAITING);
 }
 
+#[test]
+fn too_many_that_wait_in_all_are_refused_at_once() {
+    let mut world = World::new("");
+    let bearer = |n: usize| format!("Bearer {}", n / MOST_WAITING);
+    for n in 0..MOST_HELD {
+        world.admit(&[("authorization", &bearer(n))]);
+    }
+    assert_eq!(world.gate.ledger().waiting, MOST_HELD);
+    let bearers = [bearer(0), "Bearer new".to_owned()];
+    for bearer in &bearers {
+        let decision = world.decided(&[("authorization", bearer)]);
+        let details = "oidc_token_connector{unavailable:too_many_waiting}";
+        assert_eq!(decision.replied().details, details);
+    }
+}
+
 /// The catalogue's row 156.
 #[test]
 fn too_many_calls_are_refused_at_once() {
@@ -178,4 +194,14 @@ fn call_numbers_may_wrap() {
     assert_eq!((last, first), (CallId(u64::MAX), CallId(0)));
     assert_eq!(world.answer(first, "200", &JSON, b"{}").len(), 1);
     assert_eq!(world.answer(last, "401", &[], b"").len(), 1);
+}
+
+#[test]
+fn what_is_abandoned_is_forgotten() {
+    let mut world = World::new("");
+    let (stream, call, _) = world.held(&T);
+    world.gate.abandon();
+    assert_eq!((world.gate.ledger().calls, world.gate.ledger().waiting), (0, 0));
+    assert_eq!(world.gate.gone(stream), None);
+    assert!(world.answer(call, "200", &JSON, b"{}").is_empty());
 }

@@ -116,7 +116,6 @@ fn exp_and_max_age_travel_along() {
 fn a_torn_or_foreign_value_is_none() {
     let first = asked("200", &[], br#"{"sub":"alice"}"#);
     let (slot, value) = first.shared.iter().next().map(|(s, v)| (*s, v.clone())).unwrap();
-    assert!(!value.windows(8).any(|part| part == b"Bearer t"), "a token is shared");
     let found = |value: Vec<u8>| {
         let mut second = neighbour(&first, SHARED);
         second.shared.insert(slot, value);
@@ -140,6 +139,18 @@ fn a_torn_or_foreign_value_is_none() {
     later.wait(Duration::from_secs(5));
     later.asked(&[], "200", &JSON, b"{}");
     assert!(!found(later.shared.values().next().unwrap().clone()));
+}
+
+#[test]
+fn no_token_is_shared() {
+    let token = "2YotnFZFEjr1zCsicMWpAA";
+    for status in ["200", "401"] {
+        let mut world = World::new(SHARED);
+        let (_, call, _) = world.held(&[("authorization", &format!("Bearer {token}"))]);
+        world.answer(call, status, &JSON, b"{}");
+        let value = world.shared.values().next().expect("something is shared");
+        assert!(!value.windows(token.len()).any(|part| part == token.as_bytes()));
+    }
 }
 
 #[test]
