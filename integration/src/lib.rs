@@ -14,12 +14,13 @@
 //! }
 //! ```
 //!
-//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands; only addresses, ports and the
-//!   module's path are filled in. [`Gateway::with`] gives the default instance another
-//!   configuration, [`Gateway::start`] takes a [`Listener`] with any of its knobs.
+//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands, TLS to the provider included; only
+//!   addresses, ports, the module's path and the trusted CA are filled in. [`Gateway::with`] gives
+//!   the default instance another configuration, [`Gateway::start`] takes a [`Listener`] with any
+//!   of its knobs.
 //! - Many configurations cost little as listeners of one Envoy, see [`Setup`]; each then has a
 //!   provider and an upstream of its own, and a `static OnceCell<Running>` shares them among the
-//!   tests of a file.
+//!   tests of a file. They speak plain HTTP to their providers unless [`Listener::tls`] says so.
 //! - [`Gateway::provider`] answers what the test says: `gw.provider.answer(Reply::json(200,
 //!   &json!({"sub": "1"})))`, or misbehaves: [`Reply::reset`], [`Reply::stall_after`],
 //!   [`Reply::raw`], [`Provider::down`]. A [`Gate`] holds an answer until the test opens it, so no
@@ -48,6 +49,7 @@ mod process;
 mod provider;
 mod reply;
 mod tally;
+mod tls;
 mod upstream;
 mod wire;
 
@@ -66,6 +68,7 @@ pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
 pub use provider::{Call, Provider};
 pub use reply::{Gate, Reply};
+pub use tls::Certificate;
 pub use upstream::{Received, Upstream, sha256};
 pub use wire::Headers;
 
