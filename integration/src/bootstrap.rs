@@ -18,7 +18,20 @@ use crate::tls::trusted_ca;
 ///
 /// If it cannot be read or is not YAML.
 pub fn reference() -> Result<Value, String> {
-    let path = root().join("envoy/envoy.yaml");
+    parsed("envoy/envoy.yaml")
+}
+
+/// The cluster of `envoy/forward-proxy.yaml`, parsed, nothing changed.
+///
+/// # Errors
+///
+/// If it cannot be read or is not YAML.
+pub fn forward_proxy_cluster() -> Result<Value, String> {
+    Ok(parsed("envoy/forward-proxy.yaml")?[0].take())
+}
+
+fn parsed(file: &str) -> Result<Value, String> {
+    let path = root().join(file);
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -51,13 +64,13 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
             if place.listener.plain_provider {
                 cluster.as_object_mut().map(|cluster| cluster.shift_remove("transport_socket"));
             }
-            trust_the_rig(cluster);
         }
         for edit in &place.listener.edits {
             edit(&mut parts);
         }
         for cluster in &mut parts.clusters {
             point(cluster, if is_provider(cluster) { place.provider } else { place.upstream });
+            trust_the_rig(cluster);
         }
         for (at, cluster) in &place.listener.extra_clusters {
             parts.clusters.retain(|known| name(known) != cluster);

@@ -27,6 +27,7 @@
 //!   test needs a sleep.
 //! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
 //!   [`Upstream::assert_untouched`].
+//! - [`ForwardProxy`] is a real one, `tinyproxy`.
 //! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
 //!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
 //! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
@@ -39,6 +40,7 @@ mod bootstrap;
 mod client;
 mod connection;
 mod envoy;
+mod forward_proxy;
 pub mod frames;
 mod gateway;
 mod h2;
@@ -57,13 +59,14 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-pub use bootstrap::reference;
+pub use bootstrap::{forward_proxy_cluster, reference};
 pub use client::{Request, Response};
 pub use connection::Connection;
 pub use envoy::{Envoy, Options, StartFailure};
+pub use forward_proxy::ForwardProxy;
 pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
-pub use install::{ENVOY_VERSION, envoy_binary, install_into, version};
+pub use install::{ENVOY_VERSION, envoy_binary, install_into, tinyproxy_binary, version};
 pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
 pub use provider::{Call, Provider};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use integration::{DEFAULT_INSTANCE, reference};
+use integration::{DEFAULT_INSTANCE, forward_proxy_cluster, reference};
 use serde_json::{Value, json};
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -157,4 +157,18 @@ fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
         });
         assert_eq!(common["validation_context"], expected, "{host}");
     }
+}
+
+#[test]
+fn the_cluster_behind_a_forward_proxy_has_the_same_tls() {
+    let bootstrap = reference().unwrap();
+    let clusters = bootstrap["static_resources"]["clusters"].as_array().unwrap();
+    let behind = forward_proxy_cluster().unwrap();
+    let direct = clusters.iter().find(|cluster| cluster["name"] == behind["name"]).unwrap();
+    let outer = &behind["transport_socket"]["typed_config"];
+    assert!(outer["@type"].as_str().unwrap().ends_with(".Http11ProxyUpstreamTransport"));
+    assert_eq!(outer["transport_socket"], direct["transport_socket"]);
+    let host = &direct["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    let named = &behind["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    assert_eq!(named["hostname"], host["address"]["socket_address"]["address"]);
 }
