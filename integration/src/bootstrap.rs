@@ -1,6 +1,6 @@
 //! Turns the reference configuration into what one Envoy process of the rig is started with:
-//! addresses, ports and the module's path filled in, listeners multiplied. It never invents
-//! configuration: what the reference does not say, a `Listener` must.
+//! addresses, ports, the module's path and the trusted CA filled in, listeners multiplied. It never
+//! invents configuration: what the reference does not say, a `Listener` must.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::listener::{Listener, Parts};
 use crate::root;
+use crate::tls::trusted_ca;
 
 /// `envoy/envoy.yaml`, parsed, nothing changed.
 ///
@@ -17,7 +18,20 @@ use crate::root;
 ///
 /// If it cannot be read or is not YAML.
 pub fn reference() -> Result<Value, String> {
-    let path = root().join("envoy/envoy.yaml");
+    parsed("envoy/envoy.yaml")
+}
+
+/// The cluster of `envoy/forward-proxy.yaml`, parsed, nothing changed.
+///
+/// # Errors
+///
+/// If it cannot be read or is not YAML.
+pub fn forward_proxy_cluster() -> Result<Value, String> {
+    Ok(parsed("envoy/forward-proxy.yaml")?[0].take())
+}
+
+fn parsed(file: &str) -> Result<Value, String> {
+    let path = root().join(file);
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -46,12 +60,17 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
                 .ok_or("the reference has no list of clusters")?,
         };
         parts.listener["address"] = address("127.0.0.1", place.listener.port);
+        for cluster in parts.clusters.iter_mut().filter(|cluster| is_provider(cluster)) {
+            if place.listener.plain_provider {
+                cluster.as_object_mut().map(|cluster| cluster.shift_remove("transport_socket"));
+            }
+        }
         for edit in &place.listener.edits {
             edit(&mut parts);
         }
         for cluster in &mut parts.clusters {
-            let is_provider = name(cluster).starts_with("idp_");
-            point(cluster, if is_provider { place.provider } else { place.upstream });
+            point(cluster, if is_provider(cluster) { place.provider } else { place.upstream });
+            trust_the_rig(cluster);
         }
         for (at, cluster) in &place.listener.extra_clusters {
             parts.clusters.retain(|known| name(known) != cluster);
@@ -75,6 +94,10 @@ fn address(host: &str, port: u16) -> Value {
 
 fn name(of: &Value) -> &str {
     of["name"].as_str().unwrap_or_default()
+}
+
+fn is_provider(cluster: &Value) -> bool {
+    name(cluster).starts_with("idp_")
 }
 
 fn point(cluster: &mut Value, to: SocketAddr) {
@@ -161,6 +184,23 @@ fn set_module(value: &mut Value, module: &Path) {
     }
 }
 
+/// Replaces every trusted CA by the one that signs the rig's certificates.
+pub(crate) fn trust_the_rig(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(trust_the_rig),
+        Value::Object(members) => {
+            for (key, member) in members {
+                if key == "trusted_ca" {
+                    *member = json!({"inline_string": trusted_ca()});
+                } else {
+                    trust_the_rig(member);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Gives every module's VM an environment variable.
 pub(crate) fn set_environment(value: &mut Value, variable: &str, text: &str) {
     match value {
@@ -208,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_and_the_module_are_filled_into_the_reference() {
+    fn only_addresses_the_module_and_the_ca_are_filled_into_the_reference() {
         let mut changed = Vec::new();
         let bootstrap = assembled(vec![Listener::reference()]);
         differences(&reference().unwrap(), &bootstrap, "", &mut changed);
         for place in changed {
             let last = place.rsplit('.').next().unwrap();
-            assert!(["address", "port_value", "filename"].contains(&last), "{place}");
+            assert!(["address", "port_value", "filename", "trusted_ca"].contains(&last), "{place}");
         }
     }
 

@@ -14,18 +14,20 @@
 //! }
 //! ```
 //!
-//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands; only addresses, ports and the
-//!   module's path are filled in. [`Gateway::with`] gives the default instance another
-//!   configuration, [`Gateway::start`] takes a [`Listener`] with any of its knobs.
+//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands, TLS to the provider included; only
+//!   addresses, ports, the module's path and the trusted CA are filled in. [`Gateway::with`] gives
+//!   the default instance another configuration, [`Gateway::start`] takes a [`Listener`] with any
+//!   of its knobs.
 //! - Many configurations cost little as listeners of one Envoy, see [`Setup`]; each then has a
 //!   provider and an upstream of its own, and a `static OnceCell<Running>` shares them among the
-//!   tests of a file.
+//!   tests of a file. They speak plain HTTP to their providers unless [`Listener::tls`] says so.
 //! - [`Gateway::provider`] answers what the test says: `gw.provider.answer(Reply::json(200,
 //!   &json!({"sub": "1"})))`, or misbehaves: [`Reply::reset`], [`Reply::stall_after`],
 //!   [`Reply::raw`], [`Provider::down`]. A [`Gate`] holds an answer until the test opens it, so no
 //!   test needs a sleep.
 //! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
 //!   [`Upstream::assert_untouched`].
+//! - [`ForwardProxy`] is a real one, `tinyproxy`.
 //! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
 //!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
 //! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
@@ -38,6 +40,7 @@ mod bootstrap;
 mod client;
 mod connection;
 mod envoy;
+mod forward_proxy;
 pub mod frames;
 mod gateway;
 mod h2;
@@ -48,6 +51,7 @@ mod process;
 mod provider;
 mod reply;
 mod tally;
+mod tls;
 mod upstream;
 mod wire;
 
@@ -55,17 +59,19 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-pub use bootstrap::reference;
+pub use bootstrap::{forward_proxy_cluster, reference};
 pub use client::{Request, Response};
 pub use connection::Connection;
 pub use envoy::{Envoy, Options, StartFailure};
+pub use forward_proxy::ForwardProxy;
 pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
-pub use install::{ENVOY_VERSION, envoy_binary, install_into, version};
+pub use install::{ENVOY_VERSION, envoy_binary, install_into, tinyproxy_binary, version};
 pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
 pub use provider::{Call, Provider};
 pub use reply::{Gate, Reply};
+pub use tls::Certificate;
 pub use upstream::{Received, Upstream, sha256};
 pub use wire::Headers;
 

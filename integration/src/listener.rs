@@ -46,6 +46,7 @@ type Edit = Box<dyn Fn(&mut Parts) + Send + Sync>;
 pub struct Listener {
     pub(crate) name: Option<String>,
     pub(crate) port: u16,
+    pub(crate) plain_provider: bool,
     pub(crate) edits: Vec<Edit>,
     pub(crate) extra_clusters: Vec<(Option<SocketAddr>, String)>,
 }
@@ -59,10 +60,18 @@ impl Listener {
 
     /// A copy of the reference listener with a name of its own, for an Envoy with several. Its
     /// clusters get names of their own too (`idp_fr` becomes `idp_fr_<name>`), in the filter
-    /// configurations as well.
+    /// configurations as well. Its provider is reached in plain, unlike the reference's: thousands
+    /// of calls that a test makes are not about TLS. See [`Listener::tls`].
     #[must_use]
     pub fn named(name: &str) -> Listener {
-        Listener { name: Some(name.to_owned()), ..Listener::default() }
+        Listener { name: Some(name.to_owned()), plain_provider: true, ..Listener::default() }
+    }
+
+    /// Reaches the provider over TLS, with all that the reference says about it.
+    #[must_use]
+    pub fn tls(mut self) -> Listener {
+        self.plain_provider = false;
+        self
     }
 
     /// Listens on this port of 127.0.0.1 instead of a free one.
@@ -237,6 +246,16 @@ impl Listener {
         self
     }
 
+    /// Changes a cluster of the reference, by its name there. Addresses are filled in afterwards.
+    #[must_use]
+    pub fn cluster(
+        self,
+        name: &'static str,
+        edit: impl Fn(&mut Value) + Send + Sync + 'static,
+    ) -> Listener {
+        self.edit_parts(move |parts| edit(named(&mut parts.clusters, name)))
+    }
+
     /// Changes the HTTP connection manager in any other way.
     #[must_use]
     pub fn connection_manager(self, edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Listener {
@@ -282,9 +301,9 @@ fn routes(listener: &mut Value) -> &mut Vec<Value> {
     host["routes"].as_array_mut().expect("the reference has routes")
 }
 
-fn named<'a>(filters: &'a mut [Value], name: &str) -> &'a mut Value {
-    filters
+fn named<'a>(items: &'a mut [Value], name: &str) -> &'a mut Value {
+    items
         .iter_mut()
-        .find(|filter| filter["name"] == name)
-        .unwrap_or_else(|| panic!("the listener has no filter named {name}"))
+        .find(|item| item["name"] == name)
+        .unwrap_or_else(|| panic!("the listener has nothing named {name}"))
 }

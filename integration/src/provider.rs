@@ -1,6 +1,6 @@
 //! A scripted UserInfo provider on loopback: answers what the test says, misbehaves on request,
-//! records every call. It speaks HTTP/1.1 over plain TCP by itself, because an HTTP library would
-//! not send what it should not send.
+//! records every call. It speaks HTTP/1.1 by itself, because an HTTP library would not send what it
+//! should not send; over TLS with whoever begins so, else in plain.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::reply::{Reply, Step};
+use crate::tls::{Certificate, Link};
 use crate::wire::{Framing, Headers, Reader};
 use crate::{DEADLINE, runtime};
 
@@ -29,6 +30,8 @@ pub struct Call {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// The name that the connection's TLS greeting asked for; none on a plain one.
+    pub server_name: Option<String>,
 }
 
 impl Call {
@@ -50,6 +53,7 @@ struct Script {
     otherwise: Option<Reply>,
     calls: Vec<Call>,
     forgetful: bool,
+    certificate: Certificate,
 }
 
 /// The provider. Clones are handles to the same one; it stops when the last is dropped.
@@ -170,6 +174,12 @@ impl Provider {
         self
     }
 
+    /// Shows this certificate on the TLS connections that come from now on.
+    pub fn certificate(&self, certificate: Certificate) -> &Provider {
+        self.script().certificate = certificate;
+        self
+    }
+
     /// Refuses connections from now on (nothing listens; the port stays ours) and cuts those it
     /// has.
     pub async fn down(&self) {
@@ -249,7 +259,7 @@ impl Provider {
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
-        self.shared.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.script()
     }
 
     fn listening(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
@@ -292,10 +302,16 @@ impl fmt::Debug for Provider {
 }
 
 impl Shared {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Serves one connection until either side ends it.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut reader = Reader::new(stream);
+        let certificate = self.script().certificate;
+        let link = Link::accept(stream, certificate).await?;
+        let server_name = link.server_name();
+        let mut reader = Reader::new(link);
         while let Some(head) = reader.head().await? {
             let (body, _) = reader.body(Framing::of_request(&head.headers)).await?;
             let mut start = head.start.splitn(3, ' ').map(str::to_owned);
@@ -304,11 +320,15 @@ impl Shared {
                 target: start.next().unwrap_or_default(),
                 headers: head.headers,
                 body,
+                server_name: server_name.clone(),
             };
             let to_head = call.method == "HEAD";
             for step in self.answer(call).steps(to_head) {
                 match step {
-                    Step::Send(bytes) => reader.io.write_all(&bytes).await?,
+                    Step::Send(bytes) => {
+                        reader.io.write_all(&bytes).await?;
+                        reader.io.flush().await?;
+                    }
                     Step::Drip { bytes, size, every } => {
                         drip(&mut reader.io, &bytes, size, every).await?;
                     }
@@ -327,7 +347,7 @@ impl Shared {
     }
 
     fn answer(&self, call: Call) -> Reply {
-        let mut script = self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut script = self.script();
         let queued = script.queue.pop_front();
         let token = call.token();
         let reply = queued
@@ -362,11 +382,12 @@ async fn accept(listener: &TcpListener, phase: &mut watch::Receiver<u64>) -> Opt
 }
 
 /// The slowness is the misbehaviour under test, so here time passes on purpose.
-async fn drip(io: &mut TcpStream, bytes: &[u8], size: usize, every: Duration) -> io::Result<()> {
+async fn drip(io: &mut Link, bytes: &[u8], size: usize, every: Duration) -> io::Result<()> {
     let mut clock = tokio::time::interval(every);
     for piece in bytes.chunks(size.max(1)) {
         clock.tick().await;
         io.write_all(piece).await?;
+        io.flush().await?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! What the reference configuration promises, read from the file itself: a lint, so that an edit
 //! cannot quietly take a protection away.
 
-use integration::{DEFAULT_INSTANCE, reference};
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use integration::{DEFAULT_INSTANCE, forward_proxy_cluster, reference};
+use serde_json::{Value, json};
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -106,4 +108,67 @@ fn the_default_instance_asks_for_a_subject_and_tells_outcomes_and_outages() {
     for secret in ["AUTHORIZATION", "authorization", "%REQ(:PATH)%"] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+/// The configuration of an instance, whichever form it has.
+fn configuration(instance: &Value) -> Value {
+    let value = &instance["typed_config"]["config"]["configuration"]["value"];
+    value.as_str().map_or_else(|| value.clone(), |text| serde_json::from_str(text).unwrap())
+}
+
+fn uris(endpoints: &Value) -> Vec<&str> {
+    let regions = endpoints["regionCodeValue"].as_object().into_iter().flat_map(|r| r.values());
+    regions.chain([&endpoints["defaultURI"]]).map(|uri| uri.as_str().unwrap()).collect()
+}
+
+/// Without a trusted CA Envoy takes any certificate, without the name anybody's.
+#[test]
+fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
+    let bootstrap = reference().unwrap();
+    let mut names = BTreeMap::new();
+    for instance in instances(&bootstrap) {
+        let config = configuration(instance);
+        for uri in uris(&config["userinfo_endpoint"]) {
+            let rest = uri.strip_prefix("https://").unwrap_or_else(|| panic!("{uri}: not TLS"));
+            let host = rest.split('/').next().unwrap();
+            let cluster = config["clusters"][host].as_str().unwrap();
+            let known = names.insert(cluster.to_owned(), host.to_owned());
+            assert!(known.is_none_or(|known| known == host), "{cluster} has two names");
+        }
+    }
+    let clusters = bootstrap["static_resources"]["clusters"].as_array().unwrap();
+    let providers =
+        clusters.iter().filter_map(|c| c["name"].as_str()).filter(|n| n.contains("idp"));
+    assert!(names.len() == 4 && providers.clone().count() == 4, "{names:?}");
+
+    for (cluster, host) in names {
+        let cluster = clusters.iter().find(|c| c["name"] == cluster.as_str()).unwrap();
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        let socket = &endpoint["address"]["socket_address"];
+        assert_eq!(socket, &json!({"address": host, "port_value": 443}));
+        let tls = &cluster["transport_socket"]["typed_config"];
+        assert!(tls["@type"].as_str().unwrap().ends_with(".tls.v3.UpstreamTlsContext"), "{tls}");
+        assert_eq!(tls["sni"], host);
+        let common = &tls["common_tls_context"];
+        assert_eq!(common["tls_params"]["tls_maximum_protocol_version"], "TLSv1_3");
+        let expected = json!({
+            "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+        });
+        assert_eq!(common["validation_context"], expected, "{host}");
+    }
+}
+
+#[test]
+fn the_cluster_behind_a_forward_proxy_has_the_same_tls() {
+    let bootstrap = reference().unwrap();
+    let clusters = bootstrap["static_resources"]["clusters"].as_array().unwrap();
+    let behind = forward_proxy_cluster().unwrap();
+    let direct = clusters.iter().find(|cluster| cluster["name"] == behind["name"]).unwrap();
+    let outer = &behind["transport_socket"]["typed_config"];
+    assert!(outer["@type"].as_str().unwrap().ends_with(".Http11ProxyUpstreamTransport"));
+    assert_eq!(outer["transport_socket"], direct["transport_socket"]);
+    let host = &direct["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    let named = &behind["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+    assert_eq!(named["hostname"], host["address"]["socket_address"]["address"]);
 }

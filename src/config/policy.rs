@@ -34,6 +34,29 @@ pub struct Policy {
     pub egress: Egress,
 }
 
+impl Policy {
+    /// What this policy asks of Envoy's own configuration, one line for each thing.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let (Egress::Proxy { server, port }, Endpoints::Configured(table)) =
+            (&self.egress, &self.endpoints)
+        else {
+            return Vec::new();
+        };
+        let mut notes: Vec<String> = Vec::new();
+        let endpoints = table.regions.iter().chain(&table.default);
+        for Site { cluster, authority, .. } in endpoints.flat_map(|endpoint| &endpoint.sites) {
+            let note = format!(
+                "cluster {cluster} must reach {authority} through the forward proxy {server}:{port}"
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        notes
+    }
+}
+
 /// The UserInfo endpoints.
 #[derive(Debug)]
 pub enum Endpoints {

@@ -16,7 +16,7 @@ use proxy_wasm::types::ContextType;
 use super::host::{self, Failed};
 use super::http::Stream;
 use super::worker::{Filter, Worker};
-use crate::config::{self, Egress, Endpoints, Site};
+use crate::config;
 use crate::gate::{CallId, StreamId};
 use crate::userinfo::Call;
 
@@ -137,8 +137,8 @@ impl RootContext for Root {
                 for fault in &loaded.faults {
                     log::error!("configuration: {fault}");
                 }
-                if let Egress::Proxy { server, port } = &loaded.policy.egress {
-                    log_egress(&loaded.policy.endpoints, server, *port);
+                for note in loaded.policy.notes() {
+                    log::info!("{note}");
                 }
                 let (policy, worker) = (Rc::new(loaded.policy), Worker::of_vm());
                 worker.started(&policy);
@@ -169,19 +169,5 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
-    }
-}
-
-/// The proxy is a property of the cluster in Envoy: say which clusters must carry it.
-fn log_egress(endpoints: &Endpoints, server: &str, port: u16) {
-    let Endpoints::Configured(table) = endpoints else {
-        return;
-    };
-    for endpoint in table.regions.iter().chain(&table.default) {
-        for Site { cluster, authority, .. } in &endpoint.sites {
-            log::info!(
-                "cluster {cluster} must reach {authority} through the forward proxy {server}:{port}"
-            );
-        }
     }
 }

@@ -11,25 +11,32 @@ use std::process::ExitCode;
 
 use oidc_token_connector::config;
 
-/// Checks the files and prints what is wrong with them, one line for each problem.
+/// Checks the files and prints what is wrong with them, one line for each problem, and what they ask
+/// of Envoy's own configuration.
 pub fn run(files: &[OsString]) -> ExitCode {
-    ExitCode::from(check(files, &problems, &mut io::stdout(), &mut io::stderr()))
+    ExitCode::from(check(files, &read, &mut io::stdout(), &mut io::stderr()))
 }
 
-/// Every problem as the filter words it. Faults with which the filter loads, to refuse requests
-/// one by one, are problems here: nobody configures them on purpose.
-fn problems(text: &[u8]) -> Vec<String> {
-    let found = match config::read(text) {
-        Ok(loaded) => loaded.faults,
-        Err(problems) => problems,
+/// What is to be said about one configuration.
+struct Said {
+    problems: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Everything as the filter words it. Faults with which the filter loads, to refuse requests one by
+/// one, are problems here: nobody configures them on purpose.
+fn read(text: &[u8]) -> Said {
+    let (found, notes) = match config::read(text) {
+        Ok(loaded) => (loaded.faults, loaded.policy.notes()),
+        Err(problems) => (problems, Vec::new()),
     };
-    found.iter().map(ToString::to_string).collect()
+    Said { problems: found.iter().map(ToString::to_string).collect(), notes }
 }
 
 /// Returns the exit code: 0 all ok, 1 a problem, 2 a file that cannot be read.
 fn check(
     files: &[OsString],
-    problems: &dyn Fn(&[u8]) -> Vec<String>,
+    reader: &dyn Fn(&[u8]) -> Said,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
@@ -37,26 +44,30 @@ fn check(
     for file in files {
         let name = file.to_string_lossy();
         let place = if files.len() > 1 { format!("{name}: ") } else { String::new() };
-        let (lines, found) = match read(file) {
+        let said = match content(file) {
             Err(why) => {
                 say(err, &format!("xtask check-config: {name}: {why}"));
                 code = 2;
                 continue;
             }
-            Ok(text) => match problems(&text) {
-                none if none.is_empty() => (vec!["ok".to_owned()], 0),
-                some => (some, 1),
-            },
+            Ok(text) => reader(&text),
         };
-        for line in lines {
-            say(out, &format!("{place}{line}"));
+        for note in &said.notes {
+            say(out, &format!("{place}note: {note}"));
         }
-        code = code.max(found);
+        for problem in &said.problems {
+            say(out, &format!("{place}{problem}"));
+        }
+        if said.problems.is_empty() {
+            say(out, &format!("{place}ok"));
+        } else {
+            code = code.max(1);
+        }
     }
     code
 }
 
-fn read(file: &OsStr) -> Result<Vec<u8>, String> {
+fn content(file: &OsStr) -> Result<Vec<u8>, String> {
     let extension = Path::new(file).extension().unwrap_or_default();
     if extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml") {
         return Err("YAML is not read here, only JSON; convert the filter's `configuration` \
@@ -106,16 +117,18 @@ mod tests {
     }
 
     /// Exit code, output and error output.
-    fn checked(files: &[String], problems: &dyn Fn(&[u8]) -> Vec<String>) -> (u8, String, String) {
+    fn checked(files: &[String], reader: &dyn Fn(&[u8]) -> Said) -> (u8, String, String) {
         let files: Vec<OsString> = files.iter().map(OsString::from).collect();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = check(&files, problems, &mut out, &mut err);
+        let code = check(&files, reader, &mut out, &mut err);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
     /// One problem per word of the text.
-    fn words(text: &[u8]) -> Vec<String> {
-        String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect()
+    fn words(text: &[u8]) -> Said {
+        let problems =
+            String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect();
+        Said { problems, notes: Vec::new() }
     }
 
     #[test]
@@ -155,19 +168,30 @@ mod tests {
     fn the_filters_own_reader_decides() {
         let endpoint = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}}"#;
         let good = File::new("real-good.json", endpoint);
-        assert_eq!(checked(&[good.name()], &problems), (0, "ok\n".into(), String::new()));
+        assert_eq!(checked(&[good.name()], &read), (0, "ok\n".into(), String::new()));
 
         let wrong =
             endpoint.replace("{\"userinfo", "{\"no_such_key\": 1, \"timeout\": 5, \"userinfo");
         let bad = File::new("real-bad.json", &wrong);
-        let (code, out, _) = checked(&[bad.name()], &problems);
+        let (code, out, _) = checked(&[bad.name()], &read);
         assert_eq!((code, out.lines().count()), (1, 2), "{out}");
         assert!(out.contains("no_such_key") && out.contains("timeout"), "{out}");
 
         // The filter loads this, and refuses every request that carries a token.
         let fault = File::new("real-fault.json", "{}");
-        let (code, out, _) = checked(&[fault.name()], &problems);
+        let (code, out, _) = checked(&[fault.name()], &read);
         assert_eq!(code, 1, "{out}");
         assert!(out.contains("userinfo_endpoint"), "{out}");
+    }
+
+    #[test]
+    fn what_envoy_must_have_besides_is_a_note_and_no_problem() {
+        let text = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+            "clusters": {"idp.example": "idp"},
+            "http_proxy_server": "squid.example", "http_proxy_port": 3128}"#;
+        let file = File::new("note.json", text);
+        let said = "note: cluster idp must reach idp.example through the forward proxy \
+                    squid.example:3128\nok\n";
+        assert_eq!(checked(&[file.name()], &read), (0, said.to_owned(), String::new()));
     }
 }

@@ -458,6 +458,32 @@ fn the_words() {
     assert_eq!(load(&with(words)).policy.preflight, Preflight::Authenticate);
 }
 
+/// The proxy is a property of clusters: those that must carry it are named, each once.
+#[test]
+fn the_clusters_behind_a_forward_proxy_are_named() {
+    let notes = |more: &str| {
+        let text = format!(
+            r#"{{"userinfo_endpoint": {{
+                "regionCodeHeader": "X-Region",
+                "regionCodeValue": {{
+                    "FR": "https://fr.example/userinfo",
+                    "SE": "https://idp.example/se"
+                }},
+                "defaultURI": "https://idp.example/userinfo"}},
+            "clusters": {{"idp.example": "idp"}}{more}}}"#
+        );
+        load(&text).policy.notes()
+    };
+    assert_eq!(
+        notes(r#", "http_proxy_server": "squid.example", "http_proxy_port": 3128"#),
+        [
+            "cluster fr.example must reach fr.example through the forward proxy squid.example:3128",
+            "cluster idp must reach idp.example through the forward proxy squid.example:3128",
+        ]
+    );
+    assert!(notes("").is_empty());
+}
+
 /// What the source system answers per request loads, with a fault for the log.
 #[test]
 fn faults() {
