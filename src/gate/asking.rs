@@ -65,7 +65,7 @@ impl Gate {
         now: Now,
     ) -> Settled {
         self.flights.over(&flight);
-        let Flight { key, keeper, waiting, .. } = flight;
+        let Flight { key, lead, keeper, waiting, .. } = flight;
         let mut readings: Vec<(Rc<Endpoint>, Judged)> = Vec::new();
         // Most who wait are of the same instance and region: each reads the answer once.
         let mut judge = |policy: &Policy, endpoint: &Rc<Endpoint>| -> Judged {
@@ -92,11 +92,12 @@ impl Gate {
                 }
             }
         }
+        // Also where nobody waits any more, and where the refusal itself is not kept.
+        if judge(&lead.policy, &lead.endpoint).kind() == Some(Kind::Bad) {
+            self.store.refused(&key);
+        }
         for (stream, waiting) in waiting {
             let judged = judge(&waiting.policy, &waiting.endpoint);
-            if judged.kind() == Some(Kind::Bad) {
-                self.store.refused(&key);
-            }
             let stale = match stated {
                 None => self.stale(&key, &waiting, now),
                 Some(_) => None,

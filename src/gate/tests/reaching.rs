@@ -359,6 +359,19 @@ fn a_success_refreshes_and_a_refusal_ends_it() {
     }
 }
 
+/// The answer counts, not whether anybody is still there to hear it.
+#[test]
+fn a_refusal_that_nobody_waits_for_ends_it() {
+    let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
+    world.wait(seconds(60));
+    let (stream, call, _) = world.held(&T);
+    world.gate.gone(stream);
+    assert!(world.answer(call, "401", &[], b"").is_empty());
+    let (_, call, _) = world.held(&T);
+    let decision = world.end(call, &envoys("503")).remove(0).decision;
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
+}
+
 #[test]
 fn what_is_no_outage_is_not_bridged() {
     for (status, body) in [("200", &b"<html>"[..]), ("404", b""), ("302", b"")] {
