@@ -224,6 +224,50 @@ fn a_shut_site_is_passed_over() {
     }
 }
 
+/// Instances share a site, and one of them has no breaker.
+#[test]
+fn only_an_answer_opens_a_shut_site() {
+    let one = r#""breaker": {"failures": 1}"#;
+    let mut world = World::new(r#""breaker": {"failures": 0}"#);
+    let (late, second) = (world.leads(0), world.leads(1));
+    world.configure(one);
+    let call = world.leads(2);
+    world.end(call, &envoys("503"));
+    world.end(late, &envoys("503"));
+    assert_eq!(world.refused_for(3), "oidc_token_connector{unavailable:breaker_open}");
+    // A probe of an instance without one is the only one, too, and the next may follow at once.
+    world.wait(seconds(5));
+    world.configure(r#""breaker": {"failures": 0}"#);
+    let probe = world.leads(4);
+    assert_eq!(world.refused_for(5), "oidc_token_connector{unavailable:breaker_open}");
+    world.end(probe, &envoys("503"));
+    assert_eq!(world.gate.ledger().shut, 1);
+    world.leads(6);
+    world.answer(second, "200", &JSON, b"{}");
+    assert_eq!(world.gate.ledger().shut, 0);
+}
+
+/// A probe can outlast the shutting that it was to end.
+#[test]
+fn an_old_probe_says_nothing_of_a_new_shutting() {
+    let members = r#""breaker": {"failures": 1, "open_for": "1s"}, "timeout": "10s""#;
+    let mut world = World::new(members);
+    let (late, call) = (world.leads(0), world.leads(1));
+    world.end(call, &envoys("503"));
+    world.wait(seconds(1));
+    let old = world.leads(2);
+    world.answer(late, "200", &JSON, b"{}");
+    let call = world.leads(3);
+    world.end(call, &envoys("503"));
+    world.wait(seconds(1));
+    let probe = world.leads(4);
+    world.end(old, &envoys("503"));
+    world.wait(seconds(1));
+    assert_eq!(world.refused_for(5), "oidc_token_connector{unavailable:breaker_open}");
+    world.answer(probe, "200", &JSON, b"{}");
+    world.leads(6);
+}
+
 #[test]
 fn a_lost_probe_is_a_failed_one() {
     let mut world = World::new(r#""breaker": {"failures": 1}, "timeout": "1s""#);
