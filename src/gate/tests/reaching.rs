@@ -9,11 +9,15 @@ const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
 
 /// A world with one endpoint at three sites.
 fn world(members: &str) -> World {
+    World::of(&sites(members))
+}
+
+fn sites(members: &str) -> String {
     let comma = if members.is_empty() { "" } else { "," };
-    World::of(&format!(
+    format!(
         r#"{{"userinfo_endpoint": {{"defaultURI":
             ["https://a.example/u", "https://b.example/u", "https://c.example/u"]}}{comma}{members}}}"#
-    ))
+    )
 }
 
 fn bearer(number: u64) -> [(&'static str, String); 1] {
@@ -118,6 +122,25 @@ fn without_a_verdict_the_last_real_word_counts() {
     let (third, _, _) = next(world.goes_on(second, &envoys("504")));
     let reply = world.end(third, &envoys("503")).remove(0).decision.replied();
     assert_eq!(reply.details, "oidc_token_connector{unavailable:unreachable}");
+}
+
+#[test]
+fn the_last_real_word_counts_for_whoever_is_let_go_too() {
+    let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
+    let (_, first, _) = world.held(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(seconds(3));
+    let released = world.tick();
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError, "a lost call");
+    // Somebody whose own configuration gives it less time than the one who led.
+    let (_, first, _) = world.held(&T);
+    world.configure_whole(&sites(r#""timeout": "1s", "deadline": "1s""#));
+    let hasty = world.joined(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(Duration::from_millis(1150));
+    let released = world.tick();
+    assert_eq!((released.len(), released[0].stream), (1, hasty));
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError);
 }
 
 #[test]
