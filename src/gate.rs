@@ -34,7 +34,7 @@ use crate::verdict::{self, Hearing, Permit, Refusal};
 use cache::Store;
 pub use decision::{Action, Decision, Record, Release};
 use decision::{decided, unasked};
-use flight::{Attempt, Flight, Flights, Full, Keeper, Lead, Waiting};
+use flight::{Attempt, Flight, Flights, Full, Keeper, Late, Lead, Waiting};
 pub use health::Notice;
 use health::{Closed, Sites};
 pub use ledger::Ledger;
@@ -213,7 +213,7 @@ impl Gate {
             Hearing::Answered => self.settle(flight, answer, Some(started), now),
             Hearing::Declined { .. } | Hearing::Silent { .. } => {
                 if let Hearing::Declined { .. } = hearing {
-                    flight.declined = Words::of(answer, |_| true).or(flight.declined);
+                    flight.declined = Words::of(answer, |_| true).map(Rc::new).or(flight.declined);
                 }
                 let from = flight.attempt.site.saturating_add(1);
                 if let Ok((attempt, call)) = self.attempt(&flight.lead, from, flight.ends, now) {
@@ -249,11 +249,12 @@ impl Gate {
             self.left(&flight, &Hearing::Silent { counts: true }, now);
             self.flights.over(&flight);
             for (stream, waiting) in flight.waiting {
-                releases.push(self.unanswered(stream, &flight.key, waiting, now));
+                let declined = flight.declined.as_deref();
+                releases.push(self.unanswered(stream, &flight.key, waiting, declined, now));
             }
         }
-        for (stream, key, waiting) in self.flights.late(now.moment) {
-            releases.push(self.unanswered(stream, &key, waiting, now));
+        for Late { stream, key, waiting, declined } in self.flights.late(now.moment) {
+            releases.push(self.unanswered(stream, &key, waiting, declined.as_deref(), now));
         }
         releases
     }

@@ -59,7 +59,11 @@ impl World {
 
     /// Further requests meet this configuration, in the same worker.
     pub(crate) fn configure(&mut self, members: &str) {
-        self.policy = configure(&mut self.gate, &config(members));
+        self.configure_whole(&config(members));
+    }
+
+    pub(crate) fn configure_whole(&mut self, config: &str) {
+        self.policy = configure(&mut self.gate, config);
     }
 
     /// Both clocks go on.

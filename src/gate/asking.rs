@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::decision::{Release, decided, unavailable};
 use super::flight::{Attempt, Flight, Keeper, Lead, Waiting};
 use super::health::Closed;
-use super::statement::{Judged, Kind, Statement};
+use super::statement::{Judged, Kind, Statement, Words};
 use super::{Admission, Gate, Settled, StreamId, shared};
 use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
@@ -94,11 +94,12 @@ impl Gate {
                 }
             }
         }
+        // Also where nobody waits any more, and where the refusal itself is not kept.
+        if judge(&lead.policy, &lead.endpoint).kind() == Some(Kind::Bad) {
+            self.store.refused(&key);
+        }
         for (stream, waiting) in waiting {
             let judged = judge(&waiting.policy, &waiting.endpoint);
-            if judged.kind() == Some(Kind::Bad) {
-                self.store.refused(&key);
-            }
             let stale = match stated {
                 None => self.stale(&key, &waiting, now),
                 Some(_) => None,
@@ -118,11 +119,16 @@ impl Gate {
         stream: StreamId,
         key: &TokenKey,
         waiting: Waiting,
+        declined: Option<&Words>,
         now: Now,
     ) -> Release {
-        let decision = match self.stale(key, &waiting, now) {
-            Some(stale) => Waiting { source: Source::Stale, ..waiting }.decide(&stale),
-            None => waiting.decide(&unavailable(NoAnswer::TimedOut)),
+        let decision = match (self.stale(key, &waiting, now), declined) {
+            (Some(stale), _) => Waiting { source: Source::Stale, ..waiting }.decide(&stale),
+            (None, Some(words)) => {
+                let judged = Judged::of(&words.answer(), &waiting.policy, &waiting.endpoint);
+                waiting.decide(&judged)
+            }
+            (None, None) => waiting.decide(&unavailable(NoAnswer::TimedOut)),
         };
         Release { stream, decision }
     }

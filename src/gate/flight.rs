@@ -49,7 +49,7 @@ pub(super) struct Flight {
     /// When no further call may be made.
     pub(super) ends: Moment,
     /// The last that a provider really said, where it was no verdict.
-    pub(super) declined: Option<Words>,
+    pub(super) declined: Option<Rc<Words>>,
     /// Who has its answer kept.
     pub(super) keeper: Option<Keeper>,
     pub(super) waiting: BTreeMap<StreamId, Waiting>,
@@ -94,6 +94,16 @@ pub(super) struct Waiting {
     pub(super) dialect: Dialect,
     pub(super) source: Source,
     pub(super) deadline: Moment,
+}
+
+/// A request that has waited too long.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub(super) stream: StreamId,
+    pub(super) key: TokenKey,
+    pub(super) waiting: Waiting,
+    /// What it may be told.
+    pub(super) declined: Option<Rc<Words>>,
 }
 
 /// As many wait as may.
@@ -229,12 +239,16 @@ impl Flights {
     }
 
     /// Everybody who has waited too long for a call that goes on.
-    pub(super) fn late(&mut self, now: Moment) -> Vec<(StreamId, TokenKey, Waiting)> {
-        let waiting = self.by_key.values().flat_map(|f| f.waiting.iter().map(|w| (f.key, w)));
-        let late = waiting.filter(|(_, (_, waiting))| waiting.deadline <= now);
-        let late: Vec<_> = late.map(|(key, (stream, _))| (*stream, key)).collect();
-        let leave = |(stream, key)| Some((stream, key, self.leave(stream)?));
-        late.into_iter().filter_map(leave).collect()
+    pub(super) fn late(&mut self, now: Moment) -> Vec<Late> {
+        let mut late = Vec::new();
+        for flight in self.by_key.values_mut() {
+            for (stream, waiting) in flight.waiting.extract_if(.., |_, w| w.deadline <= now) {
+                self.held.remove(&stream);
+                let declined = flight.declined.clone();
+                late.push(Late { stream, key: flight.key, waiting, declined });
+            }
+        }
+        late
     }
 
     /// Forgets everything; numbers are never used again, also then.

@@ -71,7 +71,8 @@ struct Slowed {
 /// Leave to make one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leave {
-    probe: bool,
+    /// It tries a site that had been shut until then: no two shuttings of a site end together.
+    probe: Option<Moment>,
 }
 
 /// Why a site cannot be asked now.
@@ -174,7 +175,7 @@ impl Health {
                 self.slowed = None;
             }
         }
-        let probe = self.shut.is_some();
+        let probe = self.shut.map(|shut| shut.until);
         if let Some(shut) = &mut self.shut {
             shut.probing = true;
         }
@@ -183,17 +184,21 @@ impl Health {
     }
 
     fn failed(&mut self, leave: Leave, counts: bool, breaker: Breaker, now: Moment) {
-        let Breaker::After { failures, open_for } = breaker else {
-            self.shut = None;
-            return;
-        };
-        if counts {
-            self.failures = self.failures.saturating_add(1);
-        }
-        // Calls that were under way when it was shut say nothing new.
-        let tried = leave.probe || self.shut.is_none() && self.failures >= failures;
-        if tried {
-            self.shut = Some(Shut { until: now.after(open_for), probing: false });
+        match (&mut self.shut, breaker) {
+            // Calls that were under way when it was shut say nothing new.
+            (Some(shut), _) if leave.probe != Some(shut.until) => {}
+            (Some(shut), Breaker::After { open_for, .. }) => {
+                *shut = Shut { until: now.after(open_for), probing: false };
+            }
+            // An instance without a breaker makes the others wait no longer, and no shorter.
+            (Some(shut), Breaker::Off) => shut.probing = false,
+            (None, Breaker::After { failures, open_for }) if counts => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures >= failures {
+                    self.shut = Some(Shut { until: now.after(open_for), probing: false });
+                }
+            }
+            (None, Breaker::After { .. } | Breaker::Off) => {}
         }
     }
 

@@ -214,7 +214,12 @@ impl World {
                 stored,
                 calls: calls.count(),
                 waiting: waiting.count(),
+                failed_over: 0,
                 refused_by_cap: 0,
+                refused_by_breaker: 0,
+                opened: 0,
+                stale: 0,
+                shut: 0,
                 // What the model cannot know exactly.
                 evicted: ledger.evicted,
                 expired: ledger.expired,

@@ -9,11 +9,15 @@ const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
 
 /// A world with one endpoint at three sites.
 fn world(members: &str) -> World {
+    World::of(&sites(members))
+}
+
+fn sites(members: &str) -> String {
     let comma = if members.is_empty() { "" } else { "," };
-    World::of(&format!(
+    format!(
         r#"{{"userinfo_endpoint": {{"defaultURI":
             ["https://a.example/u", "https://b.example/u", "https://c.example/u"]}}{comma}{members}}}"#
-    ))
+    )
 }
 
 fn bearer(number: u64) -> [(&'static str, String); 1] {
@@ -121,6 +125,25 @@ fn without_a_verdict_the_last_real_word_counts() {
 }
 
 #[test]
+fn the_last_real_word_counts_for_whoever_is_let_go_too() {
+    let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
+    let (_, first, _) = world.held(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(seconds(3));
+    let released = world.tick();
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError, "a lost call");
+    // Somebody whose own configuration gives it less time than the one who led.
+    let (_, first, _) = world.held(&T);
+    world.configure_whole(&sites(r#""timeout": "1s", "deadline": "1s""#));
+    let hasty = world.joined(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(Duration::from_millis(1150));
+    let released = world.tick();
+    assert_eq!((released.len(), released[0].stream), (1, hasty));
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError);
+}
+
+#[test]
 fn all_calls_about_one_request_have_one_deadline() {
     let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
     let (_, first, call) = world.held(&T);
@@ -222,6 +245,50 @@ fn a_shut_site_is_passed_over() {
         let call = world.leads(number);
         world.end(call, &envoys("503"));
     }
+}
+
+/// Instances share a site, and one of them has no breaker.
+#[test]
+fn only_an_answer_opens_a_shut_site() {
+    let one = r#""breaker": {"failures": 1}"#;
+    let mut world = World::new(r#""breaker": {"failures": 0}"#);
+    let (late, second) = (world.leads(0), world.leads(1));
+    world.configure(one);
+    let call = world.leads(2);
+    world.end(call, &envoys("503"));
+    world.end(late, &envoys("503"));
+    assert_eq!(world.refused_for(3), "oidc_token_connector{unavailable:breaker_open}");
+    // A probe of an instance without one is the only one, too, and the next may follow at once.
+    world.wait(seconds(5));
+    world.configure(r#""breaker": {"failures": 0}"#);
+    let probe = world.leads(4);
+    assert_eq!(world.refused_for(5), "oidc_token_connector{unavailable:breaker_open}");
+    world.end(probe, &envoys("503"));
+    assert_eq!(world.gate.ledger().shut, 1);
+    world.leads(6);
+    world.answer(second, "200", &JSON, b"{}");
+    assert_eq!(world.gate.ledger().shut, 0);
+}
+
+/// A probe can outlast the shutting that it was to end.
+#[test]
+fn an_old_probe_says_nothing_of_a_new_shutting() {
+    let members = r#""breaker": {"failures": 1, "open_for": "1s"}, "timeout": "10s""#;
+    let mut world = World::new(members);
+    let (late, call) = (world.leads(0), world.leads(1));
+    world.end(call, &envoys("503"));
+    world.wait(seconds(1));
+    let old = world.leads(2);
+    world.answer(late, "200", &JSON, b"{}");
+    let call = world.leads(3);
+    world.end(call, &envoys("503"));
+    world.wait(seconds(1));
+    let probe = world.leads(4);
+    world.end(old, &envoys("503"));
+    world.wait(seconds(1));
+    assert_eq!(world.refused_for(5), "oidc_token_connector{unavailable:breaker_open}");
+    world.answer(probe, "200", &JSON, b"{}");
+    world.leads(6);
 }
 
 #[test]
@@ -357,6 +424,19 @@ fn a_success_refreshes_and_a_refusal_ends_it() {
         let decision = world.end(call, &envoys("503")).remove(0).decision;
         assert_eq!(decision.record.outcome, Outcome::Unavailable, "{members}");
     }
+}
+
+/// The answer counts, not whether anybody is still there to hear it.
+#[test]
+fn a_refusal_that_nobody_waits_for_ends_it() {
+    let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
+    world.wait(seconds(60));
+    let (stream, call, _) = world.held(&T);
+    world.gate.gone(stream);
+    assert!(world.answer(call, "401", &[], b"").is_empty());
+    let (_, call, _) = world.held(&T);
+    let decision = world.end(call, &envoys("503")).remove(0).decision;
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl World {
                 worker.known.insert(key, Known { call, surely: true });
                 call
             }
-            Source::Filter | Source::Asked | Source::Joined => {
+            Source::Filter | Source::Asked | Source::Joined | Source::Stale => {
                 panic!("nobody was asked: {decision:?}")
             }
         };

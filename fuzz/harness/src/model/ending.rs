@@ -108,6 +108,14 @@ impl Ending {
         }
     }
 
+    /// Whether the provider says that the token is bad, to whomever.
+    pub(super) fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Ending::Refused | Ending::Forbidden | Ending::RefusedNoStore | Ending::RefusedTooLarge
+        )
+    }
+
     /// Whether all of it is there to be kept.
     pub(super) fn is_whole(self) -> bool {
         self != Ending::RefusedTooLarge

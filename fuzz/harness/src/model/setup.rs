@@ -76,6 +76,7 @@ impl Setup {
             format!(r#""inject_headers": {{"X-Call": "$.call", "{header}": "$.{claim}"}}"#),
             format!(r#""timeout": "{timeout}ms", "max_userinfo_bytes": {limit}"#),
             format!(r#""require_subject": {}"#, self.needs_subject),
+            r#""breaker": {"failures": 0}"#.to_owned(),
         ];
         if let Some(Cache { ttl, negative_ttl, is_shared, honors_no_store }) = &self.cache {
             members.push(format!(

@@ -93,8 +93,9 @@ impl World {
         let limit = if made.is_under_way { made.limit } else { 0 };
         assert_eq!(worker.gate.answer_limit(made.id), limit);
         let stored = worker.gate.ledger().stored;
-        let Settled { releases, share } =
+        let Settled { releases, next, share } =
             ending.answer(call, exp, |answer| worker.gate.answered(made.id, answer, now));
+        assert!(next.is_none(), "there is no other site");
         let kept = worker.gate.ledger().stored > stored;
         if !made.is_under_way {
             assert!(releases.is_empty() && share.is_none() && !kept, "ended twice");
@@ -113,10 +114,16 @@ impl World {
         if let Some((slot, value)) = share {
             self.places.insert(slot.name(), Place { value, call: Some(call) });
         }
+        let refuses = ending.is_refusal();
+        let was_good =
+            |known: &Known| !self.calls[known.call].ended.is_some_and(|(e, _)| e.is_refusal());
         let worker = &mut self.workers[at];
         if kept {
             worker.tally.stored += 1;
             worker.known.insert(key, Known { call, surely: true });
+        } else if refuses && worker.known.get(&key).is_some_and(was_good) {
+            // That it was good once counts no more, also where the refusal itself is not kept.
+            worker.known.remove(&key);
         }
 
         let mut expected = BTreeMap::new();
