@@ -1,8 +1,9 @@
 //! The host calls, as bytes and without a panic.
 //!
 //! The SDK's own wrappers panic on a status they do not expect, on a header that is not UTF-8, and
-//! pass no response-code details; each of these stops a worker or hides a reason. So the calls that
-//! touch requests are declared here. Every other host call goes through the SDK.
+//! pass no response-code details; each of these stops a worker or hides a reason. So the calls are
+//! declared here. Only logging and the making of calls to providers go through the SDK, which has to
+//! know whom it must give the answer to; it panics there on statuses that Envoy never returns.
 
 #![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
 
