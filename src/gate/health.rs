@@ -124,7 +124,10 @@ impl Sites {
             }
             Hearing::Declined { status, retry_after } => {
                 (health.failures, health.shut) = (0, None);
-                health.declined(status, retry_after, key, now);
+                match policy.breaker {
+                    Breaker::After { .. } => health.declined(status, retry_after, key, now),
+                    Breaker::Off => {}
+                }
             }
             Hearing::Silent { counts } => health.failed(leave, counts, policy.breaker, now),
         }

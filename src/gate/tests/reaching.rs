@@ -336,6 +336,12 @@ fn a_site_that_asks_for_a_pause_gets_one() {
         world.answer(probe, "200", &JSON, b"{}");
         (8..12).for_each(|number| _ = world.leads(number));
     }
+    // Switched off with the breaker.
+    let mut world = World::new(r#""breaker": {"failures": 0}"#);
+    for number in 0..5 {
+        let call = world.leads(number);
+        world.answer(call, "503", &[("retry-after", "5")], b"");
+    }
     // The larger of the two.
     let mut world = World::new(unavailable);
     let call = world.leads(0);
