@@ -15,11 +15,13 @@ use oidc_token_connector::outcome::Source;
 use oidc_token_connector::time::{Date, Moment, Now};
 
 mod admit;
+mod asking;
 mod check;
 mod ending;
 mod event;
 mod request;
 mod setup;
+mod sites;
 mod step;
 
 pub use ending::{ENDINGS, Ending};
@@ -30,6 +32,7 @@ pub use setup::MOST_SETUPS;
 use ending::Says;
 use request::{Key, Request};
 use setup::{SETUPS, Setup};
+use sites::Site;
 
 /// How long after a call's timeout a request is let go, in milliseconds.
 const GRACE: u64 = 150;
@@ -47,6 +50,7 @@ pub struct World {
     now: u64,
     /// How far the clock that people set is off, in seconds.
     date_off: i64,
+    questions: Vec<Question>,
     calls: Vec<Made>,
     /// What the workers share, by the names that the host knows.
     places: BTreeMap<String, Place>,
@@ -61,6 +65,7 @@ struct Worker {
     /// that were decided.
     streams: BTreeMap<u32, Option<Waiting>>,
     known: BTreeMap<Key, Known>,
+    sites: BTreeMap<&'static str, Site>,
     tally: Tally,
 }
 
@@ -74,6 +79,13 @@ pub struct Tally {
     pub misses: u64,
     pub joined: u64,
     pub stored: u64,
+    pub failed_over: u64,
+    pub refused_by_cap: u64,
+    pub refused_by_breaker: u64,
+    pub opened: u64,
+    pub stale: u64,
+    /// Sites that answered again.
+    pub closed: u64,
     /// Requests that had been held.
     pub released: u64,
     /// Requests that ended while they were held.
@@ -85,7 +97,7 @@ pub struct Tally {
 /// A request that waits.
 #[derive(Clone, Copy)]
 struct Waiting {
-    call: usize,
+    question: usize,
     setup: &'static Setup,
     deadline: u64,
     source: Source,
@@ -99,18 +111,33 @@ struct Known {
     surely: bool,
 }
 
-/// A call that was made.
-struct Made {
+/// A question that was asked.
+struct Question {
     worker: usize,
-    id: CallId,
     key: Key,
-    asked: u64,
-    deadline: u64,
-    is_under_way: bool,
+    /// Who asked first: by this one's rules the calls are made.
+    lead: &'static Setup,
+    /// When no further call may be made.
+    ends: u64,
     /// The first with a cache among those who asked.
     keeper: Option<&'static Setup>,
     /// The longest answer that one of them reads.
     limit: usize,
+    /// The call that is under way.
+    call: Option<usize>,
+    /// The last call to which a provider really said something, though no verdict.
+    word: Option<usize>,
+}
+
+/// A call that was made.
+struct Made {
+    question: usize,
+    id: CallId,
+    key: Key,
+    /// Which of the sites was asked.
+    site: usize,
+    asked: u64,
+    timeout: u64,
     /// How it ended, and the `exp` of the answer.
     ended: Option<(Ending, Option<u64>)>,
 }
@@ -150,6 +177,11 @@ impl World {
 
     /// Whether the answer to this call may decide a request at this instance now.
     fn fresh(&self, call: usize, setup: &Setup) -> Fresh {
+        self.fresh_for(call, setup, 0)
+    }
+
+    /// The same, if it may be so much older than usual.
+    fn fresh_for(&self, call: usize, setup: &Setup, longer: u64) -> Fresh {
         let made = &self.calls[call];
         let (Some(cache), Some((ending, exp))) = (&setup.cache, made.ended) else {
             return Fresh::No;
@@ -163,9 +195,9 @@ impl World {
         let ended = ends.is_some_and(|exp| self.date() >= exp);
         let lifetime = ttl.min(ending.max_age());
         let age = self.now - made.asked;
-        if refused || ended || age >= lifetime || !ending.is_whole() {
+        if refused || ended || age >= lifetime + longer || !ending.is_whole() {
             Fresh::No
-        } else if age * 10 < lifetime * 9 {
+        } else if age * 10 < lifetime * 9 + longer * 10 {
             Fresh::Surely
         } else {
             Fresh::Perhaps
@@ -183,11 +215,30 @@ impl World {
         }
     }
 
-    /// The call for this question that is under way on this worker.
+    /// The same of a good verdict, while nobody answers.
+    fn stale(&self, worker: usize, key: Key, setup: &Setup) -> (Option<usize>, Fresh) {
+        let stale = setup.cache.map_or(0, |cache| cache.stale);
+        let known = self.workers[worker].known.get(&key);
+        match known {
+            Some(Known { call, surely }) if stale > 0 && !self.refuses(*call) => {
+                let most = if *surely { Fresh::Surely } else { Fresh::Perhaps };
+                (Some(*call), self.fresh_for(*call, setup, stale).min(most))
+            }
+            Some(_) | None => (None, Fresh::No),
+        }
+    }
+
+    /// Whether this call's answer was that the token is bad.
+    fn refuses(&self, call: usize) -> bool {
+        self.calls[call].ended.is_some_and(|(ending, _)| ending.is_refusal())
+    }
+
+    /// This question, while it is asked on this worker.
     fn under_way(&self, worker: usize, key: Key) -> Option<usize> {
-        let is = |made: &Made| made.is_under_way && made.worker == worker && made.key == key;
-        let mut found = self.calls.iter().enumerate().filter(|(_, made)| is(made));
-        let first = found.next().map(|(call, _)| call);
+        let is =
+            |asked: &Question| asked.call.is_some() && asked.worker == worker && asked.key == key;
+        let mut found = self.questions.iter().enumerate().filter(|(_, asked)| is(asked));
+        let first = found.next().map(|(question, _)| question);
         assert!(found.next().is_none(), "two calls for one question");
         first
     }
@@ -200,10 +251,12 @@ impl World {
     /// The books of each worker say what the model says.
     fn audit(&self) {
         for (at, worker) in self.workers.iter().enumerate() {
-            let Tally { hits, negative_hits, shared_hits, misses, joined, stored, .. } =
-                worker.tally;
+            let tally = &worker.tally;
+            let Tally { hits, negative_hits, shared_hits, misses, joined, stored, .. } = *tally;
+            let Tally { failed_over, refused_by_cap, refused_by_breaker, opened, stale, .. } =
+                *tally;
             let ledger = worker.gate.ledger();
-            let calls = self.calls.iter().filter(|made| made.is_under_way && made.worker == at);
+            let asked = self.questions.iter().filter(|asked| asked.worker == at);
             let waiting = worker.streams.values().flatten();
             let expected = Ledger {
                 hits,
@@ -212,14 +265,14 @@ impl World {
                 misses,
                 joined,
                 stored,
-                calls: calls.count(),
+                calls: asked.filter(|asked| asked.call.is_some()).count(),
                 waiting: waiting.count(),
-                failed_over: 0,
-                refused_by_cap: 0,
-                refused_by_breaker: 0,
-                opened: 0,
-                stale: 0,
-                shut: 0,
+                failed_over,
+                refused_by_cap,
+                refused_by_breaker,
+                opened,
+                stale,
+                shut: worker.sites.values().filter(|site| site.is_shut()).count(),
                 // What the model cannot know exactly.
                 evicted: ledger.evicted,
                 expired: ledger.expired,
@@ -251,6 +304,12 @@ impl Tally {
             misses: self.misses + other.misses,
             joined: self.joined + other.joined,
             stored: self.stored + other.stored,
+            failed_over: self.failed_over + other.failed_over,
+            refused_by_cap: self.refused_by_cap + other.refused_by_cap,
+            refused_by_breaker: self.refused_by_breaker + other.refused_by_breaker,
+            opened: self.opened + other.opened,
+            stale: self.stale + other.stale,
+            closed: self.closed + other.closed,
             released: self.released + other.released,
             gone: self.gone + other.gone,
             torn: self.torn + other.torn,

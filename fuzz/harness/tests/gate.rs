@@ -29,6 +29,9 @@ fn the_gate_does_what_its_model_does() {
         Ok(()) => {
             let Tally { hits, negative_hits, shared_hits, joined, .. } = total.get();
             assert!(hits.min(joined) >= 500 && negative_hits.min(shared_hits) >= 80);
+            let Tally { failed_over, refused_by_breaker, opened, closed, stale, .. } = total.get();
+            assert!(failed_over.min(opened) >= 300 && refused_by_breaker >= 80);
+            assert!(closed >= 15 && stale >= 10);
         }
         Err(TestError::Fail(reason, trace)) => panic!("{reason}\nafter {trace:?}"),
         Err(TestError::Abort(reason)) => panic!("{reason}"),
@@ -42,16 +45,16 @@ const fn admit(worker: u8, setup: u8) -> Event {
 
 const GONE: Event = Event::Gone { worker: 0, back: 0 };
 
-/// Runs every trace of that many events over the alphabet; shorter ones are their beginnings.
-/// Events that cannot happen yet are left out: there must be a call to answer, a request to go.
-fn all_traces(alphabet: &[Event], length: usize) {
+/// Runs every trace that begins like this and goes on with that many events over the alphabet;
+/// shorter ones are their beginnings. Events that cannot happen yet are left out: there must be a call to answer, a request to go.
+fn all_traces(start: &[Event], alphabet: &[Event], length: usize) {
     let (mut count, mut total) = (0, Tally::default());
-    extend(alphabet, length, &mut Vec::new(), &mut |trace| {
+    extend(alphabet, start.len() + length, &mut start.to_vec(), &mut |trace| {
         count += 1;
         let outcome = panic::catch_unwind(|| World::run(trace));
         total = total.plus(outcome.unwrap_or_else(|_| panic!("after {trace:?}")));
     });
-    println!("{count} traces of {length} events: {total:?}");
+    println!("{count} traces of {} events: {total:?}", start.len() + length);
 }
 
 fn extend(
@@ -82,14 +85,14 @@ fn extend(
 #[test]
 fn every_trace_of_six_events_that_matter_most() {
     let good = Event::Answer(0, Ending::Good);
-    all_traces(&[admit(0, 0), admit(0, 1), good, Event::Answer(1, Ending::Refused), GONE], 6);
+    all_traces(&[], &[admit(0, 0), admit(0, 1), good, Event::Answer(1, Ending::Refused), GONE], 6);
 }
 
 /// A patient request and a hasty one, to the millisecond around their deadlines.
 #[test]
 fn every_trace_of_six_events_with_deadlines() {
     let waits = [Event::Wait(649), Event::Wait(1), Event::Wait(1_500)];
-    all_traces(&[&[admit(0, 0), admit(0, 1), Event::Tick(0)], &waits[..]].concat(), 6);
+    all_traces(&[], &[&[admit(0, 0), admit(0, 1), Event::Tick(0)], &waits[..]].concat(), 6);
 }
 
 /// Two workers that share, one that forgets soon and one that does not.
@@ -97,7 +100,61 @@ fn every_trace_of_six_events_with_deadlines() {
 fn every_trace_of_six_events_with_two_workers() {
     let good = Event::Answer(0, Ending::Good);
     let refused = Event::Answer(0, Ending::RefusedNoStore);
-    all_traces(&[admit(0, 3), admit(1, 5), good, refused, Event::Wait(899), Event::Wait(101)], 6);
+    let waits = [Event::Wait(899), Event::Wait(101)];
+    all_traces(&[], &[&[admit(0, 3), admit(1, 5), good, refused], &waits[..]].concat(), 6);
+}
+
+/// Two sites: the next one is asked after an outage and after nothing else, for everybody.
+#[test]
+fn every_trace_of_four_more_events_with_two_sites() {
+    let of = |setup| Event::Admit { worker: 0, setup, who: Who::Token(0), region: Region::Fr };
+    let says = |ending| Event::Answer(0, ending);
+    let alphabet = [
+        of(5),
+        of(3),
+        says(Ending::Good),
+        says(Ending::Refused),
+        says(Ending::TooMany),
+        says(Ending::Broken),
+        says(Ending::CutOff),
+        Event::Wait(1_000),
+        Event::Tick(0),
+    ];
+    all_traces(&[of(5)], &alphabet, 4);
+}
+
+/// Refusals and outages after a good answer whose time is over, or soon will be.
+#[test]
+fn every_trace_of_four_events_after_a_verdict() {
+    let alphabet = [
+        admit(0, 6),
+        admit(0, 0),
+        Event::Answer(0, Ending::Unreachable),
+        Event::Answer(0, Ending::Refused),
+        Event::Wait(1_000),
+        Event::Wait(2_999),
+        Event::Tick(0),
+    ];
+    for good in [Ending::Good, Ending::EndsSoon, Ending::NoStore] {
+        all_traces(&[admit(0, 6), Event::Answer(0, good)], &alphabet, 4);
+    }
+}
+
+/// One failure shuts the site; one call at a time tries it.
+#[test]
+fn every_trace_of_four_events_at_a_shut_site() {
+    let other = Event::Admit { worker: 0, setup: 6, who: Who::Token(1), region: Region::Absent };
+    let alphabet = [
+        admit(0, 6),
+        other,
+        Event::Answer(0, Ending::Unreachable),
+        Event::Answer(1, Ending::Unreachable),
+        Event::Answer(0, Ending::Good),
+        Event::Wait(1_000),
+        Event::Tick(0),
+    ];
+    let shut = [admit(0, 6), Event::Answer(0, Ending::Unreachable), Event::Wait(999)];
+    all_traces(&shut, &[&alphabet[..], &[Event::Wait(1)]].concat(), 4);
 }
 
 /// Everything that can happen.
@@ -120,5 +177,5 @@ fn every_trace_of_four_events_of_every_kind() {
         Event::Retire { worker: 0, setup: 5 },
         Event::Damage { place: 0, at: 1 },
     ];
-    all_traces(&alphabet, 4);
+    all_traces(&[], &alphabet, 4);
 }

@@ -85,9 +85,13 @@ fn the_corpus_of_gate_ops_reaches_everything() {
         corpus("gate_ops").into_iter().map(|file| gate_ops::run(&fs::read(file).unwrap()));
     let total = tallies.fold(Tally::default(), Tally::plus);
     println!("{total:?}");
-    let Tally { hits, negative_hits, shared_hits, misses: _, joined, stored, released, gone, torn } =
+    let Tally { hits, negative_hits, shared_hits, joined, stored, released, gone, torn, .. } =
+        total;
+    let Tally { failed_over, refused_by_cap, refused_by_breaker, opened, stale, closed, .. } =
         total;
     assert!(hits >= LEAST && negative_hits >= LEAST && shared_hits >= LEAST, "{total:?}");
     assert!(joined >= LEAST && stored >= LEAST, "{total:?}");
+    assert!(failed_over >= LEAST && refused_by_breaker >= LEAST && stale >= LEAST, "{total:?}");
+    assert!(refused_by_cap >= LEAST / 3 && opened >= LEAST && closed >= LEAST / 3, "{total:?}");
     assert!(released >= LEAST && gone >= LEAST && torn >= LEAST, "{total:?}");
 }

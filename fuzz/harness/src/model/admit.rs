@@ -5,7 +5,8 @@ use oidc_token_connector::outcome::{Outcome, Source};
 use oidc_token_connector::userinfo::Call;
 
 use super::check;
-use super::{Fresh, GRACE, Key, Known, Made, Place, Request, SETUPS, Setup, Waiting, World};
+use super::sites::Closed;
+use super::{Fresh, GRACE, Key, Known, Place, Question, Request, SETUPS, Setup, Waiting, World};
 use crate::message;
 
 /// A request that has something to ask.
@@ -88,17 +89,54 @@ impl World {
                 worker.known.insert(key, Known { call, surely: true });
                 call
             }
-            Source::Filter | Source::Asked | Source::Joined | Source::Stale => {
-                panic!("nobody was asked: {decision:?}")
-            }
+            Source::Filter | Source::Stale => return self.turned_away(asking, decision),
+            Source::Asked | Source::Joined => panic!("nobody was asked: {decision:?}"),
         };
         let (ending, _) = self.calls[call].ended.expect("answered");
         check::decision(decision, decision.record.source, setup, key, call, ending);
     }
 
+    /// Nobody may be asked.
+    fn turned_away(&mut self, asking: &Asking, decision: &Decision) {
+        let Asking { worker, setup, key, .. } = *asking;
+        self.asks(asking);
+        let why = self.open_site(worker, key, setup, 0).expect_err("a site could be asked");
+        if self.is_stale(worker, key, setup, decision) {
+            return;
+        }
+        check::turned_away(decision, key, why);
+        let tally = &mut self.workers[worker].tally;
+        *(match why {
+            Closed::Full => &mut tally.refused_by_cap,
+            Closed::Shut => &mut tally.refused_by_breaker,
+        }) += 1;
+    }
+
     /// A call is to be made.
     fn led(&mut self, asking: &Asking, id: CallId, call: &Call) {
         let Asking { worker, stream, setup, key, .. } = *asking;
+        self.asks(asking);
+        let question = self.questions.len();
+        self.questions.push(Question {
+            worker,
+            key,
+            lead: setup,
+            ends: self.now + setup.patience(key),
+            keeper: setup.cache.as_ref().map(|_| setup),
+            limit: setup.limit,
+            call: None,
+            word: None,
+        });
+        let site = self.open_site(worker, key, setup, 0).expect("no site may be asked");
+        self.make(question, site, setup.timeout, id, call);
+        let deadline = self.now + setup.patience(key) + GRACE;
+        let waiting = Waiting { question, setup, deadline, source: Source::Asked };
+        self.workers[worker].streams.insert(stream, Some(waiting));
+    }
+
+    /// It was right to ask, as far as that can be.
+    fn asks(&mut self, asking: &Asking) {
+        let Asking { worker, setup, key, .. } = *asking;
         self.missed(asking);
         if setup.shares() {
             let found = self.may_look(asking);
@@ -112,24 +150,6 @@ impl World {
             assert!(asking.found.is_none(), "looked without being told to share");
         }
         assert_eq!(self.under_way(worker, key), None, "a second call for one question");
-        assert!(self.calls.iter().all(|made| made.worker != worker || made.id != id));
-        key.is_asked_by(call);
-        assert_eq!(call.timeout.as_millis(), u128::from(setup.timeout));
-        let deadline = self.now + setup.timeout + GRACE;
-        self.calls.push(Made {
-            worker,
-            id,
-            key,
-            asked: self.now,
-            deadline,
-            is_under_way: true,
-            keeper: setup.cache.as_ref().map(|_| setup),
-            limit: setup.limit,
-            ended: None,
-        });
-        let call = self.calls.len() - 1;
-        let waiting = Waiting { call, setup, deadline, source: Source::Asked };
-        self.workers[worker].streams.insert(stream, Some(waiting));
     }
 
     /// It waits for a call that is under way.
@@ -137,12 +157,12 @@ impl World {
         let Asking { worker, stream, setup, key, .. } = *asking;
         self.missed(asking);
         assert!(asking.found.is_none(), "looked though it could join");
-        let call = self.under_way(worker, key).expect("a call to follow");
-        let made = &mut self.calls[call];
-        made.keeper = made.keeper.or(setup.cache.as_ref().map(|_| setup));
-        made.limit = made.limit.max(setup.limit);
-        let deadline = self.now + setup.timeout + GRACE;
-        let waiting = Waiting { call, setup, deadline, source: Source::Joined };
+        let question = self.under_way(worker, key).expect("a call to follow");
+        let asked = &mut self.questions[question];
+        asked.keeper = asked.keeper.or(setup.cache.as_ref().map(|_| setup));
+        asked.limit = asked.limit.max(setup.limit);
+        let deadline = self.now + setup.patience(key) + GRACE;
+        let waiting = Waiting { question, setup, deadline, source: Source::Joined };
         let worker = &mut self.workers[worker];
         worker.streams.insert(stream, Some(waiting));
         worker.tally.joined += 1;

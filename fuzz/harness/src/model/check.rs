@@ -3,6 +3,7 @@
 use oidc_token_connector::gate::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
+use super::sites::Closed;
 use super::{Ending, Key, Says, Setup};
 use crate::rules;
 
@@ -37,10 +38,25 @@ pub(super) fn decision(
     } else {
         let reply = rules::replied(decision);
         assert_eq!(reply.status, status);
-        if matches!(says, Says::Bad(_)) {
+        if matches!(says, Says::Bad(_) | Says::Nothing(Outcome::ProviderError, _)) {
             assert_eq!(reply.body, call.to_string(), "another answer");
         }
     }
+}
+
+/// The decision on a request for which nobody may be asked.
+#[track_caller]
+pub(super) fn turned_away(decision: &Decision, key: Key, why: Closed) {
+    let record = &decision.record;
+    assert_eq!((record.outcome, record.source), (Outcome::Unavailable, Source::Filter));
+    assert_eq!(record.region, key.region);
+    let reply = rules::replied(decision);
+    let word = match why {
+        Closed::Full => "too_many_waiting",
+        Closed::Shut => "breaker_open",
+    };
+    assert_eq!(reply.status, 401);
+    assert_eq!(reply.details, format!("oidc_token_connector{{unavailable:{word}}}"));
 }
 
 /// The decision on a request that asks nothing.

@@ -4,6 +4,7 @@ use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::userinfo::{Answer, Body};
 
 use super::setup::Setup;
+use super::sites::Heard;
 use crate::message;
 
 /// How a call ends.
@@ -72,6 +73,10 @@ pub const ENDINGS: [Ending; 19] = [
     Ending::CutOff,
 ];
 
+/// The endings after which another site may know more.
+pub(super) const OUTAGES: [Ending; 5] =
+    [Ending::Unreachable, Ending::TooMany, Ending::CutOff, Ending::Broken, Ending::NotSent];
+
 /// What an answer is to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Says {
@@ -105,6 +110,17 @@ impl Ending {
             | Ending::Unreachable
             | Ending::NotSent
             | Ending::CutOff => unavailable,
+        }
+    }
+
+    /// What is heard of the site, where the call has taken its whole timeout or not.
+    pub(super) fn heard(self, took_all: bool) -> Heard {
+        match self {
+            Ending::Unreachable => Heard::Nothing { counts: true },
+            Ending::CutOff => Heard::Nothing { counts: took_all },
+            Ending::NotSent => Heard::Nothing { counts: false },
+            Ending::TooMany | Ending::Broken => Heard::Word,
+            _ => Heard::Answer,
         }
     }
 

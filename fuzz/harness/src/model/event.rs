@@ -1,6 +1,6 @@
 //! What can happen in the model's world, and how four bytes say it.
 
-use super::ending::{ENDINGS, Ending};
+use super::ending::{ENDINGS, Ending, OUTAGES};
 use super::request::{Region, Who};
 use super::{MOST_SETUPS, WORKERS};
 
@@ -35,7 +35,11 @@ impl Event {
     /// What four bytes say. All of them say something.
     pub fn of([kind, a, b, c]: [u8; 4]) -> Event {
         let worker = a % WORKERS as u8;
-        let setup = (a >> 1) % MOST_SETUPS as u8;
+        // Often those that shut sites and bridge outages.
+        let setup = match (a >> 1) % 16 {
+            setup if usize::from(setup) < MOST_SETUPS => setup,
+            other => 6 + other % 2,
+        };
         match kind % 32 {
             0..14 => {
                 let who = match b % 16 {
@@ -47,8 +51,8 @@ impl Event {
                     _ => Who::Malformed,
                 };
                 let region = match c % 16 {
-                    0..12 => Region::Absent,
-                    12..14 => Region::Fr,
+                    0..9 => Region::Absent,
+                    9..14 => Region::Fr,
                     14 => Region::De,
                     _ => Region::Unknown,
                 };
@@ -56,15 +60,16 @@ impl Event {
             }
             14..21 => {
                 let ending = match usize::from(b) {
-                    // Mostly what may be kept.
-                    b if b < 128 => ENDINGS[b % 9],
+                    // Mostly what may be kept, and outages.
+                    b if b < 96 => ENDINGS[b % 9],
+                    b if b < 176 => OUTAGES[b % OUTAGES.len()],
                     b => ENDINGS[b % ENDINGS.len()],
                 };
                 Event::Answer(c % 8 / 2, ending)
             }
             21..23 => Event::Gone { worker, back: b % 8 },
             // Often hardly any: most of what is shared and kept is so for a short time.
-            23..26 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 192 { 100 } else { 2_200 }),
+            23..26 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 128 { 100 } else { 2_200 }),
             26 => Event::SetDate(a.cast_signed() % 5),
             27 | 28 => Event::Tick(worker),
             29 if b < 128 => Event::Configure { worker, setup },

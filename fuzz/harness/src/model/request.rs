@@ -104,11 +104,15 @@ impl Key {
         (self.token == 2).then_some(TOKEN_EXP)
     }
 
-    /// The call asks this and nothing else.
+    /// The sites that can be asked, in their order.
+    pub(super) fn sites(self) -> &'static [&'static str] {
+        if self.region == "default" { &["idp.example"] } else { &["eu.example", "us.example"] }
+    }
+
+    /// The call asks this of that site and nothing else.
     #[track_caller]
-    pub(super) fn is_asked_by(self, call: &Call) {
-        let default = self.region == "default";
-        assert_eq!(call.cluster, if default { "idp.example" } else { "eu.example" });
+    pub(super) fn is_asked_by(self, call: &Call, site: usize) {
+        assert_eq!(call.cluster, self.sites()[site]);
         let sent = |wanted: &str| -> Vec<&str> {
             let sent = call.headers.iter().filter(|(name, _)| name == wanted);
             sent.map(|(_, value)| value.as_str()).collect()

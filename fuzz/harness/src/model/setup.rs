@@ -4,12 +4,20 @@ use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
 
+use super::Key;
+
 /// What an instance is told. Times are in milliseconds.
 #[derive(Debug)]
 pub(super) struct Setup {
     /// Its place among [`SETUPS`].
     pub(super) at: usize,
     pub(super) timeout: u64,
+    /// For all calls about one request, where there is more than one site.
+    pub(super) deadline: u64,
+    /// After how many failures a site is left alone, and for how long.
+    pub(super) breaker: Option<(u32, u64)>,
+    /// How many calls a site gets at once.
+    pub(super) max_in_flight: usize,
     /// The header that it sets, and the claim that it sets it to.
     pub(super) header: &'static str,
     pub(super) claim: &'static str,
@@ -23,20 +31,25 @@ pub(super) struct Setup {
 }
 
 /// What an instance may remember.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cache {
     pub(super) ttl: u64,
     pub(super) negative_ttl: u64,
     pub(super) is_shared: bool,
     pub(super) honors_no_store: bool,
+    /// How long past its time a good verdict may serve while nobody answers.
+    pub(super) stale: u64,
 }
 
 /// How many instances there are.
-pub const MOST_SETUPS: usize = 6;
+pub const MOST_SETUPS: usize = 8;
 
 const USUAL: Setup = Setup {
     at: 0,
     timeout: 2_000,
+    deadline: 4_000,
+    breaker: None,
+    max_in_flight: 1024,
     header: "x-user",
     claim: "sub",
     cache: None,
@@ -47,8 +60,16 @@ const USUAL: Setup = Setup {
 };
 
 const fn cache(ttl: u64, negative_ttl: u64, is_shared: bool, honors_no_store: bool) -> Setup {
-    let cache = Some(Cache { ttl, negative_ttl, is_shared, honors_no_store });
+    let cache = Some(Cache { ttl, negative_ttl, is_shared, honors_no_store, stale: 0 });
     Setup { cache, ..USUAL }
+}
+
+/// The same, and good verdicts serve so much longer while nobody answers.
+const fn stale(stale: u64, setup: Setup) -> Setup {
+    match setup.cache {
+        Some(cache) => Setup { cache: Some(Cache { stale, ..cache }), ..setup },
+        None => setup,
+    }
 }
 
 /// All but the one with a fixed header ask the same of the provider.
@@ -61,27 +82,49 @@ pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
         claim: "email",
         needs_subject: true,
         limit: 100,
-        ..cache(10_000, 2_000, true, false)
+        ..stale(5_000, cache(10_000, 2_000, true, false))
     },
-    Setup { at: 3, timeout: 1_000, lets_preflights_pass: true, ..cache(1_000, 0, true, true) },
+    Setup {
+        at: 3,
+        timeout: 1_000,
+        deadline: 1_000,
+        lets_preflights_pass: true,
+        ..stale(1_000, cache(1_000, 0, true, true))
+    },
     Setup { at: 4, timeout: 1_000, has_key: true, ..cache(3_000, 1_000, true, false) },
     Setup { at: 5, ..cache(10_000, 2_000, true, false) },
+    Setup {
+        at: 6,
+        timeout: 1_000,
+        deadline: 1_500,
+        breaker: Some((1, 1_000)),
+        ..stale(3_000, cache(1_000, 0, false, false))
+    },
+    Setup {
+        at: 7,
+        breaker: Some((2, 500)),
+        max_in_flight: 2,
+        ..stale(1_000, cache(3_000, 1_000, true, false))
+    },
 ];
 
 impl Setup {
     /// Read anew each time: every instance has a configuration of its own.
     pub(super) fn policy(&self) -> Rc<Policy> {
-        let Setup { timeout, header, claim, limit, .. } = self;
+        let Setup { timeout, deadline, max_in_flight, header, claim, limit, .. } = self;
+        let (failures, open_for) = self.breaker.unwrap_or((0, 5_000));
         let mut members = vec![
             format!(r#""inject_headers": {{"X-Call": "$.call", "{header}": "$.{claim}"}}"#),
             format!(r#""timeout": "{timeout}ms", "max_userinfo_bytes": {limit}"#),
             format!(r#""require_subject": {}"#, self.needs_subject),
-            r#""breaker": {"failures": 0}"#.to_owned(),
+            format!(r#""deadline": "{deadline}ms", "max_in_flight": {max_in_flight}"#),
+            format!(r#""breaker": {{"failures": {failures}, "open_for": "{open_for}ms"}}"#),
         ];
-        if let Some(Cache { ttl, negative_ttl, is_shared, honors_no_store }) = &self.cache {
+        if let Some(Cache { ttl, negative_ttl, is_shared, honors_no_store, stale }) = &self.cache {
             members.push(format!(
                 r#""cache": {{"ttl": "{ttl}ms", "negative_ttl": "{negative_ttl}ms",
-                              "shared": {is_shared}, "honor_no_store": {honors_no_store}}}"#
+                              "shared": {is_shared}, "honor_no_store": {honors_no_store},
+                              "stale_if_error": "{stale}ms"}}"#
             ));
         }
         if self.lets_preflights_pass {
@@ -91,9 +134,10 @@ impl Setup {
             members.push(r#""userinfo_headers": {"X-Api-Key": "k"}"#.to_owned());
         }
         // Two regions with one endpoint: the region alone tells their questions apart.
+        let two = r#"["https://eu.example/u", "https://us.example/u"]"#;
         let text = format!(
             r#"{{"userinfo_endpoint": {{"regionCodeHeader": "X-Region",
-                    "regionCodeValue": {{"FR": "https://eu.example/u", "DE": "https://eu.example/u"}},
+                    "regionCodeValue": {{"FR": {two}, "DE": {two}}},
                     "defaultURI": "https://idp.example/u"}},
                 "unknown_region": "reject",
                 "error_metadata_location": "ResponseHeaders", "error_header_name": "X-Why",
@@ -101,6 +145,11 @@ impl Setup {
             members.join(", ")
         );
         Rc::new(config::read(text.as_bytes()).expect("a good configuration").policy)
+    }
+
+    /// How long a request may be held, but for the grace of a lost report.
+    pub(super) fn patience(&self, key: Key) -> u64 {
+        if key.sites().len() > 1 { self.deadline } else { self.timeout }
     }
 
     pub(super) fn shares(&self) -> bool {

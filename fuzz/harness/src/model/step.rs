@@ -6,9 +6,10 @@ use oidc_token_connector::gate::{Settled, StreamId};
 use oidc_token_connector::outcome::Outcome;
 
 use super::check;
+use super::sites::Heard;
 use super::{
-    Ending, Event, Fresh, Known, Made, Place, Request, SETUPS, Setup, Tally, WORKERS, Waiting,
-    Worker, World,
+    Ending, Event, Fresh, GRACE, Known, Made, Place, Question, Request, SETUPS, Setup, Tally,
+    WORKERS, Waiting, Worker, World,
 };
 
 impl World {
@@ -41,8 +42,13 @@ impl World {
                 self.workers[worker].at_work[setup.at] = Some(policy);
             }
             Event::Retire { worker, setup } => {
-                let worker = &mut self.workers[usize::from(worker) % WORKERS];
-                worker.at_work[usize::from(setup) % SETUPS.len()] = None;
+                let worker = usize::from(worker) % WORKERS;
+                // Sites that nobody names any more may be forgotten: the first one stays.
+                self.put_to_work(worker, &SETUPS[0]);
+                match usize::from(setup) % SETUPS.len() {
+                    0 => {}
+                    setup => self.workers[worker].at_work[setup] = None,
+                }
             }
             Event::Damage { place, at } => self.damage(place, at),
             Event::Misplace { from, to } => self.misplace(from, to),
@@ -65,10 +71,12 @@ impl World {
             while !self.workers[worker].streams.is_empty() {
                 self.gone(worker, 0);
             }
+            // Nobody names the sites any more.
             self.workers[worker].at_work = Default::default();
+            self.workers[worker].sites.clear();
             self.tick(worker);
         }
-        assert!(self.calls.iter().all(|made| !made.is_under_way));
+        assert!(self.questions.iter().all(|asked| asked.call.is_none()));
         self.audit();
         self.workers.iter().map(|worker| worker.tally).fold(Tally::default(), Tally::plus)
     }
@@ -87,24 +95,33 @@ impl World {
 
     fn answer(&mut self, call: usize, ending: Ending) {
         let (now, exp) = (self.now(), ending.exp(self.date()));
-        let made = &mut self.calls[call];
-        let (at, key) = (made.worker, made.key);
+        let Made { question, id, key, asked, timeout, .. } = self.calls[call];
+        let at = self.questions[question].worker;
+        let is_under_way = self.questions[question].call == Some(call);
         let worker = &mut self.workers[at];
-        let limit = if made.is_under_way { made.limit } else { 0 };
-        assert_eq!(worker.gate.answer_limit(made.id), limit);
+        let limit = if is_under_way { self.questions[question].limit } else { 0 };
+        assert_eq!(worker.gate.answer_limit(id), limit);
         let stored = worker.gate.ledger().stored;
         let Settled { releases, next, share } =
-            ending.answer(call, exp, |answer| worker.gate.answered(made.id, answer, now));
-        assert!(next.is_none(), "there is no other site");
+            ending.answer(call, exp, |answer| worker.gate.answered(id, answer, now));
         let kept = worker.gate.ledger().stored > stored;
-        if !made.is_under_way {
+        if !is_under_way {
             assert!(releases.is_empty() && share.is_none() && !kept, "ended twice");
+            assert!(next.is_none(), "goes on twice");
             return;
         }
-        made.is_under_way = false;
-        made.ended = Some((ending, exp));
+        self.calls[call].ended = Some((ending, exp));
+        let heard = ending.heard(self.now - asked >= timeout);
+        self.over(call, heard);
+        let next_site = if heard == Heard::Answer { None } else { self.next_site(call) };
+        assert_eq!(next.is_some(), next_site.is_some(), "{ending:?}: asked next");
+        if let (Some((id, call)), Some((site, left))) = (next, next_site) {
+            assert!(releases.is_empty() && share.is_none() && !kept, "over, and goes on");
+            self.workers[at].tally.failed_over += 1;
+            return self.make(question, site, left, id, &call);
+        }
 
-        let keeper = made.keeper;
+        let keeper = self.questions[question].keeper;
         match keeper.map_or(Fresh::No, |keeper| self.fresh(call, keeper)) {
             Fresh::Surely => assert!(kept, "{ending:?} was not kept"),
             Fresh::Perhaps => {}
@@ -114,29 +131,32 @@ impl World {
         if let Some((slot, value)) = share {
             self.places.insert(slot.name(), Place { value, call: Some(call) });
         }
-        let refuses = ending.is_refusal();
-        let was_good =
-            |known: &Known| !self.calls[known.call].ended.is_some_and(|(e, _)| e.is_refusal());
+        let known = self.workers[at].known.get(&key);
+        let was_good = known.is_some_and(|known| !self.refuses(known.call));
         let worker = &mut self.workers[at];
         if kept {
             worker.tally.stored += 1;
             worker.known.insert(key, Known { call, surely: true });
-        } else if refuses && worker.known.get(&key).is_some_and(was_good) {
+        } else if ending.is_refusal() && was_good {
             // That it was good once counts no more, also where the refusal itself is not kept.
             worker.known.remove(&key);
         }
 
         let mut expected = BTreeMap::new();
         for (stream, waits) in &mut worker.streams {
-            if let Some(waiting) = waits.take_if(|waiting| waiting.call == call) {
+            if let Some(waiting) = waits.take_if(|waiting| waiting.question == question) {
                 expected.insert(*stream, waiting);
             }
         }
         worker.tally.released += releases.len() as u64;
         for release in releases {
             let waiting = expected.remove(&release.stream.0).expect("waits for this call");
-            let source = waiting.source;
-            check::decision(&release.decision, source, waiting.setup, key, call, ending);
+            if heard == Heard::Answer {
+                let source = waiting.source;
+                check::decision(&release.decision, source, waiting.setup, key, call, ending);
+            } else {
+                self.without_verdict(&waiting, &release.decision, ending);
+            }
         }
         assert!(expected.is_empty(), "not released");
     }
@@ -154,26 +174,33 @@ impl World {
     /// Everybody past its own deadline is let go, and whoever waits for a call whose end was lost.
     fn tick(&mut self, at: usize) {
         let now = self.now();
+        let lost = |asked: &&Question| {
+            let made = asked.call.filter(|_| asked.worker == at).map(|call| &self.calls[call]);
+            made.is_some_and(|made| made.asked + made.timeout + GRACE <= self.now)
+        };
+        let lost: Vec<usize> = self.questions.iter().filter(lost).filter_map(|q| q.call).collect();
+        let given_up: Vec<usize> = lost.iter().map(|call| self.calls[*call].question).collect();
+        for call in lost {
+            self.over(call, Heard::Nothing { counts: true });
+        }
         let worker = &mut self.workers[at];
         let mut expected = BTreeMap::new();
         for (stream, waits) in &mut worker.streams {
-            let ends = |w: &Waiting| w.deadline.min(self.calls[w.call].deadline);
-            if let Some(waiting) = waits.take_if(|waiting| ends(waiting) <= self.now) {
+            let ends = |w: &Waiting| w.deadline <= self.now || given_up.contains(&w.question);
+            if let Some(waiting) = waits.take_if(|waiting| ends(waiting)) {
                 expected.insert(*stream, waiting);
             }
         }
-        let lost = |made: &&mut Made| made.worker == at && made.deadline <= self.now;
-        self.calls.iter_mut().filter(lost).for_each(|made| made.is_under_way = false);
-        for release in worker.gate.tick(now) {
+        let releases = worker.gate.tick(now);
+        worker.tally.released += releases.len() as u64;
+        for release in releases {
             let waiting = expected.remove(&release.stream.0).expect("past its deadline");
-            worker.tally.released += 1;
-            let Waiting { call, setup, source, .. } = waiting;
-            let key = self.calls[call].key;
-            check::decision(&release.decision, source, setup, key, call, Ending::CutOff);
+            self.without_verdict(&waiting, &release.decision, Ending::CutOff);
         }
         assert!(expected.is_empty(), "held past the deadline at {} ms", self.now);
+        let worker = &self.workers[at];
         let keeps = SETUPS.iter().any(|s| s.cache.is_some() && worker.at_work[s.at].is_some());
-        let busy = self.calls.iter().any(|made| made.worker == at && made.is_under_way);
+        let busy = self.questions.iter().any(|asked| asked.worker == at && asked.call.is_some());
         if !keeps && !busy {
             assert_eq!(worker.gate.ledger().entries, 0, "kept for nobody");
         }
