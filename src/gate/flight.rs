@@ -233,14 +233,18 @@ impl Flights {
 
     /// The questions whose call has ended without a report.
     pub(super) fn lost(&mut self, now: Moment) -> Vec<Flight> {
-        let lost = self.by_key.values().filter(|flight| flight.attempt.deadline() <= now);
-        let lost: Vec<CallId> = lost.map(|flight| flight.attempt.call).collect();
+        // In the order of the calls: that decides how long a site is shut.
+        let over = |key: &TokenKey| {
+            self.by_key.get(key).is_some_and(|flight| flight.attempt.deadline() <= now)
+        };
+        let lost: Vec<CallId> =
+            self.calls.iter().filter(|(_, key)| over(key)).map(|(call, _)| *call).collect();
         lost.into_iter().filter_map(|call| self.ended(call)).collect()
     }
 
     /// Everybody who has waited too long for a call that goes on.
     pub(super) fn late(&mut self, now: Moment) -> Vec<Late> {
-        let mut late = Vec::new();
+        let mut late: Vec<Late> = Vec::new();
         for flight in self.by_key.values_mut() {
             for (stream, waiting) in flight.waiting.extract_if(.., |_, w| w.deadline <= now) {
                 self.held.remove(&stream);
@@ -248,6 +252,7 @@ impl Flights {
                 late.push(Late { stream, key: flight.key, waiting, declined });
             }
         }
+        late.sort_by_key(|late| late.stream);
         late
     }
 
