@@ -42,6 +42,12 @@ impl Request {
         }
     }
 
+    /// Path and query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// Adds a header line; several with one name stay several.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Request {

@@ -77,7 +77,7 @@ impl LogBook {
     }
 
     /// The first line (past or future) that `wanted` accepts; none if the process ends without it.
-    pub(crate) async fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    pub async fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut news = self.news.clone();
         let mut seen = 0;
         loop {

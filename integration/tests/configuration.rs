@@ -171,9 +171,10 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
         json!(lines)
     };
     let received = gw.upstream.received().split_off(came);
-    let received = received.iter().map(|r| lines(&r.headers, &["x-request-id"]));
+    let of_envoy = ["x-request-id"];
+    let received = received.iter().map(|r| lines(&r.headers, &of_envoy));
     let calls = gw.provider.calls().split_off(calls);
-    let calls = calls.iter().map(|c| json!([c.method, c.target, lines(&c.headers, &[])]));
+    let calls = calls.iter().map(|c| json!([c.method, c.target, lines(&c.headers, &of_envoy)]));
     json!({
         "status": r.status,
         "headers": lines(&r.headers, &["date", "content-length", "x-envoy-upstream-service-time"]),

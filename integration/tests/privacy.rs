@@ -22,6 +22,8 @@ fn config(changes: Value) -> Value {
         },
         "clusters": {"idp.example": "idp_default"},
         "timeout": "300ms",
+        // Several ways of not answering follow each other, and each is to be met.
+        "breaker": {"failures": 0},
         "max_userinfo_bytes": 4096,
         "require_subject": true,
         "access_log_state": true,

@@ -32,7 +32,8 @@ async fn rig() -> &'static Rig {
         let plain = |name| Listener::named(name).config(config(json!({})));
         let patient = |name| Listener::named(name).config(config(json!({"timeout": "10s"})));
         let running = Setup::new()
-            .listener(plain("wire"))
+            // Fault follows fault there, and each is to be met.
+            .listener(Listener::named("wire").config(config(json!({"breaker": {"failures": 0}}))))
             .listener(plain("good"))
             .listener(plain("down"))
             .listener(plain("crowd"))

@@ -7,7 +7,7 @@
 
 use integration::{Gateway, Listener, Reply, Request, Response, Running, Setup};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 /// Values of `enable_error_set` as JSON text (empty: absent), and whether each is true.
 const SWITCHES: [(&str, &str, bool); 10] = [
@@ -38,6 +38,11 @@ const ERR_403: (&str, &str) = ("x-mashery-error-code", "ERR_403_NOT_AUTHORIZED")
 const JSON: (&str, &str) = ("content-type", "application/json");
 const TEXT: (&str, &str) = ("content-type", "text/plain");
 const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
+
+const PAST: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// Tests with a 429 take turns: two in a row, to different tokens, slow the site for all.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 static RIG: OnceCell<Running> = OnceCell::const_new();
 
@@ -141,6 +146,8 @@ fn with(changes: &Value) -> Value {
         "clusters": {"idp.example": "idp_default"},
         "timeout": "1s",
         "unknown_region": "reject",
+        // Resets and timeouts come here one after the other, on purpose.
+        "breaker": {"failures": 0},
     });
     extend(&mut config, changes);
     config
@@ -181,9 +188,10 @@ fn script(gw: &Gateway) {
         ("s9", Reply::status(500)),
         ("gone", Reply::status(404)),
         ("busy", Reply::text(429, "slow down").header("Retry-After", "120")),
-        ("busy-date", Reply::status(429).header("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT")),
+        ("busy-date", Reply::status(429).header("Retry-After", PAST)),
         ("busy-odd", Reply::status(429).header("Retry-After", "soon; x=1")),
-        ("resting", Reply::status(503).header("Retry-After", "7")),
+        // A time that has passed: all instances ask at one site, and none may slow it.
+        ("resting", Reply::status(503).header("Retry-After", PAST)),
         ("broken", Reply::status(500).header("Retry-After", "7")),
         ("s502", Reply::status(502)),
         ("s504", challenged(504, EXPIRED)),
@@ -411,14 +419,15 @@ async fn the_nine_scenarios_of_provider_errors() {
 
 #[tokio::test]
 async fn a_provider_that_is_overloaded_or_broken_is_quoted_without_a_challenge() {
+    let _turn = TURN.lock().await;
     let gw = gateway().await;
     let retry = |value| ("retry-after", value);
     for (path, token, status, more, body) in [
         ("/payload", "busy", 429, vec![retry("120")], "slow down".to_owned()),
         ("/nowhere", "busy", 429, vec![retry("120")], standard(429)),
-        ("/nowhere", "busy-date", 429, vec![retry("Sun, 06 Nov 1994 08:49:37 GMT")], standard(429)),
+        ("/nowhere", "busy-date", 429, vec![retry(PAST)], standard(429)),
         ("/nowhere", "busy-odd", 429, vec![], standard(429)),
-        ("/u503-set", "resting", 503, vec![retry("7")], standard(503)),
+        ("/u503-set", "resting", 503, vec![retry(PAST)], standard(503)),
         ("/nowhere", "broken", 500, vec![], standard(500)),
         ("/u503-set", "s502", 502, vec![], standard(502)),
         ("/header", "s504", 504, vec![], EXPIRED.to_owned()),
@@ -471,6 +480,7 @@ async fn what_a_provider_says_goes_on_only_if_it_is_harmless() {
 /// A refused gRPC call ends with HTTP 200 and a gRPC status, and its message is one of five texts.
 #[tokio::test]
 async fn grpc_clients_get_a_grpc_status() {
+    let _turn = TURN.lock().await;
     let gw = gateway().await;
     const REFUSED: &str = "The UserInfo endpoint refused the token.";
     const AUTHORIZATION: &str =
@@ -564,6 +574,7 @@ async fn head_gets_the_headers_of_get_and_no_body() {
 
 #[tokio::test]
 async fn the_access_log_says_why() {
+    let _turn = TURN.lock().await;
     let gw = gateway().await;
     let bearer = |value: &str| vec![("authorization", value.to_owned())];
     let token = |token: &str| bearer(&format!("Bearer {token}"));

@@ -1,0 +1,269 @@
+//! Which site is asked when another gives no verdict, and what the client gets.
+
+use integration::{Gate, Listener, Provider, Reply, Setup};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::base::{merged, one};
+use crate::{NO_ANSWER, World};
+
+/// These tests make one failing call after another on purpose.
+fn no_breaker() -> Value {
+    json!({"breaker": {"failures": 0}})
+}
+
+#[tokio::test]
+async fn the_next_site_is_asked_where_one_gives_no_verdict() {
+    let world = World::of(2, no_breaker()).await;
+    let [first, second] = world.sites.as_slice() else {
+        panic!("two sites");
+    };
+    let good = || Reply::json(200, &json!({"sub": "a"}));
+    let answers = [
+        ("reset", Reply::reset()),
+        ("close", Reply::close()),
+        ("rubbish", Reply::raw("rubbish\r\n\r\n")),
+        ("timeout", Reply::silence()),
+        ("stall-after-headers", good().stall_after(0)),
+        ("cut-in-body", good().cut_after(3)),
+        ("429", Reply::status(429)),
+        ("500", Reply::json(500, &json!({"error": "server_error"}))),
+        ("502", Reply::status(502)),
+        ("503", Reply::status(503)),
+        ("599", Reply::status(599)),
+    ];
+    let number = answers.len();
+    for (n, (token, answer)) in answers.into_iter().enumerate() {
+        first.answer_token(token, answer);
+        assert_eq!(world.passes(token).await, "b", "{token}");
+        assert_eq!(world.calls(), [n + 1, n + 1], "{token}");
+        let (of_first, of_second) = (first.calls_with(token), second.calls_with(token));
+        assert_eq!((of_first.len(), of_second.len()), (1, 1), "{token}");
+        assert_eq!(of_first[0].headers.get("host").as_deref(), Some("a.example"));
+        assert_eq!(of_second[0].headers.get("host").as_deref(), Some("b.example"));
+    }
+    // A connection that is refused.
+    first.down().await;
+    assert_eq!(world.passes("refused").await, "b");
+    assert_eq!(world.calls(), [number, number + 1]);
+    world.counted("calls.failed_over", number as u64 + 1).await;
+    // Each request begins with the first again.
+    first.up().expect("a port of its own");
+    assert_eq!(world.passes("back").await, "a");
+    assert_eq!(world.calls(), [number + 1, number + 1]);
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_verdict_of_the_first_site_is_the_verdict() {
+    let world = World::of(2, no_breaker()).await;
+    let page = Reply::text(200, "<html></html>").header("content-type", "text/html");
+    let moved = Reply::status(302).header("location", "http://b.example/userinfo");
+    for (n, (token, answer, status)) in [
+        ("401", Provider::expired(), 401),
+        ("403", Reply::status(403), 403),
+        ("404", Reply::status(404), 404),
+        ("302", moved, 503),
+        ("200-page", page, 503),
+        ("204", Reply::status(204), 503),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.sites[0].answer_token(token, answer);
+        let (response, line) = world.ask(token).await;
+        assert_eq!(response.status, status, "{token}: {response:?} {line}");
+        assert_eq!(world.calls(), [n + 1, 0], "{token}");
+    }
+    assert_eq!(world.counter("calls.failed_over").await, 0);
+    world.gw.upstream.assert_untouched();
+}
+
+/// Two regions with lists of their own, of four sites in all.
+#[tokio::test]
+async fn each_region_has_its_own_sites() {
+    let names = ["fr_one", "fr_two", "us_one", "us_two"];
+    let uri = |name: &str| format!("http://{name}.example/userinfo");
+    let clusters: serde_json::Map<_, _> =
+        names.iter().map(|name| (format!("{name}.example"), json!(name))).collect();
+    let mut listener = Listener::named("gw").config(one(json!({
+        "userinfo_endpoint": {
+            "regionCodeHeader": "X-Region",
+            "regionCodeValue": {"FR": [uri("fr_one"), uri("fr_two")]},
+            "defaultURI": [uri("us_one"), uri("us_two")],
+        },
+        "clusters": clusters,
+        "inject_headers": {"FR": {"X-User-Id": "$.sub"}, "default": {"X-User-Id": "$.sub"}},
+    })));
+    let mut sites = Vec::new();
+    for name in names {
+        let site = Provider::start().await;
+        site.answer(Reply::json(200, &json!({"sub": name})));
+        listener = listener.cluster_at(name, site.address());
+        sites.push(site);
+    }
+    let running = Setup::new().listener(listener).start().await;
+    let gw = running.gateway("gw");
+    let check = async |region: &str, site: &str, calls: [usize; 4]| {
+        let response = gw.get("/").bearer("t").header("x-region", region).send().await;
+        assert_eq!(response.upstream_header("x-user-id").as_deref(), Some(site), "{response:?}");
+        assert_eq!(sites.iter().map(Provider::count).collect::<Vec<_>>(), calls);
+    };
+    check("FR", "fr_one", [1, 0, 0, 0]).await;
+    check("", "us_one", [1, 0, 1, 0]).await;
+    sites[0].down().await;
+    check("FR", "fr_two", [1, 1, 1, 0]).await;
+    check("", "us_one", [1, 1, 2, 0]).await;
+    sites[2].answer(Reply::status(500));
+    check("", "us_two", [1, 1, 3, 1]).await;
+    check("FR", "fr_two", [1, 2, 3, 1]).await;
+}
+
+#[tokio::test]
+async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
+    let world = World::of(2, no_breaker()).await;
+    let [first, second] = world.sites.as_slice() else {
+        panic!("two sites");
+    };
+    let limited = || Reply::status(429).header("retry-after", "7");
+    // One token for all: two that are limited in a row would slow the site for everybody.
+    let busy = || Reply::status(503).header("retry-after", "9");
+    for (n, (what, of_first, of_second, status, retry_after)) in [
+        ("limited-reset", limited(), Reply::reset(), 429, Some("7")),
+        ("limited-failed", limited(), Reply::status(500), 500, None),
+        ("silent-failed", Reply::silence(), Reply::status(500), 500, None),
+        ("failed-limited", Reply::status(500), limited(), 429, Some("7")),
+        ("failed-busy", Reply::status(500), busy(), 503, Some("9")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        first.answer(of_first);
+        second.answer(of_second);
+        let (response, line) = world.ask("t").await;
+        assert_eq!(response.status, status, "{what}: {response:?} {line}");
+        assert_eq!(response.header("retry-after").as_deref(), retry_after, "{what}");
+        assert_ne!(response.text(), NO_ANSWER, "{what}");
+        assert_eq!(world.calls(), [n + 1, n + 1], "{what}");
+    }
+    let world = World::of(2, no_breaker()).await;
+    world.sites[0].answer(Reply::reset());
+    world.sites[1].answer(Reply::close());
+    let (response, _) = world.unavailable("t", "unreachable").await;
+    assert_eq!(response.header("retry-after").as_deref(), Some("2"));
+    assert_eq!(world.calls(), [1, 1]);
+}
+
+/// 500 ms for the first, the remaining 300 ms for the second, none for the third. Envoy's own
+/// measure of the request, so that a slow client changes nothing.
+#[tokio::test]
+async fn all_calls_about_one_request_have_one_deadline() {
+    let more = merged(json!({"deadline": "800ms"}), no_breaker());
+    let world = World::of(3, more).await;
+    for site in &world.sites {
+        site.answer(Reply::silence());
+    }
+    let (_, line) = world.unavailable("t", "timed_out").await;
+    let taken = line["milliseconds"].as_u64().expect("a number");
+    assert!((750..=1050).contains(&taken), "{taken} ms");
+    assert_eq!(world.calls(), [1, 1, 0]);
+    let given = |site: &Provider| site.only_call().headers.get("x-envoy-expected-rq-timeout-ms");
+    assert_eq!(given(&world.sites[0]).as_deref(), Some("500"));
+    let rest: u64 = given(&world.sites[1]).expect("a timeout").parse().expect("a number");
+    assert!((1..=300).contains(&rest), "{rest} ms for the second");
+    world.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_call_that_fails_gets_what_the_next_site_says() {
+    const CROWD: usize = 100;
+    for (of_first, of_second, status) in [
+        (Reply::reset(), Reply::json(200, &json!({"sub": "b"})), 200),
+        (Reply::status(503), Provider::expired(), 401),
+        (Reply::status(500), Reply::json(200, &json!({"sub": "b"})), 200),
+    ] {
+        let world = World::of(2, json!({"timeout": "10s"})).await;
+        let gates = [Gate::closed(), Gate::closed()];
+        world.sites[0].answer(of_first.held_by(&gates[0]));
+        world.sites[1].answer(of_second.held_by(&gates[1]));
+        let mut requests = JoinSet::new();
+        let mut crowd = |number| {
+            for _ in 0..number {
+                requests.spawn(world.request("token").send());
+            }
+        };
+        crowd(CROWD);
+        world.counted("requests_waiting", CROWD as u64).await;
+        assert_eq!(world.calls(), [1, 0]);
+        gates[0].open();
+        world.sites[1].wait_calls(1).await;
+        // Also whoever comes while the second is being asked.
+        crowd(CROWD);
+        world.counted("requests_waiting", 2 * CROWD as u64).await;
+        gates[1].open();
+        for response in requests.join_all().await {
+            assert_eq!(response.status, status, "{response:?}");
+        }
+        assert_eq!(world.calls(), [1, 1]);
+        assert_eq!(world.counter("calls.joined").await, 2 * CROWD as u64 - 1);
+        assert_eq!(world.counter("calls.failed_over").await, 1);
+        world.nothing_is_left().await;
+    }
+}
+
+/// Envoy does not even begin such a call, neither as the first nor in the callback of another.
+#[tokio::test]
+async fn a_cluster_that_does_not_exist_is_passed_over() {
+    let clusters = |names: [&str; 4]| {
+        let hosts = ["a.example", "b.example", "c.example", "d.example"];
+        json!({"clusters": serde_json::Map::from_iter(
+            hosts.map(str::to_owned).into_iter().zip(names.map(Value::from)))})
+    };
+    let world = World::of(4, clusters(["nowhere", "site_b", "nowhere_too", "site_d"])).await;
+    assert_eq!(world.passes("t").await, "b");
+    assert_eq!(world.calls(), [0, 1, 0, 0]);
+    world.sites[1].answer(Reply::reset());
+    assert_eq!(world.passes("t").await, "d");
+    assert_eq!(world.calls(), [0, 2, 0, 1]);
+    world.counted("calls.failed_over", 4).await;
+    world.nothing_is_left().await;
+    // It is a mistake in the configuration and shuts nothing.
+    let world = World::of(4, clusters(["nowhere"; 4])).await;
+    for _ in 0..10 {
+        world.unavailable("t", "not_sent").await;
+    }
+    assert_eq!(world.counter("breaker.opened").await, 0);
+    world.nothing_is_left().await;
+}
+
+/// The first site's three, the second's three, and nobody's.
+#[tokio::test]
+async fn beyond_max_in_flight_the_next_site_is_asked_and_then_nobody() {
+    const MOST: usize = 3;
+    let world = World::of(2, json!({"max_in_flight": MOST, "timeout": "10s"})).await;
+    let gate = Gate::closed();
+    for (site, name) in world.sites.iter().zip(["a", "b"]) {
+        site.answer(Reply::json(200, &json!({"sub": name})).held_by(&gate));
+    }
+    let mut held = JoinSet::new();
+    for n in 0..2 * MOST {
+        held.spawn(world.request(&format!("token{n}")).send());
+        world.counted("calls_in_flight", n as u64 + 1).await;
+    }
+    world.sites[1].wait_calls(MOST).await;
+    assert_eq!(world.calls(), [MOST, MOST]);
+    for n in 0..5 {
+        world.unavailable(&format!("more{n}"), "too_many_waiting").await;
+    }
+    world.counted("calls.refused_by_cap", 5).await;
+    // Whoever asks what is being asked may wait.
+    held.spawn(world.request("token0").send());
+    world.counted("requests_waiting", 2 * MOST as u64 + 1).await;
+    gate.open();
+    for response in held.join_all().await {
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    assert_eq!(world.calls(), [MOST, MOST]);
+    assert_eq!(world.passes("later").await, "a");
+    world.nothing_is_left().await;
+}
