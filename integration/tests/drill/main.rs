@@ -1,0 +1,279 @@
+//! The outage drill: load goes on while a provider's two sites fail in every way, one after the
+//! other, and come back. What the clients saw, the access log and the counters must tell the same.
+//!
+//! Ten minutes compressed to 20 seconds; `OIDC_DRILL=60` sets the seconds, 60 being the full drill.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+#[path = "../base/mod.rs"]
+mod base;
+mod crowd;
+mod tell;
+
+use std::time::{Duration, Instant};
+
+use base::one;
+use crowd::Crowd;
+use integration::{Listener, Provider, Reply, Running, Setup};
+use serde_json::json;
+use tell::{Numbers, Phase};
+
+/// `--concurrency`; each has a breaker of its own.
+const WORKERS: u32 = 2;
+/// `breaker.failures`, as it is by default.
+const FAILURES: u32 = 5;
+const TIMEOUT: Duration = Duration::from_millis(500);
+const DEADLINE: Duration = Duration::from_millis(1000);
+/// How late a reply may be.
+const LATE: Duration = Duration::from_millis(250);
+/// `Retry-After` slows to a call a second.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// One run.
+struct Drill {
+    running: Running,
+    sites: [Provider; 2],
+    crowd: Crowd,
+    /// How long each phase takes.
+    phase: Duration,
+    open_for: Duration,
+    /// Whether outdated verdicts serve.
+    stale: bool,
+}
+
+fn seconds() -> u64 {
+    let set = std::env::var("OIDC_DRILL").ok();
+    set.map_or(20, |text| text.parse().expect("OIDC_DRILL is a number of seconds"))
+}
+
+fn good(site: &str) -> impl Fn(&integration::Call) -> Option<Reply> + use<> {
+    let site = site.to_owned();
+    move |call| match call.token() {
+        Some(token) if token.starts_with("bad") => Some(Provider::expired()),
+        _ => Some(Reply::json(200, &json!({"sub": site}))),
+    }
+}
+
+impl Drill {
+    async fn start(stale: bool) -> Drill {
+        let whole = Duration::from_secs(seconds());
+        let open_for = (whole / 12).max(Duration::from_secs(1));
+        let sites = [Provider::start().await, Provider::start().await];
+        let config = one(json!({
+            "userinfo_endpoint": {
+                "defaultURI": ["http://one.example/userinfo", "http://two.example/userinfo"],
+            },
+            "clusters": {"one.example": "site_one", "two.example": "site_two"},
+            "timeout": format!("{}ms", TIMEOUT.as_millis()),
+            "deadline": format!("{}ms", DEADLINE.as_millis()),
+            "breaker": {"failures": FAILURES, "open_for": format!("{}ms", open_for.as_millis())},
+            "cache": {"ttl": "500ms", "negative_ttl": "500ms",
+                      "stale_if_error": if stale { "1h" } else { "0s" }},
+            "userinfo_unavailable": {"status": 503, "retry_after": "1s"},
+            "access_log_state": true,
+        }));
+        let listener = Listener::named("gw")
+            .config(config)
+            .cluster_at("site_one", sites[0].address())
+            .cluster_at("site_two", sites[1].address());
+        let running = Setup::new().concurrency(WORKERS).listener(listener).start().await;
+        let crowd = Crowd::start(&running.gateway("gw"));
+        Drill { running, sites, crowd, phase: whole / 6, open_for, stale }
+    }
+
+    /// Begins a phase when nobody who stays is waiting, so that each request belongs to one.
+    async fn phase(
+        &mut self,
+        name: &'static str,
+        change: impl AsyncFnOnce(&[Provider; 2]),
+    ) -> Mark {
+        let pause = self.crowd.pause().await;
+        let mark = Mark { calls: self.calls(), failed: self.failed().await, at: Instant::now() };
+        change(&self.sites).await;
+        self.crowd.begin(name, pause);
+        mark
+    }
+
+    fn calls(&self) -> [u64; 2] {
+        self.sites.each_ref().map(|site| site.count() as u64)
+    }
+
+    /// Connections that could not be made.
+    async fn failed(&self) -> [u64; 2] {
+        let stats = self.running.envoy.stats().await;
+        ["one", "two"].map(|site| {
+            let name = format!("cluster.site_{site}.upstream_cx_connect_fail");
+            stats.get(&name).copied().unwrap_or_default()
+        })
+    }
+
+    /// What the sites were asked since then, and what they may have been at most if each worker
+    /// makes `first` calls and then one in each `interval`, beside those that were under way.
+    async fn asked(&self, since: &Mark, first: u32, interval: Duration) -> Asked {
+        let (calls, failed) = (self.calls(), self.failed().await);
+        let tries = since.at.elapsed().div_duration_f64(interval).ceil() as u64 + 1;
+        let by_site = [0, 1].map(|n| calls[n] - since.calls[n] + failed[n] - since.failed[n]);
+        let bound = u64::from(WORKERS) * (u64::from(first) + tries) + crowd::AT_ONCE;
+        Asked { by_site, bound }
+    }
+}
+
+/// How much had been asked when a phase began.
+struct Mark {
+    calls: [u64; 2],
+    failed: [u64; 2],
+    at: Instant,
+}
+
+/// How much was asked in a phase.
+struct Asked {
+    by_site: [u64; 2],
+    bound: u64,
+}
+
+impl Asked {
+    fn check(&self, phase: &str) {
+        let Asked { by_site: [one, two], bound } = self;
+        println!("{phase}: {one} and {two} calls, of each at most {bound}");
+        assert!(one <= bound && two <= bound, "{phase}");
+    }
+}
+
+async fn drill(stale: bool) {
+    let mut drill = Drill::start(stale).await;
+    let (phase, open_for) = (drill.phase, drill.open_for);
+    println!("cache on, stale {}, {:?} a phase, open_for {open_for:?}", on(stale), phase);
+    drill
+        .phase("steady", async |[one, two]| {
+            one.answer_with(good("one"));
+            two.answer_with(good("two"));
+        })
+        .await;
+    tokio::time::sleep(phase).await;
+
+    let down = drill.phase("primary-down", async |[one, _]| {
+        one.answer_with(|_| Some(Reply::silence()));
+    });
+    let down = down.await;
+    tokio::time::sleep(phase).await;
+    let mut asked = drill.asked(&down, FAILURES, open_for).await;
+    // The second serves, so nothing bounds its calls but the cache.
+    asked.by_site[1] = 0;
+    asked.check("primary-down");
+
+    let down = drill.phase("both-down", async |[_, two]| {
+        two.answer_with(|_| Some(Reply::silence()));
+    });
+    let down = down.await;
+    // First they say nothing, then they are not even there.
+    tokio::time::sleep(phase / 2).await;
+    for site in &drill.sites {
+        site.down().await;
+    }
+    tokio::time::sleep(phase / 2).await;
+    drill.asked(&down, FAILURES, open_for).await.check("both-down");
+
+    let limited = drill.phase("limited", async |sites| {
+        for site in sites {
+            site.answer_with(|_| Some(Reply::status(429).header("retry-after", "5")));
+            site.up().expect("a port of its own");
+        }
+    });
+    let limited = limited.await;
+    tokio::time::sleep(phase).await;
+    // Two different tokens have to be turned away before it counts as everybody's limit.
+    drill.asked(&limited, 2, SLOW).await.check("limited");
+
+    drill
+        .phase("flapping", async |[one, two]| {
+            one.answer_with(good("one"));
+            two.answer_with(good("two"));
+        })
+        .await;
+    let mut each_second = tokio::time::interval(Duration::from_secs(1));
+    // They are down at the end.
+    for n in 0..=phase.as_secs() / 2 * 2 {
+        each_second.tick().await;
+        for site in &drill.sites {
+            if n % 2 == 0 {
+                site.down().await;
+            } else {
+                site.up().expect("a port of its own");
+            }
+        }
+    }
+    each_second.tick().await;
+
+    let before = drill.calls();
+    let back = drill.phase("recovered", async |sites| {
+        for site in sites {
+            site.up().expect("a port of its own");
+        }
+    });
+    let back = back.await;
+    let pass = drill.crowd.first_asked_pass(&drill.running.envoy, "recovered").await;
+    let after = back.at.elapsed();
+    println!("first new pass {after:?} after recovery: {pass}");
+    assert!(after <= open_for + Duration::from_secs(1), "{after:?} after recovery");
+    assert_ne!(drill.calls(), before);
+    // Each worker finds out for itself, within the time of the breaker and that of a pause.
+    tokio::time::sleep(open_for + SLOW * 2).await;
+    drill.phase("well", async |_| {}).await;
+    tokio::time::sleep(phase).await;
+    drill.report().await;
+}
+
+/// The second site takes over, and nobody is let pass while there is none.
+#[tokio::test]
+async fn an_outage_is_refused_and_overcome() {
+    drill(false).await;
+}
+
+/// Whoever was known before passes all the time.
+#[tokio::test]
+async fn an_outage_is_bridged() {
+    drill(true).await;
+}
+
+fn on(it: bool) -> &'static str {
+    if it { "on" } else { "off" }
+}
+
+impl Drill {
+    /// Compares the three who know, and judges.
+    async fn report(self) {
+        let Drill { running, crowd, stale, .. } = self;
+        let seen = crowd.stop().await;
+        let envoy = &running.envoy;
+        let total = envoy.stat("http.gw.downstream_rq_total").await;
+        envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n == 0).await;
+        envoy.wait_stat("wasmcustom.oidc_requests", |n| n == total).await;
+        let lines = envoy.access_log().wait_lines(usize::try_from(total).expect("few")).await;
+        let phases = Numbers::by_phase(&lines);
+        phases.iter().for_each(|(name, numbers)| println!("{name}: {numbers}"));
+        let logged = phases.values().fold(Numbers::default(), Numbers::plus);
+        println!("in all: {logged}");
+
+        let stats = envoy.stats().await;
+        let outcome = |name: &str| {
+            stats.get(&format!("wasmcustom.oidc_outcome.{name}")).copied().unwrap_or_default()
+        };
+        let refused = outcome("invalid_token") + outcome("provider_error");
+        let counted = [outcome("pass"), refused, outcome("unavailable"), outcome("client_gone")];
+        assert_eq!(counted.iter().sum::<u64>(), total, "the sum is the requests: {counted:?}");
+        assert_eq!(logged.outcomes(), counted, "the access log is the counters");
+        // Whoever stayed saw the same as the access log has of it; nobody who stayed was lost.
+        assert_eq!(seen, Numbers::of_those_who_stayed(&lines));
+        assert_eq!(stats["wasmcustom.oidc_cache.stale"], logged.stale);
+
+        let slowest = u128::from(logged.slowest);
+        assert!(slowest <= (DEADLINE + LATE).as_millis(), "the slowest reply took {slowest} ms");
+        let all = |name: &str, who: Phase| tell::check(name, &phases, who);
+        all("steady", Phase::Served);
+        all("primary-down", Phase::Served);
+        all("both-down", if stale { Phase::ServedStale } else { Phase::Refused });
+        all("limited", if stale { Phase::ServedStale } else { Phase::Refused });
+        all("well", Phase::Served);
+        envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;
+        envoy.assert_no_vm_restart().await;
+    }
+}
