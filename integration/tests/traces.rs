@@ -43,7 +43,8 @@ const OF_ENVOY: [&str; 3] =
     ["x-envoy-internal", "x-envoy-expected-rq-timeout-ms", "x-forwarded-proto"];
 
 #[tokio::test]
-async fn the_provider_sees_the_token_and_nothing_else_of_the_client() {
+async fn the_provider_sees_the_token_well_formed_identifiers_and_nothing_else_of_the_client() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for method in ["GET", "POST"] {
         let gw = gateway(&method.to_lowercase()).await;
         let r = gw
@@ -60,11 +61,17 @@ async fn the_provider_sees_the_token_and_nothing_else_of_the_client() {
             .header("x-envoy-max-retries", "9")
             .header("x-envoy-upstream-rq-timeout-ms", "1")
             .header("x-custom", "secret")
-            .header("traceparent", "00-5ec7e75ec7e75ec7e75ec7e75ec7e75e-5ec7e75ec7e75ec7-01")
+            .header("traceparent", PARENT)
+            .header("tracestate", "secret")
+            .header("x-b3-traceid", "secret")
+            .header("baggage", "user=secret")
             .send()
             .await;
         assert_eq!(r.status, 200, "{r:?}");
         assert_eq!(gw.upstream.only().body, b"secret body");
+        // Envoy gives every request from outside one of its own.
+        let id = r.upstream_header("x-request-id").expect("an identifier");
+        assert_ne!(id, "secret-id");
 
         let call = gw.provider.only_call();
         assert_eq!((call.method.as_str(), call.target.as_str()), (method, "/userinfo"));
@@ -82,7 +89,9 @@ async fn the_provider_sees_the_token_and_nothing_else_of_the_client() {
             ("accept", "application/json"),
             ("authorization", "Bearer good"),
             ("host", "idp.example"),
+            ("traceparent", PARENT),
             ("user-agent", &agent),
+            ("x-request-id", &id),
         ]);
         if method == "POST" {
             expected.insert(2, ("content-length".to_owned(), "0".to_owned()));

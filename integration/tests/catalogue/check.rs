@@ -275,7 +275,19 @@ fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>,
     Some((headers, body))
 }
 
-/// The provider was asked as often as it should be, and told the token and nothing else.
+/// As Envoy makes them for a request that has none: rows send none of their own.
+fn is_identifier(id: &[u8]) -> bool {
+    id.len() == 36 && id.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-')
+}
+
+fn is_traceparent(value: &[u8]) -> bool {
+    let hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let lengths: Vec<_> = value.split(|b| *b == b'-').map(<[u8]>::len).collect();
+    lengths == [2, 32, 16, 2] && value.iter().all(|b| hex(b) || *b == b'-')
+}
+
+/// The provider was asked as often as it should be, and told the token, well-formed identifiers and
+/// nothing else.
 fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
     let expected = row.calls_expected();
     if calls.len() != expected {
@@ -294,11 +306,24 @@ fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
             "x-envoy-internal",
             "x-envoy-expected-rq-timeout-ms",
             "content-length",
+            "x-request-id",
+            "traceparent",
         ];
         let odd = |(name, _): &&(String, Vec<u8>)| !known.contains(&name.as_str());
         let odd: Vec<_> = call.headers.0.iter().filter(odd).collect();
         if !odd.is_empty() || !call.body.is_empty() {
             complaints.push(format!("the provider was told more than the token: {call:?}"));
+        }
+        let ids = call.headers.bytes("x-request-id");
+        if ids.len() > 1 || !ids.iter().all(|id| is_identifier(id)) {
+            complaints.push(format!("the provider was told of requests {ids:?}"));
+        }
+        let sent = row.sent.headers.iter().filter(|line| line.name == "traceparent");
+        let sent: Vec<_> = sent.map(|line| line.value.clone()).collect();
+        let expected = if sent.len() == 1 && is_traceparent(&sent[0]) { sent } else { Vec::new() };
+        let traces = call.headers.bytes("traceparent");
+        if traces != expected {
+            complaints.push(format!("the provider was told of traces {traces:?}"));
         }
         let target = match row.region {
             "default" => "/default/userinfo?schema=openid".to_owned(),

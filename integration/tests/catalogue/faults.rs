@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use integration::{DEADLINE, Gate, Gateway, Listener, Provider, Reply, Request, Response, Setup};
 use serde_json::json;
@@ -123,7 +123,10 @@ async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
 async fn row_197_a_provider_that_grows_slow() {
     const CLIENTS: usize = 25;
     let _turn = TURN.lock().await;
-    let listener = Listener::reference().config(config(|c| c["timeout"] = json!("1s")));
+    let listener = Listener::reference().config(config(|c| {
+        c["timeout"] = json!("1s");
+        c["breaker"] = json!({"open_for": "1s"});
+    }));
     let gw = Gateway::start(listener).await;
     let mut requests = 0;
     // Up and down again; the whole answer is there after the time given.
@@ -134,6 +137,15 @@ async fn row_197_a_provider_that_grows_slow() {
             let reply = Reply::text(200, body).header("content-type", "application/json");
             Some(reply.drip(half, Duration::from_millis(milliseconds)))
         });
+        // Too slow, it is left alone; in time again, it is found out by one call at a time.
+        let back = Instant::now();
+        let mut passes = milliseconds > 400;
+        while !passes {
+            assert!(back.elapsed() < DEADLINE, "{milliseconds} ms: nobody passes");
+            let response = gw.get("/orders").bearer(&format!("back-{requests}")).send().await;
+            requests += 1;
+            passes = response.status == 200;
+        }
         let mut clients = JoinSet::new();
         for n in 0..CLIENTS {
             let request = gw.get("/orders").bearer(&format!("ramp-{milliseconds}-{n}"));
@@ -154,7 +166,9 @@ async fn row_197_a_provider_that_grows_slow() {
         }
     }
     assert_eq!(gw.envoy.stat("wasmcustom.oidc_requests").await, requests);
-    assert_eq!(gw.provider.count() as u64, requests);
+    let refused = gw.envoy.stat("wasmcustom.oidc_calls.refused_by_breaker").await;
+    assert!(refused > 0, "it was never left alone");
+    assert_eq!(gw.provider.count() as u64 + refused, requests, "{refused} refused");
     gw.envoy.assert_no_vm_restart().await;
 }
 

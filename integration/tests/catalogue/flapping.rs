@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use integration::Gateway;
 
@@ -100,17 +100,26 @@ fn count(tally: &mut Tally, status: u16) -> bool {
     true
 }
 
-/// The provider is back. The first request after that may still share an attempt to connect that
-/// began before it; the second must pass.
+/// The provider is back: within the time of the breaker and a second somebody passes, and then
+/// everybody.
 async fn recovered(gateway: &Gateway, tally: &mut Tally) {
-    for last in [false, true] {
+    let back = Instant::now();
+    let mut passed = 0;
+    while passed < 2 {
+        let late = back.elapsed() > worlds::OPEN_FOR + Duration::from_secs(1);
         match gateway.get("/flapping/up").bearer(CANARY_TOKEN).try_send().await {
             Ok(response) => {
-                if !count(tally, response.status) || last && response.status != 200 {
+                let known = count(tally, response.status);
+                if !known || response.status != 200 && (late || passed > 0) {
                     tally.problems.push(format!("the provider is back, but: {response:?}"));
+                    return;
                 }
+                passed += usize::from(response.status == 200);
             }
-            Err(e) => tally.problems.push(format!("the provider is back, but no answer: {e}")),
+            Err(e) => {
+                tally.problems.push(format!("the provider is back, but no answer: {e}"));
+                return;
+            }
         }
     }
 }

@@ -59,6 +59,9 @@ pub fn listener_name(world: &str, flag: bool) -> String {
 /// The world of the crowd: without an access log, which would hold every request in memory.
 pub const CROWD: &str = "crowd";
 
+/// How long the crowd's provider is left alone once it does not answer.
+pub const OPEN_FOR: Duration = Duration::from_millis(200);
+
 /// The world in which a VM is stopped, see `trap.rs`.
 pub const IDLE: &str = "idle";
 
@@ -88,7 +91,8 @@ pub fn identity(world: &str) -> Vec<(String, Vec<u8>)> {
 /// Every world.
 pub static WORLDS: &[World] = &[
     World::new("plain", |listener, config| listener.config(config)),
-    // As it stands, its refusal of underscores included, but for its cache: all runs have one token.
+    // As it stands, its refusal of underscores included, but for its cache, because all runs have
+    // one token, and for its breaker: see `plain`.
     World::new("reference", |listener, _| {
         listener.connection_manager(|hcm| {
             hcm["common_http_protocol_options"]["headers_with_underscores_action"] =
@@ -98,6 +102,7 @@ pub static WORLDS: &[World] = &[
                 if let Some(Value::String(text)) = configuration {
                     let mut config: Value = serde_json::from_str(text).expect("JSON");
                     config.as_object_mut().and_then(|config| config.remove("cache"));
+                    config["breaker"] = json!({"failures": 0});
                     *text = config.to_string();
                 }
             }
@@ -187,7 +192,9 @@ pub static WORLDS: &[World] = &[
         config["error_metadata_location"] = json!("ResponsePayload");
         listener.config(config)
     }),
-    World::new(CROWD, |listener, config| {
+    // With a breaker, which is soon done.
+    World::new(CROWD, |listener, mut config| {
+        config["breaker"] = json!({"open_for": format!("{}ms", OPEN_FOR.as_millis())});
         listener.config(config).connection_manager(|hcm| hcm["access_log"] = json!([]))
     }),
     // Only the stream idle timeout ends what waits in it.
@@ -247,7 +254,8 @@ fn to_upstream(policy: &str, is: Value) -> Value {
     })
 }
 
-/// The configuration of most rows: two regions and a default, each with headers of its own.
+/// The configuration of most rows: two regions and a default, each with headers of its own. Many
+/// rows have a provider that does not answer: none may shut it for the rows after it.
 fn plain() -> Value {
     json!({
         "userinfo_endpoint": {
@@ -264,6 +272,7 @@ fn plain() -> Value {
             "us.idp.example": "idp_us",
         },
         "timeout": "1s",
+        "breaker": {"failures": 0},
         "inject_headers": {
             "eu": {"X-User-Id": "$.sub", "X-Eu-Unit": "$.unit"},
             "us": {"X-User-Id": "$.sub", "X-Us-Account": "$.account"},
