@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use base::one;
 use crowd::Crowd;
 use integration::{Listener, Provider, Reply, Running, Setup};
-use serde_json::{Value, json};
+use serde_json::json;
 use tell::{Numbers, Phase};
 
 /// `--concurrency`; each has a breaker of its own.
@@ -148,13 +148,13 @@ async fn drill(stale: bool) {
             two.answer_with(good("two"));
         })
         .await;
-    tokio::time::sleep(phase).await;
+    load_for(phase).await;
 
     let down = drill.phase("primary-down", async |[one, _]| {
         one.answer_with(|_| Some(Reply::silence()));
     });
     let down = down.await;
-    tokio::time::sleep(phase).await;
+    load_for(phase).await;
     let mut asked = drill.asked(&down, FAILURES, open_for).await;
     // The second serves, so nothing bounds its calls but the cache.
     asked.by_site[1] = 0;
@@ -165,11 +165,11 @@ async fn drill(stale: bool) {
     });
     let down = down.await;
     // First they say nothing, then they are not even there.
-    tokio::time::sleep(phase / 2).await;
+    load_for(phase / 2).await;
     for site in &drill.sites {
         site.down().await;
     }
-    tokio::time::sleep(phase / 2).await;
+    load_for(phase / 2).await;
     drill.asked(&down, FAILURES, open_for).await.check("both-down");
 
     let limited = drill.phase("limited", async |sites| {
@@ -179,7 +179,7 @@ async fn drill(stale: bool) {
         }
     });
     let limited = limited.await;
-    tokio::time::sleep(phase).await;
+    load_for(phase).await;
     // Two different tokens have to be turned away before it counts as everybody's limit.
     drill.asked(&limited, 2, SLOW).await.check("limited");
 
@@ -216,9 +216,9 @@ async fn drill(stale: bool) {
     assert!(after <= open_for + Duration::from_secs(1), "{after:?} after recovery");
     assert_ne!(drill.calls(), before);
     // Each worker finds out for itself, within the time of the breaker and that of a pause.
-    tokio::time::sleep(open_for + SLOW * 2).await;
+    load_for(open_for + SLOW * 2).await;
     drill.phase("well", async |_| {}).await;
-    tokio::time::sleep(phase).await;
+    load_for(phase).await;
     drill.report().await;
 }
 
@@ -232,6 +232,13 @@ async fn an_outage_is_refused_and_overcome() {
 #[tokio::test]
 async fn an_outage_is_bridged() {
     drill(true).await;
+}
+
+/// A phase is a length of load: here time passes on purpose.
+async fn load_for(time: Duration) {
+    let mut clock = tokio::time::interval(time);
+    clock.tick().await;
+    clock.tick().await;
 }
 
 fn on(it: bool) -> &'static str {
