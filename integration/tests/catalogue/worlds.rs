@@ -192,9 +192,11 @@ pub static WORLDS: &[World] = &[
         config["error_metadata_location"] = json!("ResponsePayload");
         listener.config(config)
     }),
-    // With a breaker, which is soon done.
+    // What is remembered for a moment is used by some, and asked for again by others. With a
+    // breaker, which is soon done.
     World::new(CROWD, |listener, mut config| {
         config["breaker"] = json!({"open_for": format!("{}ms", OPEN_FOR.as_millis())});
+        config["cache"] = json!({"ttl": "50ms", "negative_ttl": "50ms", "shared": true});
         listener.config(config).connection_manager(|hcm| hcm["access_log"] = json!([]))
     }),
     // Only the stream idle timeout ends what waits in it.
