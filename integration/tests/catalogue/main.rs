@@ -11,6 +11,7 @@ mod crowd;
 mod faults;
 mod flapping;
 mod http2;
+mod lds;
 mod load;
 mod noticed;
 mod protocol;

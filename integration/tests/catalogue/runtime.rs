@@ -40,6 +40,11 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (185, "src/challenge.rs", "the_realm_is_a_quoted_string"),
     (186, UPDATES, "row_186_a_bad_update_while_serving"),
     (187, UPDATES, "row_187_a_good_update_with_look_ups_in_flight"),
+    (
+        187,
+        "integration/tests/catalogue/lds.rs",
+        "row_187_a_listener_is_replaced_with_look_ups_in_flight",
+    ),
     (188, UPDATES, "row_188_two_configurations_in_one_vm"),
     (189, "integration/tests/reference.rs", "every_instance_fails_closed_in_one_vm_of_its_own"),
     (190, "src/config/tests/refused.rs", "secrets_are_never_shown"),
