@@ -145,7 +145,10 @@ pub(crate) fn hear(
         Answer::Whole { head, .. } => (head, is_envoys_own(head)),
     };
     match userinfo::status(head) {
-        Some(502..=504) if own => Hearing::Silent { counts: true },
+        // Envoy's own limit on the cluster: who sends much meets it, and the site may be well.
+        Some(502..=504) if own => {
+            Hearing::Silent { counts: head.field("x-envoy-overloaded") == Field::Absent }
+        }
         Some(status @ (429 | 500..=599)) => {
             Hearing::Declined { status, retry_after: expiry::retry_after(head, date) }
         }

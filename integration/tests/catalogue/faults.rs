@@ -49,6 +49,14 @@ async fn row_126_a_cluster_that_takes_no_call() {
         assert_eq!(response.header("retry-after").as_deref(), Some("5"));
         assert!(response.elapsed < Duration::from_secs(1), "{region}: {response:?}");
     }
+    // That Envoy makes no more calls is the doing of whoever sends so many: it shuts no site.
+    for region in ["FR", "DE"] {
+        for n in 0..10 {
+            let request = gw.get("/many").bearer(&format!("many{n}"));
+            assert_eq!(request.header("x-region", region).send().await.status, 503);
+        }
+    }
+    assert_eq!(gw.envoy.stat("wasmcustom.oidc_breaker.opened").await, 0);
     assert_eq!(gw.provider.count(), 1);
     gw.upstream.assert_untouched();
     let default = gw.get("/default").bearer("good").send().await;

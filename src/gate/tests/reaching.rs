@@ -209,6 +209,13 @@ fn what_callers_can_provoke_shuts_no_site() {
         };
     }
     assert_eq!(world.gate.ledger().opened, 0);
+    // Over Envoy's own limit on the cluster.
+    for number in 0..10 {
+        let call = world.leads(number);
+        let head = head(&[(":status", "503"), ("x-envoy-overloaded", "true")]);
+        world.end(call, &Answer::Whole { head, body: Body::Read(b"") });
+    }
+    assert_eq!(world.gate.ledger().opened, 0);
     // One failure, an answer, one failure: not in a row.
     for number in 0..10 {
         let call = world.leads(number);
