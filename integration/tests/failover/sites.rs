@@ -165,12 +165,15 @@ async fn all_calls_about_one_request_have_one_deadline() {
     }
     let (_, line) = world.unavailable("t", "timed_out").await;
     let taken = line["milliseconds"].as_u64().expect("a number");
-    assert!((750..=1050).contains(&taken), "{taken} ms");
+    // Three whole calls would take 1500 ms.
+    assert!((750..1400).contains(&taken), "{taken} ms");
     assert_eq!(world.calls(), [1, 1, 0]);
     let given = |site: &Provider| site.only_call().headers.get("x-envoy-expected-rq-timeout-ms");
     assert_eq!(given(&world.sites[0]).as_deref(), Some("500"));
     let rest: u64 = given(&world.sites[1]).expect("a timeout").parse().expect("a number");
-    assert!((1..=300).contains(&rest), "{rest} ms for the second");
+    // What is left of 800 ms. Envoy's timers count from its event loop's own idea of the time, so
+    // the first call may end some milliseconds before its 500 are over.
+    assert!((1..=350).contains(&rest), "{rest} ms for the second");
     world.nothing_is_left().await;
 }
 
