@@ -40,7 +40,7 @@ use health::{Closed, Sites};
 pub use ledger::Ledger;
 pub use shared::{SLOTS, Slot};
 pub(crate) use statement::PAIR;
-use statement::{Judged, Kind, Words};
+use statement::{Judged, Kind, Statement, Words};
 
 /// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
 /// answer, so only a lost report runs into this.
@@ -179,9 +179,16 @@ impl Gate {
             return self.ask(question, now);
         };
         let statements = found.into_iter().flatten().filter_map(|text| shared::read(text, key));
-        // What this worker heard later may be of no use here, but it must not be unlearned.
-        let heard = self.store.asked(key);
-        let usable = statements.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
+        let statements: Vec<Statement> = statements.filter(|s| s.asked <= now.moment).collect();
+        // A refusal of which another worker knows ends what this one knew, of use here or not.
+        let refused = statements.iter().filter(|s| s.kind == Kind::Bad).map(|s| s.asked).max();
+        if let Some(refused) = refused.filter(|asked| Some(*asked) > self.store.asked(key)) {
+            self.store.refused(key, refused);
+        }
+        // What was heard later may be of no use here, but it must not be unlearned.
+        let heard = self.store.asked(key).max(refused);
+        let usable = statements.into_iter();
+        let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
         let newest = usable.max_by_key(|s| s.asked);
         if let Some(statement) = newest {
             let judged = Judged::of(&statement.answer(), &waiting.policy, &waiting.endpoint);
@@ -213,7 +220,7 @@ impl Gate {
             Hearing::Answered => self.settle(flight, answer, Some(started), now),
             Hearing::Declined { .. } | Hearing::Silent { .. } => {
                 if let Hearing::Declined { .. } = hearing {
-                    flight.declined = Words::of(answer, |_| true).map(Rc::new).or(flight.declined);
+                    flight.declined = Words::declined(answer).map(Rc::new).or(flight.declined);
                 }
                 let from = flight.attempt.site.saturating_add(1);
                 if let Ok((attempt, call)) = self.attempt(&flight.lead, from, flight.ends, now) {

@@ -39,6 +39,23 @@ impl fmt::Debug for TokenKey {
     }
 }
 
+/// SHA-256 over a token alone: it tells tokens apart wherever they are asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of this token.
+    pub(crate) fn of(token: &BearerToken) -> TokenDigest {
+        TokenDigest(Sha256::digest(token.expose()).into())
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// Everything of a key but the token: one per endpoint and region, computed with the
 /// configuration.
 #[derive(Clone)]

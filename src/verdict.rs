@@ -130,6 +130,10 @@ pub(crate) enum Hearing {
     },
 }
 
+/// How much before its time the host may give up a call: it counts from the time that its event
+/// loop has cached, in whole milliseconds. Never more than a tenth of the call's own time.
+const EARLY: Duration = Duration::from_millis(20);
+
 /// Listens to what became of a call that was given `timeout` and has taken `taken`.
 pub(crate) fn hear(
     answer: &Answer<'_>,
@@ -140,7 +144,9 @@ pub(crate) fn hear(
     let (head, own) = match answer {
         Answer::NotSent => return Hearing::Silent { counts: false },
         Answer::CutOff => {
-            return Hearing::Silent { counts: taken.is_some_and(|taken| taken >= timeout) };
+            let nearly =
+                timeout.saturating_sub(EARLY.min(timeout.checked_div(10).unwrap_or_default()));
+            return Hearing::Silent { counts: taken.is_some_and(|taken| taken >= nearly) };
         }
         Answer::Whole { head, .. } => (head, is_envoys_own(head)),
     };

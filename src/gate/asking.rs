@@ -10,13 +10,19 @@ use super::{Admission, Gate, Settled, StreamId, shared};
 use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
 use crate::time::{Moment, Now};
-use crate::token_key::TokenKey;
+use crate::token_key::{TokenDigest, TokenKey};
 use crate::userinfo::{Answer, Call, LEAST};
-use crate::verdict::{Hearing, NoAnswer};
+use crate::verdict::{self, Hearing, NoAnswer};
+
+/// Whether a provider itself has refused the token.
+fn refused_by(judged: &Judged, answer: &Answer<'_>) -> bool {
+    let own = matches!(answer, Answer::Whole { head, .. } if verdict::is_envoys_own(head));
+    judged.kind() == Some(Kind::Bad) && !own
+}
 
 impl Gate {
     /// The call to the first site from this one on that may be asked; why not, for the first of
-    /// them that may not.
+    /// them that may not, or for one whose provider has said how long to wait.
     pub(super) fn attempt(
         &mut self,
         lead: &Lead,
@@ -41,7 +47,17 @@ impl Gate {
                     let attempt = Attempt { call, site: place, leave, started, timeout };
                     return Ok((attempt, lead.call(site, timeout)));
                 }
-                Err(closed) => why = why.or(Some(closed)),
+                Err(closed) => {
+                    why = match why {
+                        Some(Closed::Full | Closed::Shut)
+                            if matches!(closed, Closed::Slowed(_)) =>
+                        {
+                            Some(closed)
+                        }
+                        Some(first) => Some(first),
+                        None => Some(closed),
+                    }
+                }
             }
         }
         Err(why.unwrap_or(Closed::Shut))
@@ -51,7 +67,8 @@ impl Gate {
     pub(super) fn left(&mut self, flight: &Flight, hearing: &Hearing, now: Now) {
         if let Some(site) = flight.site() {
             let (leave, policy) = (flight.attempt.leave, &flight.lead.policy.call);
-            self.sites.leave(site, leave, hearing, &flight.key, policy, now.moment);
+            let token = TokenDigest::of(&flight.lead.token);
+            self.sites.leave(site, leave, hearing, token, policy, now.moment);
         }
     }
 
@@ -84,19 +101,27 @@ impl Gate {
             let statement = Statement::of(answer, &judged, asked, *token_exp);
             // Nothing that repeats the token is kept: what is kept may be read by others.
             let statement = statement.filter(|s| !s.words.holds(lead.token.expose().as_bytes()));
-            if let Some(statement) = statement.filter(|s| s.is_fresh(&key, &cache, now)) {
-                settled.share = match cache.scope {
-                    CacheScope::Process => shared::write(&statement, &key),
-                    CacheScope::Worker => None,
-                };
-                if self.store.keep(key, statement, (Rc::clone(endpoint), judged)) {
-                    self.ledger.stored = self.ledger.stored.saturating_add(1);
+            let fresh = statement.filter(|s| s.is_fresh(&key, &cache, now));
+            // A refusal that is not to be acted upon still ends what other workers know.
+            let mark = || refused_by(&judged, answer).then(|| Statement::mark(asked));
+            settled.share = match cache.scope {
+                CacheScope::Process => {
+                    let statement = fresh.as_ref().and_then(|s| shared::write(s, &key));
+                    statement.or_else(|| shared::write(&mark()?, &key))
                 }
+                CacheScope::Worker => None,
+            };
+            if let Some(statement) = fresh
+                && self.store.keep(key, statement, (Rc::clone(endpoint), judged))
+            {
+                self.ledger.stored = self.ledger.stored.saturating_add(1);
             }
         }
         // Also where nobody waits any more, and where the refusal itself is not kept.
-        if judge(&lead.policy, &lead.endpoint).kind() == Some(Kind::Bad) {
-            self.store.refused(&key);
+        if let Some(asked) = stated
+            && refused_by(&judge(&lead.policy, &lead.endpoint), answer)
+        {
+            self.store.refused(&key, asked);
         }
         for (stream, waiting) in waiting {
             let judged = judge(&waiting.policy, &waiting.endpoint);

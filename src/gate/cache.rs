@@ -128,9 +128,16 @@ impl Store {
         (read.kind() == Some(Kind::Good)).then_some(read)
     }
 
-    /// A provider has refused the token: that it was good once counts no more.
-    pub(super) fn refused(&mut self, key: &TokenKey) {
-        self.good.remove(key);
+    /// A provider has refused the token: that it was good once counts no more, here or elsewhere.
+    pub(super) fn refused(&mut self, key: &TokenKey, asked: Moment) {
+        let heard = |entry: &Entry| entry.statement.asked;
+        if self.good.entries.peek(key).map(heard).is_some_and(|good| good <= asked) {
+            self.good.remove(key);
+        }
+        if self.bad.entries.peek(key).map(heard).is_none_or(|bad| bad < asked) {
+            self.bad.remove(key);
+            self.bad.insert(*key, Statement::mark(asked), None);
+        }
     }
 
     /// Keeps a statement, and what an instance made of it, in place of what was known of that key.
@@ -139,8 +146,8 @@ impl Store {
         self.good.remove(&key);
         self.bad.remove(&key);
         match statement.kind {
-            Kind::Good => self.good.insert(key, statement, reading),
-            Kind::Bad => self.bad.insert(key, statement, reading),
+            Kind::Good => self.good.insert(key, statement, Some(reading)),
+            Kind::Bad => self.bad.insert(key, statement, Some(reading)),
         }
     }
 
@@ -206,14 +213,15 @@ impl Partition {
         self.shrink();
     }
 
-    fn insert(&mut self, key: TokenKey, statement: Statement, reading: Reading) -> bool {
-        let texts = statement.size().saturating_add(reading.1.size());
+    fn insert(&mut self, key: TokenKey, statement: Statement, reading: Option<Reading>) -> bool {
+        let read = reading.as_ref().map_or(0, |(_, judged)| judged.size());
+        let texts = statement.size().saturating_add(read);
         let bytes = OVERHEAD.saturating_add(texts);
         if self.most_entries == 0 || bytes > self.most_bytes {
             return false;
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.entries.put(key, Entry { statement, readings: vec![reading], bytes });
+        self.entries.put(key, Entry { statement, readings: reading.into_iter().collect(), bytes });
         self.shrink();
         true
     }

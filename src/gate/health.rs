@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{Breaker, CallPolicy, Site};
 use crate::time::Moment;
-use crate::token_key::TokenKey;
+use crate::token_key::TokenDigest;
 use crate::verdict::Hearing;
 
 /// The longest that a site's `Retry-After` is heeded.
@@ -51,7 +51,7 @@ struct Health {
     shut: Option<Shut>,
     slowed: Option<Slowed>,
     /// The token of the last answer, if that was a 429.
-    limited: Option<TokenKey>,
+    limited: Option<TokenDigest>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,10 @@ struct Shut {
 
 #[derive(Debug, Clone, Copy)]
 struct Slowed {
+    /// Until when it is heeded.
     until: Moment,
+    /// Until when the provider wants it to be.
+    asked: Moment,
     /// When the next call may be made.
     next: Moment,
 }
@@ -73,6 +76,8 @@ struct Slowed {
 pub(super) struct Leave {
     /// It tries a site that had been shut until then: no two shuttings of a site end together.
     probe: Option<Moment>,
+    /// It is made in spite of a pause that the site asked for, as it then stood.
+    pause: Option<Moment>,
 }
 
 /// Why a site cannot be asked now.
@@ -109,7 +114,7 @@ impl Sites {
         site: &Site,
         leave: Leave,
         hearing: &Hearing,
-        key: &TokenKey,
+        token: TokenDigest,
         policy: &CallPolicy,
         now: Moment,
     ) {
@@ -120,12 +125,14 @@ impl Sites {
         health.calls = health.calls.saturating_sub(1);
         match *hearing {
             Hearing::Answered => {
-                *health = Health { calls: health.calls, ..Health::default() };
+                // What was asked before the pause began says nothing of it.
+                let slowed = health.slowed.filter(|slowed| leave.pause != Some(slowed.until));
+                *health = Health { calls: health.calls, slowed, ..Health::default() };
             }
             Hearing::Declined { status, retry_after } => {
                 (health.failures, health.shut) = (0, None);
                 match policy.breaker {
-                    Breaker::After { .. } => health.declined(status, retry_after, key, now),
+                    Breaker::After { .. } => health.declined(status, retry_after, token, now),
                     Breaker::Off => {}
                 }
             }
@@ -171,6 +178,7 @@ impl Health {
         if let Some(slowed) = &mut self.slowed {
             if let Some(left) = slowed.until.since(now).filter(|left| *left > Duration::ZERO) {
                 if now < slowed.next {
+                    let left = slowed.asked.since(now).unwrap_or(left);
                     return Err(Closed::Slowed(left));
                 }
                 slowed.next = now.after(SLOW);
@@ -183,7 +191,7 @@ impl Health {
             shut.probing = true;
         }
         self.calls = self.calls.saturating_add(1);
-        Ok(Leave { probe })
+        Ok(Leave { probe, pause: self.slowed.map(|slowed| slowed.until) })
     }
 
     fn failed(&mut self, leave: Leave, counts: bool, breaker: Breaker, now: Moment) {
@@ -211,17 +219,17 @@ impl Health {
         &mut self,
         status: u16,
         retry_after: Option<Duration>,
-        key: &TokenKey,
+        token: TokenDigest,
         now: Moment,
     ) {
-        let everybody = status == 503 || self.limited.is_some_and(|other| other != *key);
-        self.limited = (status == 429).then_some(*key);
+        let everybody = status == 503 || self.limited.is_some_and(|other| other != token);
+        self.limited = (status == 429).then_some(token);
         let Some(wait) = retry_after.filter(|_| matches!(status, 429 | 503)) else {
             return;
         };
         if everybody || self.slowed.is_some() {
-            let until = now.after(wait.min(LONGEST_SLOW));
-            self.slowed = Some(Slowed { until, next: now.after(SLOW) });
+            let (until, asked) = (now.after(wait.min(LONGEST_SLOW)), now.after(wait));
+            self.slowed = Some(Slowed { until, asked, next: now.after(SLOW) });
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn write(statement: &Statement, key: &TokenKey) -> Option<(Slot, Vec<
     }
     let Words { fields, body } = &statement.words;
     let fields = fields.iter().flat_map(|(name, value)| [name, value]);
-    for text in fields.chain([body]) {
+    for text in fields.chain([body.as_ref()?]) {
         value.extend(u32::try_from(text.len()).ok()?.to_le_bytes());
         value.extend_from_slice(text);
     }
@@ -115,7 +115,7 @@ pub(super) fn read(value: &[u8], key: &TokenKey) -> Option<Statement> {
                 .iter()
                 .map(|[name, value]| (Box::from(*name), Box::from(*value)))
                 .collect(),
-            body,
+            body: Some(body),
         },
     })
 }

@@ -42,8 +42,8 @@ pub(super) struct Statement {
 pub(super) struct Words {
     /// Its headers, as far as they can matter.
     pub(super) fields: Vec<Field>,
-    /// Its body.
-    pub(super) body: Box<[u8]>,
+    /// Its body; `None` if it was too large.
+    pub(super) body: Option<Box<[u8]>>,
 }
 
 /// A header's name and value.
@@ -123,32 +123,52 @@ impl Words {
         let Answer::Whole { head, body: Body::Read(bytes) } = answer else {
             return None;
         };
-        let fields = head.pairs().filter(|(name, _)| keep(name));
-        let mut fields: Vec<Field> =
-            fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
-        fields.shrink_to_fit();
-        Some(Words { fields, body: Box::from(*bytes) })
+        Some(Words { fields: fields_of(head, keep), body: Some(Box::from(*bytes)) })
+    }
+
+    /// An answer that was no verdict, for the case that none comes from elsewhere: its headers, and
+    /// its body unless that is long. A thousand calls may hold one at a time.
+    pub(super) fn declined(answer: &Answer<'_>) -> Option<Words> {
+        const MOST: usize = 8192;
+        let Answer::Whole { head, body } = answer else {
+            return None;
+        };
+        let body = match body {
+            Body::Read(bytes) if bytes.len() <= MOST => Some(Box::from(*bytes)),
+            Body::Read(_) | Body::TooLarge => None,
+        };
+        Some(Words { fields: fields_of(head, |_| true), body })
     }
 
     /// Whether this text stands somewhere in it. One that is short stands anywhere by chance.
     pub(super) fn holds(&self, text: &[u8]) -> bool {
         const SHORT: usize = 8;
-        let values = self.fields.iter().map(|(_, value)| value).chain([&self.body]);
+        let values = self.fields.iter().map(|(_, value)| value).chain(&self.body);
         text.len() >= SHORT && values.into_iter().any(|v| v.windows(text.len()).any(|w| w == text))
     }
 
     /// The answer again.
     pub(super) fn answer(&self) -> Answer<'_> {
         let pairs = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        Answer::Whole { head: Head::new(pairs), body: Body::Read(&self.body) }
+        let body = self.body.as_deref().map_or(Body::TooLarge, Body::Read);
+        Answer::Whole { head: Head::new(pairs), body }
     }
 
     /// About how many bytes it takes.
     fn size(&self) -> usize {
         let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
         let fields = self.fields.iter().map(|(n, v)| pair(n.len(), v.len()));
-        fields.sum::<usize>().saturating_add(self.body.len())
+        fields.sum::<usize>().saturating_add(self.body.as_ref().map_or(0, |body| body.len()))
     }
+}
+
+/// Those of an answer's headers.
+fn fields_of(head: &Head<'_>, keep: impl Fn(&[u8]) -> bool) -> Vec<Field> {
+    let fields = head.pairs().filter(|(name, _)| keep(name));
+    let mut fields: Vec<Field> =
+        fields.map(|(name, value)| (Box::from(name), Box::from(value))).collect();
+    fields.shrink_to_fit();
+    fields
 }
 
 impl Statement {
@@ -174,6 +194,13 @@ impl Statement {
             Judged::Bad(_) => None,
         };
         Some(Statement { kind, asked, max_age, no_store, exp, words })
+    }
+
+    /// That a token was refused, without the words: nobody acts upon it, and nothing older counts
+    /// beside it.
+    pub(super) fn mark(asked: Moment) -> Statement {
+        let words = Words { fields: Vec::new(), body: Some(Box::default()) };
+        Statement { kind: Kind::Bad, asked, max_age: None, no_store: false, exp: None, words }
     }
 
     /// The answer again.

@@ -140,6 +140,8 @@ struct Made {
     timeout: u64,
     /// How it ended, and the `exp` of the answer.
     ended: Option<(Ending, Option<u64>)>,
+    /// Others learn that it was a refusal, but not what it said.
+    is_mark: bool,
 }
 
 /// A place in the shared memory.

@@ -321,7 +321,7 @@ fn a_lost_probe_is_a_failed_one() {
 #[test]
 fn a_site_that_asks_for_a_pause_gets_one() {
     let unavailable = r#""userinfo_unavailable": {"status": 503, "retry_after": "2s"}"#;
-    for (status, wait, seconds_left) in [("503", "5", 5), ("503", "3600", 10), ("429", "5", 5)] {
+    for (status, wait, seconds_left) in [("503", "5", 5), ("503", "3600", 3600), ("429", "5", 5)] {
         let mut world = World::new(unavailable);
         for number in 0..2 {
             let call = world.leads(number);
@@ -339,6 +339,12 @@ fn a_site_that_asks_for_a_pause_gets_one() {
         world.wait(seconds(1));
         let probe = world.leads(6);
         assert_eq!(world.refused_for(7), "oidc_token_connector{unavailable:slowed_down}");
+        // It says what the provider said, but is heeded for ten seconds at most.
+        if wait == "3600" {
+            world.wait(seconds(10));
+            (20..24).for_each(|number| _ = world.leads(number));
+            continue;
+        }
         // A good answer ends the pause at once.
         world.answer(probe, "200", &JSON, b"{}");
         (8..12).for_each(|number| _ = world.leads(number));
@@ -358,6 +364,86 @@ fn a_site_that_asks_for_a_pause_gets_one() {
     world.wait(seconds(1));
     world.leads(2);
     world.leads(3);
+}
+
+#[test]
+fn an_answer_to_what_was_asked_before_a_pause_does_not_end_it() {
+    let mut world = World::new("");
+    let (early, call) = (world.leads(0), world.leads(1));
+    world.answer(call, "503", &[("retry-after", "5")], b"");
+    world.answer(early, "200", &JSON, b"{}");
+    assert_eq!(world.refused_for(2), "oidc_token_connector{unavailable:slowed_down}");
+}
+
+/// One token is one user, in however many regions.
+#[test]
+fn one_token_in_two_regions_slows_nobody() {
+    let one = r#"["https://a.example/u"]"#;
+    let mut world = World::of(&format!(
+        r#"{{"userinfo_endpoint": {{"regionCodeHeader": "X-Region",
+            "regionCodeValue": {{"FR": {one}, "DE": {one}}}, "defaultURI": {one}}}}}"#
+    ));
+    for region in ["FR", "DE", "FR", "DE"] {
+        let (_, call, _) = world.held(&[T[0], ("x-region", region)]);
+        world.answer(call, "429", &[("retry-after", "5")], b"");
+    }
+    world.leads(2);
+    let [(name, value)] = bearer(3);
+    let (_, call, _) = world.held(&[(name, &value), ("x-region", "FR")]);
+    world.answer(call, "429", &[("retry-after", "5")], b"");
+    let [(name, value)] = bearer(4);
+    world.decided(&[(name, &value), ("x-region", "DE")]);
+}
+
+/// A site that has said how long to wait says more than one that says nothing.
+#[test]
+fn the_pause_that_a_site_asks_for_reaches_the_client() {
+    let mut world = world(
+        r#""breaker": {"failures": 1, "open_for": "60s"},
+           "userinfo_unavailable": {"status": 503, "retry_after": "2s"}"#,
+    );
+    let first = world.leads(0);
+    let (second, ..) = next(world.goes_on(first, &envoys("503")));
+    let (third, ..) = next(world.declines(second, "503", &[("retry-after", "30")]));
+    world.goes_on(third, &envoys("503"));
+    let [(name, value)] = bearer(1);
+    let reply = world.decided(&[(name, &value)]).replied();
+    assert_eq!(reply.header("retry-after"), Some("30"));
+}
+
+/// A thousand calls may hold such a word at a time.
+#[test]
+fn a_long_word_is_held_without_its_text() {
+    let members = r#""error_metadata_location": "ResponseHeaders", "error_header_name": "X-Why""#;
+    for size in [8192, 8193, 70_000] {
+        let mut world = world(members);
+        let first = world.leads(0);
+        let body = vec![b' '; size];
+        let head = head(&[
+            (":status", "429"),
+            ("x-envoy-upstream-service-time", "1"),
+            ("retry-after", "7"),
+            ("x-why", "slowly"),
+        ]);
+        let body = if size > 65_536 { Body::TooLarge } else { Body::Read(&body) };
+        let (second, ..) = next(world.goes_on(first, &Answer::Whole { head, body }));
+        let (third, ..) = next(world.goes_on(second, &Answer::CutOff));
+        let (mut releases, _) = world.goes_on(third, &Answer::CutOff);
+        let reply = releases.remove(0).decision.replied();
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("7")), "{size}");
+    }
+}
+
+/// Envoy's timers run a little early by the clock that the filter reads.
+#[test]
+fn an_answer_that_stalls_speaks_against_the_site() {
+    for (taken, shuts) in [(400, false), (979, false), (981, true), (1000, true)] {
+        let mut world = World::new(r#""breaker": {"failures": 1}, "timeout": "1s""#);
+        let call = world.leads(0);
+        world.wait(Duration::from_millis(taken));
+        world.goes_on(call, &Answer::CutOff);
+        assert_eq!(world.gate.ledger().opened, u64::from(shuts), "{taken} ms");
+    }
 }
 
 /// Many providers limit each user: one of them must not be able to hold up the others.

@@ -91,6 +91,42 @@ fn an_older_word_of_another_worker_replaces_none() {
     assert_eq!(second.decided(&T).record.outcome, Outcome::InvalidToken);
 }
 
+/// A refusal that nobody may act upon still ends, on every worker, what was good before it.
+#[test]
+fn a_refusal_that_is_not_kept_ends_what_others_know() {
+    let members = r#""cache": {"shared": true, "ttl": "10s", "negative_ttl": "0s",
+                               "stale_if_error": "10m"}"#;
+    let mut first = World::new(members);
+    first.asked(&[], "200", &JSON, b"{}");
+    let mut second = neighbour(&first, members);
+    assert_eq!(second.decided(&T).record.source, Source::Shared);
+    // The first asks again and is told otherwise.
+    first.wait(Duration::from_secs(20));
+    first.asked(&[], "401", &[], b"");
+    second.now = first.now;
+    second.shared = first.shared.clone();
+    let outage = |world: &mut World| {
+        let (_, call, _) = world.held(&T);
+        let answer = Answer::NotSent;
+        world.end(call, &answer).remove(0).decision.record.outcome
+    };
+    assert_eq!(outage(&mut second), Outcome::Unavailable);
+    // Nor does the older word come back to the first, or to one that has just begun.
+    assert_eq!(outage(&mut first), Outcome::Unavailable);
+    let usual = r#""cache": {"shared": true, "stale_if_error": "10m"}"#;
+    for mut world in [neighbour(&first, usual), neighbour(&second, usual)] {
+        assert_eq!(outage(&mut world), Outcome::Unavailable);
+    }
+    first.configure(usual);
+    assert_eq!(outage(&mut first), Outcome::Unavailable);
+    // A later good word counts again.
+    first.wait(Duration::from_secs(1));
+    first.asked(&[], "200", &JSON, b"{}");
+    second.now = first.now;
+    second.shared = first.shared.clone();
+    assert_eq!(second.decided(&T).record.source, Source::Shared);
+}
+
 #[test]
 fn whoever_may_join_does_not_look() {
     let first = asked("200", &[], b"{}");

@@ -50,10 +50,23 @@ impl World {
             }
         };
         let asking = Asking { worker: at, stream, setup, key, found };
+        self.heeds_refusals(&asking);
         match admission {
             Admission::Decided(decision) => self.decided(&asking, &decision),
             Admission::Lead(id, call) => self.led(&asking, id, &call),
             Admission::Follow => self.followed(&asking),
+        }
+    }
+
+    /// A refusal that another worker has left ends what this one knew, of use to it or not.
+    fn heeds_refusals(&mut self, asking: &Asking) {
+        let Asking { worker, key, .. } = *asking;
+        for call in asking.found.iter().flatten().copied() {
+            let known = self.workers[worker].known.get(&key).map(|known| known.call);
+            let newer = known.is_none_or(|known| self.compare(call, known).is_gt());
+            if self.calls[call].key == key && self.refuses(call) && newer {
+                self.workers[worker].known.insert(key, Known { call, surely: false });
+            }
         }
     }
 
@@ -78,6 +91,8 @@ impl World {
                 let newer = |other: usize| self.compare(other, call).is_gt();
                 let best = found.iter().filter(|n| self.fresh(**n, setup) == Fresh::Surely);
                 assert!(best.into_iter().all(|n| !newer(*n)), "not the newest word");
+                assert!(!self.calls[call].is_mark, "decided by words that are not there");
+                assert!(!found.iter().any(|n| self.refuses(*n) && newer(*n)), "refused since");
                 let of_use = |n| {
                     SETUPS
                         .iter()
@@ -141,7 +156,8 @@ impl World {
         if setup.shares() {
             let found = self.may_look(asking);
             let newest = found.into_iter().max_by(|one, other| self.compare(*one, *other));
-            let surely = newest.is_some_and(|call| self.fresh(call, setup) == Fresh::Surely);
+            let of_use = |n: usize| !self.calls[n].is_mark && self.fresh(n, setup) == Fresh::Surely;
+            let surely = newest.is_some_and(of_use);
             // Unless it was for the worker's own newer word that the shared one did not count.
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
             let older = |known| newest.is_some_and(|newest| self.compare(known, newest).is_gt());

@@ -46,7 +46,8 @@ impl World {
         self.workers[worker].sites.entry(site_name).or_default().asked(number);
         let twice = |made: &Made| self.questions[made.question].worker == worker && made.id == id;
         assert!(!self.calls.iter().any(twice), "a number was used again");
-        let made = Made { question, id, key, site, asked: self.now, timeout, ended: None };
+        let made =
+            Made { question, id, key, site, asked: self.now, timeout, ended: None, is_mark: false };
         self.calls.push(made);
     }
 
