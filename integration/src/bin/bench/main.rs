@@ -1,4 +1,5 @@
-//! What a checked request costs, beside a Wasm filter that does nothing, on the real Envoy.
+//! What a checked request costs on the real Envoy, beside a Wasm filter that does nothing, and
+//! beside what Envoy itself offers for the job: `ext_authz` and a Lua script.
 //!
 //! One Envoy is measured: pinned to a core, with a listener for each row of the table. A second
 //! one is provider and upstream, so that neither can be the slow part; `wrk` is the load. The
@@ -30,7 +31,7 @@ const TOKEN: &str = "2YotnFZFEjr1zCsicMWpAA.k5FhXq0vRtD8mLw3E";
 /// As long, and refused by the provider.
 const BAD_TOKEN: &str = "badnFZFEjr1zCsicMWpAAAA.k5FhXq0vRtD8mLw3";
 
-const ROWS: [Case; 7] = [
+const ROWS: [Case; 10] = [
     Case::new("no filter", "none"),
     Case::new(table::YARDSTICK, "do_nothing"),
     Case::new("ours: a good token that is known (hit)", "cached"),
@@ -46,6 +47,14 @@ const ROWS: [Case; 7] = [
     },
     Case { provider: None, ..Case::new("ours: one token, not remembered (shared calls)", "ours") },
     Case { tokens: Tokens::None, upstream: false, ..Case::new("ours: no token (refused)", "ours") },
+    Case { provider: Some(true), ..Case::new(table::PEER, "ext_authz") },
+    Case {
+        tokens: Tokens::One(BAD_TOKEN),
+        provider: Some(true),
+        upstream: false,
+        ..Case::new("native ext_authz: a bad token (refused)", "ext_authz")
+    },
+    Case { provider: Some(true), ..Case::new("Lua filter: every request asks", "lua") },
 ];
 
 /// One row: what is sent where, and who must see each request.
