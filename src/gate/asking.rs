@@ -12,13 +12,7 @@ use crate::outcome::Source;
 use crate::time::{Moment, Now};
 use crate::token_key::{TokenDigest, TokenKey};
 use crate::userinfo::{Answer, Call, LEAST};
-use crate::verdict::{self, Hearing, NoAnswer};
-
-/// Whether a provider itself has refused the token.
-fn refused_by(judged: &Judged, answer: &Answer<'_>) -> bool {
-    let own = matches!(answer, Answer::Whole { head, .. } if verdict::is_envoys_own(head));
-    judged.kind() == Some(Kind::Bad) && !own
-}
+use crate::verdict::{Hearing, NoAnswer};
 
 impl Gate {
     /// The call to the first site from this one on that may be asked; why not, for the first of
@@ -67,7 +61,7 @@ impl Gate {
     pub(super) fn left(&mut self, flight: &Flight, hearing: &Hearing, now: Now) {
         if let Some(site) = flight.site() {
             let (leave, policy) = (flight.attempt.leave, &flight.lead.policy.call);
-            let token = TokenDigest::of(&flight.lead.token);
+            let token = || TokenDigest::of(&flight.lead.token);
             self.sites.leave(site, leave, hearing, token, policy, now.moment);
         }
     }
@@ -103,7 +97,7 @@ impl Gate {
             let statement = statement.filter(|s| !s.words.holds(lead.token.expose().as_bytes()));
             let fresh = statement.filter(|s| s.is_fresh(&key, &cache, now));
             // A refusal that is not to be acted upon still ends what other workers know.
-            let mark = || refused_by(&judged, answer).then(|| Statement::mark(asked));
+            let mark = || (judged.kind() == Some(Kind::Bad)).then(|| Statement::mark(asked));
             settled.share = match cache.scope {
                 CacheScope::Process => {
                     let statement = fresh.as_ref().and_then(|s| shared::write(s, &key));
@@ -119,7 +113,7 @@ impl Gate {
         }
         // Also where nobody waits any more, and where the refusal itself is not kept.
         if let Some(asked) = stated
-            && refused_by(&judge(&lead.policy, &lead.endpoint), answer)
+            && judge(&lead.policy, &lead.endpoint).kind() == Some(Kind::Bad)
         {
             self.store.refused(&key, asked);
         }

@@ -114,7 +114,7 @@ impl Sites {
         site: &Site,
         leave: Leave,
         hearing: &Hearing,
-        token: TokenDigest,
+        token: impl Fn() -> TokenDigest,
         policy: &CallPolicy,
         now: Moment,
     ) {
@@ -219,11 +219,13 @@ impl Health {
         &mut self,
         status: u16,
         retry_after: Option<Duration>,
-        token: TokenDigest,
+        token: impl Fn() -> TokenDigest,
         now: Moment,
     ) {
-        let everybody = status == 503 || self.limited.is_some_and(|other| other != token);
-        self.limited = (status == 429).then_some(token);
+        let limited = (status == 429).then(token);
+        let another = self.limited.is_some_and(|other| limited.is_some_and(|this| this != other));
+        self.limited = limited;
+        let everybody = status == 503 || another;
         let Some(wait) = retry_after.filter(|_| matches!(status, 429 | 503)) else {
             return;
         };
