@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use oidc_token_connector::config;
-use oidc_token_connector::gate::{Admission, Arrival, Gate, StreamId};
+use oidc_token_connector::gate::{Admission, Arrival, Gate, Seed, StreamId};
 use oidc_token_connector::head::Head;
 use oidc_token_connector::jsonpath::JsonPath;
 use oidc_token_connector::time::{Date, Moment, Now};
@@ -162,7 +162,7 @@ impl Measured {
 
     /// From the whole answer to the decision.
     fn answer(&self, body: &[u8]) -> Duration {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(Seed::new([1; 16]));
         let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
         let request = Head::new(vec![(b"authorization", b"Bearer t")]);
         let Arrival::Admitted(Admission::Lead(call, _)) =

@@ -9,12 +9,17 @@ use crate::secret::Secret;
 
 /// A token in the characters of RFC 6750's `b64token`, therefore safe to send on in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BearerToken(Secret);
+pub struct BearerToken<'t>(Secret<'t>);
 
-impl BearerToken {
+impl BearerToken<'_> {
     /// The value of `Authorization` that presents this token.
     pub fn authorization(&self) -> String {
         format!("Bearer {}", self.0.expose())
+    }
+
+    /// The same token, for longer than the headers that it came in.
+    pub fn into_owned(self) -> BearerToken<'static> {
+        BearerToken(self.0.into_owned())
     }
 
     /// The token itself, for what is computed from it and not kept.
@@ -59,7 +64,7 @@ impl CredentialFault {
 }
 
 /// Reads the request's one bearer token of at most `max_bytes` bytes.
-pub fn parse(head: &Head<'_>, max_bytes: usize) -> Result<BearerToken, CredentialFault> {
+pub fn parse<'b>(head: &Head<'b>, max_bytes: usize) -> Result<BearerToken<'b>, CredentialFault> {
     match head.field("authorization") {
         Field::Absent => Err(CredentialFault::Absent),
         Field::One(value) => credential(value, max_bytes),
@@ -70,7 +75,7 @@ pub fn parse(head: &Head<'_>, max_bytes: usize) -> Result<BearerToken, Credentia
     }
 }
 
-fn credential(value: &[u8], max_bytes: usize) -> Result<BearerToken, CredentialFault> {
+fn credential(value: &[u8], max_bytes: usize) -> Result<BearerToken<'_>, CredentialFault> {
     if value.is_empty() {
         return Err(CredentialFault::Empty);
     }
@@ -94,7 +99,7 @@ fn credential(value: &[u8], max_bytes: usize) -> Result<BearerToken, CredentialF
     }
     match std::str::from_utf8(token) {
         Ok(text) if is_b64token(token) || !Guard::TokenSyntax.stands() => {
-            Ok(BearerToken(Secret::new(text.to_owned())))
+            Ok(BearerToken(Secret::new(text)))
         }
         _ => Err(CredentialFault::NotAToken),
     }

@@ -136,7 +136,7 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
                 true => Authorization::Remove,
                 false => Authorization::Forward,
             },
-            region_header,
+            region_header: region_header.map(Into::into),
             strip,
         },
         replies: replies::read(&top, report),

@@ -37,14 +37,14 @@ impl Correlation {
     }
 
     /// Name and value of each that there is.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("x-request-id", &self.request_id),
             ("traceparent", &self.traceparent),
             ("tracestate", &self.tracestate),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 }
 
@@ -106,7 +106,8 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn passed(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        Correlation::of(&head(pairs)).headers().collect()
+        let correlation = Correlation::of(&head(pairs));
+        correlation.headers().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
     }
 
     #[track_caller]

@@ -69,7 +69,7 @@ mod tests {
 
     fn chosen(table: EndpointTable, values: &[&[u8]]) -> Result<String, EndpointFault> {
         let head = Head::new(values.iter().map(|v| (&b"x-region"[..], *v)).collect());
-        choose(&Endpoints::Configured(table), &head).map(|e| e.region.clone())
+        choose(&Endpoints::Configured(table), &head).map(|e| e.region.to_string())
     }
 
     #[test]

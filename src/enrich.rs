@@ -4,6 +4,9 @@
 //! Stripping comes first and does not depend on why the request may pass: a claim that is missing
 //! must leave its header absent, never with the client's own value in it.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use crate::claims::{self, Claim};
 use crate::config::{Authorization, Endpoint, ForwardPolicy};
 use crate::expiry;
@@ -18,37 +21,56 @@ use crate::verdict::Permit;
 /// lower-cased, every character outside `a-z0-9` read as `_`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StripList {
+    /// By length, then by bytes.
     folded: Vec<Vec<u8>>,
+    /// The lengths that occur, a bit each; the last stands for all from there on. Most names of a
+    /// request have none of them, and nothing is compared.
+    lengths: u64,
 }
 
 impl StripList {
     /// Builds the list from header names in any spelling.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> StripList {
         let mut folded: Vec<Vec<u8>> = names.into_iter().map(|n| fold(n.as_bytes())).collect();
-        folded.sort();
+        folded.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         folded.dedup();
-        StripList { folded }
+        let lengths = folded.iter().fold(0, |bits, name| bits | bit(name.len()));
+        StripList { folded, lengths }
     }
 
     /// Whether a header of this name may not pass.
     pub fn covers(&self, name: &[u8]) -> bool {
         // A pseudo-header is no field that a client could forge, whatever it folds to.
-        Guard::Strip.stands()
+        self.lengths & bit(name.len()) != 0
+            && Guard::Strip.stands()
             && !name.starts_with(b":")
-            && self.folded.iter().any(|f| {
-                f.len() == name.len() && f.iter().zip(name).all(|(f, b)| *f == fold_byte(*b))
-            })
+            && self
+                .of_length(name.len())
+                .any(|f| f.iter().zip(name).all(|(f, b)| *f == fold_byte(*b)))
+    }
+
+    fn of_length(&self, length: usize) -> impl Iterator<Item = &Vec<u8>> {
+        let from = self.folded.partition_point(|f| f.len() < length);
+        self.folded.iter().skip(from).take_while(move |f| f.len() == length)
     }
 
     /// The names in `head` that may not pass, as they are written there, each once.
-    pub fn found_in(&self, head: &Head<'_>) -> Vec<Vec<u8>> {
-        let mut found: Vec<Vec<u8>> =
-            head.names().filter(|name| self.covers(name)).map(<[u8]>::to_vec).collect();
+    pub fn found_in(&self, head: &Head<'_>) -> Vec<Name> {
+        let found = head.names().filter(|name| self.covers(name));
+        let mut found: Vec<Name> = found.map(|name| Name::Owned(name.to_vec())).collect();
         found.sort();
         found.dedup();
         found
     }
 }
+
+/// The bit of a name's length.
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// The name of a header, as it is written in a request.
+pub type Name = Cow<'static, [u8]>;
 
 /// The form in which two header names are the same name.
 pub fn fold(name: &[u8]) -> Vec<u8> {
@@ -66,7 +88,7 @@ fn fold_byte(byte: u8) -> u8 {
 /// What has to go from a request before it may be forwarded, found while its headers are at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cleansing {
-    remove: Vec<Vec<u8>>,
+    remove: Vec<Name>,
     connection: Option<String>,
 }
 
@@ -78,7 +100,7 @@ impl Cleansing {
         match ConnectionOptions::of(head) {
             ConnectionOptions::Harmless => {}
             ConnectionOptions::Reduced(kept) if kept.is_empty() => {
-                remove.push(b"connection".to_vec());
+                remove.push(Name::Borrowed(b"connection"));
             }
             ConnectionOptions::Reduced(kept) => connection = Some(kept.join(", ")),
         }
@@ -87,11 +109,11 @@ impl Cleansing {
 }
 
 /// The fields that may not pass, in headers or in trailers, as they are written there.
-pub fn fields_to_remove(fields: &Head<'_>, policy: &ForwardPolicy) -> Vec<Vec<u8>> {
+pub fn fields_to_remove(fields: &Head<'_>, policy: &ForwardPolicy) -> Vec<Name> {
     let mut remove = policy.strip.found_in(fields);
     match policy.authorization {
         Authorization::Remove if fields.field("authorization") != Field::Absent => {
-            remove.push(b"authorization".to_vec());
+            remove.push(Name::Borrowed(b"authorization"));
         }
         Authorization::Remove | Authorization::Forward => {}
     }
@@ -109,6 +131,9 @@ enum ConnectionOptions {
 
 impl ConnectionOptions {
     fn of(head: &Head<'_>) -> ConnectionOptions {
+        if head.field("connection") == Field::Absent {
+            return ConnectionOptions::Harmless;
+        }
         let options = head.values("connection").flat_map(|value| value.split(|b| *b == b','));
         let known = options.map(|option| {
             ["upgrade", "keep-alive", "close"]
@@ -128,9 +153,22 @@ impl ConnectionOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderEdit {
     /// Names to remove, every copy.
-    pub remove: Vec<Vec<u8>>,
+    pub remove: Vec<Name>,
+    /// What the provider said: shared with whoever else it was said of, and with the cache.
+    vouched: Rc<Vouched>,
+    region: Option<(Rc<str>, Rc<str>)>,
+    connection: Option<String>,
+}
+
+impl HeaderEdit {
     /// Headers to set to exactly this one value.
-    pub set: Vec<(String, String)>,
+    pub fn set(&self) -> impl Iterator<Item = (&str, &str)> {
+        let claims = self.vouched.set.iter().map(|(name, value)| (&**name, value.as_str()));
+        let region = self.region.iter().map(|(name, region)| (&**name, &**region));
+        claims
+            .chain(region)
+            .chain(self.connection.iter().map(|value| ("connection", value.as_str())))
+    }
 }
 
 /// How many claims gave no header although something was found.
@@ -146,7 +184,7 @@ pub struct ClaimFaults {
 /// it is made from one alone. It may be kept beside the answer that the permit was made of.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Vouched {
-    set: Vec<(String, String)>,
+    set: Vec<(Rc<str>, String)>,
     faults: ClaimFaults,
     exp: Option<Date>,
 }
@@ -168,7 +206,7 @@ impl Vouched {
                     match left.checked_sub(rule.name.len().saturating_add(value.len())) {
                         Some(rest) => {
                             left = rest;
-                            vouched.set.push((rule.name.clone(), value));
+                            vouched.set.push((Rc::clone(&rule.name), value));
                         }
                         None => faults.invalid = faults.invalid.saturating_add(1),
                     }
@@ -196,17 +234,16 @@ impl Vouched {
 /// The edits that a request is forwarded with. `endpoint` is the one that was asked; a preflight
 /// has none.
 pub fn edit(
-    vouched: &Vouched,
+    vouched: &Rc<Vouched>,
     policy: &ForwardPolicy,
     endpoint: Option<&Endpoint>,
     cleansing: Cleansing,
 ) -> (HeaderEdit, ClaimFaults) {
-    let mut set = vouched.set.clone();
-    if let (Some(name), Some(endpoint)) = (&policy.region_header, endpoint) {
-        set.push((name.clone(), endpoint.region.clone()));
-    }
-    set.extend(cleansing.connection.map(|value| ("connection".to_owned(), value)));
-    (HeaderEdit { remove: cleansing.remove, set }, vouched.faults)
+    let Cleansing { remove, connection } = cleansing;
+    let region = policy.region_header.as_ref().zip(endpoint);
+    let region = region.map(|(name, asked)| (Rc::clone(name), Rc::clone(&asked.region)));
+    let faults = vouched.faults;
+    (HeaderEdit { remove, vouched: Rc::clone(vouched), region, connection }, faults)
 }
 
 #[cfg(test)]
@@ -249,7 +286,9 @@ mod tests {
             (b"accept", b"*/*"),
             (b"authorization", b"Bearer t"),
         ];
-        let names = |list: &[&str]| list.iter().map(|n| n.as_bytes().to_vec()).collect::<Vec<_>>();
+        let names = |list: &[&str]| {
+            list.iter().map(|n| n.as_bytes().to_vec().into()).collect::<Vec<Name>>()
+        };
         assert_eq!(
             cleansed(pairs.clone(), Authorization::Remove).remove,
             names(&["x-user-email", "x_user_email", "authorization"])
@@ -265,8 +304,8 @@ mod tests {
         let trailers =
             Head::new(vec![(b"authorization", b"t"), (b"x_unit_id", b"u"), (b"x-sum", b"1")]);
         let removed = |authorization| fields_to_remove(&trailers, &policy(authorization));
-        assert_eq!(removed(Authorization::Forward), [b"x_unit_id".to_vec()]);
-        let both = [b"x_unit_id".to_vec(), b"authorization".to_vec()];
+        assert_eq!(removed(Authorization::Forward), [&b"x_unit_id"[..]]);
+        let both = [&b"x_unit_id"[..], &b"authorization"[..]];
         assert_eq!(removed(Authorization::Remove), both);
     }
 

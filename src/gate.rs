@@ -28,7 +28,8 @@ use crate::head::Head;
 use crate::outcome::{Outcome, Source};
 use crate::reply::{self, Dialect};
 use crate::time::Now;
-use crate::token_key::TokenKey;
+pub use crate::token_key::Seed;
+use crate::token_key::{SharedKey, TokenKey};
 use crate::userinfo::{Answer, Call};
 use crate::verdict::{self, Hearing, Permit, Refusal};
 use cache::Store;
@@ -57,6 +58,7 @@ pub struct CallId(u64);
 /// Holds the requests of one worker.
 #[derive(Debug)]
 pub struct Gate {
+    seed: Seed,
     store: Store,
     flights: Flights,
     sites: Sites,
@@ -69,8 +71,8 @@ pub struct Gate {
 pub enum Arrival {
     /// It is known what it gets.
     Admitted(Admission),
-    /// Two places of the shared memory are to be read for it first: see [`Gate::looked_up`].
-    LookUp(Question),
+    /// These places of the shared memory are to be read for it first: see [`Gate::looked_up`].
+    LookUp(Question, [Slot; 2]),
 }
 
 /// What a request gets.
@@ -87,7 +89,9 @@ pub enum Admission {
 pub struct Question {
     stream: StreamId,
     key: TokenKey,
-    token: BearerToken,
+    /// What other workers know it by, where they are to be asked.
+    shared: Option<SharedKey>,
+    token: BearerToken<'static>,
     correlation: Correlation,
     waiting: Waiting,
 }
@@ -103,9 +107,11 @@ pub struct Settled {
     pub share: Option<(Slot, Vec<u8>)>,
 }
 
-impl Default for Gate {
-    fn default() -> Gate {
+impl Gate {
+    /// A gate that knows nothing yet, and whose keys are made with this seed.
+    pub fn new(seed: Seed) -> Gate {
         Gate {
+            seed,
             store: Store::new(),
             flights: Flights::default(),
             sites: Sites::default(),
@@ -113,9 +119,7 @@ impl Default for Gate {
             ledger: Ledger::default(),
         }
     }
-}
 
-impl Gate {
     /// A configuration is at work from now on, until nobody holds it any more.
     pub fn configured(&mut self, policy: &Rc<Policy>) {
         self.policies.push(Rc::downgrade(policy));
@@ -132,7 +136,7 @@ impl Gate {
     ) -> Arrival {
         if let Some(permit) = Permit::preflight(policy.preflight, head) {
             let cleansing = Cleansing::of(head, &policy.forward);
-            let vouched = Vouched::of(&permit, None);
+            let vouched = Rc::new(Vouched::of(&permit, None));
             let (edit, claims) = enrich::edit(&vouched, &policy.forward, None, cleansing);
             let record = Record { claims, ..unasked(Outcome::Preflight) };
             let action = Action::Forward(edit);
@@ -161,24 +165,24 @@ impl Gate {
                     source: Source::Asked,
                     deadline: now.moment.after(patience).after(GRACE),
                 };
-                let key = endpoint.key.key(&token);
+                let key = endpoint.key.key(&token, self.seed);
                 self.consult(stream, key, token, waiting, head, now)
             }
         }
     }
 
-    /// What stood in the places of [`Question::slots`].
+    /// What stood in the places of [`Arrival::LookUp`].
     pub fn looked_up(
         &mut self,
         question: Question,
         found: [Option<&[u8]>; 2],
         now: Now,
     ) -> Admission {
-        let Question { key, waiting, .. } = &question;
-        let Caching::On(cache) = waiting.policy.cache else {
+        let Question { key, shared, waiting, .. } = &question;
+        let (Caching::On(cache), Some(shared)) = (waiting.policy.cache, shared) else {
             return self.ask(question, now);
         };
-        let statements = found.into_iter().flatten().filter_map(|text| shared::read(text, key));
+        let statements = found.into_iter().flatten().filter_map(|text| shared::read(text, shared));
         let statements: Vec<Statement> = statements.filter(|s| s.asked <= now.moment).collect();
         // A refusal of which another worker knows ends what this one knew, of use here or not.
         let refused = statements.iter().filter(|s| s.kind == Kind::Bad).map(|s| s.asked).max();
@@ -312,7 +316,7 @@ impl Gate {
         &mut self,
         stream: StreamId,
         key: TokenKey,
-        token: BearerToken,
+        token: BearerToken<'_>,
         waiting: Waiting,
         head: &Head<'_>,
         now: Now,
@@ -334,9 +338,15 @@ impl Gate {
         }
         let under_way = self.flights.under_way(&key);
         let correlation = Correlation::of(head);
-        let question = Question { stream, key, token, correlation, waiting };
+        let token = token.into_owned();
+        let mut question = Question { stream, key, shared: None, token, correlation, waiting };
         match cache.map(|cache| cache.scope) {
-            Some(CacheScope::Process) if !under_way => Arrival::LookUp(question),
+            Some(CacheScope::Process) if !under_way => {
+                let shared = question.waiting.endpoint.key.shared_key(&question.token);
+                question.shared = Some(shared);
+                let slots = [Kind::Good, Kind::Bad].map(|kind| Slot::of(&shared, kind));
+                Arrival::LookUp(question, slots)
+            }
             Some(CacheScope::Process | CacheScope::Worker) => {
                 self.ledger.misses = self.ledger.misses.saturating_add(1);
                 Arrival::Admitted(self.ask(question, now))
@@ -347,7 +357,7 @@ impl Gate {
 
     /// Waits for the provider's answer, in a call of its own only if none is under way.
     fn ask(&mut self, question: Question, now: Now) -> Admission {
-        let Question { stream, key, token, correlation, mut waiting } = question;
+        let Question { stream, key, token, correlation, mut waiting, .. } = question;
         let (policy, endpoint) = (Rc::clone(&waiting.policy), Rc::clone(&waiting.endpoint));
         let keeper = match policy.cache {
             Caching::Off => None,
@@ -380,13 +390,6 @@ impl Gate {
             }
             Err(closed) => self.refused(&key, waiting, closed, now),
         }
-    }
-}
-
-impl Question {
-    /// The places of the shared memory that may hold its answer.
-    pub fn slots(&self) -> [Slot; 2] {
-        [Kind::Good, Kind::Bad].map(|kind| Slot::of(&self.key, kind))
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! # The shell
 //!
-//! `shell` is the only code that names `proxy_wasm`, and exists only on wasm32: natively there is no
+//! `shell` is the only code that calls the host or is called by it, and exists only on wasm32: natively there is no
 //! host to call, and the compiler keeps the core from trying.
 
 #![cfg_attr(

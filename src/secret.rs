@@ -1,15 +1,21 @@
 //! Text that must never reach a log, a metric or a reply.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A credential. It has no `Display`, and `Debug` never shows it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
+pub(crate) struct Secret<'t>(Cow<'t, str>);
 
-impl Secret {
-    /// Takes charge of a credential.
-    pub(crate) fn new(text: String) -> Secret {
-        Secret(text)
+impl<'t> Secret<'t> {
+    /// Takes charge of a credential where it stands.
+    pub(crate) fn new(text: &'t str) -> Secret<'t> {
+        Secret(Cow::Borrowed(text))
+    }
+
+    /// The same credential, for longer than where it stands.
+    pub(crate) fn into_owned(self) -> Secret<'static> {
+        Secret(Cow::Owned(self.0.into_owned()))
     }
 
     /// The credential itself, for the one place that sends it on.
@@ -18,7 +24,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for Secret<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }

@@ -3,13 +3,15 @@
 //! Requests go in as header pairs, answers as status, headers and body; what comes back is what the
 //! client or the upstream would see.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{self, CallPolicy, Policy};
-use crate::enrich::HeaderEdit;
-use crate::gate::{Action, Admission, Arrival, CallId, Decision, Gate, Release, Slot, StreamId};
+use crate::gate::{
+    Action, Admission, Arrival, CallId, Decision, Gate, Release, Seed, Slot, StreamId,
+};
 use crate::head::Head;
 use crate::reply::LocalReply;
 use crate::time::{Date, Moment, Now};
@@ -26,6 +28,16 @@ pub(crate) struct World {
 
 /// The date on which every world begins.
 pub(crate) const START: Date = Date(1_790_000_000);
+
+/// What the keys of a world are made with; those of a test's next world with something else, as no
+/// two workers have one in common.
+pub(crate) fn seed() -> Seed {
+    thread_local! {
+        static WORLDS: Cell<u128> = const { Cell::new(0) };
+    }
+    WORLDS.set(WORLDS.get() + 1);
+    Seed::new(WORLDS.get().to_le_bytes())
+}
 
 /// How a provider is asked by default.
 pub(crate) fn call_policy() -> CallPolicy {
@@ -51,7 +63,7 @@ impl World {
     }
 
     pub(crate) fn of(config: &str) -> World {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(seed());
         let policy = configure(&mut gate, config);
         let now = Now { moment: Moment::from_nanos(0), date: START };
         World { gate, policy, now, next_stream: 1, shared: HashMap::new() }
@@ -82,8 +94,8 @@ impl World {
         self.next_stream += 1;
         let admission = match self.gate.admit(&self.policy, stream, &head(headers), self.now) {
             Arrival::Admitted(admission) => admission,
-            Arrival::LookUp(question) => {
-                let found = question.slots().map(|slot| self.shared.get(&slot).map(Vec::as_slice));
+            Arrival::LookUp(question, slots) => {
+                let found = slots.map(|slot| self.shared.get(&slot).map(Vec::as_slice));
                 self.gate.looked_up(question, found, self.now)
             }
         };
@@ -180,11 +192,21 @@ pub(crate) fn head<'b>(pairs: &[(&'b str, &'b str)]) -> Head<'b> {
     Head::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
 }
 
+/// The edits of a forwarded request, for comparing.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    pub(crate) set: Vec<(String, String)>,
+    pub(crate) remove: Vec<Vec<u8>>,
+}
+
 impl Decision {
     #[track_caller]
-    pub(crate) fn forwarded(self) -> HeaderEdit {
+    pub(crate) fn forwarded(self) -> Forwarded {
         match self.action {
-            Action::Forward(edit) => edit,
+            Action::Forward(edit) => Forwarded {
+                set: edit.set().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+                remove: edit.remove.iter().map(|name| name.to_vec()).collect(),
+            },
             Action::Reply(reply) => panic!("answered: {reply:?}"),
         }
     }

@@ -60,7 +60,7 @@ mod tests {
             let now = Moment::from_nanos(nanos);
             let config = sim::config(r#""timeout": "30s", "cache": {}"#);
             let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
-            let mut gate = Gate::default();
+            let mut gate = Gate::new(sim::seed());
             gate.configured(&policy);
             let request = head(&[("authorization", "Bearer t")]);
             let stream = StreamId(1);

@@ -5,23 +5,70 @@
 //! whole. It must never reach a log, a metric or a reply: a short token could be found from it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use sha2::{Digest as _, Sha256};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::bearer::BearerToken;
 use crate::config::{CallPolicy, Site};
 
-/// SHA-256 over endpoint, region and token, each with its length before it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenKey([u8; 32]);
+/// What a worker's keys are made with: without it nobody can make two questions that have one key.
+#[derive(Clone, Copy)]
+pub struct Seed([u8; 16]);
+
+impl Seed {
+    /// A seed of random bytes, which nobody outside may know.
+    pub const fn new(random: [u8; 16]) -> Seed {
+        Seed(random)
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What one worker knows a question by: SipHash-2-4 with 128 bits, keyed with the worker's [`Seed`],
+/// over endpoint, region and token. A keyed function of a token of 800 bytes costs a tenth of its
+/// SHA-256, and every request pays for one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenKey([u64; 2]);
+
+/// Half of it is hash enough: nobody can choose it.
+impl Hash for TokenKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.number());
+    }
+}
 
 impl TokenKey {
-    /// A key with these bytes, for whoever needs keys that are alike.
+    /// A key with these halves, for whoever needs keys that are alike.
     #[cfg(test)]
-    pub(crate) fn of_bytes(bytes: [u8; 32]) -> TokenKey {
-        TokenKey(bytes)
+    pub(crate) fn of_halves(halves: [u64; 2]) -> TokenKey {
+        TokenKey(halves)
     }
 
+    /// A number that differs from key to key.
+    pub(crate) fn number(&self) -> u64 {
+        let [first, _] = self.0;
+        first
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What all workers know a question by: SHA-256 over endpoint, region and token, each with its
+/// length before it. They have no seed in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SharedKey([u8; 32]);
+
+impl SharedKey {
     /// The digest.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -33,7 +80,7 @@ impl TokenKey {
     }
 }
 
-impl fmt::Debug for TokenKey {
+impl fmt::Debug for SharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
@@ -45,7 +92,7 @@ pub(crate) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
     /// The digest of this token.
-    pub(crate) fn of(token: &BearerToken) -> TokenDigest {
+    pub(crate) fn of(token: &BearerToken<'_>) -> TokenDigest {
         TokenDigest(Sha256::digest(token.expose()).into())
     }
 }
@@ -59,39 +106,56 @@ impl fmt::Debug for TokenDigest {
 /// Everything of a key but the token: one per endpoint and region, computed with the
 /// configuration.
 #[derive(Clone)]
-pub struct KeyPrefix(Sha256);
+pub struct KeyPrefix {
+    /// The beginning of every [`SharedKey`].
+    begun: Sha256,
+    /// What every [`TokenKey`] begins with.
+    digest: [u8; 32],
+}
 
 impl KeyPrefix {
     /// What the call to an endpoint consists of. The fixed headers are part of it: one of them may
     /// be what the provider knows its client by.
     pub(crate) fn of(call: &CallPolicy, region: &str, sites: &[Site]) -> KeyPrefix {
-        let mut prefix = KeyPrefix(Sha256::new());
-        prefix.feed(call.method);
-        prefix.feed(region);
+        let mut begun = Sha256::new();
+        let mut feed = |part: &str| feed(&mut begun, part);
+        feed(call.method);
+        feed(region);
         for Site { cluster, authority, path, scheme } in sites {
-            [scheme, cluster.as_str(), authority, path].into_iter().for_each(|p| prefix.feed(p));
+            [scheme, cluster.as_str(), authority, path].into_iter().for_each(&mut feed);
         }
         // What follows is neither another site nor the token.
-        prefix.feed("");
+        feed("");
         for (name, value) in &call.headers {
-            prefix.feed(name);
-            prefix.feed(value);
+            feed(name);
+            feed(value);
         }
-        prefix
+        let digest = begun.clone().finalize().into();
+        KeyPrefix { begun, digest }
     }
 
-    /// The key of the question about this token.
-    pub(crate) fn key(&self, token: &BearerToken) -> TokenKey {
-        let mut whole = self.clone();
-        whole.feed(token.expose());
-        TokenKey(whole.0.finalize().into())
+    /// The key of the question about this token, on the worker with this seed.
+    pub(crate) fn key(&self, token: &BearerToken<'_>, seed: Seed) -> TokenKey {
+        let mut hasher = SipHasher24::new_with_key(&seed.0);
+        // Always of one length, so that nothing can move between it and the token.
+        hasher.write(&self.digest);
+        hasher.write(token.expose().as_bytes());
+        let hash = hasher.finish128();
+        TokenKey([hash.h1, hash.h2])
     }
 
-    /// The length stands before each part: `a` and `bc` are not `ab` and `c`.
-    fn feed(&mut self, part: &str) {
-        self.0.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-        self.0.update(part);
+    /// The key of the question about this token, on any worker.
+    pub(crate) fn shared_key(&self, token: &BearerToken<'_>) -> SharedKey {
+        let mut whole = self.begun.clone();
+        feed(&mut whole, token.expose());
+        SharedKey(whole.finalize().into())
     }
+}
+
+/// The length stands before each part: `a` and `bc` are not `ab` and `c`.
+fn feed(digest: &mut Sha256, part: &str) {
+    digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+    digest.update(part);
 }
 
 impl fmt::Debug for KeyPrefix {
@@ -126,10 +190,20 @@ mod tests {
         Site { cluster, authority, path, scheme }
     }
 
-    fn key(call: &CallPolicy, endpoint: [&'static str; 5], token: &str) -> TokenKey {
+    const SEED: Seed = Seed([7; 16]);
+
+    /// Both keys.
+    type Keys = (TokenKey, SharedKey);
+
+    fn key(call: &CallPolicy, endpoint: [&'static str; 5], token: &str) -> Keys {
+        keys(&prefix(call, endpoint), token)
+    }
+
+    fn keys(prefix: &KeyPrefix, token: &str) -> Keys {
         let value = format!("Bearer {token}");
         let head = Head::new(vec![(b"authorization", value.as_bytes())]);
-        prefix(call, endpoint).key(&bearer::parse(&head, 100).unwrap())
+        let token = bearer::parse(&head, 100).unwrap();
+        (prefix.key(&token, SEED), prefix.shared_key(&token))
     }
 
     /// The catalogue's rows 129, 132 and 135.
@@ -155,12 +229,12 @@ mod tests {
         }
         let two =
             [site("https", "idp", "a.example", "/u"), site("https", "idp", "b.example", "/u")];
-        let head = Head::new(vec![(b"authorization", b"Bearer token")]);
-        let token = bearer::parse(&head, 100).unwrap();
         for sites in [&two[..], &[two[1].clone(), two[0].clone()], &two[..1]] {
-            keys.push(KeyPrefix::of(&get, "FR", sites).key(&token));
+            keys.push(super::tests::keys(&KeyPrefix::of(&get, "FR", sites), "token"));
         }
-        let different: HashSet<TokenKey> = keys.iter().copied().collect();
+        let different: HashSet<TokenKey> = keys.iter().map(|(key, _)| *key).collect();
+        assert_eq!(different.len(), keys.len());
+        let different: HashSet<SharedKey> = keys.iter().map(|(_, key)| *key).collect();
         assert_eq!(different.len(), keys.len());
         assert_eq!(key(&get, usual, "token"), keys[0]);
     }
@@ -173,9 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn another_worker_has_other_keys_and_the_same_shared_ones() {
+        let head = Head::new(vec![(b"authorization", b"Bearer token")]);
+        let token = bearer::parse(&head, 100).unwrap();
+        let prefix = KeyPrefix::of(&call("GET", &[]), "FR", &[]);
+        let key = prefix.key(&token, SEED);
+        assert_ne!(prefix.key(&token, Seed([8; 16])), key);
+        // Both halves are compared: one alone would make keys of half the length.
+        let TokenKey([first, second]) = key;
+        assert_ne!(TokenKey([first, second ^ 1]), key);
+        assert_ne!(TokenKey([first ^ 1, second]), key);
+    }
+
+    #[test]
     fn debug_shows_no_digest() {
         let endpoint = ["https", "idp", "idp.example", "/userinfo", "FR"];
-        let key = key(&call("GET", &[]), endpoint, "t");
-        assert_eq!(format!("{key:?} {:?}", prefix(&call("GET", &[]), endpoint)), "*** ***");
+        let (key, shared) = key(&call("GET", &[]), endpoint, "t");
+        let prefix = prefix(&call("GET", &[]), endpoint);
+        assert_eq!(format!("{key:?} {shared:?} {prefix:?} {SEED:?}"), "*** *** *** ***");
     }
 }

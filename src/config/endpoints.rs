@@ -128,7 +128,7 @@ pub(super) fn build(
         Rc::new(Endpoint {
             key: KeyPrefix::of(call, &region.code, &sites),
             rules: injected.rules(&region.code),
-            region: region.code,
+            region: region.code.into(),
             sites,
         })
     };

@@ -173,7 +173,7 @@ impl Reader<'_> {
                 (compile(node, "a JSONPath as text", self.report)?, Lists::Json)
             }
         };
-        Some(HeaderRule { name: name?, path, lists })
+        Some(HeaderRule { name: name?.into(), path, lists })
     }
 }
 

@@ -83,7 +83,7 @@ pub struct EndpointTable {
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The region code as configured, or `default`.
-    pub region: String,
+    pub region: Rc<str>,
     /// Where it is asked, in order; at least one.
     pub sites: Vec<Site>,
     /// The headers injected for this region.
@@ -118,7 +118,7 @@ pub enum UnknownRegion {
 #[derive(Debug)]
 pub struct HeaderRule {
     /// Header name, lower-cased.
-    pub name: String,
+    pub name: Rc<str>,
     /// Where its value is in the UserInfo answer.
     pub path: JsonPath,
     /// How a found list is written.
@@ -252,7 +252,7 @@ pub struct ForwardPolicy {
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// `region_header`, lower-cased: carries the region that was used.
-    pub region_header: Option<String>,
+    pub region_header: Option<Rc<str>>,
     /// Every header name that only this filter may set, of all regions.
     pub strip: StripList,
 }

@@ -157,5 +157,5 @@ fn table(loaded: &Loaded) -> &EndpointTable {
 
 /// The header names that are injected for an endpoint.
 fn injected(endpoint: &Endpoint) -> Vec<&str> {
-    endpoint.rules.iter().map(|rule| rule.name.as_str()).collect()
+    endpoint.rules.iter().map(|rule| &*rule.name).collect()
 }

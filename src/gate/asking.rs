@@ -100,6 +100,7 @@ impl Gate {
             let mark = || (judged.kind() == Some(Kind::Bad)).then(|| Statement::mark(asked));
             settled.share = match cache.scope {
                 CacheScope::Process => {
+                    let key = lead.endpoint.key.shared_key(&lead.token);
                     let statement = fresh.as_ref().and_then(|s| shared::write(s, &key));
                     statement.or_else(|| shared::write(&mark()?, &key))
                 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use lru::LruCache;
+use rustc_hash::FxBuildHasher;
 
 use super::statement::{Judged, Kind, Statement};
 use crate::config::{CachePolicy, Endpoint, Policy};
@@ -42,7 +43,7 @@ pub(super) struct Turnover {
 
 #[derive(Debug)]
 struct Partition {
-    entries: LruCache<TokenKey, Entry>,
+    entries: LruCache<TokenKey, Entry, FxBuildHasher>,
     bytes: usize,
     most_entries: usize,
     most_bytes: usize,
@@ -98,14 +99,16 @@ impl Store {
         now: Now,
     ) -> Option<Judged> {
         for partition in [&mut self.good, &mut self.bad] {
+            // Only looked at: what is of no use must not move away from the end that is swept.
             let Some(entry) = partition.entries.peek(key) else {
                 continue;
             };
+            if entry.statement.is_fresh(key, cache, now) {
+                return partition.read(key, policy, endpoint).filter(|read| read.kind().is_some());
+            }
             if entry.statement.is_over(self.longest, self.stale, key, now) {
                 partition.remove(key);
                 partition.turnover.expired = partition.turnover.expired.saturating_add(1);
-            } else if entry.statement.is_fresh(key, cache, now) {
-                return partition.read(key, policy, endpoint).filter(|read| read.kind().is_some());
             }
         }
         None
@@ -196,10 +199,18 @@ impl Store {
     }
 }
 
+impl Entry {
+    /// What this instance has made of it before.
+    fn known(&self, endpoint: &Rc<Endpoint>) -> Option<&Judged> {
+        let reading = self.readings.iter().find(|(of, _)| Rc::ptr_eq(of, endpoint));
+        reading.map(|(_, judged)| judged)
+    }
+}
+
 impl Partition {
     fn new() -> Partition {
         Partition {
-            entries: LruCache::unbounded(),
+            entries: LruCache::unbounded_with_hasher(FxBuildHasher),
             bytes: 0,
             most_entries: 0,
             most_bytes: 0,
@@ -235,7 +246,7 @@ impl Partition {
     /// What an instance makes of the entry, which moves to the front.
     fn read(&mut self, key: &TokenKey, policy: &Policy, endpoint: &Rc<Endpoint>) -> Option<Judged> {
         let entry = self.entries.get_mut(key)?;
-        if let Some((_, known)) = entry.readings.iter().find(|(e, _)| Rc::ptr_eq(e, endpoint)) {
+        if let Some(known) = entry.known(endpoint) {
             return Some(known.clone());
         }
         let judged = Judged::of(&entry.statement.answer(), policy, endpoint);

@@ -44,8 +44,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Where the verdict came from.
     pub source: Source,
-    /// The region whose endpoint was chosen, `none` if that never came up.
-    pub region: String,
+    /// The region whose endpoint was chosen, if it came to that.
+    pub region: Option<Rc<str>>,
     /// Claims that gave no header.
     pub claims: ClaimFaults,
 }
@@ -53,7 +53,8 @@ pub struct Record {
 impl Record {
     /// The text of filter state `oidc_outcome`.
     pub fn access_log(&self) -> String {
-        format!("{};{};{}", self.outcome.word(), self.source.word(), self.region)
+        let region = self.region.as_deref().unwrap_or("none");
+        format!("{};{};{region}", self.outcome.word(), self.source.word())
     }
 }
 
@@ -61,8 +62,12 @@ impl Waiting {
     /// What becomes of this request, by its own instance's rules.
     pub(super) fn decide(self, judged: &Judged) -> Decision {
         let Waiting { policy, endpoint, cleansing, dialect, source, .. } = self;
-        let record =
-            |outcome, claims| Record { outcome, source, region: endpoint.region.clone(), claims };
+        let record = |outcome, claims| Record {
+            outcome,
+            source,
+            region: Some(Rc::clone(&endpoint.region)),
+            claims,
+        };
         match judged {
             Judged::Good(vouched) => {
                 let (edit, claims) =
@@ -87,10 +92,5 @@ pub(super) fn unavailable(why: NoAnswer) -> Judged {
 }
 
 pub(super) fn unasked(outcome: Outcome) -> Record {
-    Record {
-        outcome,
-        source: Source::Filter,
-        region: "none".to_owned(),
-        claims: ClaimFaults::default(),
-    }
+    Record { outcome, source: Source::Filter, region: None, claims: ClaimFaults::default() }
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustc_hash::FxBuildHasher;
+
 use super::health::Leave;
 use super::statement::Words;
 use super::{CallId, GRACE, StreamId};
@@ -30,7 +32,7 @@ pub(super) const MOST_HELD: usize = 16_384;
 /// All calls under way on one worker.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    by_key: HashMap<TokenKey, Flight>,
+    by_key: HashMap<TokenKey, Flight, FxBuildHasher>,
     /// What each call asks.
     calls: BTreeMap<CallId, TokenKey>,
     /// What each held request waits for.
@@ -61,7 +63,7 @@ pub(super) struct Flight {
 pub(super) struct Lead {
     pub(super) policy: Rc<Policy>,
     pub(super) endpoint: Rc<Endpoint>,
-    pub(super) token: BearerToken,
+    pub(super) token: BearerToken<'static>,
     pub(super) correlation: Correlation,
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::statement::{Kind, Statement, Words};
 use crate::time::{Date, Moment};
-use crate::token_key::TokenKey;
+use crate::token_key::SharedKey;
 
 /// How many places there are: for good verdicts, and for refusals, which a flood of bad tokens
 /// must not let drive out good ones.
@@ -34,7 +34,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub(super) fn of(key: &TokenKey, kind: Kind) -> Slot {
+    pub(super) fn of(key: &SharedKey, kind: Kind) -> Slot {
         let [good, bad] = SLOTS;
         let places = match kind {
             Kind::Good => good,
@@ -55,7 +55,7 @@ impl Slot {
 }
 
 /// The statement as a value, and where it belongs; `None` if it is too large.
-pub(super) fn write(statement: &Statement, key: &TokenKey) -> Option<(Slot, Vec<u8>)> {
+pub(super) fn write(statement: &Statement, key: &SharedKey) -> Option<(Slot, Vec<u8>)> {
     let mut value = MAGIC.to_vec();
     value.extend_from_slice(key.bytes());
     value.push(match statement.kind {
@@ -79,7 +79,7 @@ pub(super) fn write(statement: &Statement, key: &TokenKey) -> Option<(Slot, Vec<
 }
 
 /// The statement that a value holds of this key, if it does.
-pub(super) fn read(value: &[u8], key: &TokenKey) -> Option<Statement> {
+pub(super) fn read(value: &[u8], key: &SharedKey) -> Option<Statement> {
     let (content, sum) = value.split_at_checked(value.len().checked_sub(SUM)?)?;
     if Sha256::digest(content).get(..SUM)? != sum {
         return None;

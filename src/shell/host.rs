@@ -1,17 +1,29 @@
-//! The host calls, as bytes and without a panic.
+//! The host calls of the proxy-wasm ABI v0.2.1, as bytes and without a panic.
 //!
-//! The SDK's own wrappers panic on a status they do not expect, on a header that is not UTF-8, and
-//! pass no response-code details; each of these stops a worker or hides a reason. So the calls are
-//! declared here. Only logging and the making of calls to providers go through the SDK, which has to
-//! know whom it must give the answer to; it panics there on statuses that Envoy never returns.
+//! They are declared here rather than taken from the SDK, whose wrappers panic on a status they do
+//! not expect and on a header that is not UTF-8, and pass no response-code details: each of these
+//! stops a worker or hides a reason. No call may be made that `imports.txt` does not list.
 
 #![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
 
 use std::ptr;
 use std::time::Duration;
 
-use crate::enrich::HeaderEdit;
+use crate::enrich::{HeaderEdit, Name};
 use crate::head::Head;
+use crate::userinfo::Call;
+
+/// How much an entry of Envoy's log matters (`proxy_log_level_t`).
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(super) enum Level {
+    /// Something for the curious.
+    Info = 2,
+    /// Something that an operator may have to see to.
+    Warn = 3,
+    /// Something that an operator has to see to.
+    Error = 4,
+}
 
 /// A host call did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +44,19 @@ const GAUGE: u32 = 1;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> Status;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> Status;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Status;
     fn proxy_replace_header_map_value(
         map: u32,
@@ -89,6 +114,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
+    fn random_get(buffer: *mut u8, size: usize) -> u16;
 }
 
 /// WASI's clocks.
@@ -107,8 +133,8 @@ fn taken(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Result<Vec<u8
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: on success the host gives a buffer of `size` bytes that it got from the SDK's
-    // `proxy_on_memory_allocate`, which is a `Vec<u8>` of just that capacity.
+    // SAFETY: on success the host gives a buffer of `size` bytes that it got from this module's
+    // `proxy_on_memory_allocate`: the allocation of a `Vec<u8>` of just that capacity.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
@@ -146,11 +172,13 @@ impl HeaderBlock {
         let count = lengths.length()?;
         let texts = lengths.0.get(count.checked_mul(8).ok_or(Failed)?..).ok_or(Failed)?;
         let mut texts = Fields(texts);
-        let pair = |_| {
+        // Each pair has its lengths, so the count is bounded by the block's own size here.
+        let mut pairs = Vec::with_capacity(count);
+        for _ in 0..count {
             let (name, value) = (lengths.length()?, lengths.length()?);
-            Ok((texts.text(name)?, texts.text(value)?))
-        };
-        (0..count).map(pair).collect::<Result<_, _>>().map(Head::new)
+            pairs.push((texts.text(name)?, texts.text(value)?));
+        }
+        Ok(Head::new(pairs))
     }
 }
 
@@ -174,7 +202,7 @@ impl<'b> Fields<'b> {
 /// Applies edits to the headers of the request in effect.
 pub(super) fn edit_request(edit: &HeaderEdit) -> Result<(), Failed> {
     edit.remove.iter().try_for_each(|name| remove(REQUEST_HEADERS, name))?;
-    edit.set.iter().try_for_each(|(name, value)| {
+    edit.set().try_for_each(|(name, value)| {
         // SAFETY: pointers and sizes belong to live slices.
         checked(unsafe {
             proxy_replace_header_map_value(
@@ -189,7 +217,7 @@ pub(super) fn edit_request(edit: &HeaderEdit) -> Result<(), Failed> {
 }
 
 /// Removes trailers of the request in effect.
-pub(super) fn remove_trailers(names: &[Vec<u8>]) -> Result<(), Failed> {
+pub(super) fn remove_trailers(names: &[Name]) -> Result<(), Failed> {
     names.iter().try_for_each(|name| remove(REQUEST_TRAILERS, name))
 }
 
@@ -231,7 +259,7 @@ pub(super) fn send_local_reply(
     body: &str,
     details: &str,
 ) {
-    let headers = serialized(headers);
+    let headers = serialized(headers.iter().map(|(name, value)| (*name, value.as_str())));
     // SAFETY: pointers and sizes belong to live slices. -1: Envoy derives the gRPC status.
     let _ = unsafe {
         proxy_send_local_response(
@@ -254,12 +282,18 @@ pub(super) fn answer_internal_error(reason: &str) {
 }
 
 /// A header map as the host reads it; see [`HeaderBlock::head`].
-fn serialized(headers: &[(&'static str, String)]) -> Vec<u8> {
+fn serialized<'a>(headers: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Vec<u8> {
     let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut block = length(headers.len()).to_vec();
-    for (name, value) in headers {
-        block.extend(length(name.len()));
-        block.extend(length(value.len()));
+    let (mut count, mut size) = (0_usize, 4_usize);
+    for (name, value) in headers.clone() {
+        count = count.saturating_add(1);
+        size = size.saturating_add(name.len()).saturating_add(value.len()).saturating_add(10);
+    }
+    let mut block = Vec::with_capacity(size);
+    block.extend_from_slice(&length(count));
+    for (name, value) in headers.clone() {
+        block.extend_from_slice(&length(name.len()));
+        block.extend_from_slice(&length(value.len()));
     }
     for (name, value) in headers {
         block.extend_from_slice(name.as_bytes());
@@ -268,6 +302,36 @@ fn serialized(headers: &[(&'static str, String)]) -> Vec<u8> {
         block.push(0);
     }
     block
+}
+
+/// Makes a call for the root of the context in effect, and gives the host's number for it.
+pub(super) fn http_call(call: &Call) -> Result<u32, Failed> {
+    let headers = serialized(call.headers.iter());
+    let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
+    let mut token = 0;
+    // SAFETY: pointers and sizes belong to live slices, or the size is 0; `token` is valid for
+    // writes during the call.
+    checked(unsafe {
+        proxy_http_call(
+            call.cluster.as_ptr(),
+            call.cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            ptr::null(),
+            0,
+            ptr::null(),
+            0,
+            timeout,
+            &mut token,
+        )
+    })?;
+    Ok(token)
+}
+
+/// Writes a line to Envoy's log. It must hold nothing of a request, an answer or a claim.
+pub(super) fn log(level: Level, line: &str) {
+    // SAFETY: pointer and size belong to a live slice.
+    let _ = unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
 /// Lets the request in effect go on, after this callback. No header can be edited any more.
@@ -337,14 +401,22 @@ pub(super) fn increment(id: u32, difference: i64) {
     let _ = unsafe { proxy_increment_metric(id, difference) };
 }
 
+/// Random bytes; zeros where the host has none, which Envoy never says.
+pub(super) fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // SAFETY: the buffer is valid for writes of its size during the call.
+    let _ = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+    bytes
+}
+
 /// Nanoseconds on a clock that never goes back, the same for all workers.
 pub(super) fn monotonic_nanos() -> u64 {
     clock(MONOTONIC)
 }
 
-/// Whole seconds since 1970 on the clock that people set.
-pub(super) fn seconds_since_1970() -> u64 {
-    clock(REALTIME) / 1_000_000_000
+/// Nanoseconds since 1970 on the clock that people set.
+pub(super) fn nanos_since_1970() -> u64 {
+    clock(REALTIME)
 }
 
 /// A clock's nanoseconds; 0 where the host has no such clock, which Envoy never says.

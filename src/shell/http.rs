@@ -4,31 +4,31 @@
 //! `allow_on_headers_stop_iteration` Envoy asks each of them, and one that says Continue lets the
 //! request go upstream unauthenticated.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action as Flow;
+use rustc_hash::FxBuildHasher;
 
-use super::host::{self, Failed, HeaderBlock};
+use super::exports::Flow;
+use super::host::{self, Failed, HeaderBlock, Level};
 use super::root;
-use super::worker::{Filter, now};
+use super::worker::{Filter, Worker};
 use crate::enrich;
 use crate::gate::{Admission, Arrival, StreamId};
+use crate::outcome::Outcome;
 use crate::sabotage::{self, Guard};
 use crate::userinfo::Answer;
 
 /// One request as the host's stream context.
 pub(super) struct Stream {
-    id: StreamId,
     /// `None` where there is no configuration: nothing passes then.
     filter: Option<Rc<Filter>>,
-    /// Whoever lets a held stream go sets it.
-    phase: Rc<Cell<Phase>>,
+    phase: Phase,
 }
 
 /// Where a request stands. Only a forwarded one may move.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Its headers have not been seen.
     New,
@@ -58,102 +58,156 @@ impl Phase {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, filter: Option<Rc<Filter>>) -> Stream {
-        Stream { id, filter, phase: Rc::new(Cell::new(Phase::New)) }
-    }
-
-    fn arrive(&self, filter: &Rc<Filter>) {
-        filter.worker.meter.arrived();
-        let Ok(block) = HeaderBlock::of_request() else {
-            return self.give_up(filter);
-        };
-        let Ok(head) = block.head() else {
-            return self.give_up(filter);
-        };
-        sabotage::trap(&head);
-        let gate = &filter.worker.gate;
-        let arrival = gate.borrow_mut().admit(&filter.policy, self.id, &head, now());
-        let admission = match arrival {
-            Arrival::Admitted(admission) => admission,
-            Arrival::LookUp(question) => {
-                let found = question.slots().map(|slot| host::shared_data(&slot.name()));
-                let found = found.each_ref().map(Option::as_deref);
-                gate.borrow_mut().looked_up(question, found, now())
-            }
-        };
-        match admission {
-            Admission::Decided(decision) => filter.carry_out(&decision, &self.phase),
-            Admission::Follow => filter.worker.hold(self.id, filter, &self.phase),
-            Admission::Lead(id, call) => {
-                filter.worker.hold(self.id, filter, &self.phase);
-                let dispatch = |id, call| root::dispatch(filter.root, id, call);
-                if dispatch(id, call).is_err() {
-                    filter.worker.conclude(filter.root, id, &Answer::NotSent, dispatch);
-                }
-            }
-        }
-        filter.worker.publish();
-    }
-
-    fn give_up(&self, filter: &Filter) {
-        filter.answer_internal_error();
-        self.phase.set(Phase::Answered);
-    }
-
-    fn strip_trailers(&self, filter: &Filter) -> Result<(), Failed> {
-        let block = HeaderBlock::of_trailers()?;
-        host::remove_trailers(&enrich::fields_to_remove(&block.head()?, &filter.policy.forward))
+    pub(super) fn new(filter: Option<Rc<Filter>>) -> Stream {
+        Stream { filter, phase: Phase::New }
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
-        if let Some(filter) = &self.filter
-            && let Some(outcome) = filter.worker.gone(self.id)
-        {
-            filter.worker.meter.ended(outcome);
-            filter.worker.publish();
+/// The requests of a worker.
+#[derive(Default)]
+pub(super) struct Streams {
+    /// The host counts the numbers up, so no client can choose them.
+    streams: RefCell<HashMap<StreamId, Stream, FxBuildHasher>>,
+    held: Cell<usize>,
+}
+
+impl Streams {
+    pub(super) fn begin(&self, id: StreamId, stream: Stream) {
+        self.streams.borrow_mut().insert(id, stream);
+    }
+
+    pub(super) fn end(&self, id: StreamId) -> Option<Stream> {
+        let stream = self.streams.borrow_mut().remove(&id)?;
+        if stream.phase == Phase::Held {
+            self.held.set(self.held.get().saturating_sub(1));
         }
-        true
+        Some(stream)
+    }
+
+    /// Where a request stands; one that has ended moves no more.
+    fn phase(&self, id: StreamId) -> Phase {
+        self.streams.borrow().get(&id).map_or(Phase::Answered, |stream| stream.phase)
+    }
+
+    fn filter(&self, id: StreamId) -> Option<Rc<Filter>> {
+        self.streams.borrow().get(&id)?.filter.clone()
+    }
+
+    /// A request stands elsewhere from now on.
+    pub(super) fn moves(&self, id: StreamId, to: Phase) {
+        if let Some(stream) = self.streams.borrow_mut().get_mut(&id) {
+            let from = std::mem::replace(&mut stream.phase, to);
+            let held = self.held.get().saturating_add(usize::from(to == Phase::Held));
+            self.held.set(held.saturating_sub(usize::from(from == Phase::Held)));
+        }
+    }
+
+    /// Whose request this is, if it waits.
+    pub(super) fn waits(&self, id: StreamId) -> Option<Rc<Filter>> {
+        let streams = self.streams.borrow();
+        let stream = streams.get(&id).filter(|stream| stream.phase == Phase::Held)?;
+        stream.filter.clone()
+    }
+
+    /// How many wait.
+    pub(super) fn held(&self) -> usize {
+        self.held.get()
     }
 }
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Flow {
-        match &self.filter {
-            Some(filter) => self.arrive(filter),
-            None => {
-                log::error!("a request came before any configuration; answered with 500");
-                host::answer_internal_error("unconfigured");
-                self.phase.set(Phase::Answered);
-            }
+/// The headers of a request have come.
+pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
+    let phase = match worker.streams.filter(id) {
+        Some(filter) => arrive(worker, id, &filter),
+        None => {
+            let what = "a request came before any configuration; answered with 500";
+            host::log(Level::Error, what);
+            host::answer_internal_error("unconfigured");
+            Phase::Answered
         }
-        self.phase.get().flow()
+    };
+    // One that was held may have been let go already: a call that could not be made ends at once.
+    if phase != Phase::Held {
+        worker.streams.moves(id, phase);
     }
+    worker.streams.phase(id).flow()
+}
 
-    fn on_http_request_body(&mut self, _: usize, _: bool) -> Flow {
-        if Guard::BodyPause.stands() { self.phase.get().flow() } else { Flow::Continue }
-    }
-
-    fn on_http_request_trailers(&mut self, _: usize) -> Flow {
-        // At once, decided or not: a resumed request is not asked about its trailers again.
-        if let Some(filter) = &self.filter
-            && self.strip_trailers(filter).is_err()
-        {
-            match self.phase.get() {
-                // Counted once, as what it is.
-                Phase::New | Phase::Held => {
-                    let _ = filter.worker.gone(self.id);
-                    self.give_up(filter);
-                }
-                // Counted already; but trailers that may be forged must not go on.
-                Phase::Forwarding => {
-                    host::answer_internal_error("trailers");
-                    self.phase.set(Phase::Answered);
-                }
-                Phase::Answered => {}
-            }
+fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
+    worker.meter.arrived();
+    let Ok(block) = HeaderBlock::of_request() else {
+        return filter.answer_internal_error();
+    };
+    let Ok(head) = block.head() else {
+        return filter.answer_internal_error();
+    };
+    sabotage::trap(&head);
+    let arrival = worker.gate.borrow_mut().admit(&filter.policy, id, &head, worker.now());
+    let admission = match arrival {
+        Arrival::Admitted(admission) => admission,
+        Arrival::LookUp(question, slots) => {
+            let found = slots.map(|slot| host::shared_data(&slot.name()));
+            let found = found.each_ref().map(Option::as_deref);
+            worker.gate.borrow_mut().looked_up(question, found, worker.now())
         }
-        self.phase.get().flow()
+    };
+    let phase = match admission {
+        Admission::Decided(decision) => filter.carry_out(&decision),
+        Admission::Follow => {
+            worker.streams.moves(id, Phase::Held);
+            Phase::Held
+        }
+        Admission::Lead(call, what) => {
+            worker.streams.moves(id, Phase::Held);
+            if root::dispatch(worker, filter.root, call, &what).is_err() {
+                worker.conclude(filter.root, call, &Answer::NotSent);
+            }
+            Phase::Held
+        }
+    };
+    worker.publish();
+    phase
+}
+
+/// A part of a request's body has come.
+pub(super) fn body(worker: &Worker, id: StreamId) -> Flow {
+    if Guard::BodyPause.stands() { worker.streams.phase(id).flow() } else { Flow::Continue }
+}
+
+/// A request's trailers have come.
+pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
+    // At once, decided or not: a resumed request is not asked about its trailers again.
+    if let Some(filter) = worker.streams.filter(id)
+        && strip_trailers(&filter).is_err()
+    {
+        match worker.streams.phase(id) {
+            // Counted once, as what it is.
+            Phase::New | Phase::Held => {
+                let _ = worker.gate.borrow_mut().gone(id);
+                worker.streams.moves(id, filter.answer_internal_error());
+            }
+            // Counted already; but trailers that may be forged must not go on.
+            Phase::Forwarding => {
+                host::answer_internal_error("trailers");
+                worker.streams.moves(id, Phase::Answered);
+            }
+            Phase::Answered => {}
+        }
+    }
+    worker.streams.phase(id).flow()
+}
+
+fn strip_trailers(filter: &Filter) -> Result<(), Failed> {
+    let block = HeaderBlock::of_trailers()?;
+    host::remove_trailers(&enrich::fields_to_remove(&block.head()?, &filter.policy.forward))
+}
+
+/// A request has ended, perhaps while it was waiting.
+pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
+    if stream.phase == Phase::Held {
+        // The gate knows nothing of it any more where it was about to be let go.
+        let _ = worker.gate.borrow_mut().gone(id);
+        worker.meter.ended(Outcome::ClientGone);
+        worker.publish();
     }
 }

@@ -1,24 +1,25 @@
 //! One worker's VM: the gate and the counters that all filter instances in it share, and the
 //! streams that wait.
 //!
-//! Envoy gives each worker a VM of its own, so nothing here is locked. No borrow may be held while
-//! a decision is carried out for long: Envoy comes back into the VM only after a callback has
-//! returned, and the module calls itself in one place, [`super::root::dispatch`].
+//! Envoy gives each worker a VM of its own, so nothing here is locked. No borrow is held while a
+//! decision is carried out: Envoy comes back into the VM only after a callback has returned, but
+//! for memory, and that needs nothing of this.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::host::{self, Failed, HeaderBlock};
-use super::http::Phase;
+use super::host::{self, Failed, HeaderBlock, Level};
+use super::http::{Phase, Streams};
 use super::meter::Meter;
+use super::root::{self, Root, UnderWay};
 use crate::config::{AccessLog, Policy};
-use crate::gate::{Action, CallId, Decision, Gate, Ledger, Notice, Release, Settled, StreamId};
+use crate::gate::{Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled};
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
 use crate::time::{Date, Moment, Now};
-use crate::userinfo::{Answer, Body, Call};
+use crate::userinfo::{Answer, Body};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
 /// report that was lost, and how long somebody waits for a call that is more patient.
@@ -37,20 +38,21 @@ const BATCH: usize = 64;
 pub(super) struct Worker {
     pub(super) gate: RefCell<Gate>,
     pub(super) meter: Meter,
-    /// The requests that wait: where each stands, and whose it is.
-    held: RefCell<BTreeMap<StreamId, Held>>,
+    pub(super) roots: RefCell<BTreeMap<u32, Root>>,
+    pub(super) streams: Streams,
+    /// The calls that the host is making, by its numbers for them.
+    pub(super) calls: RefCell<BTreeMap<u32, UnderWay>>,
     /// Decided, but not yet let go.
     pending: RefCell<VecDeque<Release>>,
+    /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
+    /// times.
+    ticking: Cell<Option<u32>>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
     /// How many filter instances are at work.
     instances: Cell<u32>,
-}
-
-/// A stream that waits.
-struct Held {
-    filter: Rc<Filter>,
-    phase: Rc<Cell<Phase>>,
+    /// What the clock that people set is ahead of the other, in nanoseconds, since the last tick.
+    ahead: Cell<u64>,
 }
 
 /// One filter configuration at work on one worker, shared by its root and its streams.
@@ -66,42 +68,31 @@ impl Worker {
     pub(super) fn of_vm() -> Rc<Worker> {
         thread_local! {
             static WORKER: Rc<Worker> = Rc::new(Worker {
-                gate: RefCell::default(),
+                gate: RefCell::new(Gate::new(Seed::new(host::random()))),
                 meter: Meter::define(),
-                held: RefCell::default(),
+                roots: RefCell::default(),
+                streams: Streams::default(),
+                calls: RefCell::default(),
                 pending: RefCell::default(),
+                ticking: Cell::default(),
                 hurried: Cell::default(),
                 instances: Cell::default(),
+                ahead: Cell::new(ahead()),
             });
         }
         WORKER.with(Rc::clone)
     }
 
-    /// A stream waits from now on.
-    pub(super) fn hold(&self, stream: StreamId, filter: &Rc<Filter>, phase: &Rc<Cell<Phase>>) {
-        phase.set(Phase::Held);
-        let held = Held { filter: Rc::clone(filter), phase: Rc::clone(phase) };
-        self.held.borrow_mut().insert(stream, held);
+    /// The host's clocks, as the core counts time. Only one is asked: how far the other is ahead
+    /// changes when somebody sets it, and that is noticed at the next tick.
+    pub(super) fn now(&self) -> Now {
+        let nanos = host::monotonic_nanos();
+        let date = nanos.wrapping_add(self.ahead.get()) / 1_000_000_000;
+        Now { moment: Moment::from_nanos(nanos), date: Date(date) }
     }
 
-    /// A stream has ended by itself; the outcome if it was still waiting.
-    pub(super) fn gone(&self, stream: StreamId) -> Option<Outcome> {
-        self.held.borrow_mut().remove(&stream)?;
-        // The gate knows nothing of it any more where it was about to be let go.
-        let _ = self.gate.borrow_mut().gone(stream);
-        Some(Outcome::ClientGone)
-    }
-
-    /// A call of this root has ended: reads its answer and lets go whoever waited for it. `dispatch`
-    /// makes the call to the next site, where there is to be one.
-    pub(super) fn called_back(
-        &self,
-        root: u32,
-        call: CallId,
-        headers: usize,
-        body_size: usize,
-        dispatch: impl FnMut(CallId, Call) -> Result<(), Failed>,
-    ) {
+    /// A call of this root has ended: reads its answer and lets go whoever waited for it.
+    pub(super) fn called_back(&self, root: u32, call: CallId, headers: usize, body_size: usize) {
         let block = HeaderBlock::of_answer();
         let limit = self.gate.borrow().answer_limit(call);
         let body =
@@ -115,21 +106,16 @@ impl Worker {
                 Answer::Whole { head, body: body.as_deref().map_or(Body::TooLarge, Body::Read) }
             }
         };
-        self.conclude(root, call, &answer, dispatch);
+        self.conclude(root, call, &answer);
     }
 
-    /// Tells the gate how a call of this root ended, and lets go whoever waited for it.
-    pub(super) fn conclude(
-        &self,
-        root: u32,
-        call: CallId,
-        answer: &Answer<'_>,
-        mut dispatch: impl FnMut(CallId, Call) -> Result<(), Failed>,
-    ) {
-        let mut settled = self.gate.borrow_mut().answered(call, answer, now());
+    /// Tells the gate how a call of this root ended, makes the call to the next site where there is
+    /// to be one, and lets go whoever waited.
+    pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
+        let mut settled = self.gate.borrow_mut().answered(call, answer, self.now());
         while let Some((id, call)) = settled.next.take() {
-            if dispatch(id, call).is_err() {
-                settled = self.gate.borrow_mut().answered(id, &Answer::NotSent, now());
+            if root::dispatch(self, root, id, &call).is_err() {
+                settled = self.gate.borrow_mut().answered(id, &Answer::NotSent, self.now());
             }
         }
         let Settled { releases, share, .. } = settled;
@@ -142,17 +128,21 @@ impl Worker {
 
     /// The timer of this root: lets go whoever is past its deadline.
     pub(super) fn tick(&self, root: u32) {
-        let late = self.gate.borrow_mut().tick(now());
+        self.ahead.set(ahead());
+        let late = self.gate.borrow_mut().tick(self.now());
         self.pending.borrow_mut().extend(late);
         self.release(root);
         self.publish();
     }
 
-    /// An instance is at work from now on.
-    pub(super) fn started(&self, policy: &Rc<Policy>) {
+    /// An instance is at work from now on, with its root in effect.
+    pub(super) fn started(&self, root: u32, policy: &Rc<Policy>) {
         self.gate.borrow_mut().configured(policy);
         self.instances.set(self.instances.get().saturating_add(1));
-        host::set_tick_period(tick());
+        if self.ticking.get().is_none() {
+            self.ticking.set(Some(root));
+            host::set_tick_period(tick());
+        }
     }
 
     /// Whether no other instance is at work, so that nobody can wait for a call any more.
@@ -170,20 +160,37 @@ impl Worker {
         if self.hurried.get() == Some(root) {
             self.hurried.set(None);
         }
+        if self.ticking.get() == Some(root) {
+            self.pass_on_the_tick();
+        }
+    }
+
+    /// Another root ticks from now on.
+    fn pass_on_the_tick(&self) {
+        let others: Vec<u32> = self.roots.borrow().iter().filter_map(Root::at_work).collect();
+        let next = others.into_iter().find(|other| host::put_in_effect(*other).is_ok());
+        self.ticking.set(next);
+        if next.is_some() {
+            host::set_tick_period(tick());
+        }
     }
 
     /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
     /// not yet let go still waits.
     pub(super) fn publish(&self) {
-        let waiting = self.held.borrow().len();
+        let waiting = self.streams.held();
         let mut gate = self.gate.borrow_mut();
         self.meter.publish(&Ledger { waiting, ..gate.ledger() });
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
-                    log::warn!("cluster {cluster} does not answer: it is left alone for a while");
+                    let what =
+                        format!("cluster {cluster} does not answer: it is left alone for a while");
+                    host::log(Level::Warn, &what);
                 }
-                Notice::Closed { cluster } => log::info!("cluster {cluster} answers again"),
+                Notice::Closed { cluster } => {
+                    host::log(Level::Info, &format!("cluster {cluster} answers again"));
+                }
             }
         }
     }
@@ -202,67 +209,69 @@ impl Worker {
             }
             Some(hurried) if hurried == root && !left => {
                 self.hurried.set(None);
-                host::set_tick_period(tick());
+                let ticks = self.ticking.get() == Some(root);
+                host::set_tick_period(if ticks { tick() } else { Duration::ZERO });
             }
             None | Some(_) => {}
         }
         for Release { stream, decision } in batch {
             // One that has gone in the meantime has been counted as such.
-            let held = self.held.borrow_mut().remove(&stream);
-            if let (Some(held), Ok(())) = (held, host::put_in_effect(stream.0)) {
-                held.filter.carry_out(&decision, &held.phase);
-                held.phase.get().resume_if_forwarding();
+            if let (Some(filter), Ok(())) =
+                (self.streams.waits(stream), host::put_in_effect(stream.0))
+            {
+                let phase = filter.carry_out(&decision);
+                self.streams.moves(stream, phase);
+                phase.resume_if_forwarding();
             }
         }
     }
 }
 
 impl Filter {
-    /// Carries out a decision on the stream that is in effect. Every edit comes before the resume:
-    /// Envoy lets go of the headers there.
-    pub(super) fn carry_out(&self, decision: &Decision, phase: &Cell<Phase>) {
+    /// Carries out a decision on the stream that is in effect, and says where it stands then. Every
+    /// edit comes before the resume: Envoy lets go of the headers there.
+    pub(super) fn carry_out(&self, decision: &Decision) -> Phase {
         let record = &decision.record;
-        self.leave_for_access_log(&record.access_log());
+        match self.policy.access_log {
+            AccessLog::FilterState => leave_for_access_log(&record.access_log()),
+            AccessLog::Silent => {}
+        }
         match &decision.action {
             Action::Forward(edit) => match host::edit_request(edit) {
                 Ok(()) => {
                     self.worker.meter.record(record);
-                    phase.set(Phase::Forwarding);
+                    Phase::Forwarding
                 }
                 // Headers that could not be edited may still hold the client's own identity.
-                Err(Failed) => {
-                    self.answer_internal_error();
-                    phase.set(Phase::Answered);
-                }
+                Err(Failed) => self.answer_internal_error(),
             },
             Action::Reply(reply) => {
                 self.worker.meter.record(record);
                 host::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
-                phase.set(Phase::Answered);
+                Phase::Answered
             }
         }
     }
 
     /// The host refused what it never refuses: the request must not pass.
-    pub(super) fn answer_internal_error(&self) {
-        log::error!("Envoy refused to read or edit a request's headers; answered with 500");
+    pub(super) fn answer_internal_error(&self) -> Phase {
+        let what = "Envoy refused to read or edit a request's headers; answered with 500";
+        host::log(Level::Error, what);
         self.worker.meter.ended(Outcome::Internal);
-        self.leave_for_access_log("internal;none;none");
-        host::answer_internal_error("host");
-    }
-
-    fn leave_for_access_log(&self, state: &str) {
         match self.policy.access_log {
-            AccessLog::FilterState => host::set_filter_state("oidc_outcome", state),
+            AccessLog::FilterState => leave_for_access_log("internal;none;none"),
             AccessLog::Silent => {}
         }
+        host::answer_internal_error("host");
+        Phase::Answered
     }
 }
 
-/// The host's clocks, as the core counts time.
-pub(super) fn now() -> Now {
-    Now {
-        moment: Moment::from_nanos(host::monotonic_nanos()),
-        date: Date(host::seconds_since_1970()),
-    }
+fn leave_for_access_log(state: &str) {
+    host::set_filter_state("oidc_outcome", state);
+}
+
+/// What the clock that people set is ahead of the one that never goes back, in nanoseconds.
+fn ahead() -> u64 {
+    host::nanos_since_1970().wrapping_sub(host::monotonic_nanos())
 }

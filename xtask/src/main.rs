@@ -8,7 +8,7 @@ mod args;
 mod check_config;
 mod coverage;
 mod fuzz;
-mod imports;
+mod interface;
 mod module;
 mod mutants;
 mod rig;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::steps::{Step, finish, shown};
-use crate::{Failure, Workspace, imports, progress, say};
+use crate::{Failure, Workspace, interface, progress, say};
 
 /// What Envoy runs: WASI for the standard library, proxy-wasm for the rest.
 pub const TARGET: &str = "wasm32-wasip1";
@@ -18,7 +18,7 @@ pub fn build(workspace: &Workspace) -> Result<(), Failure> {
     progress(&format!("module: {}", shown(&command)));
     finish(command)?;
     announce(&path(workspace))?;
-    imports::check(workspace)
+    interface::check(workspace)
 }
 
 /// The same as a step among others.

@@ -71,29 +71,12 @@ const RULES: &[Rule] = &[
     Rule {
         applies: |path| is_source(path) && !is_shell(path),
         comments: false,
-        forbidden: &[concat!("proxy", "_wasm")],
-        why: "reaches for the host from the core; only src/shell* may",
-    },
-    Rule {
-        applies: is_source,
-        comments: false,
         forbidden: &[
-            concat!("get_http_request_", "header("),
-            concat!("get_http_request_", "headers("),
-            concat!("get_http_request_", "trailer("),
-            concat!("get_http_request_", "trailers("),
-            concat!("get_http_response_", "header("),
-            concat!("get_http_response_", "headers("),
-            concat!("get_http_response_", "trailer("),
-            concat!("get_http_response_", "trailers("),
-            concat!("get_http_call_response_", "header("),
-            concat!("get_http_call_response_", "headers("),
-            concat!("get_http_call_response_", "trailer("),
-            concat!("get_http_call_response_", "trailers("),
-            concat!("get_", "map("),
-            concat!("get_map_", "value("),
+            concat!("proxy", "_wasm"),
+            concat!("extern ", "\"C\""),
+            concat!("wasm_import_", "module"),
         ],
-        why: "panics on a byte that is not UTF-8 and takes the worker down; use shell/host.rs",
+        why: "reaches for the host from the core; only src/shell* may",
     },
 ];
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, Gate, StreamId};
+use oidc_token_connector::gate::{Admission, Arrival, Gate, Seed, StreamId};
 use oidc_token_connector::head::Head;
 use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::{Answer, Body};
@@ -28,7 +28,7 @@ thread_local! {
 /// Runs the target.
 pub fn check(data: &[u8]) {
     let Some((status, lines, body)) = input(data) else { return };
-    let mut gate = Gate::default();
+    let mut gate = Gate::new(Seed::new([1; 16]));
     let policy = POLICY.with(Rc::clone);
     let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
     let request = message::head(&[("authorization", b"Bearer t")]);

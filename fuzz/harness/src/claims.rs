@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::enrich::HeaderEdit;
-use oidc_token_connector::gate::{Action, Admission, Arrival, Gate, StreamId};
+use oidc_token_connector::gate::{Action, Admission, Arrival, Gate, Seed, StreamId};
 use oidc_token_connector::head::Head;
 use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::{Answer, Body};
@@ -57,7 +57,7 @@ pub fn check(data: &[u8]) {
     let policy = POLICIES.with(|policies| Rc::clone(&policies[choice]));
     let body = if too_large { Body::TooLarge } else { Body::Read(bytes) };
 
-    let mut gate = Gate::default();
+    let mut gate = Gate::new(Seed::new([1; 16]));
     let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
     let mut spoofed: Vec<(&str, &[u8])> = NAMES.map(|name| (name, &b"spoof"[..])).into();
     spoofed.extend([
@@ -162,17 +162,18 @@ fn is_encoded(pairs: &[(&[u8], &[u8])]) -> bool {
 
 /// Everything goes that only the filter may say, in any spelling.
 fn stripped(edit: &HeaderEdit, blocks_authorization: bool) {
-    let removes = |name: &str| edit.remove.iter().any(|removed| removed == name.as_bytes());
+    let removes = |name: &str| edit.remove.iter().any(|removed| **removed == *name.as_bytes());
     assert!(NAMES.into_iter().all(removes) && removes("x-elsewhere") && removes("x_idp.region"));
     assert_eq!(removes("authorization"), blocks_authorization);
 }
 
 /// Every header has the one value that its rule makes of the document, to the letter, or is absent.
 fn set(edit: &HeaderEdit, claims: Option<&Document>) {
-    let value = |name: &str| edit.set.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    for (index, (name, text)) in edit.set.iter().enumerate() {
-        assert!(NAMES.contains(&name.as_str()) || name == "x-idp-region", "{name} is set");
-        assert!(edit.set[..index].iter().all(|(other, _)| other != name), "{name} twice");
+    let set: Vec<(&str, &str)> = edit.set().collect();
+    let value = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    for (index, (name, text)) in set.iter().enumerate() {
+        assert!(NAMES.contains(name) || *name == "x-idp-region", "{name} is set");
+        assert!(set[..index].iter().all(|(other, _)| other != name), "{name} twice");
         rules::header_value(name, text);
     }
     assert_eq!(value("x-idp-region"), Some("default"));

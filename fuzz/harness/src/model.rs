@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use oidc_token_connector::config::Policy;
-use oidc_token_connector::gate::{CallId, Gate, Ledger};
+use oidc_token_connector::gate::{CallId, Gate, Ledger, Seed};
 use oidc_token_connector::outcome::Source;
 use oidc_token_connector::time::{Date, Moment, Now};
 
@@ -44,7 +44,6 @@ const START: u64 = 1_790_000_000;
 const WORKERS: usize = 2;
 
 /// Two workers of one process, and the model. Moments are in milliseconds.
-#[derive(Default)]
 pub struct World {
     workers: [Worker; WORKERS],
     now: u64,
@@ -56,8 +55,20 @@ pub struct World {
     places: BTreeMap<String, Place>,
 }
 
+impl Default for World {
+    fn default() -> World {
+        World {
+            workers: [Worker::new(1), Worker::new(2)],
+            now: 0,
+            date_off: 0,
+            questions: Vec::new(),
+            calls: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+}
+
 /// One worker's gate, and what the model knows of it.
-#[derive(Default)]
 struct Worker {
     gate: Gate,
     at_work: [Option<Rc<Policy>>; MOST_SETUPS],
@@ -289,6 +300,18 @@ impl World {
 }
 
 impl Worker {
+    /// A worker whose keys no other worker has.
+    fn new(seed: u8) -> Worker {
+        Worker {
+            gate: Gate::new(Seed::new([seed; 16])),
+            at_work: Default::default(),
+            streams: BTreeMap::new(),
+            known: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
     /// Whatever is known may have been forgotten.
     fn doubt(&mut self) {
         self.known.values_mut().for_each(|known| known.surely = false);

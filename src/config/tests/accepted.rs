@@ -38,12 +38,7 @@ fn the_source_systems_example_as_it_stands() {
         .regions
         .iter()
         .map(|e| {
-            (
-                e.region.as_str(),
-                e.sites[0].scheme,
-                e.sites[0].authority.as_str(),
-                e.sites[0].path.as_str(),
-            )
+            (&*e.region, e.sites[0].scheme, e.sites[0].authority.as_str(), e.sites[0].path.as_str())
         })
         .collect();
     let authority = "uki.acme-travel.com:9001";
@@ -56,7 +51,7 @@ fn the_source_systems_example_as_it_stands() {
         ]
     );
     let default = table.default.as_ref().unwrap();
-    assert_eq!(default.region, "default");
+    assert_eq!(&*default.region, "default");
     assert_eq!(default.sites[0].authority, "uki.acme-travel.com");
     assert_eq!(default.sites[0].cluster, "uki.acme-travel.com");
     assert_eq!(default.sites[0].path, "/en/userinfo");
@@ -158,7 +153,7 @@ fn ten_regions_also_with_one_uri() {
         regions.join(",")
     ));
     assert_eq!(table(&loaded).regions.len(), 10);
-    assert_eq!(table(&loaded).regions[9].region, "R9");
+    assert_eq!(&*table(&loaded).regions[9].region, "R9");
     assert_eq!(table(&loaded).unknown_region, UnknownRegion::Reject);
 }
 
@@ -169,8 +164,8 @@ fn region_codes_may_hold_blanks_inside_and_other_scripts() {
             "regionCodeValue": {"North America": "https://na.example/u", "日本": "https://jp.example/u"},
             "defaultURI": "https://idp.example/u"}}"#,
     );
-    assert_eq!(table(&loaded).regions[0].region, "North America");
-    assert_eq!(table(&loaded).regions[1].region, "日本");
+    assert_eq!(&*table(&loaded).regions[0].region, "North America");
+    assert_eq!(&*table(&loaded).regions[1].region, "日本");
 }
 
 #[test]
@@ -274,7 +269,7 @@ fn the_longest_region_code_and_cluster() {
              "defaultURI": "https://b.example/u"}}, "clusters": {{"a.example": "{cluster}"}}}}"#
     ));
     let region = &table(&loaded).regions[0];
-    assert_eq!((&region.region, &region.sites[0].cluster), (&code, &cluster));
+    assert_eq!((&*region.region, &region.sites[0].cluster), (&*code, &cluster));
 }
 
 #[test]

@@ -65,32 +65,18 @@ fn waiting_for_time_to_pass() {
 
 #[test]
 fn the_host_from_the_core() {
-    let sdk = concat!("proxy", "_wasm");
-    let line = format!("use {sdk}::types::Action;");
-    bites("src/gate.rs", &line, sdk);
-    bites("src/shells.rs", &line, sdk);
-    bites("src/lib.rs", &format!("    {sdk}::main! {{{{"), sdk);
-    spares("src/shell.rs", &line);
-    spares("src/shell/http.rs", &line);
-    spares("integration/bench/do-nothing/src/lib.rs", &line);
-    spares("src/lib.rs", &format!("// Only the shell names `{sdk}`."));
-}
-
-#[test]
-fn getters_that_panic() {
-    for map in ["request", "response", "call_response"] {
-        for what in ["header", "headers", "trailer", "trailers"] {
-            let getter = format!("get_http_{map}_{what}");
-            bites("src/shell/http.rs", &format!("self.{getter}(\"a\")"), &format!("{getter}("));
-            bites("src/shell.rs", &format!("let a = {getter}()"), &format!("{getter}("));
-            spares("src/shell/http.rs", &format!("self.{getter}_bytes(\"a\")"));
-        }
+    for text in
+        [concat!("proxy", "_wasm"), concat!("extern ", "\"C\""), concat!("wasm_import_", "module")]
+    {
+        let line = format!("    {text} {{");
+        bites("src/gate.rs", &line, text);
+        bites("src/shells.rs", &line, text);
+        bites("src/lib.rs", &line, text);
+        spares("src/shell.rs", &line);
+        spares("src/shell/http.rs", &line);
+        spares("bench/do-nothing/src/lib.rs", &line);
+        spares("src/lib.rs", &format!("// Only the shell says `{text}`."));
     }
-    for getter in [concat!("get_", "map("), concat!("get_map_", "value(")] {
-        bites("src/shell/host.rs", &format!("hostcalls::{getter}kind)"), getter);
-        spares("src/shell/host.rs", &format!("target_{getter}kind)"));
-    }
-    spares("src/shell/host.rs", "hostcalls::get_map_value_bytes(kind, name)");
 }
 
 #[test]

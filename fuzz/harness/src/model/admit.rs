@@ -33,8 +33,8 @@ impl World {
         let arrival = worker.gate.admit(policy, StreamId(stream), &message::head(&pairs), now);
         let admission = match arrival {
             Arrival::Admitted(admission) => admission,
-            Arrival::LookUp(question) => {
-                let places = question.slots().map(Slot::name).map(|name| self.places.get(&name));
+            Arrival::LookUp(question, slots) => {
+                let places = slots.map(Slot::name).map(|name| self.places.get(&name));
                 found = Some(places.iter().flatten().filter_map(|place| place.call).collect());
                 let values = places.map(|place| place.map(|Place { value, .. }| value.as_slice()));
                 worker.gate.looked_up(question, values, now)

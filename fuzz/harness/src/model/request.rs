@@ -114,8 +114,8 @@ impl Key {
     pub(super) fn is_asked_by(self, call: &Call, site: usize) {
         assert_eq!(call.cluster, self.sites()[site]);
         let sent = |wanted: &str| -> Vec<&str> {
-            let sent = call.headers.iter().filter(|(name, _)| name == wanted);
-            sent.map(|(_, value)| value.as_str()).collect()
+            let sent = call.headers.iter().filter(|(name, _)| *name == wanted);
+            sent.map(|(_, value)| value).collect()
         };
         assert_eq!(sent("authorization"), [bearer(self.token)]);
         assert_eq!(sent("x-api-key"), if self.has_key { vec!["k"] } else { vec![] });
