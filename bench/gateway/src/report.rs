@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             report.markdown(),
             "`cargo xtask bench`: A machine.\n\n### Targets\n\n\
-             | what | aim | this run | verdict |\n| --- | ---: | ---: | ---: |\n\
+             | what | aim | this run | verdict |\n| --- | --- | ---: | ---: |\n\
              | hit, p99 added at half load | at most 150 µs over no filter | 10 | met |\n\n\
              ### Rows\n\nA note.\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n"
         );

@@ -65,6 +65,7 @@ impl Judged {
 /// All targets in their order, with the figures that this run has for them.
 pub(crate) fn table(judged: &[Judged]) -> Table {
     let mut table = Table::new(["what", "aim", "this run", "verdict"]);
+    table.words = 1;
     for Target(aim, what, bound, unit) in TARGETS {
         for Judged { figure, .. } in judged.iter().filter(|judged| judged.aim == *aim) {
             let (words, met) = match bound {

@@ -1,5 +1,6 @@
 //! The sections of the benchmark: each starts the Envoys it needs, measures, and ends them.
 
+mod axes;
 mod day;
 mod half_load;
 pub(crate) mod rows;
@@ -17,6 +18,7 @@ pub(crate) struct Entry {
 /// All of them, in the order of the report.
 pub(crate) const SECTIONS: &[Entry] = &[
     Entry { name: "rows", everyday: true },
+    Entry { name: "axes", everyday: false },
     Entry { name: "half-load", everyday: true },
     Entry { name: "day", everyday: true },
 ];
@@ -25,6 +27,7 @@ pub(crate) const SECTIONS: &[Entry] = &[
 pub(crate) async fn run(name: &str, bench: &Bench) -> Result<Section, String> {
     match name {
         "rows" => rows::run(bench).await,
+        "axes" => axes::run(bench).await,
         "half-load" => half_load::run(bench).await,
         "day" => day::run(bench).await,
         other => Err(format!("there is no section {other}")),
