@@ -48,7 +48,7 @@ fn draw(bars: &[Bar], text: &mut String) -> Result<(), Box<dyn std::error::Error
             .pos(Pos::new(across, VPos::Center))
     };
     let title = "Processor time of Envoy per request, microseconds (less is better)";
-    area.draw(&Text::new(title, (20, 28), write(17, HPos::Left)))?;
+    area.draw(&Text::new(title, (20, 28), write(20, HPos::Left)))?;
     let longest = bars.iter().map(|bar| bar.cpu).fold(0.0, f64::max);
     for (bar, place) in bars.iter().zip(0..) {
         let middle = TOP + STEP * place + STEP / 2;
@@ -56,9 +56,9 @@ fn draw(bars: &[Bar], text: &mut String) -> Result<(), Box<dyn std::error::Error
         let color = if bar.name.starts_with("ours") { OURS } else { OTHERS };
         let corners = [(LEFT, middle - THICK / 2), (LEFT + length, middle + THICK / 2)];
         area.draw(&Rectangle::new(corners, color.filled()))?;
-        area.draw(&Text::new(bar.name.as_str(), (LEFT - 10, middle), write(14, HPos::Right)))?;
+        area.draw(&Text::new(bar.name.as_str(), (LEFT - 10, middle), write(16, HPos::Right)))?;
         let figure = format!("{:.1}", bar.cpu);
-        area.draw(&Text::new(figure, (LEFT + length + 8, middle), write(14, HPos::Left)))?;
+        area.draw(&Text::new(figure, (LEFT + length + 8, middle), write(16, HPos::Left)))?;
     }
     area.present()?;
     Ok(())

@@ -52,21 +52,21 @@ async fn main() -> ExitCode {
 async fn run(options: &Options) -> Result<(), String> {
     load::available()?;
     let bench = Bench { placement: Placement::of_this_machine()?, quick: options.quick };
-    let machine = format!("{} {}", machine::description()?, bench.placement.note());
-    let mut report = Report { machine, command: options.command(), sections: Vec::new() };
-    let mut left_out = Vec::new();
+    let mut report = Report {
+        machine: format!("{} {}", machine::description()?, bench.placement.note()),
+        command: options.command(),
+        sections: Vec::new(),
+        left_out: Vec::new(),
+    };
     for section in SECTIONS {
         if options.wants(section.name, section.everyday) {
             eprintln!("==> {}", section.name);
             report.sections.push(sections::run(section.name, &bench).await?);
         } else {
-            left_out.push(section.name);
+            report.left_out.push(section.name);
         }
     }
     println!("{}", report.markdown());
-    if !left_out.is_empty() {
-        println!("Left out: {}.", left_out.join(", "));
-    }
-    println!("Written: {}", report.write(options.write)?);
+    eprintln!("Written: {}", report.write(options.write)?);
     Ok(())
 }

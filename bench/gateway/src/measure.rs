@@ -14,6 +14,15 @@ use crate::tokens;
 /// Concurrent connections of the load, unless a row is about them.
 pub(crate) const CONNECTIONS: u32 = 32;
 
+/// How often and for how long a row was measured, for the notes of its section.
+pub(crate) fn rounds_of(rounds: usize, time: Duration) -> String {
+    let seconds = time.as_secs();
+    if rounds == 1 {
+        return format!("one round of {seconds} s");
+    }
+    format!("medians of {rounds} rounds of {seconds} s")
+}
+
 /// What every section is given.
 pub(crate) struct Bench {
     pub(crate) placement: Placement,
@@ -281,6 +290,12 @@ mod tests {
         let slow = Figures { cpu: 50.0, calls: 0.0, ..expected };
         let median = Figures::median(&[slow, expected, slow]);
         assert_eq!(median, slow);
+    }
+
+    #[test]
+    fn rounds_in_words() {
+        assert_eq!(rounds_of(1, Duration::from_secs(3)), "one round of 3 s");
+        assert_eq!(rounds_of(5, Duration::from_secs(2)), "medians of 5 rounds of 2 s");
     }
 
     #[test]

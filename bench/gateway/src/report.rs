@@ -37,11 +37,16 @@ pub(crate) struct Report {
     /// The command that led to it.
     pub(crate) command: String,
     pub(crate) sections: Vec<Section>,
+    /// Names of the sections that did not run.
+    pub(crate) left_out: Vec<&'static str>,
 }
 
 impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("`{}`: {}\n", self.command, self.machine);
+        if !self.left_out.is_empty() {
+            text += &format!("\nLeft out: {}.\n", self.left_out.join(", "));
+        }
         let judged: Vec<Judged> =
             self.sections.iter().flat_map(|section| section.judged.clone()).collect();
         // Writing to a String cannot fail.
@@ -144,10 +149,11 @@ mod tests {
             machine: "A machine.".to_owned(),
             command: "cargo xtask bench".to_owned(),
             sections: vec![section],
+            left_out: vec!["axes", "day"],
         };
         assert_eq!(
             report.markdown(),
-            "`cargo xtask bench`: A machine.\n\n### Targets\n\n\
+            "`cargo xtask bench`: A machine.\n\nLeft out: axes, day.\n\n### Targets\n\n\
              | what | aim | this run | verdict |\n| --- | --- | ---: | ---: |\n\
              | hit, p99 added at half load | at most 150 µs over no filter | 10 | met |\n\n\
              ### Rows\n\nA note.\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n"

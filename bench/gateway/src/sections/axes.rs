@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::load::Tokens;
-use crate::measure::{Bench, Case, Figures, Protocol};
+use crate::measure::{Bench, Case, Figures, Protocol, rounds_of};
 use crate::report::Section;
 use crate::sections::rows;
 use crate::servers::{Chain, Filter, Ours, Server, Stand};
@@ -123,7 +123,8 @@ fn chains() -> Vec<Chain> {
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
-    let (rounds, time) = if bench.quick { (1, 1) } else { (3, 2) };
+    let (rounds, seconds) = if bench.quick { (1, 1) } else { (3, 2) };
+    let time = Duration::from_secs(seconds);
     let large = Server { name: LARGE, document: LARGE_DOCUMENT, ..Server::default() };
     let servers = [Server::default(), large];
     let one = Stand::start(&bench.placement, &servers, &chains(), 1).await?;
@@ -136,7 +137,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
         .iter()
         .map(|measure| (if measure.workers == 2 { &two } else { &one }, measure.case.clone()))
         .collect();
-    let rows = bench.interleaved(&cases, rounds, Duration::from_secs(time)).await?;
+    let rows = bench.interleaved(&cases, rounds, time).await?;
     let results: Vec<Outcome> = measures
         .iter()
         .zip(rows)
@@ -148,15 +149,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
         .collect();
     Ok(Section {
         title: "One thing changed at a time",
-        notes: vec![
-            format!(
-                "Medians of {rounds} rounds of {time} s. Where a figure is missing, the setting \
-                 changes nothing for the chain, and the relation is to the first line; `h2load`, \
-                 which speaks HTTP/2, cannot send a token of its own with each request. Several \
-                 workers share the one processor. The token of 800 bytes looks like a JWT."
-            ),
-            "Microseconds of processor time per request:".to_owned(),
-        ],
+        notes: vec![format!(
+            "All else as in the rows; {}. Where a figure is missing, the setting changes \
+                 nothing for the chain, and the relation is to the first line; `h2load`, which \
+                 speaks HTTP/2, cannot send a token of its own with each request. Several workers \
+                 share the one processor. The token of 800 bytes looks like a JWT.",
+            rounds_of(rounds, time)
+        )],
         tables: vec![
             table(&results, true, |figures| figures.cpu, 1),
             titled("requests/s", table(&results, false, |figures| figures.per_second, 0)),

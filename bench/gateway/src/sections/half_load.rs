@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::load::h2load;
-use crate::measure::{Bench, Case, Figures, Row};
+use crate::measure::{Bench, Case, Figures, Row, rounds_of};
 use crate::report::Section;
 use crate::sections::rows::{self, HIT, NO_FILTER};
 use crate::servers::{Server, Stand};
@@ -16,6 +16,7 @@ const KEEPS_UP: f64 = 0.95;
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     let (rounds, seconds) = if bench.quick { (1, 3) } else { (3, 4) };
+    let time = Duration::from_secs(seconds);
     let mut chains = rows::chains();
     chains.retain(|chain| !["asking", "lua"].contains(&chain.name.as_str()));
     let stand = Stand::start(&bench.placement, &[Server::default()], &chains, 1).await?;
@@ -29,7 +30,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     let mut figures: Vec<Vec<Figures>> = cases.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         for (case, figures) in cases.iter().zip(&mut figures) {
-            let figure = steady(bench, &stand, case, Duration::from_secs(seconds), rate).await?;
+            let figure = steady(bench, &stand, case, time, rate).await?;
             eprintln!("half load {round}/{rounds}: {}: {figure}", case.name);
             figures.push(figure);
         }
@@ -41,10 +42,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     Ok(Section {
         title: "Added at half load",
         notes: vec![format!(
-            "{rate:.0} requests/s on {} connections, half of what no filter carries; medians of \
-             {rounds} rounds of {seconds} s. A chain that is sent nearly all that it can carry, or \
-             more, has a queue in front of it, and that is what its p99 tells.",
-            h2load::connections(rate)
+            "{rate:.0} requests/s on {} connections of HTTP/1.1, half of what no filter carries; \
+             {}. A time counts from when the request is sent. A chain that is sent nearly all that \
+             it can carry, or more, has a queue in front of it, and that is what its p99 tells.",
+            h2load::connections(rate),
+            rounds_of(rounds, time)
         )],
         tables: vec![table(&medians, rate)],
         judged: judged(&medians),

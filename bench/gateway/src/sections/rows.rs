@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::chart::Bar;
 use crate::load::Tokens;
-use crate::measure::{Asked, Bench, CONNECTIONS, Case, Row};
+use crate::measure::{Asked, Bench, CONNECTIONS, Case, Row, rounds_of};
 use crate::report::Section;
 use crate::servers::{Chain, Filter, Ours, Server, Stand};
 use crate::table::{self, figures_of};
@@ -84,17 +84,19 @@ fn cases() -> Vec<Case> {
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
-    let (rounds, time) = if bench.quick { (3, 1) } else { (5, 3) };
+    let (rounds, seconds) = if bench.quick { (3, 1) } else { (5, 3) };
+    let time = Duration::from_secs(seconds);
     let stand = Stand::start(&bench.placement, &[Server::default()], &chains(), 1).await?;
     let cases: Vec<_> = cases().into_iter().map(|case| (&stand, case)).collect();
-    let rows = bench.interleaved(&cases, rounds, Duration::from_secs(time)).await?;
+    let rows = bench.interleaved(&cases, rounds, time).await?;
     Ok(Section {
         title: "What a request costs",
         notes: vec![
             format!(
                 "HTTP/1.1, {CONNECTIONS} connections, a token of 40 bytes, 8 header fields, one \
-                 injected, one worker, a UserInfo document of 300 bytes; medians of {rounds} \
-                 rounds of {time} s. p50 and p99 are those of a saturated worker."
+                 injected, one worker, a UserInfo document of 300 bytes; {}. p50 and p99 are those \
+                 of a saturated worker.",
+                rounds_of(rounds, time)
             ),
             "A refused request is answered without the upstream, so it costs less than one that is \
              proxied."
