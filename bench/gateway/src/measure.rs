@@ -112,8 +112,8 @@ impl fmt::Display for Figures {
         let Self { cpu, per_second, p50, p99, calls } = self;
         write!(
             f,
-            "{cpu:.1} µs CPU/request, {per_second:.0} requests/s, p50 {p50:.0} µs, p99 {p99:.0} µs, \
-             {calls:.3} calls/request"
+            "{cpu:.1} µs CPU/request, {per_second:.0} requests/s, p50 {p50:.0} µs, \
+             p99 {p99:.0} µs, {calls:.3} calls/request"
         )
     }
 }
@@ -238,8 +238,8 @@ impl Bench {
         Ok(observed.figures())
     }
 
-    /// Rounds of all cases in turn, after a second of each that does not count: a machine that slows
-    /// down meanwhile slows all of them down.
+    /// Rounds of all cases in turn, after a second of each that does not count: a machine that
+    /// slows down meanwhile slows all of them down.
     pub(crate) async fn interleaved(
         &self,
         cases: &[(&Stand, Case)],

@@ -35,21 +35,34 @@ const COLUMNS: [(Column, &str); 5] = [
     (ExtAuthz, "ext_authz"),
 ];
 
-/// The first one is what the others are a change of.
-const SETTINGS: [&str; 8] = [
-    "as in the rows",
-    "HTTP/2",
-    "token of 800 bytes",
-    "40 header fields",
-    "3 headers injected",
-    "10 headers injected",
-    "UserInfo of 8 KB",
-    "2 workers",
+/// What is changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Setting {
+    AsInTheRows,
+    Http2,
+    LongToken,
+    ManyFields,
+    Injected(usize),
+    LargeDocument,
+    TwoWorkers,
+}
+
+use Setting::*;
+
+const SETTINGS: [(Setting, &str); 8] = [
+    (AsInTheRows, "as in the rows"),
+    (Http2, "HTTP/2"),
+    (LongToken, "token of 800 bytes"),
+    (ManyFields, "40 header fields"),
+    (Injected(3), "3 headers injected"),
+    (Injected(10), "10 headers injected"),
+    (LargeDocument, "UserInfo of 8 KB"),
+    (TwoWorkers, "2 workers"),
 ];
 
 /// A case in its setting.
 struct Measure {
-    setting: usize,
+    setting: Setting,
     column: Column,
     workers: u32,
     case: Case,
@@ -57,7 +70,7 @@ struct Measure {
 
 /// What came of it.
 struct Outcome {
-    setting: usize,
+    setting: Setting,
     column: Column,
     figures: Figures,
 }
@@ -73,31 +86,33 @@ fn base(column: Column) -> Case {
 }
 
 /// The case of a setting; none where the setting changes nothing, or cannot be sent.
-fn case(setting: usize, column: Column) -> Option<Case> {
+fn case(setting: Setting, column: Column) -> Option<Case> {
     let base = base(column);
     let ours = matches!(column, Hit | Asks);
-    let chain = |kind: &str| format!("{}_{kind}", base.chain);
-    Some(match (setting, column) {
-        (0 | 7, _) => base,
-        (1, Asks) => return None,
-        (1, _) => Case { protocol: Protocol::Http2, ..base },
-        (2, Asks) => Case { tokens: Tokens::Fresh(tokens::jwt()), ..base },
-        (2, _) => Case { tokens: Tokens::One(tokens::jwt()), ..base },
-        (3, _) => Case { fields: 40, ..base },
-        (4, _) if ours => Case { chain: chain("3"), injected: 3, ..base },
-        (5, _) if ours => Case { chain: chain("10"), injected: 10, ..base },
-        (6, _) if ours || column == ExtAuthz => Case { chain: chain(LARGE), ..base },
-        _ => return None,
+    Some(match setting {
+        AsInTheRows | TwoWorkers => base,
+        Http2 if column == Asks => return None,
+        Http2 => Case { protocol: Protocol::Http2, ..base },
+        LongToken if column == Asks => Case { tokens: Tokens::Fresh(tokens::jwt()), ..base },
+        LongToken => Case { tokens: Tokens::One(tokens::jwt()), ..base },
+        ManyFields => Case { fields: 40, ..base },
+        Injected(injected) if ours => {
+            Case { chain: format!("{}_{injected}", base.chain), injected, ..base }
+        }
+        LargeDocument if ours || column == ExtAuthz => {
+            Case { chain: format!("{}_{LARGE}", base.chain), ..base }
+        }
+        Injected(_) | LargeDocument => return None,
     })
 }
 
 fn measures() -> Vec<Measure> {
     let mut measures = Vec::new();
-    for (setting, name) in SETTINGS.iter().enumerate() {
+    for (setting, name) in SETTINGS {
         for (column, words) in COLUMNS {
             if let Some(case) = case(setting, column) {
                 let case = Case { name: format!("{name}: {words}"), ..case };
-                let workers = if setting == 7 { 2 } else { 1 };
+                let workers = if setting == TwoWorkers { 2 } else { 1 };
                 measures.push(Measure { setting, column, workers, case });
             }
         }
@@ -183,17 +198,18 @@ fn table(
         let heads = ["hit × do-nothing", "hit × ext_authz", "asks × ext_authz"];
         table.columns.extend(heads.map(str::to_owned));
     }
-    let of = |setting: usize, column: Column| {
+    let of = |setting: Setting, column: Column| {
         let found = results.iter().find(|r| r.setting == setting && r.column == column);
         found.map(|result| figure(&result.figures))
     };
-    for (setting, name) in SETTINGS.iter().enumerate() {
-        let mut cells = vec![(*name).to_owned()];
+    for (setting, name) in SETTINGS {
+        let mut cells = vec![name.to_owned()];
         let shown = |column| of(setting, column).map(|value| format!("{value:.decimals$}"));
         cells.extend(COLUMNS.map(|(column, _)| shown(column).unwrap_or_default()));
         if relations {
             let to = |column, other| {
-                let other = of(setting, other).or_else(|| of(0, other)).unwrap_or(f64::NAN);
+                let other =
+                    of(setting, other).or_else(|| of(AsInTheRows, other)).unwrap_or(f64::NAN);
                 ratio(of(setting, column).unwrap_or(f64::NAN), other)
             };
             cells.extend([to(Hit, DoNothing), to(Hit, ExtAuthz), to(Asks, ExtAuthz)]);
@@ -214,7 +230,7 @@ mod tests {
         for Measure { case, .. } in &measures {
             assert!(chains.iter().any(|chain| chain.name == case.chain), "{case:?}");
         }
-        for (setting, name) in SETTINGS.iter().enumerate().skip(1) {
+        for (setting, name) in SETTINGS.into_iter().skip(1) {
             let of_it: Vec<&Measure> = measures.iter().filter(|m| m.setting == setting).collect();
             assert!(of_it.iter().any(|measure| measure.column == Hit), "{name}");
             for Measure { case, column, workers, .. } in of_it {
@@ -240,12 +256,12 @@ mod tests {
             figures: Figures { cpu, per_second: 1.0, p50: 1.0, p99: 1.0, calls: 0.0 },
         };
         let results = [
-            result(0, DoNothing, 20.0),
-            result(0, Hit, 30.0),
-            result(0, ExtAuthz, 60.0),
-            result(4, Hit, 40.0),
-            result(3, Hit, 50.0),
-            result(3, DoNothing, 25.0),
+            result(AsInTheRows, DoNothing, 20.0),
+            result(AsInTheRows, Hit, 30.0),
+            result(AsInTheRows, ExtAuthz, 60.0),
+            result(Injected(3), Hit, 40.0),
+            result(ManyFields, Hit, 50.0),
+            result(ManyFields, DoNothing, 25.0),
         ];
         let table = table(&results, true, |figures| figures.cpu, 1);
         assert_eq!(table.rows[0][1..], ["", "20.0", "30.0", "", "60.0", "1.50", "0.50", "-"]);

@@ -60,12 +60,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     Ok(Section {
         title: "A day in the life",
         notes: vec![format!(
-            "{USERS} users who come by Zipf's law (exponent 1), {CONNECTIONS} connections, each with \
-             the next request as soon as it has an answer; the provider takes {DELAY} ms. The cache \
-             starts empty and remembers for 60 s at most. A run that is shorter than that pays for \
-             the empty cache with fewer requests; in a longer one the share of calls stays about \
-             what it is after 60 s. Who answers sooner is sent more: the others remember nothing, \
-             so for them neither that nor the length matters."
+            "{USERS} users who come by Zipf's law (exponent 1), {CONNECTIONS} connections, each \
+             with the next request as soon as it has an answer; the provider takes {DELAY} ms. The \
+             cache starts empty and is as it is by default: it remembers for 60 s at most, and of \
+             its 10000 entries an eighth is reserved for refusals. A run that is shorter than 60 s \
+             spreads the calls of the empty cache over fewer requests, a longer one keeps about \
+             the share that it has then; and the more requests come in that time, the smaller it \
+             is. For the others, which remember nothing, neither matters."
         )],
         tables: vec![table],
         judged: judged(&observed[0], &observed[1]),
