@@ -1,25 +1,30 @@
-//! The commands that need a running Envoy. They live in the `integration` crate; this builds what
-//! they run on and hands over to them.
+//! The commands that need a running Envoy. They live in the crates `integration` and `bench`; this
+//! builds what they run on and hands over to them.
 
 use crate::{Failure, Workspace, module, progress};
 
 /// `cargo xtask demo`
 pub fn demo(workspace: &Workspace, serve: bool) -> Result<(), Failure> {
     module::build(workspace)?;
-    binary(workspace, "demo", serve.then_some("--serve"))
+    binary(workspace, "integration", "demo", serve.then_some("--serve"))
 }
 
 /// `cargo xtask bench`
 pub fn bench(workspace: &Workspace, quick: bool) -> Result<(), Failure> {
     module::build(workspace)?;
     module::build_other(workspace, "do-nothing")?;
-    binary(workspace, "bench", quick.then_some("--quick"))
+    binary(workspace, "bench", "bench", quick.then_some("--quick"))
 }
 
 /// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
-fn binary(workspace: &Workspace, name: &str, option: Option<&str>) -> Result<(), Failure> {
+fn binary(
+    workspace: &Workspace,
+    package: &str,
+    name: &str,
+    option: Option<&str>,
+) -> Result<(), Failure> {
     progress(&format!("{name}: compiling what it runs on"));
-    let mut command = workspace.cargo(&["run", "--package", "integration", "--bin", name, "--"]);
+    let mut command = workspace.cargo(&["run", "--package", package, "--bin", name, "--"]);
     command.args(option);
     #[cfg(unix)]
     {
