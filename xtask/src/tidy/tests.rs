@@ -72,7 +72,7 @@ fn the_host_from_the_core() {
     bites("src/lib.rs", &format!("    {sdk}::main! {{{{"), sdk);
     spares("src/shell.rs", &line);
     spares("src/shell/http.rs", &line);
-    spares("integration/bench/do-nothing/src/lib.rs", &line);
+    spares("bench/do-nothing/src/lib.rs", &line);
     spares("src/lib.rs", &format!("// Only the shell names `{sdk}`."));
 }
 

@@ -92,8 +92,26 @@ fn list(cpus: &[usize]) -> String {
     cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// User and system time of all threads of a process so far.
+/// Processor time of all threads of a process so far: to the nanosecond where the kernel keeps
+/// scheduler statistics, else in clock ticks.
 pub(crate) fn time_used(pid: u32) -> Result<Duration, String> {
+    let threads = format!("/proc/{pid}/task");
+    let ids = fs::read_dir(&threads).map_err(|error| format!("{threads}: {error}"))?;
+    let statistics = ids.filter_map(Result::ok).map(|id| id.path().join("schedstat"));
+    let times = statistics.map(|path| on_processor(&fs::read_to_string(path).ok()?));
+    match times.sum::<Option<Duration>>() {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => time_in_ticks(pid),
+    }
+}
+
+/// The first field of `/proc/<pid>/task/<id>/schedstat`, nanoseconds.
+fn on_processor(schedstat: &str) -> Option<Duration> {
+    let time = schedstat.split_whitespace().next()?;
+    Some(Duration::from_nanos(time.parse().ok()?))
+}
+
+fn time_in_ticks(pid: u32) -> Result<Duration, String> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let ticks = ticks(&stat).ok_or_else(|| format!("{path}: cannot be understood: {stat}"))?;
@@ -143,14 +161,29 @@ mod tests {
     }
 
     #[test]
+    fn scheduler_statistics() {
+        assert_eq!(
+            on_processor("431115000 309274348 343\n"),
+            Some(Duration::from_nanos(431_115_000))
+        );
+        assert_eq!(on_processor(""), None);
+        assert_eq!(on_processor("a b c"), None);
+    }
+
+    #[test]
     fn our_own_time_grows_with_our_work() {
-        let pid = std::process::id();
-        let before = time_used(pid).unwrap();
-        let mut sum = 0_u64;
-        while time_used(pid).unwrap() == before {
-            sum = std::hint::black_box(sum.wrapping_add(1));
-        }
-        assert!(time_used(pid).unwrap() > before);
+        let grows = |time_used: fn(u32) -> Result<Duration, String>| {
+            let pid = std::process::id();
+            let before = time_used(pid).unwrap();
+            let mut sum = 0_u64;
+            while time_used(pid).unwrap() == before {
+                sum = std::hint::black_box(sum.wrapping_add(1));
+            }
+            assert!(time_used(pid).unwrap() > before);
+        };
+        grows(time_used);
+        grows(time_in_ticks);
+        assert!(time_used(u32::MAX).is_err());
     }
 
     #[test]

@@ -1,0 +1,70 @@
+//! The tokens and header fields that requests present. The provider of the benchmark vouches for
+//! every token that does not begin with `bad`; none of them was ever issued by anybody.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use serde_json::json;
+
+/// 40 bytes, as an opaque token of a common provider is.
+pub(crate) const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA.k5FhXq0vRtD8mLw3E";
+
+/// As long, and refused by the provider.
+pub(crate) const BAD: &str = "badnFZFEjr1zCsicMWpAAAA.k5FhXq0vRtD8mLw3";
+
+/// A token of 800 bytes that looks like a JWT with an expiry far away: the filter looks for one.
+pub(crate) fn jwt() -> String {
+    let head = json!({"alg": "RS256", "typ": "at+jwt", "kid": "2011-04-29"});
+    let claims = json!({
+        "iss": "https://idp.example", "sub": "248289761001", "aud": "https://api.example",
+        "iat": 1_700_000_000, "exp": 4_000_000_000_u64, "jti": "dbe39bf3a3ba4238a513f51d6e1691c4",
+        "client_id": "s6BhdRkqt3", "scope": "openid profile email orders:read orders:write",
+    });
+    let part = |value: serde_json::Value| BASE64.encode(value.to_string());
+    let mut token = format!("{}.{}.", part(head), part(claims));
+    token.extend("kQ7x_RmZ2vT-".chars().cycle().take(800 - token.len()));
+    token
+}
+
+/// The first `count` header fields of a client: six as an API client sends them, then more of the
+/// kind that proxies and tracing add. `Host` and `Authorization` come on top.
+pub(crate) fn fields(count: usize) -> Vec<(String, String)> {
+    const CLIENT: [(&str, &str); 6] = [
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
+        ("accept", "application/json, text/plain;q=0.9"),
+        ("accept-language", "de-DE,de;q=0.9,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("referer", "https://shop.example/orders/2026"),
+        ("x-correlation-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1f6f9a11"),
+    ];
+    let client = CLIENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let more = (1..).map(|n| (format!("x-client-context-{n:02}"), format!("value-{n:02}-of-many")));
+    client.chain(more).take(count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_have_the_lengths_that_the_figures_are_known_for() {
+        assert_eq!([OPAQUE, BAD].map(str::len), [40, 40]);
+        let jwt = jwt();
+        assert_eq!(jwt.len(), 800);
+        let parts: Vec<&str> = jwt.split('.').collect();
+        assert_eq!(parts.len(), 3);
+        let claims = BASE64.decode(parts[1]).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["exp"], 4_000_000_000_u64);
+    }
+
+    #[test]
+    fn as_many_fields_as_wanted_and_none_twice() {
+        for count in [0, 6, 38] {
+            let mut names: Vec<String> = fields(count).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names.len(), count);
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+}
