@@ -119,6 +119,11 @@ impl fmt::Display for Figures {
 }
 
 impl Figures {
+    /// How much of one processor the measured Envoy used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.cpu * self.per_second / 1e6
+    }
+
     /// The median of each figure by itself.
     pub(crate) fn median(rounds: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| median(rounds.iter().map(figure).collect());
@@ -287,6 +292,7 @@ mod tests {
         let figures = observed(50, 1000).figures();
         let expected = Figures { cpu: 30.0, per_second: 500.0, p50: 10.0, p99: 20.0, calls: 0.05 };
         assert_eq!(figures, expected);
+        assert_eq!(figures.busy(), 0.015);
         let slow = Figures { cpu: 50.0, calls: 0.0, ..expected };
         let median = Figures::median(&[slow, expected, slow]);
         assert_eq!(median, slow);

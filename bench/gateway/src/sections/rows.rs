@@ -21,6 +21,9 @@ const KNOWN_BAD: &str = "ours: a bad token that is known (refused)";
 const BARE: &str = "ours: no token (refused)";
 const EXT_AUTHZ_REFUSES: &str = "ext_authz: a bad token (refused)";
 
+/// The share of a processor that a saturated worker uses at least.
+const BUSY: f64 = 0.9;
+
 /// The chains that rows go through; other sections use them as well.
 pub(crate) fn chains() -> Vec<Chain> {
     vec![
@@ -89,22 +92,39 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     let stand = Stand::start(&bench.placement, &[Server::default()], &chains(), 1).await?;
     let cases: Vec<_> = cases().into_iter().map(|case| (&stand, case)).collect();
     let rows = bench.interleaved(&cases, rounds, time).await?;
-    Ok(Section {
-        title: "What a request costs",
-        notes: vec![
-            format!(
-                "HTTP/1.1, {CONNECTIONS} connections, a token of 40 bytes, 8 header fields, one \
+    let mut notes = vec![
+        format!(
+            "HTTP/1.1, {CONNECTIONS} connections, a token of 40 bytes, 8 header fields, one \
                  injected, one worker, a UserInfo document of 300 bytes; {}. p50 and p99 are those \
                  of a saturated worker.",
-                rounds_of(rounds, time)
-            ),
-            "A refused request is answered without the upstream, so it costs less than one that is \
+            rounds_of(rounds, time)
+        ),
+        "A refused request is answered without the upstream, so it costs less than one that is \
              proxied."
-                .to_owned(),
-        ],
+            .to_owned(),
+    ];
+    notes.extend(idle(&rows));
+    Ok(Section {
+        title: "What a request costs",
+        notes,
         tables: vec![table::of_rows(&rows, [DO_NOTHING, EXT_AUTHZ], [NO_FILTER, EXT_AUTHZ])],
         judged: judged(&rows),
         bars: rows.iter().map(|row| Bar::new(&row.name, row.figures.cpu)).collect(),
+    })
+}
+
+/// A row in which the measured Envoy was not busy was slowed down by something else.
+fn idle(rows: &[Row]) -> Option<String> {
+    let idle = rows.iter().filter(|row| row.figures.busy() < BUSY);
+    let idle: Vec<String> =
+        idle.map(|row| format!("{} ({:.0} %)", row.name, row.figures.busy() * 100.0)).collect();
+    (!idle.is_empty()).then(|| {
+        format!(
+            "**Not a quiet machine, or too slow a load.** The measured Envoy was not busy all the \
+             time, so requests/s and times say little, and processor time is higher than it would \
+             be: {}.",
+            idle.join(", ")
+        )
     })
 }
 
@@ -136,6 +156,17 @@ mod tests {
             assert!(!names.contains(&case.name), "{}", case.name);
             names.push(case.name);
         }
+    }
+
+    #[test]
+    fn an_idle_envoy_is_told_of() {
+        let row = |name: &str, cpu| Row {
+            name: name.to_owned(),
+            figures: Figures { cpu, per_second: 25_000.0, p50: 1.0, p99: 1.0, calls: 0.0 },
+        };
+        assert_eq!(idle(&[row("a", 39.0), row("b", 36.0)]), None);
+        let told = idle(&[row("a", 39.0), row("b", 20.0)]).unwrap();
+        assert!(told.ends_with("than it would be: b (50 %)."), "{told}");
     }
 
     #[test]
