@@ -14,6 +14,7 @@ mod cpu;
 mod load;
 mod machine;
 mod measure;
+mod memory;
 mod numbers;
 mod options;
 mod report;
