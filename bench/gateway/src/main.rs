@@ -17,6 +17,7 @@ mod measure;
 mod memory;
 mod numbers;
 mod options;
+mod renewal;
 mod report;
 mod sections;
 mod servers;

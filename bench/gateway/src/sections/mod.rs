@@ -2,6 +2,7 @@
 
 mod axes;
 mod day;
+mod fleet;
 mod flood;
 mod growth;
 mod half_load;
@@ -31,6 +32,7 @@ pub(crate) const SECTIONS: &[Entry] = &[
     Entry { name: "flood", everyday: false },
     Entry { name: "idle", everyday: false },
     Entry { name: "startup", everyday: false },
+    Entry { name: "fleet", everyday: false },
 ];
 
 /// Runs one.
@@ -45,6 +47,7 @@ pub(crate) async fn run(name: &str, bench: &Bench) -> Result<Section, String> {
         "flood" => flood::run(bench).await,
         "idle" => idle::run(bench).await,
         "startup" => startup::run(bench).await,
+        "fleet" => fleet::run(bench).await,
         other => Err(format!("there is no section {other}")),
     }
 }
