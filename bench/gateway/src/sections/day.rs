@@ -20,7 +20,7 @@ const EXT_AUTHZ: &str = "ext_authz";
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     // As long as the cache remembers by default: each user who comes is asked about about once.
-    let (ours, others) = if bench.quick { (15, 4) } else { (60, 15) };
+    let (ours, others) = if bench.quick { (10, 3) } else { (60, 15) };
     let provider = Server { delay: DELAY, ..Server::default() };
     let defaults = Ours { cache: Some(json!({})), ..Ours::asking() };
     let chains = [

@@ -49,7 +49,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
             rounds_of(rounds, time)
         )],
         tables: vec![table(&medians, rate)],
-        judged: judged(&medians),
+        judged: judged(&medians, rate),
         bars: Vec::new(),
     })
 }
@@ -82,7 +82,7 @@ fn table(rows: &[Row], rate: f64) -> Table {
         "CPU µs/request",
     ]);
     for Row { name, figures } in rows {
-        let late = if figures.per_second < rate * KEEPS_UP { " (does not keep up)" } else { "" };
+        let late = if keeps_up(figures, rate) { "" } else { " (does not keep up)" };
         table.row([
             format!("{name}{late}"),
             format!("{:.0}", figures.per_second),
@@ -96,8 +96,16 @@ fn table(rows: &[Row], rate: f64) -> Table {
     table
 }
 
-fn judged(rows: &[Row]) -> Vec<Judged> {
-    let p99 = |name| figures_of(rows, name).p99;
+fn keeps_up(figures: &Figures, rate: f64) -> bool {
+    figures.per_second >= rate * KEEPS_UP
+}
+
+/// Of chains that do not keep up there is nothing to compare.
+fn judged(rows: &[Row], rate: f64) -> Vec<Judged> {
+    let p99 = |name| {
+        let figures = figures_of(rows, name);
+        if keeps_up(&figures, rate) { figures.p99 } else { f64::NAN }
+    };
     vec![Judged::new(Aim::HitTailAdded, p99(HIT) - p99(NO_FILTER))]
 }
 
@@ -116,6 +124,7 @@ mod tests {
         assert_eq!(table.rows[0], [NO_FILTER, "990", "100", "+0", "300", "+0", "30.0"]);
         let late = format!("{HIT} (does not keep up)");
         assert_eq!(table.rows[1], [&late, "900", "110", "+10", "280", "-20", "30.0"]);
-        assert_eq!(judged(&rows), [Judged::new(Aim::HitTailAdded, -20.0)]);
+        assert_eq!(judged(&rows, 900.0), [Judged::new(Aim::HitTailAdded, -20.0)]);
+        assert!(judged(&rows, 1000.0)[0].figure.is_nan());
     }
 }
