@@ -140,7 +140,7 @@ pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
 
 fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
     worker.wake(id);
-    worker.meter.arrived();
+    filter.meter.arrived();
     let Ok(block) = HeaderBlock::of_request() else {
         return filter.answer_internal_error();
     };
@@ -211,7 +211,9 @@ pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
     if stream.phase == Phase::Held {
         // The gate knows nothing of it any more where it was about to be let go.
         let _ = worker.gate.borrow_mut().gone(id);
-        worker.meter.ended(Outcome::ClientGone);
+        if let Some(filter) = &stream.filter {
+            filter.meter.ended(Outcome::ClientGone);
+        }
     }
     if worker.streams.are_over() {
         worker.publish();

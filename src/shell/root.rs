@@ -65,7 +65,8 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
             }
             let policy = Rc::new(loaded.policy);
             worker.started(id, &policy);
-            let filter = Rc::new(Filter { policy, worker: Rc::clone(worker), root: id });
+            let meter = worker.meter(&policy);
+            let filter = Rc::new(Filter { policy, meter, root: id });
             worker.roots.borrow_mut().entry(id).or_default().filter = Some(filter);
             true
         }
