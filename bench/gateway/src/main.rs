@@ -60,15 +60,23 @@ async fn run(options: &Options) -> Result<(), String> {
         sections: Vec::new(),
         left_out: Vec::new(),
     };
+    // One that fails takes nothing from the others: they have taken long.
+    let mut failed = Vec::new();
     for section in SECTIONS {
-        if options.wants(section.name, section.everyday) {
-            eprintln!("==> {}", section.name);
-            report.sections.push(sections::run(section.name, &bench).await?);
-        } else {
+        if !options.wants(section.name, section.everyday) {
             report.left_out.push(section.name);
+            continue;
+        }
+        eprintln!("==> {}", section.name);
+        match sections::run(section.name, &bench).await {
+            Ok(done) => report.sections.push(done),
+            Err(why) => {
+                report.left_out.push(section.name);
+                failed.push(format!("{}: {why}", section.name));
+            }
         }
     }
     println!("{}", report.markdown());
     eprintln!("Written: {}", report.write(options.write)?);
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }

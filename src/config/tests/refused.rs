@@ -372,14 +372,18 @@ fn secrets_are_never_shown() {
 #[test]
 fn names_for_other_filters_and_statistics() {
     let not = "not a name, allowed are a-z, 0-9 and _, with a letter first";
-    for name in ["", "User", "1user", "_user", "us.er", "us-er", "us er", "usér"] {
-        check(
-            &format!(r#""filter_state": {{"{name}": "$.sub"}}"#),
-            &[&format!(
-                "{}: {not}",
-                super::super::place::Place::root().member(0, "filter_state").member(0, name)
-            )],
-        );
+    for (name, place) in [
+        ("", r#"filter_state[""]"#),
+        ("User", "filter_state.User"),
+        ("1user", r#"filter_state["1user"]"#),
+        ("_user", "filter_state._user"),
+        ("us.er", r#"filter_state["us.er"]"#),
+        ("us-er", r#"filter_state["us-er"]"#),
+        ("us er", r#"filter_state["us er"]"#),
+        ("usér", r#"filter_state["usér"]"#),
+    ] {
+        let state = format!(r#""filter_state": {{"{name}": "$.sub"}}"#);
+        check(&state, &[&format!("{place}: {not}")]);
         check(&format!(r#""stat_name": "{name}""#), &[&format!("stat_name: {not}")]);
     }
     let long = "x".repeat(65);
