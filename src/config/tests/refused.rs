@@ -397,7 +397,7 @@ fn names_for_other_filters_and_statistics() {
         &["filter_state.oidc_outcome: reserved name: the filter sets oidc_outcome itself"],
     );
     check(
-        r#""filter_state": {"user": "sub"}"#,
-        &["filter_state.user: JSONPath refused at 1: a path starts with $"],
+        r#""filter_state": {"user": {"join": ","}}"#,
+        &["filter_state.user.path: absent, expected is a JSONPath"],
     );
 }
