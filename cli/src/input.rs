@@ -11,7 +11,8 @@ use serde_json::Value;
 pub(crate) struct Document {
     /// The file's name as given.
     pub(crate) file: String,
-    /// Which of the file's documents it is, from 1; `None` if the file has no other.
+    /// Which of the file's documents it is, from 1 and without empty ones; `None` if the file has
+    /// no other.
     pub(crate) number: Option<usize>,
     /// What it says; `null` if it is text that only the filter's own reader can say more about.
     pub(crate) value: Value,
@@ -48,10 +49,10 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         return Ok(vec![document(None, value, Some(text))]);
     }
-    // A JSON file with a mistake in it: the filter's reader names the place.
-    let broken = || Ok(vec![document(None, Value::Null, Some(text))]);
-    if extension_is(file, &["json"]) {
-        return broken();
+    let braced = text.trim_start().starts_with('{') && !extension_is(file, &["yaml", "yml"]);
+    if braced || extension_is(file, &["json"]) {
+        // JSON with a mistake in it: the filter's reader names the place.
+        return Ok(vec![document(None, Value::Null, Some(text))]);
     }
     match serde_saphyr::from_multiple::<Value>(text) {
         Ok(values) => {
@@ -64,9 +65,6 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
                 return Err(format!("{file}: is empty; give JSON or YAML"));
             }
             Ok(documents)
-        }
-        Err(_) if text.trim_start().starts_with('{') && !extension_is(file, &["yaml", "yml"]) => {
-            broken()
         }
         Err(error) => Err(format!("{file}: neither JSON nor YAML: {error}")),
     }
@@ -94,7 +92,7 @@ mod tests {
         assert_eq!(values("a", "a: 1\n"), [(None, json!({"a": 1}))]);
         assert_eq!(values("a.yaml", "{a: 1}"), [(None, json!({"a": 1}))]);
         let several = values("a", "a: 1\n---\n---\nb: 2\n");
-        assert_eq!(several, [(Some(1), json!({"a": 1})), (Some(3), json!({"b": 2}))]);
+        assert_eq!(several, [(Some(1), json!({"a": 1})), (Some(2), json!({"b": 2}))]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `oidc-connector`: what operators of oidc-token-connector want to know without an Envoy.
 //!
 //! Each subcommand is a module of its own with an `Args` and a `run`; a further one is one variant
-//! of [`Command`] and one arm in [`main`]. Configurations are read by the filter's own code, so that
-//! nothing here can disagree with what is deployed. Exit codes, of every subcommand: 0 in order,
+//! of [`Command`] and one arm in [`main`]. Configurations are read by the filter's own code, so
+//! that nothing here can disagree with what is deployed. Exit codes, of every subcommand: 0 in order,
 //! 1 something was found, 2 wrong usage or input that cannot be read.
 
 mod check;
