@@ -5,7 +5,6 @@
 //! as a process of its own.
 
 mod args;
-mod check_config;
 mod coverage;
 mod fuzz;
 mod interface;
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
         }
         Command::Build => module::build(&workspace),
         Command::Test { quick } => suite::run(&workspace, quick),
-        Command::CheckConfig { files } => return check_config::run(&files),
+        Command::CheckConfig { files } => rig::check_config(&workspace, &files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
         Command::Bench { quick } => rig::bench(&workspace, quick),
         Command::Tidy => tidy::run(&workspace),
