@@ -3,7 +3,7 @@
 //! A claim that cannot be written as it is, is not written: never truncated, rounded or trimmed,
 //! because two users' different claims must not become one header value.
 
-use crate::config::{HeaderRule, Lists};
+use crate::config::{ClaimRule, Lists};
 use crate::json::Json;
 use crate::jsonpath::{Budget, Selection};
 
@@ -28,7 +28,7 @@ pub enum Claim {
 }
 
 /// Reads one rule's claim.
-pub fn read(document: &Json<'_>, rule: &HeaderRule, budget: &mut Budget) -> Claim {
+pub fn read(document: &Json<'_>, rule: &ClaimRule, budget: &mut Budget) -> Claim {
     let selection = rule.path.select(document, budget);
     let text = match (&rule.lists, &selection) {
         (_, Selection::OverBudget) => return Claim::OverBudget,
@@ -127,7 +127,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, join: Option<&str>, body: &str, expected: Claim) {
-        let rule = HeaderRule {
+        let rule = ClaimRule {
             name: "x-claim".into(),
             path: JsonPath::compile(path).unwrap(),
             lists: join.map_or(Lists::Json, |s| Lists::Joined(s.to_owned())),
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn over_budget_is_not_a_value() {
-        let rule = HeaderRule {
+        let rule = ClaimRule {
             name: "x".into(),
             path: JsonPath::compile("$..*").unwrap(),
             lists: Lists::Json,

@@ -11,6 +11,7 @@ mod call;
 mod duration;
 mod endpoints;
 mod file;
+mod identity;
 mod inject;
 mod names;
 mod place;
@@ -106,6 +107,8 @@ const KEYS: &[&str] = &[
     "region_header",
     "preflight",
     "access_log_state",
+    "filter_state",
+    "stat_name",
     "realm",
     "error_set",
     "userinfo_unavailable",
@@ -128,6 +131,7 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     let strip = StripList::new(injected.names().chain(region_header.as_deref()));
     Some(Policy {
         endpoints: endpoints::build(&top, targets, &injected, &call, report),
+        stat_name: identity::stat_name(&top, report),
         call,
         answer: call::answer(&top, report),
         cache: cache::read(&top, report),

@@ -54,6 +54,7 @@ mod tests {
             region: region.into(),
             sites: Vec::new(),
             rules: Rc::from([]),
+            state: Rc::from([]),
             key: KeyPrefix::of(&call_policy(), region, &[]),
         })
     }

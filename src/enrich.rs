@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::claims::{self, Claim};
-use crate::config::{Authorization, Endpoint, ForwardPolicy};
+use crate::config::{Authorization, ClaimRule, Endpoint, ForwardPolicy};
 use crate::expiry;
 use crate::gate::PAIR;
 use crate::head::{Field, Head};
@@ -169,12 +169,17 @@ impl HeaderEdit {
             .chain(region)
             .chain(self.connection.iter().map(|value| ("connection", value.as_str())))
     }
+
+    /// What is left as filter state for Envoy's other filters: name and value.
+    pub fn state(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.vouched.state.iter().map(|(name, value)| (&**name, value.as_str()))
+    }
 }
 
-/// How many claims gave no header although something was found.
+/// How many claims gave nothing although something was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClaimFaults {
-    /// Values that no header may carry.
+    /// Values that no header, and no filter state, may carry.
     pub invalid: u32,
     /// Searches given up for their cost.
     pub over_budget: u32,
@@ -185,6 +190,7 @@ pub struct ClaimFaults {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Vouched {
     set: Vec<(Rc<str>, String)>,
+    state: Vec<(Rc<str>, String)>,
     faults: ClaimFaults,
     exp: Option<Date>,
 }
@@ -192,30 +198,35 @@ pub struct Vouched {
 impl Vouched {
     /// Reads the claims that the endpoint that was asked has rules for; a preflight asked none.
     pub fn of(permit: &Permit<'_>, endpoint: Option<&Endpoint>) -> Vouched {
-        let mut vouched = Vouched { set: Vec::new(), faults: ClaimFaults::default(), exp: None };
+        let (set, state, faults) = (Vec::new(), Vec::new(), ClaimFaults::default());
+        let mut vouched = Vouched { set, state, faults, exp: None };
         let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) else {
             return vouched;
         };
         vouched.exp = expiry::of_claims(claims);
-        let faults = &mut vouched.faults;
         let mut budget = Budget::for_answer();
         let mut left = claims::MAX_ALL;
-        for rule in endpoint.rules.iter() {
-            match claims::read(claims, rule, &mut budget) {
-                Claim::Value(value) => {
-                    match left.checked_sub(rule.name.len().saturating_add(value.len())) {
-                        Some(rest) => {
-                            left = rest;
-                            vouched.set.push((Rc::clone(&rule.name), value));
+        let mut read = |rules: &[ClaimRule], found: &mut Vec<(Rc<str>, String)>| {
+            let faults = &mut vouched.faults;
+            for rule in rules {
+                match claims::read(claims, rule, &mut budget) {
+                    Claim::Value(value) => {
+                        match left.checked_sub(rule.name.len().saturating_add(value.len())) {
+                            Some(rest) => {
+                                left = rest;
+                                found.push((Rc::clone(&rule.name), value));
+                            }
+                            None => faults.invalid = faults.invalid.saturating_add(1),
                         }
-                        None => faults.invalid = faults.invalid.saturating_add(1),
                     }
+                    Claim::Absent => {}
+                    Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
+                    Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
                 }
-                Claim::Absent => {}
-                Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
-                Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
             }
-        }
+        };
+        read(&endpoint.rules, &mut vouched.set);
+        read(&endpoint.state, &mut vouched.state);
         vouched
     }
 
@@ -227,7 +238,8 @@ impl Vouched {
     /// About how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
-        self.set.iter().map(|(name, value)| pair(name.len(), value.len())).sum()
+        let all = self.set.iter().chain(&self.state);
+        all.map(|(name, value)| pair(name.len(), value.len())).sum()
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Settled {
     pub next: Option<(CallId, Call)>,
     /// What is to be written into the shared memory.
     pub share: Option<(Slot, Vec<u8>)>,
+    /// How long the call took that has ended, and at which region's endpoint.
+    pub took: Option<(Rc<str>, Duration)>,
 }
 
 impl Gate {
@@ -138,7 +140,7 @@ impl Gate {
             let cleansing = Cleansing::of(head, &policy.forward);
             let vouched = Rc::new(Vouched::of(&permit, None));
             let (edit, claims) = enrich::edit(&vouched, &policy.forward, None, cleansing);
-            let record = Record { claims, ..unasked(Outcome::Preflight) };
+            let record = Record { claims, ..unasked(Outcome::Preflight, None) };
             let action = Action::Forward(edit);
             return Arrival::Admitted(Admission::Decided(Decision { action, record }));
         }
@@ -151,7 +153,7 @@ impl Gate {
             });
         match chosen {
             Err(refusal) => {
-                let record = unasked(refusal.outcome());
+                let record = unasked(refusal.outcome(), Some(refusal.reason()));
                 let action = Action::Reply(reply::reply(&refusal, &policy.replies, dialect));
                 Arrival::Admitted(Admission::Decided(Decision { action, record }))
             }
@@ -218,9 +220,11 @@ impl Gate {
             return Settled::default();
         };
         let Attempt { started, timeout, .. } = flight.attempt;
-        let hearing = verdict::hear(answer, now.moment.since(started), timeout, now.date);
+        let taken = now.moment.since(started);
+        let took = taken.map(|taken| (Rc::clone(&flight.lead.endpoint.region), taken));
+        let hearing = verdict::hear(answer, taken, timeout, now.date);
         self.left(&flight, &hearing, now);
-        match hearing {
+        let settled = match hearing {
             Hearing::Answered => self.settle(flight, answer, Some(started), now),
             Hearing::Declined { .. } | Hearing::Silent { .. } => {
                 if let Hearing::Declined { .. } = hearing {
@@ -231,7 +235,11 @@ impl Gate {
                     self.ledger.failed_over = self.ledger.failed_over.saturating_add(1);
                     flight.attempt = attempt;
                     self.flights.goes_on(flight);
-                    return Settled { next: Some((attempt.call, call)), ..Settled::default() };
+                    return Settled {
+                        next: Some((attempt.call, call)),
+                        took,
+                        ..Settled::default()
+                    };
                 }
                 match flight.declined.take() {
                     // An earlier site's own word is of more use than none of the last.
@@ -239,7 +247,8 @@ impl Gate {
                     None => self.settle(flight, answer, None, now),
                 }
             }
-        }
+        };
+        Settled { took, ..settled }
     }
 
     /// A request has ended by itself while it was held.

@@ -73,7 +73,7 @@ impl Outcome {
 }
 
 /// Where the verdict came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The filter alone: nobody was asked.
     Filter,
@@ -90,6 +90,10 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Source; 6] =
+        [Source::Filter, Source::Asked, Source::Joined, Source::Hit, Source::Shared, Source::Stale];
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -102,6 +106,34 @@ impl Source {
         }
     }
 }
+
+/// Every reason of a refusal, in the order of their counters.
+pub const REASONS: [&str; 24] = [
+    "absent",
+    "empty",
+    "other_scheme",
+    "no_token",
+    "not_a_token",
+    "too_long",
+    "several",
+    "no_userinfo_endpoint",
+    "no_default_uri",
+    "unknown_code",
+    "provider_4xx",
+    "provider_5xx",
+    "not_sent",
+    "cut_off",
+    "unreachable",
+    "timed_out",
+    "unexpected_status",
+    "too_large",
+    "encoded",
+    "not_a_json_object",
+    "no_subject",
+    "too_many_waiting",
+    "breaker_open",
+    "slowed_down",
+];
 
 impl Refusal {
     /// The counter that a refusal belongs to.
@@ -172,5 +204,56 @@ mod tests {
         for (place, outcome) in Outcome::ALL.iter().enumerate() {
             assert_eq!(*outcome as usize, place);
         }
+        let words: std::collections::HashSet<_> = Source::ALL.iter().map(|s| s.word()).collect();
+        assert_eq!(words.len(), Source::ALL.len());
+        for (place, source) in Source::ALL.iter().enumerate() {
+            assert_eq!(*source as usize, place);
+        }
+    }
+
+    /// One refusal for each reason; the `match` in [`Refusal::reason`] has as many arms.
+    #[test]
+    fn every_reason_has_a_counter() {
+        use crate::provider_error::ProviderError;
+        let credentials = [
+            CredentialFault::Absent,
+            CredentialFault::Empty,
+            CredentialFault::OtherScheme,
+            CredentialFault::NoToken,
+            CredentialFault::NotAToken,
+            CredentialFault::TooLong,
+            CredentialFault::Several,
+        ];
+        let endpoints =
+            [EndpointFault::NotConfigured, EndpointFault::NoDefault, EndpointFault::UnknownRegion];
+        let answers = [
+            NoAnswer::NotSent,
+            NoAnswer::CutOff,
+            NoAnswer::Unreachable,
+            NoAnswer::TimedOut,
+            NoAnswer::UnexpectedStatus,
+            NoAnswer::TooLarge,
+            NoAnswer::Encoded,
+            NoAnswer::NotAnObject,
+            NoAnswer::NoSubject,
+            NoAnswer::Crowded,
+            NoAnswer::Shut,
+            NoAnswer::Slowed { seconds: 1 },
+        ];
+        let provider = |status| {
+            let error = ProviderError::read(
+                status,
+                &crate::head::Head::default(),
+                crate::userinfo::Body::Read(b""),
+                &crate::config::ProviderText::Withheld,
+            );
+            Refusal::Provider(Box::new(error))
+        };
+        let refusals = credentials.map(Refusal::Credentials).into_iter();
+        let refusals = refusals.chain(endpoints.map(Refusal::Endpoint));
+        let refusals = refusals.chain([401, 500].map(provider));
+        let refusals = refusals.chain(answers.map(Refusal::Unavailable));
+        let reasons: Vec<&str> = refusals.map(|refusal| refusal.reason()).collect();
+        assert_eq!(reasons, REASONS);
     }
 }

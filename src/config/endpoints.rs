@@ -8,7 +8,7 @@ use super::place::{Place, Report};
 use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, UnknownRegion};
 use super::problem::{first_not, quoted};
 use super::uri::{self, Uri};
-use super::{DEFAULT_REGION, names};
+use super::{DEFAULT_REGION, identity, names};
 use crate::json::Json;
 use crate::token_key::KeyPrefix;
 
@@ -107,6 +107,7 @@ pub(super) fn build(
     report: &mut Report,
 ) -> Endpoints {
     let clusters = clusters(top, report);
+    let state = identity::filter_state(top, report);
     let unknown_region = top
         .choice(
             "unknown_region",
@@ -128,6 +129,7 @@ pub(super) fn build(
         Rc::new(Endpoint {
             key: KeyPrefix::of(call, &region.code, &sites),
             rules: injected.rules(&region.code),
+            state: Rc::clone(&state),
             region: region.code.into(),
             sites,
         })

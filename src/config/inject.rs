@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::endpoints::Targets;
 use super::file::{Fields, Node};
 use super::place::Report;
-use super::policy::{HeaderRule, Lists};
+use super::policy::{ClaimRule, Lists};
 use super::problem::{first_not, quoted};
 use super::{DEFAULT_REGION, names};
 use crate::enrich::fold;
@@ -22,14 +22,14 @@ const IS_REGION_CODE: &str = "reserved header name: the same as regionCodeHeader
 /// without a map of its own.
 #[derive(Debug, Default)]
 pub(super) struct Injected {
-    maps: Vec<(String, Rc<[HeaderRule]>)>,
+    maps: Vec<(String, Rc<[ClaimRule]>)>,
     /// The name of every rule, also of one whose path is refused.
     names: Vec<String>,
 }
 
 impl Injected {
     /// The rules for a region, or for `default`.
-    pub(super) fn rules(&self, region: &str) -> Rc<[HeaderRule]> {
+    pub(super) fn rules(&self, region: &str) -> Rc<[ClaimRule]> {
         let of = |name: &str| self.maps.iter().find(|(region, _)| region == name);
         of(region)
             .or_else(|| of(DEFAULT_REGION))
@@ -114,7 +114,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     /// A member where the others are regions.
-    fn region(&mut self, name: &str, node: Node<'_>) -> Option<Rc<[HeaderRule]>> {
+    fn region(&mut self, name: &str, node: Node<'_>) -> Option<Rc<[ClaimRule]>> {
         let codes = self.targets.codes();
         let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
         match node.json {
@@ -139,7 +139,7 @@ impl Reader<'_> {
         Some(self.rules(&map, Form::Regional))
     }
 
-    fn rules(&mut self, map: &Fields<'_>, form: Form) -> Rc<[HeaderRule]> {
+    fn rules(&mut self, map: &Fields<'_>, form: Form) -> Rc<[ClaimRule]> {
         let mut rules = Vec::new();
         let mut seen: Vec<(Vec<u8>, &str)> = Vec::new();
         for (name, node) in map.iter() {
@@ -153,31 +153,32 @@ impl Reader<'_> {
         rules.into()
     }
 
-    fn rule(&mut self, name: &str, node: &Node<'_>, form: Form) -> Option<HeaderRule> {
+    fn rule(&mut self, name: &str, node: &Node<'_>, form: Form) -> Option<ClaimRule> {
         let name = match names::writable(name) {
             Ok(name) if self.targets.read_region_from(&name) => Err(IS_REGION_CODE.to_owned()),
             other => other,
         };
         let name = name.map_err(|wrong| self.report.problem(&node.place, wrong)).ok();
         self.names.extend(name.clone());
-        let (path, lists) = match (node.json, form) {
-            (Json::Object(_), Form::Regional) => {
-                let node = Node { place: node.place.clone(), json: node.json };
-                list_rule(Fields::open(node, &["path", "join"], self.report)?, self.report)?
-            }
-            (_, Form::Regional) => {
-                let allowed = "a JSONPath as text, or an object with path";
-                (compile(node, allowed, self.report)?, Lists::Json)
-            }
-            (_, Form::Everywhere) => {
-                (compile(node, "a JSONPath as text", self.report)?, Lists::Json)
-            }
+        let (path, lists) = match form {
+            Form::Regional => value(node, self.report)?,
+            Form::Everywhere => (compile(node, "a JSONPath as text", self.report)?, Lists::Json),
         };
-        Some(HeaderRule { name: name?.into(), path, lists })
+        Some(ClaimRule { name: name?.into(), path, lists })
     }
 }
 
-/// A header's value as an object: `{"path": …, "join": …}`.
+/// Where a value is: a JSONPath as text, or an object with `path`.
+pub(super) fn value(node: &Node<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
+    if let Json::Object(_) = node.json {
+        let node = Node { place: node.place.clone(), json: node.json };
+        return list_rule(Fields::open(node, &["path", "join"], report)?, report);
+    }
+    let allowed = "a JSONPath as text, or an object with path";
+    Some((compile(node, allowed, report)?, Lists::Json))
+}
+
+/// A value as an object: `{"path": …, "join": …}`.
 fn list_rule(fields: Fields<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
     let path = match fields.get("path") {
         Some(node) => compile(&node, "a JSONPath as text", report),

@@ -30,6 +30,8 @@ pub struct Policy {
     pub preflight: Preflight,
     /// Whether the outcome is left for the access log.
     pub access_log: AccessLog,
+    /// What tells this instance's counters from those of others.
+    pub stat_name: Option<String>,
     /// How the provider is reached; in Envoy a property of the cluster, so this only informs.
     pub egress: Egress,
 }
@@ -87,7 +89,9 @@ pub struct Endpoint {
     /// Where it is asked, in order; at least one.
     pub sites: Vec<Site>,
     /// The headers injected for this region.
-    pub rules: Rc<[HeaderRule]>,
+    pub rules: Rc<[ClaimRule]>,
+    /// What is left as filter state, the same for all regions.
+    pub state: Rc<[ClaimRule]>,
     /// What names a question to this endpoint, but for the token.
     pub key: KeyPrefix,
 }
@@ -114,10 +118,10 @@ pub enum UnknownRegion {
     Reject,
 }
 
-/// One header to inject.
+/// One claim to hand on.
 #[derive(Debug)]
-pub struct HeaderRule {
-    /// Header name, lower-cased.
+pub struct ClaimRule {
+    /// The header's name, lower-cased, or that of the filter state.
     pub name: Rc<str>,
     /// Where its value is in the UserInfo answer.
     pub path: JsonPath,

@@ -44,6 +44,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Where the verdict came from.
     pub source: Source,
+    /// Why the request is refused, one of [`crate::outcome::REASONS`].
+    pub reason: Option<&'static str>,
     /// The region whose endpoint was chosen, if it came to that.
     pub region: Option<Rc<str>>,
     /// Claims that gave no header.
@@ -62,9 +64,10 @@ impl Waiting {
     /// What becomes of this request, by its own instance's rules.
     pub(super) fn decide(self, judged: &Judged) -> Decision {
         let Waiting { policy, endpoint, cleansing, dialect, source, .. } = self;
-        let record = |outcome, claims| Record {
+        let record = |outcome, reason, claims| Record {
             outcome,
             source,
+            reason,
             region: Some(Rc::clone(&endpoint.region)),
             claims,
         };
@@ -72,10 +75,13 @@ impl Waiting {
             Judged::Good(vouched) => {
                 let (edit, claims) =
                     enrich::edit(vouched, &policy.forward, Some(&endpoint), cleansing);
-                Decision { action: Action::Forward(edit), record: record(Outcome::Pass, claims) }
+                Decision {
+                    action: Action::Forward(edit),
+                    record: record(Outcome::Pass, None, claims),
+                }
             }
             Judged::Bad(refusal) => Decision {
-                record: record(refusal.outcome(), ClaimFaults::default()),
+                record: record(refusal.outcome(), Some(refusal.reason()), ClaimFaults::default()),
                 action: Action::Reply(reply::reply(refusal, &policy.replies, dialect)),
             },
         }
@@ -91,6 +97,7 @@ pub(super) fn unavailable(why: NoAnswer) -> Judged {
     Judged::Bad(Rc::new(Refusal::Unavailable(why)))
 }
 
-pub(super) fn unasked(outcome: Outcome) -> Record {
-    Record { outcome, source: Source::Filter, region: None, claims: ClaimFaults::default() }
+pub(super) fn unasked(outcome: Outcome, reason: Option<&'static str>) -> Record {
+    let (source, claims) = (Source::Filter, ClaimFaults::default());
+    Record { outcome, source, reason, region: None, claims }
 }

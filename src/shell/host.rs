@@ -41,6 +41,7 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const HTTP_REQUEST_STREAM: u32 = 0;
 const COUNTER: u32 = 0;
 const GAUGE: u32 = 1;
+const HISTOGRAM: u32 = 2;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -94,6 +95,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> Status;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> Status;
     fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_record_metric(id: u32, value: u64) -> Status;
     fn proxy_get_shared_data(
         key: *const u8,
         key_size: usize,
@@ -245,11 +247,10 @@ fn buffer(buffer: u32, size: usize) -> Result<Vec<u8>, Failed> {
     if bytes.len() == size { Ok(bytes) } else { Err(Failed) }
 }
 
-/// Leaves a text as filter state `wasm.<name>`. That it could not be is no reason to treat the
-/// request otherwise.
-pub(super) fn set_filter_state(name: &str, value: &str) {
+/// Leaves a text as filter state `wasm.<name>`.
+pub(super) fn set_filter_state(name: &str, value: &str) -> Result<(), Failed> {
     // SAFETY: pointers and sizes belong to live slices.
-    let _ = unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// Answers the request in effect. The stream ends with it, so there is nobody to tell of a failure.
@@ -388,6 +389,11 @@ pub(super) fn define_gauge(name: &str) -> Result<u32, Failed> {
     define(GAUGE, name)
 }
 
+/// Defines a histogram and gives its number.
+pub(super) fn define_histogram(name: &str) -> Result<u32, Failed> {
+    define(HISTOGRAM, name)
+}
+
 fn define(kind: u32, name: &str) -> Result<u32, Failed> {
     let mut id = 0;
     // SAFETY: pointer and size belong to a live slice; `id` is valid for writes during the call.
@@ -399,6 +405,12 @@ fn define(kind: u32, name: &str) -> Result<u32, Failed> {
 pub(super) fn increment(id: u32, difference: i64) {
     // SAFETY: no pointers.
     let _ = unsafe { proxy_increment_metric(id, difference) };
+}
+
+/// Adds a value to a histogram.
+pub(super) fn record(id: u32, value: u64) {
+    // SAFETY: no pointers.
+    let _ = unsafe { proxy_record_metric(id, value) };
 }
 
 /// Random bytes; zeros where the host has none, which Envoy never says.

@@ -109,6 +109,11 @@ impl Streams {
         stream.filter.clone()
     }
 
+    /// Whether there is none.
+    pub(super) fn are_over(&self) -> bool {
+        self.streams.borrow().is_empty()
+    }
+
     /// How many wait.
     pub(super) fn held(&self) -> usize {
         self.held.get()
@@ -134,7 +139,8 @@ pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
 }
 
 fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
-    worker.meter.arrived();
+    worker.wake(id);
+    filter.meter.arrived();
     let Ok(block) = HeaderBlock::of_request() else {
         return filter.answer_internal_error();
     };
@@ -151,7 +157,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
             worker.gate.borrow_mut().looked_up(question, found, worker.now())
         }
     };
-    let phase = match admission {
+    match admission {
         Admission::Decided(decision) => filter.carry_out(&decision),
         Admission::Follow => {
             worker.streams.moves(id, Phase::Held);
@@ -164,9 +170,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
             }
             Phase::Held
         }
-    };
-    worker.publish();
-    phase
+    }
 }
 
 /// A part of a request's body has come.
@@ -207,7 +211,11 @@ pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
     if stream.phase == Phase::Held {
         // The gate knows nothing of it any more where it was about to be let go.
         let _ = worker.gate.borrow_mut().gone(id);
-        worker.meter.ended(Outcome::ClientGone);
+        if let Some(filter) = &stream.filter {
+            filter.meter.ended(Outcome::ClientGone);
+        }
+    }
+    if worker.streams.are_over() {
         worker.publish();
     }
 }

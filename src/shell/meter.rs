@@ -1,28 +1,60 @@
-//! The counters and gauges, defined once per VM from closed lists.
+//! The counters, gauges and histograms, defined once per VM from closed lists.
 //!
 //! Every definition grows the host's tables, also for a name it knows; so no name is ever made from
-//! a request, and all instances of the filter in a VM share these. The workers' gauges add up.
+//! a request, and filter instances with one `stat_name` share theirs. The workers' gauges add up.
+//! Nothing is told to the host while a request waits for it: what has been counted is published
+//! when a worker has nothing else to do, and with every tick.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
 
 use super::host;
+use crate::config::{Endpoints, Policy};
 use crate::gate::{Ledger, Record};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, REASONS, Source};
 
-/// The filter's counters and gauges.
+/// What instances of one `stat_name` count.
 pub(super) struct Meter {
-    requests: Metric,
-    outcomes: [Metric; Outcome::ALL.len()],
-    claims_invalid: Metric,
-    claims_over_budget: Metric,
-    ledger: [Metric; ENTRIES.len()],
-    published: Cell<Ledger>,
+    /// What follows every name.
+    suffix: String,
+    counters: [Counter; PLACES],
+    regions: RefCell<BTreeMap<Rc<str>, Region>>,
+}
+
+/// What the instances of a VM hold together.
+pub(super) struct Holdings {
+    metrics: [Metric; ENTRIES.len()],
+    published: Cell<[u64; ENTRIES.len()]>,
 }
 
 /// A metric's number at the host; `None` where the host refused it. What cannot be counted is
 /// still decided.
 #[derive(Clone, Copy)]
 struct Metric(Option<u32>);
+
+/// A counter, and what of it the host knows.
+struct Counter {
+    metric: Metric,
+    number: Cell<u64>,
+    published: Cell<u64>,
+}
+
+/// What is counted of one region.
+struct Region {
+    requests: Counter,
+    /// How long calls took, in milliseconds.
+    calls: Metric,
+}
+
+/// Where the counters of each list begin.
+const INVALID: usize = 1;
+const OVER_BUDGET: usize = 2;
+const OUTCOMES: usize = 3;
+const SOURCES: usize = OUTCOMES + Outcome::ALL.len();
+const WHY: usize = SOURCES + Source::ALL.len();
+const PLACES: usize = WHY + REASONS.len();
 
 /// An entry of the ledger: its name, whether it goes down too, and its number.
 type Entry = (&'static str, Kind, fn(&Ledger) -> u64);
@@ -56,57 +88,135 @@ const ENTRIES: [Entry; 18] = [
 ];
 
 impl Meter {
-    pub(super) fn define() -> Meter {
-        Meter {
-            requests: Metric::counter("oidc_requests"),
-            outcomes: Outcome::ALL
-                .map(|outcome| Metric::counter(&format!("oidc_outcome.{}", outcome.word()))),
-            claims_invalid: Metric::counter("oidc_claims_invalid"),
-            claims_over_budget: Metric::counter("oidc_claims_over_budget"),
-            ledger: ENTRIES.map(|(name, kind, _)| match kind {
-                Kind::Counter => Metric::counter(name),
-                Kind::Gauge => Metric(host::define_gauge(name).ok()),
-            }),
-            published: Cell::default(),
+    pub(super) fn define(stat_name: &str) -> Meter {
+        let suffix = match stat_name {
+            "" => String::new(),
+            name => format!(".instance.{name}"),
+        };
+        let fixed = ["oidc_requests", "oidc_claims_invalid", "oidc_claims_over_budget"];
+        let outcomes = Outcome::ALL.map(|outcome| format!("oidc_outcome.{}", outcome.word()));
+        let sources = Source::ALL.map(|source| format!("oidc_source.{}", source.word()));
+        let reasons = REASONS.map(|reason| format!("oidc_reason.{reason}"));
+        let lists = outcomes.iter().chain(&sources).chain(&reasons).map(String::as_str);
+        let mut names = fixed.into_iter().chain(lists);
+        let counters = std::array::from_fn(|_| {
+            Counter::define(&format!("{}{suffix}", names.next().unwrap_or_default()))
+        });
+        Meter { suffix, counters, regions: RefCell::default() }
+    }
+
+    /// An instance with these regions counts here too.
+    pub(super) fn serves(&self, policy: &Policy) {
+        let Endpoints::Configured(table) = &policy.endpoints else {
+            return;
+        };
+        let mut regions = self.regions.borrow_mut();
+        for endpoint in table.regions.iter().chain(&table.default) {
+            regions.entry(Rc::clone(&endpoint.region)).or_insert_with(|| {
+                let (code, suffix) = (word(&endpoint.region), &self.suffix);
+                let calls = host::define_histogram(&format!("oidc_userinfo_ms.{code}{suffix}"));
+                Region {
+                    requests: Counter::define(&format!("oidc_region.{code}{suffix}")),
+                    calls: Metric(calls.ok()),
+                }
+            });
         }
     }
 
     /// A request has arrived.
     pub(super) fn arrived(&self) {
-        self.requests.add(1);
+        self.count(0, 1);
     }
 
     /// A request has had its decision.
     pub(super) fn record(&self, record: &Record) {
         self.ended(record.outcome);
-        self.claims_invalid.add(record.claims.invalid.into());
-        self.claims_over_budget.add(record.claims.over_budget.into());
+        self.count(SOURCES.saturating_add(record.source as usize), 1);
+        self.count(INVALID, record.claims.invalid);
+        self.count(OVER_BUDGET, record.claims.over_budget);
+        if let Some(reason) = record.reason
+            && let Some(place) = REASONS.iter().position(|known| *known == reason)
+        {
+            self.count(WHY.saturating_add(place), 1);
+        }
+        if let Some(region) = &record.region
+            && let Some(region) = self.regions.borrow().get(region)
+        {
+            region.requests.add(1);
+        }
     }
 
     /// A request has ended so.
     pub(super) fn ended(&self, outcome: Outcome) {
-        if let Some(counter) = self.outcomes.get(outcome as usize) {
-            counter.add(1);
+        self.count(OUTCOMES.saturating_add(outcome as usize), 1);
+    }
+
+    /// A call to a region's endpoint has taken so long.
+    pub(super) fn took(&self, region: &str, time: Duration) {
+        if let Some(Region { calls: Metric(Some(id)), .. }) = self.regions.borrow().get(region) {
+            host::record(*id, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         }
     }
 
-    /// Publishes what has changed in the ledger.
-    pub(super) fn publish(&self, ledger: &Ledger) {
-        let before = self.published.replace(*ledger);
-        if before == *ledger {
-            return;
+    fn count(&self, place: usize, number: u32) {
+        if let Some(counter) = self.counters.get(place) {
+            counter.add(number);
         }
-        for (metric, (_, _, number)) in self.ledger.iter().zip(ENTRIES) {
-            metric.add(number(ledger).wrapping_sub(number(&before)).cast_signed());
+    }
+
+    /// Publishes what has changed since the last time; whether anything has.
+    pub(super) fn publish(&self) -> bool {
+        let regions = self.regions.borrow();
+        let counters = self.counters.iter().chain(regions.values().map(|region| &region.requests));
+        counters.map(Counter::publish).fold(false, |any, one| any || one)
+    }
+}
+
+/// A region's code as a part of a statistic's name.
+fn word(code: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    code.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+impl Holdings {
+    pub(super) fn define() -> Holdings {
+        let metrics = ENTRIES.map(|(name, kind, _)| match kind {
+            Kind::Counter => Metric(host::define_counter(name).ok()),
+            Kind::Gauge => Metric(host::define_gauge(name).ok()),
+        });
+        Holdings { metrics, published: Cell::default() }
+    }
+
+    /// Publishes what has changed since the last time; whether anything has.
+    pub(super) fn publish(&self, ledger: &Ledger) -> bool {
+        let numbers = ENTRIES.map(|(_, _, number)| number(ledger));
+        let before = self.published.replace(numbers);
+        for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
+            metric.add(number.wrapping_sub(before).cast_signed());
         }
+        numbers != before
+    }
+}
+
+impl Counter {
+    fn define(name: &str) -> Counter {
+        let metric = Metric(host::define_counter(name).ok());
+        Counter { metric, number: Cell::new(0), published: Cell::new(0) }
+    }
+
+    fn add(&self, number: u32) {
+        self.number.set(self.number.get().wrapping_add(number.into()));
+    }
+
+    fn publish(&self) -> bool {
+        let now = self.number.get();
+        let news = now.wrapping_sub(self.published.replace(now));
+        self.metric.add(news.cast_signed());
+        news != 0
     }
 }
 
 impl Metric {
-    fn counter(name: &str) -> Metric {
-        Metric(host::define_counter(name).ok())
-    }
-
     fn add(self, difference: i64) {
         if let (Some(id), true) = (self.0, difference != 0) {
             host::increment(id, difference);

@@ -65,7 +65,8 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
             }
             let policy = Rc::new(loaded.policy);
             worker.started(id, &policy);
-            let filter = Rc::new(Filter { policy, worker: Rc::clone(worker), root: id });
+            let meter = worker.meter(&policy);
+            let filter = Rc::new(Filter { policy, meter, root: id });
             worker.roots.borrow_mut().entry(id).or_default().filter = Some(filter);
             true
         }
@@ -96,7 +97,10 @@ pub(super) fn called_back(
     let at_work = worker.roots.borrow().get(&root).is_some_and(|root| root.filter.is_some());
     if let (Some(UnderWay { call, .. }), true) = (under_way, at_work) {
         worker.called_back(root, call, headers, body_size);
-        worker.publish();
+        // Nobody may be left who waited for it.
+        if worker.streams.are_over() {
+            worker.publish();
+        }
     }
     let ending = worker.roots.borrow().get(&root).is_some_and(|root| root.ending);
     if ending && !has_calls(worker, root) {

@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use super::host::{self, Failed, HeaderBlock, Level};
 use super::http::{Phase, Streams};
-use super::meter::Meter;
+use super::meter::{Holdings, Meter};
 use super::root::{self, Root, UnderWay};
 use crate::config::{AccessLog, Policy};
-use crate::gate::{Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled};
+use crate::enrich::HeaderEdit;
+use crate::gate::{
+    Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled, StreamId,
+};
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
 use crate::time::{Date, Moment, Now};
@@ -27,6 +30,9 @@ fn tick() -> Duration {
     if Guard::Tick.stands() { Duration::from_millis(50) } else { Duration::from_secs(60) }
 }
 
+/// How often a worker looks that has nothing to do.
+const REST: Duration = Duration::from_secs(1);
+
 /// How soon the next batch is let go.
 const HURRY: Duration = Duration::from_millis(1);
 
@@ -37,7 +43,9 @@ const BATCH: usize = 64;
 /// What the filter instances of one VM share.
 pub(super) struct Worker {
     pub(super) gate: RefCell<Gate>,
-    pub(super) meter: Meter,
+    holdings: Holdings,
+    /// By `stat_name`; what has none is under the empty one.
+    meters: RefCell<BTreeMap<String, Rc<Meter>>>,
     pub(super) roots: RefCell<BTreeMap<u32, Root>>,
     pub(super) streams: Streams,
     /// The calls that the host is making, by its numbers for them.
@@ -47,6 +55,8 @@ pub(super) struct Worker {
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
     /// times.
     ticking: Cell<Option<u32>>,
+    /// It ticks slowly: when it last did, nothing was under way, and nothing had changed.
+    resting: Cell<bool>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
     /// How many filter instances are at work.
@@ -58,7 +68,7 @@ pub(super) struct Worker {
 /// One filter configuration at work on one worker, shared by its root and its streams.
 pub(super) struct Filter {
     pub(super) policy: Rc<Policy>,
-    pub(super) worker: Rc<Worker>,
+    pub(super) meter: Rc<Meter>,
     /// The root context that makes this instance's calls.
     pub(super) root: u32,
 }
@@ -69,12 +79,14 @@ impl Worker {
         thread_local! {
             static WORKER: Rc<Worker> = Rc::new(Worker {
                 gate: RefCell::new(Gate::new(Seed::new(host::random()))),
-                meter: Meter::define(),
+                holdings: Holdings::define(),
+                meters: RefCell::default(),
                 roots: RefCell::default(),
                 streams: Streams::default(),
                 calls: RefCell::default(),
                 pending: RefCell::default(),
                 ticking: Cell::default(),
+                resting: Cell::default(),
                 hurried: Cell::default(),
                 instances: Cell::default(),
                 ahead: Cell::new(ahead()),
@@ -113,6 +125,11 @@ impl Worker {
     /// to be one, and lets go whoever waited.
     pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
         let mut settled = self.gate.borrow_mut().answered(call, answer, self.now());
+        if let Some((region, time)) = settled.took.take()
+            && let Some(filter) = self.roots.borrow().get(&root).and_then(Root::filter)
+        {
+            filter.meter.took(&region, time);
+        }
         while let Some((id, call)) = settled.next.take() {
             if root::dispatch(self, root, id, &call).is_err() {
                 settled = self.gate.borrow_mut().answered(id, &Answer::NotSent, self.now());
@@ -132,7 +149,25 @@ impl Worker {
         let late = self.gate.borrow_mut().tick(self.now());
         self.pending.borrow_mut().extend(late);
         self.release(root);
-        self.publish();
+        let idle = !self.publish() && self.streams.are_over();
+        if idle != self.resting.get()
+            && self.ticking.get() == Some(root)
+            && host::put_in_effect(root).is_ok()
+        {
+            self.resting.set(idle);
+            host::set_tick_period(if idle { REST } else { tick() });
+        }
+    }
+
+    /// A request has come, and is in effect: the worker has something to do.
+    pub(super) fn wake(&self, StreamId(stream): StreamId) {
+        if self.resting.replace(false)
+            && let Some(root) = self.ticking.get()
+            && host::put_in_effect(root).is_ok()
+        {
+            host::set_tick_period(tick());
+            let _ = host::put_in_effect(stream);
+        }
     }
 
     /// An instance is at work from now on, with its root in effect.
@@ -140,9 +175,17 @@ impl Worker {
         self.gate.borrow_mut().configured(policy);
         self.instances.set(self.instances.get().saturating_add(1));
         if self.ticking.get().is_none() {
-            self.ticking.set(Some(root));
-            host::set_tick_period(tick());
+            self.tick_by(root);
         }
+    }
+
+    /// Where an instance with this configuration counts.
+    pub(super) fn meter(&self, policy: &Policy) -> Rc<Meter> {
+        let name = policy.stat_name.as_deref().unwrap_or_default();
+        let mut meters = self.meters.borrow_mut();
+        let meter = meters.entry(name.to_owned()).or_insert_with(|| Rc::new(Meter::define(name)));
+        meter.serves(policy);
+        Rc::clone(meter)
     }
 
     /// Whether no other instance is at work, so that nobody can wait for a call any more.
@@ -169,18 +212,29 @@ impl Worker {
     fn pass_on_the_tick(&self) {
         let others: Vec<u32> = self.roots.borrow().iter().filter_map(Root::at_work).collect();
         let next = others.into_iter().find(|other| host::put_in_effect(*other).is_ok());
-        self.ticking.set(next);
-        if next.is_some() {
-            host::set_tick_period(tick());
+        self.ticking.set(None);
+        if let Some(next) = next {
+            self.tick_by(next);
         }
+    }
+
+    /// This root, which is in effect, ticks from now on.
+    fn tick_by(&self, root: u32) {
+        self.ticking.set(Some(root));
+        self.resting.set(false);
+        host::set_tick_period(tick());
     }
 
     /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
     /// not yet let go still waits.
-    pub(super) fn publish(&self) {
+    ///
+    /// Whether there was anything new.
+    pub(super) fn publish(&self) -> bool {
         let waiting = self.streams.held();
         let mut gate = self.gate.borrow_mut();
-        self.meter.publish(&Ledger { waiting, ..gate.ledger() });
+        let held = self.holdings.publish(&Ledger { waiting, ..gate.ledger() });
+        let counted =
+            self.meters.borrow().values().fold(false, |any, meter| meter.publish() || any);
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
@@ -193,6 +247,7 @@ impl Worker {
                 }
             }
         }
+        held || counted
     }
 
     /// Lets go a batch of those who are decided, with `root` or a stream of it in effect.
@@ -237,16 +292,16 @@ impl Filter {
             AccessLog::Silent => {}
         }
         match &decision.action {
-            Action::Forward(edit) => match host::edit_request(edit) {
+            Action::Forward(edit) => match hand_on(edit) {
                 Ok(()) => {
-                    self.worker.meter.record(record);
+                    self.meter.record(record);
                     Phase::Forwarding
                 }
                 // Headers that could not be edited may still hold the client's own identity.
                 Err(Failed) => self.answer_internal_error(),
             },
             Action::Reply(reply) => {
-                self.worker.meter.record(record);
+                self.meter.record(record);
                 host::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
                 Phase::Answered
             }
@@ -257,7 +312,7 @@ impl Filter {
     pub(super) fn answer_internal_error(&self) -> Phase {
         let what = "Envoy refused to read or edit a request's headers; answered with 500";
         host::log(Level::Error, what);
-        self.worker.meter.ended(Outcome::Internal);
+        self.meter.ended(Outcome::Internal);
         match self.policy.access_log {
             AccessLog::FilterState => leave_for_access_log("internal;none;none"),
             AccessLog::Silent => {}
@@ -267,8 +322,15 @@ impl Filter {
     }
 }
 
+/// Filter state first: another filter may refuse by it whom it does not name, or whom it does.
+fn hand_on(edit: &HeaderEdit) -> Result<(), Failed> {
+    edit.state().try_for_each(|(name, value)| host::set_filter_state(name, value))?;
+    host::edit_request(edit)
+}
+
+/// That it could not be is no reason to treat the request otherwise.
 fn leave_for_access_log(state: &str) {
-    host::set_filter_state("oidc_outcome", state);
+    let _ = host::set_filter_state("oidc_outcome", state);
 }
 
 /// What the clock that people set is ahead of the one that never goes back, in nanoseconds.

@@ -7,6 +7,7 @@
 mod args;
 mod coverage;
 mod fuzz;
+mod instructions;
 mod interface;
 mod module;
 mod mutants;
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         Command::Test { quick } => suite::run(&workspace, quick),
         Command::CheckConfig { files } => rig::check_config(&workspace, &files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
-        Command::Bench { quick } => rig::bench(&workspace, quick),
+        Command::Bench { options } => rig::bench(&workspace, &options),
+        Command::Instructions { only, write } => instructions::run(&workspace, &only, write),
         Command::Tidy => tidy::run(&workspace),
         Command::Fuzz { seconds, targets } => fuzz::run(&workspace, seconds, &targets),
         Command::Coverage => coverage::run(&workspace),

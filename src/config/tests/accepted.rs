@@ -453,6 +453,24 @@ fn the_words() {
     assert_eq!(load(&with(words)).policy.preflight, Preflight::Authenticate);
 }
 
+#[test]
+fn what_other_filters_and_statistics_get_to_know() {
+    let policy = load(&with(
+        r#""filter_state": {"user": "$.sub", "groups_2": {"path": "$.groups[*]", "join": ","}},
+           "stat_name": "orders""#,
+    ))
+    .policy;
+    assert_eq!(policy.stat_name.as_deref(), Some("orders"));
+    let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
+    for endpoint in table.regions.iter().chain(&table.default) {
+        let state: Vec<_> = endpoint.state.iter().map(|rule| (&*rule.name, &rule.lists)).collect();
+        let joined = Lists::Joined(",".to_owned());
+        assert_eq!(state, [("user", &Lists::Json), ("groups_2", &joined)]);
+    }
+    let none = load(&with("")).policy;
+    assert_eq!(none.stat_name, None);
+}
+
 /// The proxy is a property of clusters: those that must carry it are named, each once.
 #[test]
 fn the_clusters_behind_a_forward_proxy_are_named() {

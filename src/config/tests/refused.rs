@@ -368,3 +368,32 @@ fn secrets_are_never_shown() {
         assert!(!lines.iter().any(|line| line.contains(secret)), "{lines:#?}");
     }
 }
+
+#[test]
+fn names_for_other_filters_and_statistics() {
+    let not = "not a name, allowed are a-z, 0-9 and _, with a letter first";
+    for name in ["", "User", "1user", "_user", "us.er", "us-er", "us er", "usér"] {
+        check(
+            &format!(r#""filter_state": {{"{name}": "$.sub"}}"#),
+            &[&format!(
+                "{}: {not}",
+                super::super::place::Place::root().member(0, "filter_state").member(0, name)
+            )],
+        );
+        check(&format!(r#""stat_name": "{name}""#), &[&format!("stat_name: {not}")]);
+    }
+    let long = "x".repeat(65);
+    check(
+        &format!(r#""stat_name": "{long}""#),
+        &["stat_name: name of 65 bytes, allowed are at most 64"],
+    );
+    check(&format!(r#""stat_name": "{}""#, "x".repeat(64)), &[]);
+    check(
+        r#""filter_state": {"oidc_outcome": "$.sub"}"#,
+        &["filter_state.oidc_outcome: reserved name: the filter sets oidc_outcome itself"],
+    );
+    check(
+        r#""filter_state": {"user": "sub"}"#,
+        &["filter_state.user: JSONPath refused at 1: a path starts with $"],
+    );
+}

@@ -59,6 +59,9 @@ fn wrong_types() {
         ("breaker.failures", "a whole number from 0 to 1000", "nbao"),
         ("breaker.open_for", "a duration as text, 100ms to 5m", "nbdao"),
         ("max_in_flight", "a whole number from 1 to 65536", "nbao"),
+        ("filter_state", object, "nbdta"),
+        ("filter_state.a", "a JSONPath as text, or an object with path", "nbda"),
+        ("stat_name", "a name as text", "nbdao"),
         ("cache.stale_if_error", "a duration as text, 0s to 1h", "nbdao"),
     ] {
         for kind in kinds.chars() {

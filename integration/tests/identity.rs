@@ -1,0 +1,171 @@
+//! What Envoy's own filters get to know of a user, and its statistics of the filter.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod base;
+
+use base::{one, regions};
+use integration::{Gateway, Listener, Reply, Running, Setup};
+use serde_json::{Value, json};
+
+/// Envoy's filter for access by roles, which lets pass whom this filter state names.
+fn rbac(principal: &Value) -> Value {
+    json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {
+                "action": "ALLOW",
+                "policies": {"users": {
+                    "permissions": [{"any": true}],
+                    "principals": [principal],
+                }},
+            },
+        },
+    })
+}
+
+/// Adds a field to the access log of a listener.
+fn logging(name: &'static str, format: &'static str) -> impl Fn(&mut Value) {
+    move |manager| {
+        let log = &mut manager["access_log"][0]["typed_config"]["log_format"]["json_format"];
+        assert!(log.is_object(), "the reference logs JSON: {log}");
+        log[name] = format.into();
+    }
+}
+
+fn userinfo(sub: &str, groups: &[&str]) -> Reply {
+    Reply::json(200, &json!({"sub": sub, "groups": groups}))
+}
+
+async fn start() -> Running {
+    let state = || {
+        one(json!({"filter_state": {
+            "user": "$.sub",
+            "groups": {"path": "$.groups[*]", "join": ","},
+        }}))
+    };
+    let named = json!({"filter_state": {"key": "wasm.user", "string_match": {"exact": "alice"}}});
+    let member = json!({"filter_state": {
+        "key": "wasm.groups",
+        "string_match": {"safe_regex": {"regex": "(.*,)?buyers(,.*)?"}},
+    }});
+    Setup::new()
+        .listener(
+            Listener::named("user")
+                .config(state())
+                .filter_last(rbac(&named))
+                .connection_manager(logging("user", "%FILTER_STATE(wasm.user:PLAIN)%")),
+        )
+        .listener(Listener::named("groups").config(state()).filter_last(rbac(&member)))
+        .listener(Listener::named("none").config(one(json!({}))).filter_last(rbac(&named)))
+        .start()
+        .await
+}
+
+#[track_caller]
+async fn gets(gw: &Gateway, path: &str, status: u16) {
+    let response = gw.get(path).bearer("token").send().await;
+    assert_eq!(response.status, status, "{response:?}");
+}
+
+#[tokio::test]
+async fn envoys_own_rbac_decides_by_a_claim() {
+    let running = start().await;
+    let gw = running.gateway("user");
+    gw.provider.answer(userinfo("alice", &[]));
+    gets(&gw, "/alice", 200).await;
+    gw.provider.answer(userinfo("bob", &[]));
+    gets(&gw, "/bob", 403).await;
+    // A claim that is missing names nobody.
+    gw.provider.answer(Reply::json(200, &json!({"groups": ["alice"]})));
+    gets(&gw, "/nobody", 403).await;
+    // What the client says of itself is not what the provider says.
+    gw.provider.answer(userinfo("bob", &[]));
+    let spoofed = gw.get("/spoofed").bearer("token").header("wasm.user", "alice");
+    let spoofed = spoofed.header("x-user-id", "alice").send().await;
+    assert_eq!(spoofed.status, 403, "{spoofed:?}");
+
+    let gw = running.gateway("groups");
+    gw.provider.answer(userinfo("bob", &["staff", "buyers"]));
+    gets(&gw, "/member", 200).await;
+    gw.provider.answer(userinfo("bob", &["staff", "nonbuyers"]));
+    gets(&gw, "/other", 403).await;
+
+    // Without `filter_state` there is nothing to decide by.
+    let gw = running.gateway("none");
+    gw.provider.answer(userinfo("alice", &[]));
+    gets(&gw, "/alice", 403).await;
+    running.envoy.assert_no_vm_restart().await;
+}
+
+#[tokio::test]
+async fn the_access_log_names_the_user_where_the_operator_asked_for_it() {
+    let running = start().await;
+    for (listener, logged) in [("user", true), ("groups", false)] {
+        let gw = running.gateway(listener);
+        gw.provider.answer(userinfo("alice", &["buyers"]));
+        let path = format!("/who/{listener}");
+        gets(&gw, &path, 200).await;
+        let entry = running.envoy.access_entry(&path).await;
+        let user = entry.get("user").and_then(Value::as_str);
+        assert_eq!(user, logged.then_some("alice"), "{entry}");
+        assert_eq!(entry.to_string().contains("alice"), logged, "{entry}");
+    }
+}
+
+/// Several instances are told apart, and every name is there before the first request.
+#[tokio::test]
+async fn statistics_say_which_instance_why_and_where() {
+    let setup = Setup::new()
+        .listener(Listener::named("orders").config(regions(json!({"stat_name": "orders"}))))
+        .listener(Listener::named("plain").config(one(json!({}))));
+    let running = setup.start().await;
+    let names = async || {
+        let stats = running.envoy.stats().await.into_keys();
+        stats.filter(|name| name.starts_with("wasmcustom.")).collect::<Vec<_>>()
+    };
+    let before = names().await;
+    let gw = running.gateway("orders");
+    gw.provider.answer(userinfo("alice", &[]));
+    for region in ["FR", "FR", "US", "XX"] {
+        let response = gw.get("/").bearer("token").header("x-region", region).send().await;
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    assert_eq!(gw.get("/").send().await.status, 401);
+    let plain = running.gateway("plain");
+    plain.provider.answer(Reply::json(401, &json!({})));
+    assert_eq!(plain.get("/").bearer("token").send().await.status, 401);
+
+    for (name, number) in [
+        ("oidc_requests.instance.orders", 5),
+        ("oidc_outcome.pass.instance.orders", 4),
+        ("oidc_outcome.no_credentials.instance.orders", 1),
+        ("oidc_source.asked.instance.orders", 4),
+        ("oidc_reason.absent.instance.orders", 1),
+        ("oidc_region.FR.instance.orders", 2),
+        ("oidc_region.US.instance.orders", 1),
+        ("oidc_region.default.instance.orders", 1),
+        ("oidc_requests", 1),
+        ("oidc_outcome.invalid_token", 1),
+        ("oidc_reason.provider_4xx", 1),
+        ("oidc_region.default", 1),
+        ("oidc_outcome.pass", 0),
+    ] {
+        running.envoy.wait_stat(&format!("wasmcustom.{name}"), |n| n == number).await;
+    }
+    assert_eq!(names().await, before, "names made from traffic");
+    // A histogram is merged when statistics are flushed.
+    let calls = r#"oidc_userinfo_ms_FR_instance_orders_count{} 2"#;
+    let mut ask = tokio::time::interval(std::time::Duration::from_millis(100));
+    let found = async {
+        while !running.envoy.admin_get("/stats/prometheus").await.unwrap().text().contains(calls) {
+            ask.tick().await;
+        }
+    };
+    let in_time = tokio::time::timeout(integration::DEADLINE, found).await;
+    assert!(
+        in_time.is_ok(),
+        "{}",
+        running.envoy.admin_get("/stats/prometheus").await.unwrap().text()
+    );
+}
