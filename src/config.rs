@@ -43,7 +43,7 @@ pub struct Loaded {
     /// The policy to run.
     pub policy: Policy,
     /// Faults that the source system answers per request instead of refusing to load: a missing
-    /// `userinfo_endpoint` or `defaultURI`. The filter logs them as errors; `check-config` fails.
+    /// `userinfo_endpoint` or `defaultURI`. The filter logs them as errors; `oidc-connector check` fails.
     pub faults: Vec<Problem>,
 }
 

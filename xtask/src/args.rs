@@ -127,12 +127,13 @@ CARGO_TARGET_DIR where that is set) and prints its path and size.
         name: "check-config",
         options: &[],
         operands: "FILE...",
-        summary: "print every problem of a filter configuration, or `ok`",
+        summary: "print every problem of a configuration, or `ok`",
         details: "\
-Reads each FILE as the filter's `configuration` in JSON, by the filter's own code. `-` reads
-standard input. With several files every line starts with the file's name.
+Is `oidc-connector check --allow warnings FILE...`, compiled from this checkout: each FILE is a
+configuration of the filter, of Envoy, or a manifest, in JSON or YAML, and `-` is standard input.
+For further options: cargo run -p cli -- check --help
 
-Exit code: 0 all ok, 1 at least one problem, 2 a file that cannot be read.
+Exit code: 0 all ok, 1 at least one error, 2 a file that cannot be read.
 ",
     },
     Topic {

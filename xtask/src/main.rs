@@ -5,7 +5,6 @@
 //! as a process of its own.
 
 mod args;
-mod check_config;
 mod coverage;
 mod fuzz;
 mod instructions;
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
         }
         Command::Build => module::build(&workspace),
         Command::Test { quick } => suite::run(&workspace, quick),
-        Command::CheckConfig { files } => return check_config::run(&files),
+        Command::CheckConfig { files } => rig::check_config(&workspace, &files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
         Command::Bench { options } => rig::bench(&workspace, &options),
         Command::Instructions { only, write } => instructions::run(&workspace, &only, write),

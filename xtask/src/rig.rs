@@ -1,5 +1,9 @@
-//! The commands that need a running Envoy. They live in the crates `integration` and `bench`; this
-//! builds what they run on and hands over to them.
+//! The commands that live in other crates: those that need a running Envoy in `integration` and
+//! `bench`, what is said of configurations in `cli`. This builds what they run on and hands over to
+//! them.
+
+use std::ffi::OsString;
+use std::process::Command;
 
 use crate::{Failure, Workspace, module, progress};
 
@@ -17,7 +21,22 @@ pub fn bench(workspace: &Workspace, options: &[String]) -> Result<(), Failure> {
     binary(workspace, "bench", "bench", options)
 }
 
-/// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
+/// `cargo xtask check-config`
+pub fn check_config(workspace: &Workspace, files: &[OsString]) -> Result<(), Failure> {
+    become_it(checker(workspace, files))
+}
+
+fn checker(workspace: &Workspace, files: &[OsString]) -> Command {
+    let mut command = workspace.cargo(&["run", "--quiet", "--package", "cli", "--manifest-path"]);
+    command.arg(workspace.root.join("Cargo.toml"));
+    command.args(["--", "check", "--allow", "warnings", "--"]).args(files);
+    // The files' names are meant from where the user stands.
+    if let Ok(here) = std::env::current_dir() {
+        command.current_dir(here);
+    }
+    command
+}
+
 fn binary(
     workspace: &Workspace,
     package: &str,
@@ -27,6 +46,11 @@ fn binary(
     progress(&format!("{name}: compiling what it runs on"));
     let mut command = workspace.cargo(&["run", "--package", package, "--bin", name, "--"]);
     command.args(options);
+    become_it(command)
+}
+
+/// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
+fn become_it(mut command: Command) -> Result<(), Failure> {
     #[cfg(unix)]
     {
         let error = std::os::unix::process::CommandExt::exec(&mut command);
@@ -34,4 +58,18 @@ fn binary(
     }
     #[cfg(not(unix))]
     crate::steps::finish(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_checked_by_the_tool_of_this_checkout_from_where_the_user_stands() {
+        let workspace = Workspace::find();
+        let command = checker(&workspace, &["--odd".into(), "-".into()]);
+        let shown = crate::steps::shown(&command);
+        assert!(shown.ends_with("Cargo.toml -- check --allow warnings -- --odd -"), "{shown}");
+        assert_eq!(command.get_current_dir(), Some(std::env::current_dir().unwrap().as_path()));
+    }
 }

@@ -1,0 +1,153 @@
+//! `oidc-connector check`: every problem of the filter's configuration and of its surroundings.
+//!
+//! All files of one call are one gateway's: a listener, its clusters and its routes may stand in
+//! several. A bootstrap is a gateway by itself. What is not in the files is not guessed but noted.
+
+mod cluster;
+mod codes;
+mod duration;
+mod finding;
+mod instance;
+mod istio;
+mod kubernetes;
+mod manager;
+mod policy;
+mod report;
+mod routes;
+mod world;
+
+use std::process::ExitCode;
+
+use codes::Code;
+use finding::{Finding, Findings, Severity};
+pub(crate) use instance::Instance;
+use report::Report;
+use world::Platform;
+pub(crate) use world::World;
+
+use crate::input::{self, Document};
+use crate::output::{Format, complain, refuse};
+use crate::tree::Node;
+
+/// What `check` is asked for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0 nothing but notes and what was allowed, 1 an error or a warning, 2 wrong usage or a
+file that cannot be read. docs/check.md lists every code.")]
+pub(crate) struct Args {
+    /// Configuration of the filter, of Envoy, Istio or Envoy Gateway, in JSON or YAML; `-` is
+    /// standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Accept what has this code; `warnings` accepts every warning
+    #[arg(long, value_name = "CODE")]
+    allow: Vec<String>,
+    /// In which form the findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What may be found without the check failing.
+#[derive(Debug, Default)]
+struct Allowed {
+    warnings: bool,
+    codes: Vec<&'static Code>,
+}
+
+impl Allowed {
+    fn of(words: &[String]) -> Result<Allowed, String> {
+        let mut allowed = Allowed::default();
+        for word in words {
+            match (word.as_str(), codes::named(word)) {
+                ("warnings", _) => allowed.warnings = true,
+                (_, Some(code)) => allowed.codes.push(code),
+                (_, None) => {
+                    let known: Vec<&str> = codes::ALL.iter().map(|code| code.word).collect();
+                    let known = known.join(", ");
+                    return Err(format!(
+                        "--allow {word}: no such code; there are warnings, {known}"
+                    ));
+                }
+            }
+        }
+        Ok(allowed)
+    }
+
+    fn covers(&self, finding: &Finding) -> bool {
+        self.codes.contains(&finding.code)
+            || self.warnings && finding.code.severity == Severity::Warning
+    }
+}
+
+/// Checks the files.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let allowed = match Allowed::of(&args.allow) {
+        Ok(allowed) => allowed,
+        Err(wrong) => return refuse(wrong),
+    };
+    let mut documents = Vec::new();
+    let mut unreadable = Vec::new();
+    for file in &args.files {
+        match input::read(file) {
+            Ok(read) => documents.extend(read),
+            Err(wrong) => {
+                complain(wrong);
+                unreadable.push(file.as_str());
+            }
+        }
+    }
+    let (findings, instances) = find(&documents);
+    let report =
+        Report { findings: &findings, allowed: &allowed, instances, unreadable: &unreadable };
+    report.print(args.format);
+    match (unreadable.is_empty(), report.has_findings()) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    }
+}
+
+/// Everything found in the documents, and how many instances they have.
+fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
+    let mut findings = Findings::default();
+    let mut world = World::of(documents);
+    for instance in &mut world.instances {
+        instance.read(&mut findings);
+    }
+    let world = world;
+    for instance in &world.instances {
+        policy::check(instance, &mut findings);
+        match (instance.platform, &instance.plugin) {
+            (_, Some(_)) => policy::check_plugin(instance, &world, &mut findings),
+            (Platform::Istio, None) => {
+                policy::check_wasm_plugin(instance, &instance.node, &mut findings);
+            }
+            (Platform::Gateway, None) => policy::check_extension(&instance.node, &mut findings),
+            (Platform::Envoy | Platform::Alone, None) => {}
+        }
+        cluster::check(instance, &world, &mut findings);
+        if instance.manager.is_none() {
+            let found = "no connection manager with this filter is in these files";
+            findings.add(codes::SURROUNDINGS_NOT_SEEN, &instance.node, found);
+        }
+    }
+    for index in 0..world.managers.len() {
+        manager::check(index, &world, &mut findings);
+    }
+    for bootstrap in &world.bootstraps {
+        manager::check_bootstrap(bootstrap, &world, &mut findings);
+    }
+    if world.instances.is_empty() {
+        match documents.first() {
+            Some(_) if world.managers.is_empty() && !world.clusters.is_empty() => {
+                cluster::check_alone(&world, &mut findings);
+            }
+            Some(first) => {
+                let found = "no instance of the filter in any of the files";
+                findings.add(codes::NO_INSTANCE, &Node::root(first), found);
+            }
+            None => {}
+        }
+    }
+    (findings.sorted(), world.instances.len())
+}

@@ -1,0 +1,143 @@
+//! Every kind of finding: its code, which never changes its meaning, and its standing words.
+//!
+//! `docs/check.md` lists them; a test compares.
+
+use super::finding::Severity::{self, Error, Note, Warning};
+
+/// A kind of finding.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// What `--allow` calls it.
+    pub(crate) word: &'static str,
+    /// How much it matters.
+    pub(crate) severity: Severity,
+    /// Why it matters.
+    pub(crate) why: &'static str,
+    /// What to do about it.
+    pub(crate) remedy: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $word:literal, $severity:ident, $why:literal, $remedy:literal;)*) => {
+        $(pub(crate) const $name: &Code =
+            &Code { word: $word, severity: $severity, why: $why, remedy: $remedy };)*
+        /// All of them, in the order of the documentation.
+        pub(crate) const ALL: &[&Code] = &[$($name),*];
+    };
+}
+
+codes! {
+    CONFIGURATION = "configuration", Error,
+        "the filter does not load with it, or refuses the requests concerned",
+        "correct it as the message says; docs/configuration.md describes every key";
+    CLUSTER_MISSING = "cluster-missing", Error,
+        "no call can be made: every request that asks there is answered as unavailable",
+        "add the cluster, or name in `clusters` the one that leads to the provider";
+    CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
+        "`https://` alone encrypts nothing: tokens and claims travel in clear",
+        "give the cluster a TLS transport socket with sni, trusted CA and the provider's name";
+    TLS_WITHOUT_CA = "tls-without-ca", Error,
+        "without a trusted CA any certificate is taken, and whoever shows one gets the tokens",
+        "set validation_context.trusted_ca, for example the file of public authorities";
+    TLS_WITHOUT_SAN = "tls-without-san", Error,
+        "without a name to match, any certificate that the CA ever signed is taken",
+        "set match_typed_subject_alt_names to the provider's host name";
+    CLUSTER_WITHOUT_PROXY = "cluster-without-proxy", Error,
+        "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
+        "give the cluster the transport socket http_11_proxy, as in envoy/forward-proxy.yaml";
+    ROUTE_UNPROTECTED = "route-unprotected", Error,
+        "requests reach the backend without a token",
+        "switch an instance on there; or, if it is meant for everybody, say why in the metadata of \
+         the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
+        "Envoy has no per-route configuration for Wasm filters and refuses to start",
+        "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
+         another configuration";
+    FAIL_OPEN = "fail-open", Error,
+        "once the module has failed, requests pass unchecked",
+        "set failure_policy: FAIL_RELOAD";
+    VM_ID_SHARED = "vm-id-shared", Error,
+        "modules with one vm_id read and write each other's shared data, where cached verdicts lie",
+        "give this module a vm_id of its own; only instances with the same code may share one";
+    ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
+        "Envoy drops an optional per-route configuration of a Wasm filter without a word",
+        "remove is_optional, and use an instance of its own for another configuration";
+    ROUTE_FILTER_UNKNOWN = "route-filter-unknown", Warning,
+        "Envoy ignores the switch of a filter that is not there",
+        "write the name as in http_filters";
+    ROUTE_WITH_TWO_INSTANCES = "route-with-two-instances", Warning,
+        "each instance asks its provider, and the first may remove the token before the second",
+        "switch the default instance off where another one is switched on";
+    ROUTE_BY_IDENTITY_HEADER = "route-by-identity-header", Warning,
+        "the route is first chosen with the client's own header, and again after the edit",
+        "match on something that only the gateway decides";
+    BACKEND_SHARED = "backend-shared", Warning,
+        "an instance strips the headers that it injects itself: here a client can write them",
+        "lead the two to different backends, or add the header to request_headers_to_remove";
+    ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
+        "tokens and claims travel in clear to whoever listens on the way",
+        "use https:// and a cluster with TLS";
+    SUBJECT_NOT_REQUIRED = "subject-not-required", Warning,
+        "any page that answers 200 with a JSON object vouches for every token",
+        "set \"require_subject\": true";
+    ITERATION_ALLOWED = "iteration-allowed", Warning,
+        "held request bodies are buffered instead of held back, and large ones answered 413",
+        "remove allow_on_headers_stop_iteration";
+    VM_ID_MISSING = "vm-id-missing", Warning,
+        "all modules without a vm_id share their data",
+        "set vm_config.vm_id, for example oidc-token-connector";
+    SHARED_CACHE_WITHOUT_VM_ID = "shared-cache-without-vm-id", Warning,
+        "every other module without a vm_id can read and write the cached verdicts",
+        "set vm_config.vm_id, or take \"shared\" out of cache";
+    CORS_AFTER_FILTER = "cors-after-filter", Warning,
+        "preflights carry no token and are refused, and pages cannot read the filter's replies",
+        "move the CORS filter in front, or set \"preflight\": \"pass\"";
+    NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
+        "if ever the module dies, the requests that it holds wait for 5 minutes, or for ever",
+        "set stream_idle_timeout, for example 30s";
+    TIMEOUTS_DO_NOT_NEST = "timeouts-do-not-nest", Warning,
+        "Envoy cuts off requests with a bare 504 that the filter would have answered",
+        "make timeout and deadline smaller, or Envoy's time longer";
+    ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
+        "answers that max_userinfo_bytes allows reach the filter as no answer at all",
+        "set http.async_response_buffer_limit above max_userinfo_bytes";
+    NO_INSTANCE = "no-instance", Warning,
+        "nothing was checked",
+        "give the file that holds the filter; a Wasm filter counts if its code's name, its own \
+         name or its configuration is this filter's";
+    NO_RELOAD = "no-reload", Note,
+        "once the module has failed, a worker answers 503 until Envoy is started anew",
+        "set failure_policy: FAIL_RELOAD";
+    UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
+        "clients throw good tokens away when the provider is down",
+        "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
+    UNDERSCORES_PASS = "underscores-pass", Note,
+        "backends take x_user_id for x-user-id; the filter strips both of its own headers only",
+        "set headers_with_underscores_action: REJECT_REQUEST";
+    ANSWER_LIMIT_MISSING = "answer-limit-missing", Note,
+        "Envoy holds up to 32 MiB of one provider answer",
+        "set http.async_response_buffer_limit in layered_runtime, above max_userinfo_bytes";
+    ROUTE_PUBLIC = "route-public", Note,
+        "the file says that it is meant so",
+        "nothing, as long as that is right";
+    PLAIN_CLUSTER = "plain-cluster", Note,
+        "no filter among these files says whether it leads to a provider",
+        "give the filter's file as well";
+    PROXY_REQUIRED = "proxy-required", Note,
+        "http_proxy_server routes nothing by itself",
+        "compare the cluster with envoy/forward-proxy.yaml";
+    CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
+        "whether it exists, and whom its TLS trusts, was not checked",
+        "give the file that holds the cluster as well";
+    ROUTES_NOT_SEEN = "routes-not-seen", Note,
+        "whether every route is protected was not checked",
+        "give the file that holds the routes as well";
+    SURROUNDINGS_NOT_SEEN = "surroundings-not-seen", Note,
+        "what stands around the filter decides whether it is safe, and is not in these files",
+        "check Envoy's own configuration as well, or follow docs/security.md";
+}
+
+/// The code of that word.
+pub(crate) fn named(word: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|code| code.word == word)
+}

@@ -1,0 +1,41 @@
+//! Durations as protobuf's JSON form writes them: seconds with up to nine decimals, and an `s`.
+
+use std::time::Duration;
+
+use crate::tree::Node;
+
+/// The duration that is the member of that field; none if it is absent, or none that Envoy reads.
+pub(crate) fn of(node: &Node<'_>, field: &str) -> Option<Duration> {
+    parse(node.text(field)?)
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let seconds = text.strip_suffix('s')?;
+    let plain = seconds.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let seconds: f64 = seconds.parse().ok().filter(|_| plain)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// A duration as a person writes it.
+pub(crate) fn shown(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_with_decimals() {
+        let parsed = |text| parse(text).map(shown);
+        assert_eq!(parsed("30s").as_deref(), Some("30s"));
+        assert_eq!(parsed("0.25s").as_deref(), Some("250ms"));
+        assert_eq!(parsed("0s").as_deref(), Some("0s"));
+        for text in ["30", "1m", "s", "-1s", "infs", "1e3s", "1.2.3s"] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+}

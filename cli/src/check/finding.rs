@@ -1,0 +1,88 @@
+//! One thing that was found, and how much it matters.
+
+use super::codes::Code;
+use crate::tree::Node;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// The configuration does not load, or lets through what it must not, or shows tokens.
+    Error,
+    /// It works, and will hurt.
+    Warning,
+    /// Worth knowing, or not seen in these files.
+    Note,
+}
+
+impl Severity {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// What kind of thing.
+    pub(crate) code: &'static Code,
+    /// The file.
+    pub(crate) file: String,
+    /// Which of the file's documents, where it has several.
+    pub(crate) document: Option<usize>,
+    /// The place in the document; empty for all of it.
+    pub(crate) place: String,
+    /// What was found.
+    pub(crate) found: String,
+    /// What to do, where the code's own words do not fit.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Finding {
+    /// What to do about it.
+    pub(crate) fn remedy(&self) -> &str {
+        self.remedy.as_deref().unwrap_or(self.code.remedy)
+    }
+}
+
+/// Everything found so far, each thing once.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Something found at a place.
+    pub(crate) fn add(&mut self, code: &'static Code, at: &Node<'_>, found: impl Into<String>) {
+        self.add_with(code, at, found, None);
+    }
+
+    /// Something found at a place, with words of its own for what to do.
+    pub(crate) fn add_with(
+        &mut self,
+        code: &'static Code,
+        at: &Node<'_>,
+        found: impl Into<String>,
+        remedy: Option<String>,
+    ) {
+        let finding = Finding {
+            code,
+            file: at.document.file.clone(),
+            document: at.document.number,
+            place: at.place.clone(),
+            found: found.into(),
+            remedy,
+        };
+        if !self.0.contains(&finding) {
+            self.0.push(finding);
+        }
+    }
+
+    /// The worst first; otherwise in the order found.
+    pub(crate) fn sorted(mut self) -> Vec<Finding> {
+        self.0.sort_by_key(|finding| finding.code.severity);
+        self.0
+    }
+}

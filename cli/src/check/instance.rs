@@ -1,0 +1,230 @@
+//! One instance of the filter: where it stands, and its configuration as the filter reads it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oidc_token_connector::config::{self, Endpoint, Endpoints, Policy};
+use prost::Message;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value as ProtoValue};
+use serde_json::Value;
+
+use super::codes;
+use super::finding::Findings;
+use super::world::Platform;
+use crate::tree::Node;
+
+/// What the module, its name or its file is called, in one of these spellings.
+const NAMES: [&str; 2] = ["oidc-token-connector", "oidc_token_connector"];
+/// Keys that no other filter's configuration has.
+const OWN_KEYS: [&str; 2] = ["userinfo_endpoint", "inject_headers"];
+
+/// One instance of the filter.
+#[derive(Debug)]
+pub(crate) struct Instance<'a> {
+    /// By what name routes switch it.
+    pub(crate) name: String,
+    /// Where it stands.
+    pub(crate) node: Node<'a>,
+    /// What it stands in.
+    pub(crate) platform: Platform,
+    /// Which connection manager has it among its filters.
+    pub(crate) manager: Option<usize>,
+    /// Whether it is off unless a route switches it on.
+    pub(crate) disabled: bool,
+    /// Envoy's PluginConfig, if it stands in one.
+    pub(crate) plugin: Option<Node<'a>>,
+    /// Where its configuration stands.
+    pub(crate) place: Node<'a>,
+    /// Its configuration as Envoy hands it over, or why there is none.
+    text: Result<Vec<u8>, String>,
+    /// What the filter makes of it, if it loads.
+    pub(crate) policy: Option<Policy>,
+}
+
+impl<'a> Instance<'a> {
+    /// The filter's own object is all there is.
+    pub(crate) fn alone(root: &Node<'a>) -> Instance<'a> {
+        let text = match &root.document.json {
+            Some(text) => text.clone().into_bytes(),
+            None => root.value.to_string().into_bytes(),
+        };
+        Instance::new("", root, Platform::Alone, root, Ok(text))
+    }
+
+    /// An instance with its configuration.
+    pub(crate) fn new(
+        name: &str,
+        node: &Node<'a>,
+        platform: Platform,
+        place: &Node<'a>,
+        text: Result<Vec<u8>, String>,
+    ) -> Instance<'a> {
+        Instance {
+            name: name.to_owned(),
+            node: node.clone(),
+            platform,
+            manager: None,
+            disabled: false,
+            plugin: None,
+            place: place.clone(),
+            text,
+            policy: None,
+        }
+    }
+
+    /// Reads the configuration; what is wrong with it is found in the filter's own words.
+    pub(crate) fn read(&mut self, findings: &mut Findings) {
+        let text = match &self.text {
+            Ok(text) => text,
+            Err(wrong) => return findings.add(codes::CONFIGURATION, &self.place, wrong),
+        };
+        let problems = match config::read(text) {
+            Ok(loaded) => {
+                self.policy = Some(loaded.policy);
+                loaded.faults
+            }
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            findings.add(codes::CONFIGURATION, &self.place, problem.to_string());
+        }
+    }
+
+    /// Its configuration as Envoy hands it over.
+    pub(crate) fn text(&self) -> Result<&[u8], &str> {
+        self.text.as_deref().map_err(String::as_str)
+    }
+
+    /// Every endpoint that may be asked.
+    pub(crate) fn endpoints(&self) -> Vec<&Endpoint> {
+        match self.policy.as_ref().map(|policy| &policy.endpoints) {
+            Some(Endpoints::Configured(table)) => {
+                table.regions.iter().chain(&table.default).map(|endpoint| &**endpoint).collect()
+            }
+            Some(Endpoints::NotConfigured) | None => Vec::new(),
+        }
+    }
+
+    /// Every header that it may set: a backend believes these.
+    pub(crate) fn identity_headers(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let rules = self.endpoints().into_iter().flat_map(|endpoint| endpoint.rules.iter());
+        let region = self.policy.iter().filter_map(|policy| policy.forward.region_header.as_ref());
+        for name in rules.map(|rule| &rule.name).chain(region) {
+            if !names.iter().any(|known| **known == **name) {
+                names.push(name.to_string());
+            }
+        }
+        names
+    }
+
+    /// Whether it removes the client's header of that name.
+    pub(crate) fn strips(&self, name: &str) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| policy.forward.strip.covers(name.as_bytes()))
+    }
+}
+
+/// The instance in an entry of `http_filters`, or in a resource with its name and configuration, if
+/// the Wasm filter in it is this one.
+pub(crate) fn in_envoy<'a>(
+    entry: &Node<'a>,
+    wasm: &Node<'a>,
+    manager: Option<usize>,
+    platform: Platform,
+) -> Option<Instance<'a>> {
+    let plugin = wasm.get("config")?;
+    let name = entry.text("name").unwrap_or_default();
+    let (place, text) = configuration(&plugin);
+    let code = plugin.at(&["vm_config", "code"]);
+    let names = [Some(name), plugin.text("name"), plugin.text("root_id")];
+    let named = names.into_iter().flatten().any(is_name);
+    if !named && !code.is_some_and(|code| is_named_in(code.value)) && !is_configuration(&text) {
+        return None;
+    }
+    let mut instance = Instance::new(name, entry, platform, &place, text);
+    instance.manager = manager;
+    instance.disabled = entry.is_true("disabled");
+    instance.plugin = Some(plugin);
+    Some(instance)
+}
+
+/// Whether a name, a path or an address is this filter's.
+pub(crate) fn is_name(text: &str) -> bool {
+    NAMES.iter().any(|name| text.contains(name))
+}
+
+fn is_named_in(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_name(text),
+        Value::Array(items) => items.iter().any(is_named_in),
+        Value::Object(members) => members.values().any(is_named_in),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether an object is a configuration of this filter.
+pub(crate) fn is_own(value: &Value) -> bool {
+    OWN_KEYS.iter().any(|key| value.get(key).is_some())
+}
+
+fn is_configuration(text: &Result<Vec<u8>, String>) -> bool {
+    let Ok(text) = text else {
+        return false;
+    };
+    // Also where it is JSON with a mistake in it, or a Struct.
+    OWN_KEYS.iter().any(|key| text.windows(key.len()).any(|window| window == key.as_bytes()))
+}
+
+/// Where a plugin's configuration stands, and what Envoy makes of it.
+fn configuration<'a>(plugin: &Node<'a>) -> (Node<'a>, Result<Vec<u8>, String>) {
+    const ALLOWED: &str = "allowed is a google.protobuf.StringValue with the JSON text, or a \
+                           google.protobuf.Struct";
+    let Some(any) = plugin.get("configuration") else {
+        return (plugin.clone(), Ok(Vec::new()));
+    };
+    let value = any.member("value").unwrap_or_else(|| any.clone());
+    let written = value.value;
+    let message = any.member("@type").and_then(|kind| kind.value.as_str()).unwrap_or_default();
+    let text = match message.rsplit('/').next().unwrap_or_default() {
+        "google.protobuf.StringValue" => match (written.as_str(), any.member("value")) {
+            (Some(text), Some(_)) => Ok(text.as_bytes().to_vec()),
+            (_, None) => Ok(Vec::new()),
+            (None, _) => Err(format!("found no text in the StringValue, {ALLOWED}")),
+        },
+        "google.protobuf.BytesValue" => {
+            let bytes = written.as_str().and_then(|text| STANDARD.decode(text).ok());
+            bytes.ok_or_else(|| format!("found no base64 text in the BytesValue, {ALLOWED}"))
+        }
+        "google.protobuf.Struct" => match (written.as_object(), any.member("value")) {
+            (Some(members), Some(_)) => Ok(structure(members).encode_to_vec()),
+            (_, _) => Err(format!("found no object as `value` of the Struct, {ALLOWED}")),
+        },
+        "" => Err(format!("found no @type, {ALLOWED}")),
+        other => Err(format!("found a {other}, {ALLOWED}")),
+    };
+    (value, text)
+}
+
+/// What Envoy makes of an object in its file: the filter gets it in this form.
+fn structure(members: &serde_json::Map<String, Value>) -> Struct {
+    let fields = members.iter().map(|(name, value)| (name.clone(), proto(value)));
+    Struct { fields: fields.collect::<BTreeMap<_, _>>() }
+}
+
+fn proto(value: &Value) -> ProtoValue {
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(value) => Kind::BoolValue(*value),
+        // Envoy has no other numbers in a Struct.
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.iter().map(proto).collect() })
+        }
+        Value::Object(members) => Kind::StructValue(structure(members)),
+    };
+    ProtoValue { kind: Some(kind) }
+}

@@ -1,0 +1,91 @@
+//! What Istio makes of ServiceEntries and DestinationRules: clusters with names such as
+//! `outbound|443||idp.example`.
+
+use oidc_token_connector::config::Site;
+
+use super::cluster::{Carrier, Resolved, Tls};
+use super::world::World;
+use crate::tree::Node;
+
+/// What a cluster's name leads to in the mesh.
+pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
+    let mut parts = site.cluster.split('|');
+    let name = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+    let (Some("outbound"), Some(port), Some(subset), Some(host), None) = name else {
+        let authority = &site.authority;
+        return Resolved::Missing(Some(format!(
+            "Istio's clusters are called outbound|PORT|SUBSET|HOST: set in the filter's `clusters` \
+             \"{authority}\": \"outbound|443||{authority}\""
+        )));
+    };
+    if world.service_entries.is_empty() || host.ends_with(".svc.cluster.local") {
+        return Resolved::NotSeen;
+    }
+    let mut entries = world.service_entries.iter().filter(|entry| {
+        let hosts = entry.list("hosts");
+        hosts.iter().filter_map(|node| node.value.as_str()).any(|pattern| covers(pattern, host))
+    });
+    let entry = entries
+        .find(|entry| entry.list("ports").iter().any(|entry| is_port(entry.get("number"), port)));
+    match entry {
+        Some(entry) => Resolved::Found(carrier(entry, port, subset, host, world)),
+        None => Resolved::Missing(Some(format!(
+            "add a ServiceEntry for host {host} with port {port}, or correct `clusters`"
+        ))),
+    }
+}
+
+/// Whether a host as a manifest writes it, perhaps with a wildcard, is that host.
+fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(suffix) => host.ends_with(suffix),
+        None => pattern == host,
+    }
+}
+
+fn is_port(number: Option<Node<'_>>, port: &str) -> bool {
+    number.is_some_and(|number| number.value.to_string().trim_matches('"') == port)
+}
+
+/// How the proxies of the mesh connect, by the DestinationRule for that host.
+fn carrier<'a>(
+    entry: &Node<'a>,
+    port: &str,
+    subset: &str,
+    host: &str,
+    world: &World<'a>,
+) -> Carrier<'a> {
+    let mut rules = world.destination_rules.iter();
+    let rule = rules.find(|rule| rule.text("host").is_some_and(|rule| covers(rule, host)));
+    let policies = rule.into_iter().flat_map(|rule| {
+        let mut subsets = rule.list("subsets").into_iter();
+        let named = subsets.find(|entry| entry.text("name") == Some(subset));
+        let of_subset = named.and_then(|entry| entry.get("trafficPolicy"));
+        [of_subset, rule.get("trafficPolicy")].into_iter().flatten()
+    });
+    // The most particular one counts: the subset's before the host's, the port's before all ports'.
+    let settings = policies.into_iter().find_map(|policy| {
+        let mut by_port = policy.list("portLevelSettings").into_iter();
+        let of_port = by_port.find(|entry| is_port(entry.at(&["port", "number"]), port));
+        of_port.and_then(|entry| entry.get("tls")).or_else(|| policy.get("tls"))
+    });
+    let tls = settings.as_ref().map_or(Tls::Absent, of_settings);
+    let remedy = format!(
+        "set in a DestinationRule for host {host} trafficPolicy.tls: {{ mode: SIMPLE, sni: {host}, \
+         caCertificates: system, subjectAltNames: [{host}] }}"
+    );
+    let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
+    Carrier { node, proxy: false, tls, remedy: Some(remedy) }
+}
+
+fn of_settings(settings: &Node<'_>) -> Tls {
+    match settings.text("mode") {
+        Some("ISTIO_MUTUAL") => Tls::On { ca: true, san: true },
+        Some("SIMPLE" | "MUTUAL") => Tls::On {
+            ca: !settings.is_true("insecureSkipVerify")
+                && (settings.has("caCertificates") || settings.has("credentialName")),
+            san: !settings.list("subjectAltNames").is_empty(),
+        },
+        _ => Tls::Absent,
+    }
+}

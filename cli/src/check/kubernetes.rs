@@ -1,0 +1,73 @@
+//! Kubernetes manifests: Istio's WasmPlugin, EnvoyFilter, ServiceEntry and DestinationRule, and
+//! Envoy Gateway's EnvoyExtensionPolicy. Other kinds are passed over.
+
+use serde_json::Value;
+
+use super::instance::{self, Instance};
+use super::world::{Platform, World};
+use crate::tree::Node;
+
+/// Whether an object is a manifest.
+pub(crate) fn is_manifest(node: &Node<'_>) -> bool {
+    node.text("apiVersion").is_some() && node.text("kind").is_some()
+}
+
+/// Takes what is of interest from a manifest.
+pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
+    let Some(kind) = manifest.text("kind") else {
+        return;
+    };
+    if kind == "List" {
+        for item in manifest.list("items") {
+            read(world, &item);
+        }
+        return;
+    }
+    let Some(spec) = manifest.get("spec") else {
+        return;
+    };
+    match kind {
+        "EnvoyFilter" => world.walk(&spec, None, Platform::Istio),
+        "ServiceEntry" => world.service_entries.push(spec),
+        "DestinationRule" => world.destination_rules.push(spec),
+        "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),
+        "EnvoyExtensionPolicy" => {
+            world.instances.extend(spec.list("wasm").iter().filter_map(extension));
+        }
+        _ => {}
+    }
+}
+
+fn wasm_plugin<'a>(manifest: &Node<'a>, spec: &Node<'a>) -> Option<Instance<'a>> {
+    let name = manifest.at(&["metadata", "name"]);
+    let name = name.and_then(|name| name.value.as_str()).unwrap_or_default();
+    let names = [Some(name), spec.text("url"), spec.text("pluginName")];
+    instance(name, &names, spec, spec.get("pluginConfig"), Platform::Istio)
+}
+
+fn extension<'a>(wasm: &Node<'a>) -> Option<Instance<'a>> {
+    let name = wasm.text("name").unwrap_or_default();
+    let url = |kind| wasm.at(&["code", kind, "url"]).and_then(|url| url.value.as_str());
+    let names = [Some(name), wasm.text("rootID"), url("http"), url("image")];
+    instance(name, &names, wasm, wasm.get("config"), Platform::Gateway)
+}
+
+fn instance<'a>(
+    name: &str,
+    names: &[Option<&str>],
+    node: &Node<'a>,
+    config: Option<Node<'a>>,
+    platform: Platform,
+) -> Option<Instance<'a>> {
+    let own = config.as_ref().is_some_and(|config| instance::is_own(config.value));
+    if !own && !names.iter().flatten().any(|name| instance::is_name(name)) {
+        return None;
+    }
+    // The control plane hands it to Envoy as JSON text.
+    let text = match config.as_ref().map(|config| config.value) {
+        None => Vec::new(),
+        Some(Value::String(text)) => text.clone().into_bytes(),
+        Some(value) => value.to_string().into_bytes(),
+    };
+    Some(Instance::new(name, node, platform, config.as_ref().unwrap_or(node), Ok(text)))
+}

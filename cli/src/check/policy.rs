@@ -1,0 +1,157 @@
+//! What a configuration that loads says, and better did not; and what the plugin around it says.
+
+use oidc_token_connector::config::{CacheScope, Caching, Success, Unavailable};
+
+use super::codes;
+use super::finding::Findings;
+use super::instance::Instance;
+use super::world::{Platform, World};
+use crate::tree::Node;
+
+/// Looks at one instance's own settings.
+pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
+    let (Some(policy), place) = (&instance.policy, &instance.place) else {
+        return;
+    };
+    match policy.answer.success {
+        Success::ObjectWithSubject => {}
+        Success::Object => {
+            findings.add(codes::SUBJECT_NOT_REQUIRED, place, "require_subject is off");
+        }
+        Success::Any => findings.add_with(
+            codes::SUBJECT_NOT_REQUIRED,
+            place,
+            "accept_any_200 is on: any page that answers 200 vouches for every token",
+            Some("replace accept_any_200 by \"require_subject\": true".to_owned()),
+        ),
+    }
+    for endpoint in instance.endpoints() {
+        for site in endpoint.sites.iter().filter(|site| site.scheme == "http") {
+            let (authority, path) = (&site.authority, &site.path);
+            findings.add(
+                codes::ENDPOINT_IN_CLEAR,
+                place,
+                format!("region {}: http://{authority}{path}", endpoint.region),
+            );
+        }
+    }
+    match policy.replies.unavailable {
+        Unavailable::ServiceUnavailable { .. } => {}
+        Unavailable::AsOwnError | Unavailable::Unauthorized => findings.add(
+            codes::UNAVAILABLE_AS_401,
+            place,
+            "a provider that cannot be had is answered as if the token were bad",
+        ),
+    }
+}
+
+/// Looks at Envoy's PluginConfig around one instance.
+pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
+    let Some(plugin) = &instance.plugin else {
+        return;
+    };
+    let policy = plugin.get("failure_policy");
+    let word = policy.as_ref().and_then(|node| node.value.as_str()).unwrap_or_default();
+    let at = policy.as_ref().unwrap_or(plugin);
+    if word == "FAIL_OPEN" {
+        findings.add(codes::FAIL_OPEN, at, "failure_policy: FAIL_OPEN");
+    } else if let Some(old) = plugin.get("fail_open").filter(|_| plugin.is_true("fail_open")) {
+        findings.add(codes::FAIL_OPEN, &old, "fail_open: true");
+    } else if word != "FAIL_RELOAD" {
+        findings.add(codes::NO_RELOAD, at, "failure_policy is not FAIL_RELOAD");
+    }
+    if plugin.is_true("allow_on_headers_stop_iteration") {
+        findings.add(codes::ITERATION_ALLOWED, plugin, "allow_on_headers_stop_iteration: true");
+    }
+    check_vm_id(instance, plugin, world, findings);
+}
+
+fn check_vm_id(
+    instance: &Instance<'_>,
+    plugin: &Node<'_>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) {
+    let vm_id = |plugin: &Node<'_>| {
+        let id = plugin.at(&["vm_config", "vm_id"]);
+        id.and_then(|id| id.value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let code = |plugin: &Node<'_>| plugin.at(&["vm_config", "code"]).map(|code| code.value.clone());
+    let id = vm_id(plugin);
+    if id.is_empty() {
+        if shares_its_cache(instance) {
+            without_vm_id(instance, "cache.shared is on, and vm_config has no vm_id", findings);
+        } else {
+            findings.add(codes::VM_ID_MISSING, plugin, "vm_config has no vm_id");
+        }
+        return;
+    }
+    let others = world.plugins.iter().filter(|other| world.together(plugin, other));
+    for other in others.filter(|other| vm_id(other) == id && code(other) != code(plugin)) {
+        findings.add(
+            codes::VM_ID_SHARED,
+            plugin,
+            format!("vm_id {id:?} is also that of other code, at {}", shown(other)),
+        );
+    }
+}
+
+/// Looks at what an Istio WasmPlugin (`spec`) says.
+pub(crate) fn check_wasm_plugin(instance: &Instance<'_>, spec: &Node<'_>, findings: &mut Findings) {
+    let strategy = spec.get("failStrategy");
+    let at = strategy.as_ref().unwrap_or(spec);
+    let remedy = |strategy: &str| Some(format!("set failStrategy: {strategy}"));
+    match strategy.as_ref().and_then(|node| node.value.as_str()) {
+        Some("FAIL_OPEN") => {
+            findings.add_with(
+                codes::FAIL_OPEN,
+                at,
+                "failStrategy: FAIL_OPEN",
+                remedy("FAIL_RELOAD, or FAIL_CLOSE where Istio does not know that"),
+            );
+        }
+        Some("FAIL_RELOAD") => {}
+        Some(_) | None => {
+            findings.add_with(
+                codes::NO_RELOAD,
+                at,
+                "failStrategy is not FAIL_RELOAD",
+                remedy("FAIL_RELOAD where Istio knows it"),
+            );
+        }
+    }
+    if shares_its_cache(instance) {
+        without_vm_id(instance, "cache.shared is on, and a WasmPlugin has no vm_id", findings);
+    }
+}
+
+/// Looks at what an Envoy Gateway EnvoyExtensionPolicy says of one of its Wasm extensions.
+pub(crate) fn check_extension(wasm: &Node<'_>, findings: &mut Findings) {
+    if let Some(open) = wasm.get("failOpen").filter(|_| wasm.is_true("failOpen")) {
+        let remedy = Some("remove failOpen".to_owned());
+        findings.add_with(codes::FAIL_OPEN, &open, "failOpen: true", remedy);
+    }
+}
+
+fn without_vm_id(instance: &Instance<'_>, found: &str, findings: &mut Findings) {
+    let remedy = match instance.platform {
+        Platform::Istio if instance.plugin.is_none() => {
+            Some("take \"shared\" out of cache, or use an EnvoyFilter with a vm_id".to_owned())
+        }
+        Platform::Istio | Platform::Envoy | Platform::Gateway | Platform::Alone => None,
+    };
+    findings.add_with(codes::SHARED_CACHE_WITHOUT_VM_ID, &instance.place, found, remedy);
+}
+
+fn shares_its_cache(instance: &Instance<'_>) -> bool {
+    match instance.policy.as_ref().map(|policy| &policy.cache) {
+        Some(Caching::On(cache)) => cache.scope == CacheScope::Process,
+        Some(Caching::Off) | None => false,
+    }
+}
+
+/// A place in a message about another one.
+pub(crate) fn shown(node: &Node<'_>) -> String {
+    let document = node.document.number.map(|n| format!("#{n}")).unwrap_or_default();
+    format!("{}{document}: {}", node.document.file, node.place)
+}

@@ -1,0 +1,244 @@
+//! Which instances a request meets on each route.
+//!
+//! Of a filter's switches the most particular one counts: a weighted cluster's, the route's, the
+//! virtual host's, the route configuration's; without any, the filter's own `disabled`.
+
+use std::time::Duration;
+
+use super::finding::Findings;
+use super::instance::Instance;
+use super::policy::shown;
+use super::world::{Manager, World};
+use super::{codes, duration};
+use crate::tree::Node;
+
+/// The message that switches a filter.
+const SWITCH: &str = "envoy.config.route.v3.FilterConfig";
+/// Under what name a route's metadata speak of this filter.
+const METADATA: &str = "oidc-token-connector";
+
+/// A way to a backend.
+pub(crate) struct Way<'a> {
+    /// The route, or the weighted cluster in it.
+    pub(crate) node: Node<'a>,
+    /// The instances that are on, by their index.
+    pub(crate) on: Vec<usize>,
+    /// The route's own idle timeout.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// The backend, where the route names one.
+    cluster: Option<&'a str>,
+    /// The headers that Envoy removes.
+    removed: Vec<String>,
+}
+
+/// Looks at a manager's routes; `None` if they are not all in these files.
+pub(crate) fn check<'a>(
+    manager: &Manager<'a>,
+    instances: &[(usize, &Instance<'a>)],
+    world: &World<'a>,
+    findings: &mut Findings,
+) -> Option<Vec<Way<'a>>> {
+    let Some(config) = configuration(manager, world) else {
+        let found = "the routes of this connection manager are not in these files";
+        findings.add(codes::ROUTES_NOT_SEEN, &manager.node, found);
+        return None;
+    };
+    let look = Look { manager, instances };
+    let mut ways = Vec::new();
+    look.check_switches(&config, findings);
+    for host in config.list("virtual_hosts") {
+        look.check_switches(&host, findings);
+        if let Some(matcher) = host.get("matcher") {
+            let found = "routes that a matcher chooses are not looked at";
+            findings.add(codes::ROUTES_NOT_SEEN, &matcher, found);
+        }
+        for route in host.list("routes") {
+            look.check_switches(&route, findings);
+            let levels = [&route, &host, &config];
+            for way in look.ways(&route, levels, findings) {
+                look.check_way(&way, levels, findings);
+                ways.push(way);
+            }
+        }
+    }
+    look.check_backends(&ways, findings);
+    Some(ways)
+}
+
+fn configuration<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Node<'a>> {
+    let inline = manager.node.get("route_config");
+    inline.or_else(|| {
+        let name = manager.node.at(&["rds", "route_config_name"])?;
+        let mut named = world.routes.iter().filter(|config| {
+            world.together(config, &manager.node) && config.text("name") == name.value.as_str()
+        });
+        named.next().cloned()
+    })
+}
+
+struct Look<'w, 'a> {
+    manager: &'w Manager<'a>,
+    instances: &'w [(usize, &'w Instance<'a>)],
+}
+
+impl<'a> Look<'_, 'a> {
+    /// The switches at one level that Envoy refuses, drops or does not know.
+    fn check_switches(&self, level: &Node<'a>, findings: &mut Findings) {
+        let Some(configs) = level.get("typed_per_filter_config") else {
+            return;
+        };
+        for (name, config) in configs.members() {
+            let ours = self.instances.iter().any(|(_, instance)| instance.name == name);
+            let Some(switch) = config.message(SWITCH) else {
+                if ours {
+                    let found = format!("a configuration for {name} that is no FilterConfig");
+                    findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
+                }
+                continue;
+            };
+            if !self.manager.filters.iter().any(|filter| filter.text("name") == Some(name)) {
+                let found = format!("no filter {name} in this connection manager");
+                findings.add(codes::ROUTE_FILTER_UNKNOWN, &config, found);
+            }
+            if !ours || switch.is_true("disabled") {
+                continue;
+            }
+            match switch.get("config") {
+                None => {
+                    let found = format!("a FilterConfig for {name} that says nothing");
+                    findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
+                }
+                Some(inner) if inner.member("@type").is_none() => {}
+                Some(_) if switch.is_true("is_optional") => {
+                    let found = format!("an optional configuration of its own for {name}");
+                    findings.add(codes::ROUTE_CONFIG_IGNORED, &config, found);
+                }
+                Some(_) => {
+                    let found = format!("a configuration of its own for {name}");
+                    findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
+                }
+            }
+        }
+    }
+
+    /// The ways that a route leads to backends; none for what Envoy answers itself.
+    fn ways(
+        &self,
+        route: &Node<'a>,
+        levels: [&Node<'a>; 3],
+        findings: &mut Findings,
+    ) -> Vec<Way<'a>> {
+        let Some(action) = route.get("route") else {
+            return Vec::new();
+        };
+        let way = |node: &Node<'a>, particular: Option<&Node<'a>>, cluster| {
+            let levels: Vec<&Node<'a>> = particular.into_iter().chain(levels).collect();
+            let is_on = |instance: &Instance<'a>| {
+                let switched = levels.iter().find_map(|level| switch(level, &instance.name));
+                switched.unwrap_or(!instance.disabled)
+            };
+            let on = self.instances.iter().filter(|(_, instance)| is_on(instance));
+            let removed = levels.iter().flat_map(|level| level.list("request_headers_to_remove"));
+            Way {
+                node: node.clone(),
+                on: on.map(|(index, _)| *index).collect(),
+                idle_timeout: duration::of(&action, "idle_timeout"),
+                cluster,
+                removed: removed
+                    .filter_map(|name| name.value.as_str().map(str::to_ascii_lowercase))
+                    .collect(),
+            }
+        };
+        let weighted = action.get("weighted_clusters").map(|node| node.list("clusters"));
+        match weighted {
+            Some(clusters) => {
+                let mut ways = Vec::new();
+                for cluster in clusters {
+                    self.check_switches(&cluster, findings);
+                    // The route is the place to mend, unless the cluster has a word of its own.
+                    let own = cluster.has("typed_per_filter_config");
+                    let node = if own { &cluster } else { route };
+                    ways.push(way(node, Some(&cluster), cluster.text("name")));
+                }
+                ways
+            }
+            None => vec![way(route, None, action.text("cluster"))],
+        }
+    }
+
+    fn check_way(&self, way: &Way<'a>, levels: [&Node<'a>; 3], findings: &mut Findings) {
+        let [route, host, _] = levels;
+        let label = match route.text("name") {
+            Some(name) => format!("route {name}"),
+            None => "this route".to_owned(),
+        };
+        match &way.on[..] {
+            [] => {
+                match [route, host].into_iter().find_map(public) {
+                    Some(why) => {
+                        let found = format!("{label} is public: {why}");
+                        findings.add(codes::ROUTE_PUBLIC, &way.node, found);
+                    }
+                    None => {
+                        let found = format!("no instance of the filter is on for {label}");
+                        findings.add(codes::ROUTE_UNPROTECTED, &way.node, found);
+                    }
+                };
+            }
+            [_] => {}
+            _ => {
+                let names: Vec<&str> = self.on(way).map(|instance| &*instance.name).collect();
+                let found = format!("{label} has {}", names.join(" and "));
+                findings.add(codes::ROUTE_WITH_TWO_INSTANCES, &way.node, found);
+            }
+        }
+        for header in route.get("match").iter().flat_map(|matched| matched.list("headers")) {
+            let name = header.text("name").unwrap_or_default().to_ascii_lowercase();
+            if self.on(way).any(|instance| instance.strips(&name)) {
+                let found = format!("{label} matches on {name}, which the filter sets");
+                findings.add(codes::ROUTE_BY_IDENTITY_HEADER, &header, found);
+            }
+        }
+    }
+
+    fn on<'s>(&'s self, way: &'s Way<'a>) -> impl Iterator<Item = &'s Instance<'a>> {
+        let instances = self.instances.iter();
+        instances.filter(|(index, _)| way.on.contains(index)).map(|(_, instance)| *instance)
+    }
+
+    /// Backends that believe a header which on another way there nobody strips.
+    fn check_backends(&self, ways: &[Way<'a>], findings: &mut Findings) {
+        for believing in ways {
+            let headers = self.on(believing).flat_map(Instance::identity_headers);
+            for header in headers {
+                let leaks = ways.iter().filter(|way| {
+                    way.cluster.is_some()
+                        && way.cluster == believing.cluster
+                        && !way.removed.contains(&header)
+                        && !self.on(way).any(|instance| instance.strips(&header))
+                });
+                for way in leaks {
+                    let cluster = way.cluster.unwrap_or_default();
+                    let found = format!(
+                        "backend {cluster} gets the client's own {header} here, and believes it by \
+                         {}",
+                        shown(&believing.node)
+                    );
+                    findings.add(codes::BACKEND_SHARED, &way.node, found);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a level switches the filter of that name on or off.
+fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
+    let config = level.get("typed_per_filter_config")?.member(name)?;
+    Some(!config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled")))
+}
+
+/// Why a route or virtual host says that it is for everybody.
+fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
+    let metadata = node.at(&["metadata", "filter_metadata"])?.member(METADATA)?;
+    metadata.text("public").filter(|why| !why.trim().is_empty())
+}

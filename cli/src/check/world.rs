@@ -1,0 +1,210 @@
+//! Everything of interest that stands in the documents, found wherever it stands.
+//!
+//! A bootstrap, a listener, an xDS response and an EnvoyFilter's patch nest the same messages
+//! differently, so the search goes by what an object is, not by where.
+
+use super::instance::{self, Instance};
+use super::kubernetes;
+use crate::input::Document;
+use crate::tree::Node;
+
+/// The HTTP connection manager's message.
+const MANAGER: &str =
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+/// The Wasm filter's message.
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// The cluster's message.
+const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
+/// A filter's configuration as a resource of its own.
+const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct World<'a> {
+    /// Every HTTP connection manager.
+    pub(crate) managers: Vec<Manager<'a>>,
+    /// Every instance of the filter.
+    pub(crate) instances: Vec<Instance<'a>>,
+    /// Every Wasm plugin's configuration, this filter's and others'.
+    pub(crate) plugins: Vec<Node<'a>>,
+    /// Every Envoy cluster.
+    pub(crate) clusters: Vec<Node<'a>>,
+    /// Every route configuration.
+    pub(crate) routes: Vec<Node<'a>>,
+    /// Every bootstrap.
+    pub(crate) bootstraps: Vec<Node<'a>>,
+    /// Istio's ServiceEntries: their `spec`.
+    pub(crate) service_entries: Vec<Node<'a>>,
+    /// Istio's DestinationRules: their `spec`.
+    pub(crate) destination_rules: Vec<Node<'a>>,
+}
+
+/// An HTTP connection manager.
+#[derive(Debug)]
+pub(crate) struct Manager<'a> {
+    /// Its fields.
+    pub(crate) node: Node<'a>,
+    /// Its HTTP filters.
+    pub(crate) filters: Vec<Node<'a>>,
+}
+
+/// What an instance stands in, which decides what can be known of its surroundings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// Envoy's own configuration.
+    Envoy,
+    /// A manifest for Istio.
+    Istio,
+    /// A manifest for Envoy Gateway.
+    Gateway,
+    /// The filter's configuration alone.
+    Alone,
+}
+
+impl<'a> World<'a> {
+    /// Looks through the documents.
+    pub(crate) fn of(documents: &'a [Document]) -> World<'a> {
+        let mut world = World::default();
+        for document in documents {
+            world.read(document);
+        }
+        world.follow_discovery();
+        world
+    }
+
+    fn read(&mut self, document: &'a Document) {
+        let root = Node::root(document);
+        if kubernetes::is_manifest(&root) {
+            kubernetes::read(self, &root);
+            return;
+        }
+        let before = self.found();
+        self.walk(&root, None, Platform::Envoy);
+        const ENVOYS: &[&str] =
+            &["static_resources", "dynamic_resources", "admin", "resources", "configs", "@type"];
+        let is_envoys = ENVOYS.iter().any(|field| root.has(field)) || root.has("filter_chains");
+        if self.found() == before && !is_envoys {
+            self.instances.push(Instance::alone(&root));
+        }
+    }
+
+    fn found(&self) -> usize {
+        self.managers.len()
+            + self.instances.len()
+            + self.plugins.len()
+            + self.clusters.len()
+            + self.routes.len()
+            + self.bootstraps.len()
+    }
+
+    /// `manager` is the one in whose `http_filters` the node stands.
+    pub(super) fn walk(&mut self, node: &Node<'a>, manager: Option<usize>, platform: Platform) {
+        if let Some(fields) = manager_fields(node) {
+            let filters = fields.list("http_filters");
+            let index = self.managers.len();
+            self.managers.push(Manager { node: fields.clone(), filters: filters.clone() });
+            for filter in &filters {
+                self.walk(filter, Some(index), platform);
+            }
+            for (name, member) in fields.members() {
+                if !matches!(name, "http_filters" | "httpFilters") {
+                    self.walk(&member, None, platform);
+                }
+            }
+            return;
+        }
+        if node.has("static_resources") {
+            self.bootstraps.push(node.clone());
+        }
+        if node.has("virtual_hosts") {
+            self.routes.push(node.clone());
+        }
+        if node.has("vm_config") {
+            self.plugins.push(node.clone());
+        }
+        for cluster in node.list("clusters") {
+            if cluster.text("name").is_some() && !cluster.has("weight") {
+                self.cluster(cluster);
+            }
+        }
+        if node.any().is_some_and(|(message, _)| message == CLUSTER) || is_cluster(node) {
+            self.cluster(node.clone());
+        }
+        if let Some(wasm) = node.get("typed_config").and_then(|config| config.message(WASM))
+            && let Some(instance) = instance::in_envoy(node, &wasm, manager, platform)
+        {
+            self.instances.push(instance);
+        }
+        for (name, member) in node.members() {
+            // The filter's own configuration is its own reader's affair.
+            if name != "configuration" {
+                self.walk(&member, manager, platform);
+            }
+        }
+        for item in node.items() {
+            self.walk(&item, manager, platform);
+        }
+    }
+
+    fn cluster(&mut self, node: Node<'a>) {
+        let known = |other: &Node<'_>| {
+            std::ptr::eq(other.document, node.document) && other.place == node.place
+        };
+        if !self.clusters.iter().any(known) {
+            self.clusters.push(node);
+        }
+    }
+
+    /// Filters whose configuration is a resource of its own belong to the manager that names it.
+    fn follow_discovery(&mut self) {
+        for (index, manager) in self.managers.iter().enumerate() {
+            for filter in manager.filters.iter().filter(|f| f.has("config_discovery")) {
+                let name = filter.text("name");
+                let named = self.instances.iter_mut().filter(|instance| {
+                    instance.manager.is_none()
+                        && instance.node.any().is_some_and(|(message, _)| message == EXTENSION)
+                        && name == Some(instance.name.as_str())
+                });
+                for instance in named {
+                    instance.manager = Some(index);
+                    instance.disabled = filter.is_true("disabled");
+                }
+            }
+        }
+    }
+
+    /// Whether two nodes can be parts of one Envoy's configuration. A bootstrap is one by itself;
+    /// everything else may be handed to the same Envoy.
+    pub(crate) fn together(&self, one: &Node<'_>, other: &Node<'_>) -> bool {
+        let same = std::ptr::eq(one.document, other.document);
+        same || (self.bootstrap(one).is_none() && self.bootstrap(other).is_none())
+    }
+
+    /// The bootstrap in whose document the node stands.
+    pub(crate) fn bootstrap(&self, node: &Node<'_>) -> Option<&Node<'a>> {
+        self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document))
+    }
+
+    /// The instances in a manager's list of filters, with their indexes.
+    pub(crate) fn instances_in(&self, manager: usize) -> Vec<(usize, &Instance<'a>)> {
+        let instances = self.instances.iter().enumerate();
+        instances.filter(|(_, instance)| instance.manager == Some(manager)).collect()
+    }
+}
+
+fn manager_fields<'a>(node: &Node<'a>) -> Option<Node<'a>> {
+    node.message(MANAGER).or_else(|| {
+        let bare =
+            node.has("http_filters") && (node.has("stat_prefix") || node.has("route_config"));
+        (bare && node.member("@type").is_none()).then(|| node.clone())
+    })
+}
+
+/// Whether an object that says not what it is looks like a cluster.
+fn is_cluster(node: &Node<'_>) -> bool {
+    const FIELDS: &[&str] =
+        &["load_assignment", "connect_timeout", "lb_policy", "cluster_type", "eds_cluster_config"];
+    node.text("name").is_some()
+        && node.member("@type").is_none()
+        && FIELDS.iter().any(|field| node.has(field))
+}

@@ -1,0 +1,233 @@
+//! What became of a request, as text and as JSON, without its token.
+
+use oidc_token_connector::gate::{Action, Decision, Record};
+use oidc_token_connector::userinfo::Call;
+use serde_json::{Value, json};
+
+use super::request::Headers;
+use crate::output::{Format, say};
+
+/// Headers of a call whose value is no secret of the operator's.
+const OPEN: &[&str] = &["accept", "user-agent", "x-request-id", "traceparent", "tracestate"];
+/// Headers of a request whose value is a credential.
+const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
+
+/// What became of a request.
+pub(super) struct Story {
+    instance: String,
+    request: Headers,
+    questions: Vec<Question>,
+    end: Option<(End, Record)>,
+}
+
+/// A call to a provider.
+struct Question {
+    cluster: String,
+    method: String,
+    url: String,
+    milliseconds: u128,
+    headers: Vec<(String, String)>,
+}
+
+/// What the request gets.
+enum End {
+    Forward { headers: Vec<Forwarded>, removed: Vec<String> },
+    Reply { status: u16, headers: Vec<(String, String)>, body: String, details: String },
+}
+
+/// A header that the backend gets.
+struct Forwarded {
+    name: String,
+    value: String,
+    /// `client` or `filter`.
+    from: &'static str,
+}
+
+impl Story {
+    /// A request that has arrived.
+    pub(super) fn new(instance: &str, request: Headers) -> Story {
+        let instance = instance.to_owned();
+        Story { instance, request, questions: Vec::new(), end: None }
+    }
+
+    /// A call is made.
+    pub(super) fn asks(&mut self, call: &Call) {
+        let pseudo = |wanted: &str| {
+            let mut values = call.headers.iter().filter(|(name, _)| *name == wanted);
+            values.next().map_or("", |(_, value)| value)
+        };
+        let headers = call.headers.iter().filter(|(name, _)| !name.starts_with(':'));
+        let shown = |(name, value): (&str, &str)| {
+            let value = match name {
+                "authorization" => "Bearer <token>",
+                _ if OPEN.contains(&name) => value,
+                _ => "<as configured>",
+            };
+            (name.to_owned(), value.to_owned())
+        };
+        self.questions.push(Question {
+            cluster: call.cluster.clone(),
+            method: pseudo(":method").to_owned(),
+            url: format!("{}://{}{}", pseudo(":scheme"), pseudo(":authority"), pseudo(":path")),
+            milliseconds: call.timeout.as_millis(),
+            headers: headers.map(shown).collect(),
+        });
+    }
+
+    /// It is decided.
+    pub(super) fn end(&mut self, decision: Decision) {
+        let end = match decision.action {
+            Action::Forward(edit) => {
+                let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                let removed: Vec<String> = edit.remove.iter().map(|name| text(name)).collect();
+                let set: Vec<(&str, &str)> = edit.set().collect();
+                let stays = |name: &str| {
+                    !removed.iter().any(|removed| removed == name)
+                        && !set.iter().any(|(set, _)| *set == name)
+                };
+                let client = self.request.0.iter().filter(|(name, _)| stays(name));
+                let client = client.map(|(name, value)| Forwarded {
+                    name: name.clone(),
+                    value: redacted(name, value).to_owned(),
+                    from: "client",
+                });
+                let set = set.iter().map(|(name, value)| Forwarded {
+                    name: (*name).to_owned(),
+                    value: (*value).to_owned(),
+                    from: "filter",
+                });
+                End::Forward { headers: client.chain(set).collect(), removed }
+            }
+            Action::Reply(reply) => {
+                let headers = reply.headers.into_iter();
+                End::Reply {
+                    status: reply.status,
+                    headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+                    body: reply.body,
+                    details: reply.details,
+                }
+            }
+        };
+        self.end = Some((end, decision.record));
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self, format: Format) {
+        match format {
+            Format::Json => say(format_args!("{:#}", self.json())),
+            Format::Text => say(self.text().trim_end()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for question in &self.questions {
+            let Question { cluster, method, url, milliseconds, headers } = question;
+            lines.push(format!(
+                "asks {method} {url} through cluster {cluster}, for up to {milliseconds} ms, with"
+            ));
+            lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+        }
+        let Some((end, record)) = &self.end else {
+            lines.push(
+                "waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer"
+                    .to_owned(),
+            );
+            return lines.join("\n");
+        };
+        match end {
+            End::Forward { headers, removed } => {
+                lines.push("forwards the request; the backend gets".to_owned());
+                for Forwarded { name, value, from } in headers {
+                    let mark = if *from == "filter" { "  (set by the filter)" } else { "" };
+                    lines.push(format!("  {name}: {value}{mark}"));
+                }
+                if !removed.is_empty() {
+                    lines.push(format!("removed: {}", removed.join(", ")));
+                }
+            }
+            End::Reply { status, headers, body, .. } => {
+                lines.push(format!("answers {status} with"));
+                lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+                if !body.is_empty() {
+                    lines.push(format!("  {body}"));
+                }
+            }
+        }
+        let reason = end.reason().map(|reason| format!(", reason {reason}")).unwrap_or_default();
+        let outcome = record.outcome.word();
+        lines.push(format!("outcome: {outcome}{reason}; access log {}", record.access_log()));
+        for (number, what) in [
+            (record.claims.invalid, "no header can carry"),
+            (record.claims.over_budget, "took too many steps to find"),
+        ] {
+            if number > 0 {
+                lines.push(format!("headers left out, because {what} the claim: {number}"));
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let questions = self.questions.iter().map(|question| {
+            json!({
+                "cluster": question.cluster,
+                "method": question.method,
+                "url": question.url,
+                "timeout_ms": u64::try_from(question.milliseconds).unwrap_or(u64::MAX),
+                "headers": listed(&question.headers),
+            })
+        });
+        let result = match &self.end {
+            None => json!({ "kind": "waits" }),
+            Some((End::Forward { headers, removed }, _)) => {
+                let header = |Forwarded { name, value, from }: &Forwarded| json!({ "name": name, "value": value, "from": from });
+                let headers: Vec<Value> = headers.iter().map(header).collect();
+                json!({ "kind": "forward", "headers": headers, "removed": removed })
+            }
+            Some((End::Reply { status, headers, body, .. }, _)) => {
+                let headers = listed(headers);
+                json!({ "kind": "reply", "status": status, "headers": headers, "body": body })
+            }
+        };
+        let record = self.end.as_ref().map(|(end, record)| {
+            json!({
+                "outcome": record.outcome.word(),
+                "reason": end.reason(),
+                "source": record.source.word(),
+                "region": record.region.as_deref(),
+                "claims_invalid": record.claims.invalid,
+                "claims_over_budget": record.claims.over_budget,
+            })
+        });
+        json!({
+            "version": 1,
+            "instance": self.instance,
+            "questions": questions.collect::<Vec<Value>>(),
+            "result": result,
+            "record": record,
+        })
+    }
+}
+
+impl End {
+    /// The reason's word, out of `%RESPONSE_CODE_DETAILS%`.
+    fn reason(&self) -> Option<&str> {
+        match self {
+            End::Forward { .. } => None,
+            End::Reply { details, .. } => Some(details.split_once(':')?.1.trim_end_matches('}')),
+        }
+    }
+}
+
+fn listed(headers: &[(String, String)]) -> Vec<Value> {
+    headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}
+
+fn redacted<'v>(name: &str, value: &'v str) -> &'v str {
+    match name {
+        "authorization" if value.starts_with("Bearer ") => "Bearer <token>",
+        _ if SECRET.contains(&name) => "<hidden>",
+        _ => value,
+    }
+}

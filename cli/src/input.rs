@@ -1,0 +1,123 @@
+//! Files as they are given: JSON, or YAML with one document or several.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// One document of a file.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// The file's name as given.
+    pub(crate) file: String,
+    /// Which of the file's documents it is, from 1 and without empty ones; `None` if the file has
+    /// no other.
+    pub(crate) number: Option<usize>,
+    /// What it says; `null` if it is text that only the filter's own reader can say more about.
+    pub(crate) value: Value,
+    /// The text of a JSON file, so that the filter's reader sees it as written.
+    pub(crate) json: Option<String>,
+}
+
+/// Reads a file, or standard input for `-`.
+///
+/// # Errors
+///
+/// Why it cannot be read, and what to do.
+pub(crate) fn read(file: &str) -> Result<Vec<Document>, String> {
+    let bytes = if file == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(file)
+    };
+    let bytes = bytes.map_err(|error| format!("{file}: cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("{file}: is not UTF-8 text; give JSON or YAML, not a module"))?;
+    documents(file, text.trim_start_matches('\u{feff}'))
+}
+
+/// The documents of a text.
+pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String> {
+    let document = |number, value, json: Option<&str>| Document {
+        file: file.to_owned(),
+        number,
+        value,
+        json: json.map(str::to_owned),
+    };
+    if let Ok(value) = serde_json::from_str::<Value>(text) {
+        return Ok(vec![document(None, value, Some(text))]);
+    }
+    let braced = text.trim_start().starts_with('{') && !extension_is(file, &["yaml", "yml"]);
+    if braced || extension_is(file, &["json"]) {
+        // JSON with a mistake in it: the filter's reader names the place.
+        return Ok(vec![document(None, Value::Null, Some(text))]);
+    }
+    match serde_saphyr::from_multiple::<Value>(text) {
+        Ok(values) => {
+            let several = values.len() > 1;
+            let numbered = (1..).zip(values).filter(|(_, value)| !value.is_null());
+            let number = |number| several.then_some(number);
+            let documents: Vec<Document> =
+                numbered.map(|(n, value)| document(number(n), value, None)).collect();
+            if documents.is_empty() {
+                return Err(format!("{file}: is empty; give JSON or YAML"));
+            }
+            Ok(documents)
+        }
+        Err(error) => Err(format!("{file}: neither JSON nor YAML: {error}")),
+    }
+}
+
+fn extension_is(file: &str, wanted: &[&str]) -> bool {
+    let extension = Path::new(file).extension().unwrap_or_default();
+    wanted.iter().any(|wanted| extension.eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn values(file: &str, text: &str) -> Vec<(Option<usize>, Value)> {
+        let documents = documents(file, text).unwrap();
+        documents.into_iter().map(|d| (d.number, d.value)).collect()
+    }
+
+    #[test]
+    fn json_and_yaml_are_told_apart_by_what_they_are() {
+        assert_eq!(values("a", r#"{"a": 1}"#), [(None, json!({"a": 1}))]);
+        assert_eq!(values("a", "a: 1\n"), [(None, json!({"a": 1}))]);
+        assert_eq!(values("a.yaml", "{a: 1}"), [(None, json!({"a": 1}))]);
+        let several = values("a", "a: 1\n---\n---\nb: 2\n");
+        assert_eq!(several, [(Some(1), json!({"a": 1})), (Some(2), json!({"b": 2}))]);
+    }
+
+    #[test]
+    fn yaml_has_anchors_and_keeps_the_order() {
+        let [(None, value)] = &values("a", "z: &x {b: 1, a: 2}\ny: *x\n")[..] else {
+            panic!("one document")
+        };
+        assert_eq!(value.to_string(), r#"{"z":{"b":1,"a":2},"y":{"b":1,"a":2}}"#);
+    }
+
+    #[test]
+    fn what_is_meant_to_be_json_is_left_to_the_filters_reader() {
+        for file in ["a.json", "-"] {
+            let documents = documents(file, "{\"a\": }").unwrap();
+            assert_eq!(documents.len(), 1);
+            assert_eq!(documents[0].json.as_deref(), Some("{\"a\": }"));
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_named() {
+        let error = |text| documents("f.yaml", text).unwrap_err();
+        assert!(error("a: b: c").starts_with("f.yaml: neither JSON nor YAML: "));
+        assert!(error("a: 1\na: 2\n").starts_with("f.yaml: neither JSON nor YAML: "));
+        assert!(error("").starts_with("f.yaml: is empty"));
+        assert!(error("---\n").starts_with("f.yaml: is empty"));
+    }
+}

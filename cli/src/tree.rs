@@ -1,0 +1,159 @@
+//! A JSON or YAML document in which every value knows its place.
+//!
+//! Protobuf's JSON form allows each field's name in snake_case and in lowerCamelCase, and control
+//! planes print the latter: [`Node::get`] finds both.
+
+use serde_json::Value;
+
+use crate::input::Document;
+
+/// A value, its place, and the document in which it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Node<'a> {
+    /// The document.
+    pub(crate) document: &'a Document,
+    /// The path from the document's root, such as `static_resources.listeners[0]`.
+    pub(crate) place: String,
+    /// What stands there.
+    pub(crate) value: &'a Value,
+}
+
+impl<'a> Node<'a> {
+    /// The whole document.
+    pub(crate) fn root(document: &'a Document) -> Node<'a> {
+        Node { document, place: String::new(), value: &document.value }
+    }
+
+    /// The member of that protobuf field; `null` is absent.
+    pub(crate) fn get(&self, field: &str) -> Option<Node<'a>> {
+        let found = self.member(field).or_else(|| self.member(&camel_case(field)));
+        found.filter(|node| !node.value.is_null())
+    }
+
+    /// The member of exactly that name, `null` or not.
+    pub(crate) fn member(&self, name: &str) -> Option<Node<'a>> {
+        let (name, value) = self.value.as_object()?.get_key_value(name)?;
+        Some(self.child(name, value))
+    }
+
+    /// The member at the end of a path of protobuf fields.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<Node<'a>> {
+        path.iter().try_fold(self.clone(), |node, field| node.get(field))
+    }
+
+    /// Whether there is a member of that protobuf field.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.get(field).is_some()
+    }
+
+    /// The elements of an array; none of anything else.
+    pub(crate) fn items(&self) -> Vec<Node<'a>> {
+        let items = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let item = |(index, value)| {
+            let place = format!("{}[{index}]", self.place);
+            Node { document: self.document, place, value }
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+
+    /// The elements of the array that is the member of that field.
+    pub(crate) fn list(&self, field: &str) -> Vec<Node<'a>> {
+        self.get(field).map(|node| node.items()).unwrap_or_default()
+    }
+
+    /// The members of an object, with their names as written; none of anything else.
+    pub(crate) fn members(&self) -> Vec<(&'a str, Node<'a>)> {
+        let members = self.value.as_object().into_iter().flatten();
+        members.map(|(name, value)| (name.as_str(), self.child(name, value))).collect()
+    }
+
+    /// The text that is the member of that field.
+    pub(crate) fn text(&self, field: &str) -> Option<&'a str> {
+        self.get(field)?.value.as_str()
+    }
+
+    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it.
+    pub(crate) fn is_true(&self, field: &str) -> bool {
+        self.get(field)
+            .is_some_and(|node| *node.value == Value::Bool(true) || *node.value == "true")
+    }
+
+    /// The name of the message that an `Any` holds, such as `envoy.config.cluster.v3.Cluster`, and
+    /// its fields. A TypedStruct stands for the message that it names.
+    pub(crate) fn any(&self) -> Option<(&'a str, Node<'a>)> {
+        let message = message_name(self.member("@type")?.value.as_str()?);
+        if matches!(message, "xds.type.v3.TypedStruct" | "udpa.type.v1.TypedStruct") {
+            let named = self.text("type_url").map(message_name)?;
+            return Some((named, self.get("value")?));
+        }
+        Some((message, self.clone()))
+    }
+
+    /// The fields, if this `Any` holds that message.
+    pub(crate) fn message(&self, name: &str) -> Option<Node<'a>> {
+        self.any().filter(|(found, _)| *found == name).map(|(_, fields)| fields)
+    }
+
+    fn child(&self, name: &str, value: &'a Value) -> Node<'a> {
+        let plain = !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        let place = match (plain, self.place.is_empty()) {
+            (true, true) => name.to_owned(),
+            (true, false) => format!("{}.{name}", self.place),
+            (false, _) => format!("{}[{}]", self.place, Value::from(name)),
+        };
+        Node { document: self.document, place, value }
+    }
+}
+
+fn message_name(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+fn camel_case(field: &str) -> String {
+    let mut upper = false;
+    let mut name = String::new();
+    for c in field.chars() {
+        match c {
+            '_' => upper = true,
+            _ if upper => {
+                name.push(c.to_ascii_uppercase());
+                upper = false;
+            }
+            _ => name.push(c),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input;
+
+    fn document(json: &str) -> Document {
+        input::documents("f.json", json).unwrap().remove(0)
+    }
+
+    #[test]
+    fn fields_are_found_in_both_spellings_and_say_where_they_stand() {
+        let document = document(r#"{"a_b": [{"cD": {"x.y": 1, "n": null, "t": "true"}}]}"#);
+        let root = Node::root(&document);
+        let inner = root.list("a_b").remove(0).get("c_d").unwrap();
+        assert_eq!(inner.place, "a_b[0].cD");
+        assert_eq!(inner.member("x.y").unwrap().place, r#"a_b[0].cD["x.y"]"#);
+        assert!(inner.has("t") && !inner.has("n") && inner.member("n").is_some());
+        assert!(inner.is_true("t") && !inner.is_true("n"));
+        assert!(root.at(&["a_b", "c_d"]).is_none());
+    }
+
+    #[test]
+    fn a_typed_struct_is_the_message_that_it_names() {
+        let text = r#"{"@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+                       "type_url": "type.googleapis.com/a.B", "value": {"c": "d"}}"#;
+        let document = document(text);
+        let fields = Node::root(&document).message("a.B").unwrap();
+        assert_eq!((fields.text("c"), fields.place.as_str()), (Some("d"), "value"));
+        assert!(Node::root(&document).message("a.C").is_none());
+    }
+}

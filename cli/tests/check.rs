@@ -1,0 +1,284 @@
+//! `oidc-connector check`, run as its users run it.
+//!
+//! Each file of `broken/` is a configuration with one thing wrong, and names in its first line the
+//! code that must be found: of errors and warnings that one alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+mod run;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use run::{Ran, run, run_with_input};
+use serde_json::{Value, json};
+
+fn here(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+fn json(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err))
+}
+
+fn findings(report: &Value) -> Vec<Value> {
+    report["findings"].as_array().unwrap().clone()
+}
+
+/// The codes of everything found that is, or is not, a note.
+fn codes(report: &Value, notes: bool) -> BTreeSet<String> {
+    let findings = findings(report);
+    let wanted = findings.iter().filter(|finding| (finding["severity"] == "note") == notes);
+    wanted.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every file of `broken/` with the code in its first line.
+fn table() -> Vec<(String, String)> {
+    let files = fs::read_dir(here("tests/broken")).unwrap().map(|entry| entry.unwrap().path());
+    let mut table: Vec<(String, String)> = files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.strip_prefix("# ").and_then(|text| text.split_once(':')).unwrap().0;
+            (path.to_str().unwrap().to_owned(), code.to_owned())
+        })
+        .collect();
+    table.sort();
+    table
+}
+
+/// Every code there is, as the tool itself lists them.
+fn all_codes() -> BTreeSet<String> {
+    let ran = run(&["check", "--allow", "?", "-"]);
+    let listed = ran.err.trim().split_once("there are warnings, ").unwrap().1;
+    listed.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn each_broken_configuration_gives_its_one_code() {
+    let mut wrong = Vec::new();
+    for (file, code) in table() {
+        let ran = run(&["check", "--format", "json", &file]);
+        let report = json(&ran);
+        let (grave, notes) = (codes(&report, false), codes(&report, true));
+        let expected: BTreeSet<String> = match code.as_str() {
+            "none" => BTreeSet::new(),
+            _ if notes.contains(&code) => BTreeSet::new(),
+            _ => [code].into(),
+        };
+        if grave != expected || ran.code != i32::from(!expected.is_empty()) {
+            wrong.push(format!("{file}: exit {}: {:#}", ran.code, report["findings"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_broken_configuration_and_stands_in_the_documentation() {
+    let shown: BTreeSet<String> = table().into_iter().map(|(_, code)| code).collect();
+    let mut expected = all_codes();
+    expected.insert("none".to_owned());
+    assert_eq!(shown, expected);
+
+    let documentation = fs::read_to_string(here("../docs/check.md")).unwrap();
+    let rows = documentation.lines().filter_map(|line| {
+        let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let severities = ["error | ", "warning | ", "note | "];
+        severities.iter().any(|severity| rest.starts_with(severity)).then(|| code.to_owned())
+    });
+    assert_eq!(rows.collect::<BTreeSet<String>>(), all_codes());
+}
+
+#[test]
+fn the_references_have_nothing_wrong() {
+    let expected = [
+        ("../envoy/envoy.yaml", &["route-public"][..]),
+        ("../envoy/forward-proxy.yaml", &[]),
+        ("tests/broken/clean.yaml", &[]),
+    ];
+    for (file, notes) in expected {
+        let ran = run(&["check", "--format", "json", &here(file)]);
+        let found: Vec<String> = codes(&json(&ran), true).into_iter().collect();
+        assert_eq!(
+            (ran.code, found),
+            (0, notes.iter().map(|n| (*n).to_owned()).collect()),
+            "{file}"
+        );
+        assert!(codes(&json(&ran), false).is_empty(), "{file}");
+    }
+    let ran = run(&["check", &here("../envoy/envoy.yaml")]);
+    assert!(ran.out.ends_with("ok: 2 instances, 0 errors, 0 warnings, 1 note\n"), "{}", ran.out);
+}
+
+#[test]
+fn the_filters_own_words_in_text_and_where() {
+    let ran = run_with_input(&["check", "-"], r#"{"userinfo_endpoint": 1, "timeout": 5}"#);
+    assert_eq!(ran.code, 1);
+    let lines: Vec<&str> = ran.out.lines().filter(|l| l.contains("error[configuration]")).collect();
+    assert_eq!(
+        lines,
+        [
+            "-: error[configuration]: userinfo_endpoint: found a number, expected is an object \
+             with defaultURI: every request with a token is answered with \
+             InvalidPreInputConfigurationForUserInfoEndpointURI",
+            "-: error[configuration]: timeout: found a number, allowed is a duration as text, 1ms \
+             to 30s",
+        ]
+    );
+}
+
+#[test]
+fn json_with_a_mistake_is_left_to_the_filters_reader() {
+    let ran = run_with_input(&["check", "-"], "{\n  \"a\": }");
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("not JSON at line 2, column 8: "), "{}", ran.out);
+    let repeated = run_with_input(&["check", "-"], r#"{"timeout": "1s", "timeout": "1s"}"#);
+    assert!(repeated.out.contains("timeout: repeated key"), "{}", repeated.out);
+}
+
+#[test]
+fn a_finding_says_what_where_why_and_what_to_do() {
+    let file = here("tests/broken/istio-without-san.yaml");
+    let ran = run(&["check", &file]);
+    let expected = format!(
+        "{file}#3: error[tls-without-san]: spec.trafficPolicy.tls: cluster \
+         outbound|443||idp.example, which reaches https://idp.example, compares no name\n    why: "
+    );
+    assert!(ran.out.starts_with(&expected), "{}", ran.out);
+    assert!(ran.out.contains("    do:  set in a DestinationRule for host idp.example "));
+    let placed = run(&["check", &here("tests/broken/fail-open.yaml")]);
+    let place = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config\
+                 .http_filters[0].typed_config.config.failure_policy: failure_policy: FAIL_OPEN\n";
+    assert!(placed.out.contains(place), "{}", placed.out);
+}
+
+#[test]
+fn the_form_for_programs() {
+    let file = here("tests/broken/subject-not-required.yaml");
+    let ran = run(&["check", "--format", "json", "--allow", "subject-not-required", &file]);
+    let place = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config\
+                 .http_filters[0].typed_config.config.configuration.value";
+    let expected = json!({
+        "version": 1,
+        "ok": true,
+        "unreadable": [],
+        "instances": 1,
+        "errors": 0,
+        "warnings": 0,
+        "notes": 0,
+        "findings": [{
+            "code": "subject-not-required",
+            "severity": "warning",
+            "file": file,
+            "document": null,
+            "place": place,
+            "found": "require_subject is off",
+            "why": "any page that answers 200 with a JSON object vouches for every token",
+            "remedy": "set \"require_subject\": true",
+            "allowed": true,
+        }],
+    });
+    assert_eq!((ran.code, ran.out), (0, format!("{expected:#}\n")));
+}
+
+#[test]
+fn what_is_allowed_does_not_fail() {
+    let warning = here("tests/broken/iteration-allowed.yaml");
+    let error = here("tests/broken/fail-open.yaml");
+    let code = |arguments: &[&str]| run(&[&["check"], arguments].concat()).code;
+    assert_eq!(code(&[&warning]), 1);
+    assert_eq!(code(&["--allow", "warnings", &warning]), 0);
+    assert_eq!(code(&["--allow", "iteration-allowed", &warning]), 0);
+    assert_eq!(code(&["--allow", "vm-id-missing", &warning]), 1);
+    assert_eq!(code(&["--allow", "warnings", &error]), 1);
+    assert_eq!(code(&["--allow", "fail-open", &error]), 0);
+    assert_eq!(code(&["--allow", "fail-open", &error, &warning]), 1);
+    let ran = run(&["check", "--allow", "fail-open", &error]);
+    assert_eq!(ran.out, "ok: 1 instance, 0 errors, 0 warnings, 0 notes, 1 allowed\n");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
+    let error = here("tests/broken/fail-open.yaml");
+    let ran = run(&["check", "no-such-file.yaml", &error]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.starts_with("oidc-connector: no-such-file.yaml: cannot be read: "));
+    assert!(ran.out.contains("error[fail-open]") && ran.out.contains("\nnot ok: "), "{}", ran.out);
+    let clean = here("tests/broken/clean.yaml");
+    let ran = run(&["check", "--format", "json", "no-such-file.yaml", &clean]);
+    let report = json(&ran);
+    assert_eq!(ran.code, 2);
+    assert_eq!(
+        (&report["ok"], &report["unreadable"]),
+        (&json!(false), &json!(["no-such-file.yaml"]))
+    );
+}
+
+#[test]
+fn wrong_usage() {
+    for arguments in [&["check"][..], &["check", "--alow", "x", "-"], &["chekc"], &[]] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(ran.err.contains("Usage: oidc-connector"), "{arguments:?}: {}", ran.err);
+    }
+    let ran = run(&["check", "--allow", "fail-opne", "-"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.starts_with("oidc-connector: --allow fail-opne: no such code; there are "));
+}
+
+/// The files of one call are one gateway's; a bootstrap is one by itself.
+#[test]
+fn files_are_looked_at_together() {
+    let filter = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+                     "clusters": {"idp.example": "idp_default"}, "require_subject": true,
+                     "http_proxy_server": "proxy.example", "http_proxy_port": 3128}"#;
+    let clusters = here("../envoy/forward-proxy.yaml");
+    let report = |filter: &str, file: &str| {
+        json(&run_with_input(&["check", "--format", "json", "-", file], filter))
+    };
+    let together = report(filter, &clusters);
+    assert!(codes(&together, false).is_empty(), "{together:#}");
+    assert!(!codes(&together, true).contains("cluster-not-seen"));
+    let other = report(&filter.replace("idp_default", "idp_fr"), &clusters);
+    assert_eq!(codes(&other, false), ["cluster-missing".to_owned()].into());
+    let plain = here("tests/broken/plain-cluster.yaml");
+    let plain = report(&filter.replace("idp_default", "idp"), &plain);
+    let expected = ["cluster-without-proxy".to_owned(), "cluster-without-tls".to_owned()];
+    assert_eq!(codes(&plain, false), expected.into());
+    let bootstrap = report(filter, &here("../envoy/envoy.yaml"));
+    assert!(codes(&bootstrap, true).contains("cluster-not-seen"));
+    let notes = findings(&bootstrap);
+    let note = notes.iter().find(|finding| finding["code"] == "proxy-required").unwrap();
+    let words = "cluster idp_default must reach idp.example through the forward proxy \
+                 proxy.example:3128";
+    assert_eq!(note["found"], words);
+}
+
+/// What `envoy/envoy.yaml` marks KEEP is kept: without it the check fails.
+#[test]
+fn the_reference_with_something_taken_away() {
+    let reference = fs::read_to_string(here("../envoy/envoy.yaml")).unwrap();
+    for (from, to, code) in [
+        ("stream_idle_timeout: 30s\n", "\n", "no-stream-idle-timeout"),
+        ("stream_idle_timeout: 30s\n", "stream_idle_timeout: 2s\n", "timeouts-do-not-nest"),
+        ("failure_policy: FAIL_RELOAD", "failure_policy: FAIL_OPEN", "fail-open"),
+        ("vm_id: oidc-token-connector", "vm_id: ''", "vm-id-missing"),
+        ("trusted_ca: *trusted_ca", "{}", "tls-without-ca"),
+        ("\"require_subject\": true,", "", "subject-not-required"),
+        ("public: ", "publik: ", "route-unprotected"),
+        ("route: { cluster: public }", "route: { cluster: partners }", "backend-shared"),
+    ] {
+        let broken = reference.replacen(from, to, 1);
+        let broken = broken.replace("              {}\n", "");
+        assert_ne!(broken, reference, "{from}");
+        let ran = run_with_input(&["check", "--format", "json", "-"], &broken);
+        let found = codes(&json(&ran), false);
+        assert!(ran.code == 1 && found.contains(code), "{code}: {found:?}");
+    }
+}

@@ -1,0 +1,216 @@
+//! `oidc-connector explain`, run as its users run it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+mod run;
+
+use std::path::Path;
+
+use run::{Ran, run, run_with_input};
+use serde_json::{Value, json};
+
+const CONFIG: &str = r#"{
+    "userinfo_endpoint": {
+        "regionCodeHeader": "X-Region",
+        "regionCodeValue": {"FR": ["https://fr.idp.example/userinfo", "https://fr2.idp.example/u"]},
+        "defaultURI": "https://idp.example/userinfo"},
+    "clusters": {"fr.idp.example": "idp_fr"},
+    "userinfo_headers": {"X-Api-Key": "sesame", "User-Agent": "gateway"},
+    "inject_headers": {"X-User-Id": "$.sub", "X-Odd": "$.odd"},
+    "region_header": "X-User-Region"}"#;
+
+fn here(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+/// `explain --config -` with [`CONFIG`] as standard input.
+fn explained(arguments: &[&str]) -> Ran {
+    let ran = run_with_input(&[&["explain", "--config", "-"], arguments].concat(), CONFIG);
+    assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
+    ran
+}
+
+fn json_of(arguments: &[&str]) -> Value {
+    serde_json::from_str(&explained(&[&["--format", "json"], arguments].concat()).out).unwrap()
+}
+
+#[test]
+fn without_an_answer_it_says_what_is_asked() {
+    let out = explained(&["--region", "FR", "--token", "t0ken"]).out;
+    let expected = "\
+asks GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 ms, with
+  authorization: Bearer <token>
+  accept: application/json
+  x-api-key: <as configured>
+  user-agent: gateway
+waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer
+";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn a_good_answer_becomes_headers() {
+    let answer = here("tests/userinfo.json");
+    let story = json_of(&[
+        "--token",
+        "t0ken",
+        "--header",
+        "X_User_Id: mallory",
+        "--header",
+        "Accept: text/html",
+        "--header",
+        "Cookie: session=1",
+        "--userinfo",
+        &answer,
+    ]);
+    let client = |name, value| json!({"name": name, "value": value, "from": "client"});
+    let filter = |name, value| json!({"name": name, "value": value, "from": "filter"});
+    assert_eq!(story["version"], 1);
+    assert_eq!(story["questions"][0]["url"], "https://idp.example/userinfo");
+    assert_eq!(story["questions"][0]["cluster"], "idp.example");
+    assert_eq!(
+        story["result"],
+        json!({
+            "kind": "forward",
+            "headers": [
+                client(":method", "GET"),
+                client(":scheme", "https"),
+                client(":authority", "gateway.example"),
+                client(":path", "/"),
+                client("accept", "text/html"),
+                client("cookie", "<hidden>"),
+                filter("x-user-id", "alice"),
+                filter("x-user-region", "default"),
+            ],
+            "removed": ["x_user_id", "authorization"],
+        })
+    );
+    assert_eq!(
+        story["record"],
+        json!({"outcome": "pass", "reason": null, "source": "asked", "region": "default",
+               "claims_invalid": 1, "claims_over_budget": 0})
+    );
+    let text = explained(&["--userinfo", &answer]).out;
+    assert!(text.contains("\n  x-user-id: alice  (set by the filter)\n"), "{text}");
+    assert!(text.contains("\nremoved: authorization\n"), "{text}");
+    assert!(text.contains("outcome: pass; access log pass;asked;default\n"), "{text}");
+    assert!(
+        text.ends_with("headers left out, because no header can carry the claim: 1\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_refusal_is_the_reply_that_the_client_gets() {
+    let challenge = "WWW-Authenticate: Bearer error=\"invalid_token\"";
+    let story = json_of(&["--status", "401", "--answer-header", challenge]);
+    let result = &story["result"];
+    assert_eq!((&result["kind"], &result["status"]), (&json!("reply"), &json!(401)));
+    let headers = result["headers"].as_array().unwrap();
+    let challenge = headers.iter().find(|h| h["name"] == "www-authenticate").unwrap();
+    assert_eq!(challenge["value"], r#"Bearer realm="api", error="invalid_token""#);
+    let record = &story["record"];
+    assert_eq!(record["outcome"], "invalid_token");
+    assert!(record["reason"].as_str().unwrap().starts_with("provider_"), "{record}");
+}
+
+#[test]
+fn nobody_is_asked_about_a_request_without_a_token() {
+    let story = json_of(&["--no-token"]);
+    assert_eq!(story["questions"], json!([]));
+    assert_eq!(
+        (&story["record"]["outcome"], &story["record"]["reason"]),
+        (&json!("no_credentials"), &json!("absent"))
+    );
+    let text = explained(&["--no-token"]).out;
+    assert!(text.starts_with("answers 401 with\n"), "{text}");
+    assert!(text.contains("InvalidAuthorizationHeaderValue"), "{text}");
+}
+
+#[test]
+fn a_provider_that_is_down_is_asked_at_each_site() {
+    let story = json_of(&["--region", "FR", "--no-answer"]);
+    let urls: Vec<&Value> =
+        story["questions"].as_array().unwrap().iter().map(|question| &question["url"]).collect();
+    assert_eq!(urls, ["https://fr.idp.example/userinfo", "https://fr2.idp.example/u"]);
+    assert_eq!(story["record"]["outcome"], "unavailable");
+    assert_eq!(story["record"]["reason"], "unreachable");
+}
+
+#[test]
+fn the_size_of_an_answer_counts() {
+    let config = CONFIG.replacen('{', r#"{"max_userinfo_bytes": 8, "#, 1);
+    let answer = here("tests/userinfo.json");
+    let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], &config);
+    assert!(ran.out.contains("outcome: unavailable, reason too_large;"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn a_preflight_and_a_forwarded_token() {
+    let config =
+        CONFIG.replacen('{', r#"{"preflight": "pass", "block_authorization_header": false, "#, 1);
+    let preflight = ["explain", "--config", "-", "--method", "OPTIONS"];
+    let headers =
+        ["--header", "Origin: https://a.example", "--header", "Access-Control-Request-Method: GET"];
+    let ran = run_with_input(&[&preflight[..], &headers].concat(), &config);
+    assert!(ran.out.contains("outcome: preflight;"), "{}{}", ran.out, ran.err);
+    let answer = here("tests/userinfo.json");
+    let arguments = ["explain", "--config", "-", "--token", "t0ken", "--userinfo", &answer];
+    let ran = run_with_input(&arguments, &config);
+    assert!(ran.out.contains("  authorization: Bearer <token>\n  x-user-id: alice"), "{}", ran.out);
+    assert!(!ran.out.contains("t0ken"), "{}", ran.out);
+}
+
+#[test]
+fn an_instance_is_chosen_from_a_whole_configuration() {
+    let reference = here("../envoy/envoy.yaml");
+    let partners = "oidc-token-connector-partners";
+    let ran = run(&["explain", "--config", &reference, "--instance", partners]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let asked = "asks POST https://idp.example/partners/userinfo through cluster idp_default, for \
+                 up to 2000 ms, with\n";
+    assert!(ran.out.starts_with(asked), "{}", ran.out);
+    // With a shared cache the gate looks there first.
+    let default = "oidc-token-connector";
+    let ran = run(&["explain", "--config", &reference, "--instance", default, "--region", "DE"]);
+    assert!(ran.out.starts_with("asks GET https://de.idp.example/userinfo"), "{}", ran.out);
+}
+
+#[test]
+fn what_cannot_be_explained_says_why_and_what_to_do() {
+    let reference = here("../envoy/envoy.yaml");
+    let plain = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
+    let broken = r#"{"timeout": 1, "userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
+    for (input, arguments, message) in [
+        ("", vec!["--config", &reference], "several instances; choose by --instance one of oidc-"),
+        ("", vec!["--config", &reference, "--instance", "x"], "no instance x; there is oidc-"),
+        ("admin: {}", vec!["--config", "-"], "-: no instance of the filter in it"),
+        (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: found a"),
+        (plain, vec!["--config", "-", "--region", "FR"], "has no regionCodeHeader"),
+        ("{}", vec!["--config", "-", "--region", "FR"], "has no userinfo_endpoint"),
+        (plain, vec!["--config", "-", "--header", "X"], "--header: expected is NAME: VALUE"),
+        (plain, vec!["--config", "-", "--answer-header", "a: b"], "give the answer's --status"),
+        (
+            plain,
+            vec!["--config", "-", "--userinfo", "no-such-file"],
+            "no-such-file: cannot be read",
+        ),
+        (
+            plain,
+            vec!["--config", "-", "--token", "t", "--header", "Authorization: Bearer t"],
+            "--token and a header Authorization: give one of them",
+        ),
+        (plain, vec!["--config", "-", "--status", "99"], "'--status <CODE>'"),
+        (plain, vec!["--config", "-", "--status", "200", "--no-answer"], "cannot be used with"),
+    ] {
+        let ran = run_with_input(&[&["explain"], &arguments[..]].concat(), input);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(ran.err.contains(message), "{arguments:?}: {}", ran.err);
+    }
+}
