@@ -119,10 +119,20 @@ fn names_bearer(value: &[u8]) -> bool {
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1)
 fn is_b64token(token: &[u8]) -> bool {
-    let body = token.iter().take_while(|b| {
-        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-    });
-    let length = body.count();
+    /// Looked up rather than compared: every byte of every token comes here.
+    #[allow(clippy::indexing_slicing, reason = "computed by the compiler, which checks it")]
+    const BODY: [bool; 256] = {
+        let mut body = [false; 256];
+        let mut byte = 0_u8;
+        while byte < u8::MAX {
+            body[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+            byte = byte.saturating_add(1);
+        }
+        body
+    };
+    let is_body = |byte: &u8| BODY.get(usize::from(*byte)).copied().unwrap_or(false);
+    let length = token.iter().position(|byte| !is_body(byte)).unwrap_or(token.len());
     length > 0 && token.iter().skip(length).all(|b| *b == b'=')
 }
 
