@@ -197,6 +197,7 @@ pub(crate) fn head<'b>(pairs: &[(&'b str, &'b str)]) -> Head<'b> {
 pub(crate) struct Forwarded {
     pub(crate) set: Vec<(String, String)>,
     pub(crate) remove: Vec<Vec<u8>>,
+    pub(crate) state: Vec<(String, String)>,
 }
 
 impl Decision {
@@ -206,6 +207,7 @@ impl Decision {
             Action::Forward(edit) => Forwarded {
                 set: edit.set().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
                 remove: edit.remove.iter().map(|name| name.to_vec()).collect(),
+                state: edit.state().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
             },
             Action::Reply(reply) => panic!("answered: {reply:?}"),
         }

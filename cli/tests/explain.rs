@@ -89,6 +89,7 @@ fn a_good_answer_becomes_headers() {
                 filter("x-user-region", "default"),
             ],
             "removed": ["x_user_id", "authorization"],
+            "filter_state": [],
         })
     );
     assert_eq!(
@@ -213,4 +214,16 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
         assert!(ran.err.contains(message), "{arguments:?}: {}", ran.err);
     }
+}
+
+#[test]
+fn what_envoys_other_filters_get_to_know() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+                     "filter_state": {"user": "$.sub"}}"#;
+    let answer = here("tests/userinfo.json");
+    let arguments = ["explain", "--config", "-", "--userinfo", &answer];
+    let ran = run_with_input(&arguments, config);
+    let sub = serde_json::from_str::<Value>(&std::fs::read_to_string(&answer).unwrap()).unwrap();
+    let line = format!("filter state wasm.user: {}\n", sub["sub"].as_str().unwrap());
+    assert!(ran.out.contains(&line), "{}{}", ran.out, ran.err);
 }

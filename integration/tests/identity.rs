@@ -62,7 +62,6 @@ async fn start() -> Running {
         .await
 }
 
-#[track_caller]
 async fn gets(gw: &Gateway, path: &str, status: u16) {
     let response = gw.get(path).bearer("token").send().await;
     assert_eq!(response.status, status, "{response:?}");

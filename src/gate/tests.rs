@@ -113,6 +113,25 @@ fn invalid_claims_are_counted() {
     assert_eq!(decision.forwarded().set, pairs(&[("x-d", "ok")]));
 }
 
+/// What is kept gives the same state again, and a claim that no header could carry gives none.
+#[test]
+fn claims_become_filter_state() {
+    let config = r#""cache": {}, "filter_state": {
+        "user": "$.sub", "groups": {"path": "$.groups[*]", "join": ","}, "odd": "$.odd",
+        "none": "$.none"}"#;
+    let body = br#"{"sub":"alice","groups":["a","b"],"odd":"x\r\ny"}"#;
+    let mut world = World::new(config);
+    let asked = world.asked(&[("x-region", "FR")], "200", &JSON, body);
+    assert_eq!(asked.record.claims.invalid, 1);
+    let hit = world.decided(&[("x-region", "FR"), ("authorization", "Bearer t")]);
+    assert_eq!(hit.record.source, Source::Hit);
+    for decision in [asked, hit] {
+        let forwarded = decision.forwarded();
+        assert_eq!(forwarded.state, pairs(&[("user", "alice"), ("groups", "a,b")]));
+        assert_eq!(forwarded.set, []);
+    }
+}
+
 /// The catalogue's row 51: what comes later in the configuration gives way.
 #[test]
 fn all_headers_together_are_bounded() {

@@ -31,8 +31,18 @@ struct Question {
 
 /// What the request gets.
 enum End {
-    Forward { headers: Vec<Forwarded>, removed: Vec<String> },
-    Reply { status: u16, headers: Vec<(String, String)>, body: String, details: String },
+    Forward {
+        headers: Vec<Forwarded>,
+        removed: Vec<String>,
+        /// What Envoy's other filters get to know.
+        state: Vec<(String, String)>,
+    },
+    Reply {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+        details: String,
+    },
 }
 
 /// A header that the backend gets.
@@ -96,7 +106,9 @@ impl Story {
                     value: (*value).to_owned(),
                     from: "filter",
                 });
-                End::Forward { headers: client.chain(set).collect(), removed }
+                let state = edit.state().map(|(n, v)| (format!("wasm.{n}"), v.to_owned()));
+                let state = state.collect();
+                End::Forward { headers: client.chain(set).collect(), removed, state }
             }
             Action::Reply(reply) => {
                 let headers = reply.headers.into_iter();
@@ -136,7 +148,7 @@ impl Story {
             return lines.join("\n");
         };
         match end {
-            End::Forward { headers, removed } => {
+            End::Forward { headers, removed, state } => {
                 lines.push("forwards the request; the backend gets".to_owned());
                 for Forwarded { name, value, from } in headers {
                     let mark = if *from == "filter" { "  (set by the filter)" } else { "" };
@@ -145,6 +157,9 @@ impl Story {
                 if !removed.is_empty() {
                     lines.push(format!("removed: {}", removed.join(", ")));
                 }
+                let state =
+                    state.iter().map(|(name, value)| format!("filter state {name}: {value}"));
+                lines.extend(state);
             }
             End::Reply { status, headers, body, .. } => {
                 lines.push(format!("answers {status} with"));
@@ -180,10 +195,13 @@ impl Story {
         });
         let result = match &self.end {
             None => json!({ "kind": "waits" }),
-            Some((End::Forward { headers, removed }, _)) => {
+            Some((End::Forward { headers, removed, state }, _)) => {
                 let header = |Forwarded { name, value, from }: &Forwarded| json!({ "name": name, "value": value, "from": from });
                 let headers: Vec<Value> = headers.iter().map(header).collect();
-                json!({ "kind": "forward", "headers": headers, "removed": removed })
+                let state = listed(state);
+                json!({
+                    "kind": "forward", "headers": headers, "removed": removed, "filter_state": state
+                })
             }
             Some((End::Reply { status, headers, body, .. }, _)) => {
                 let headers = listed(headers);

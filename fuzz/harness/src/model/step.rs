@@ -102,9 +102,12 @@ impl World {
         let limit = if is_under_way { self.questions[question].limit } else { 0 };
         assert_eq!(worker.gate.answer_limit(id), limit);
         let stored = worker.gate.ledger().stored;
-        let Settled { releases, next, share } =
+        let Settled { releases, next, share, took } =
             ending.answer(call, exp, |answer| worker.gate.answered(id, answer, now));
         let kept = worker.gate.ledger().stored > stored;
+        let took = took.map(|(region, time)| (region.to_string(), time.as_millis()));
+        let taken = (key.region.to_owned(), u128::from(self.now - asked));
+        assert_eq!(took, is_under_way.then_some(taken), "how long it took, and where");
         if !is_under_way {
             assert!(releases.is_empty() && share.is_none() && !kept, "ended twice");
             assert!(next.is_none(), "goes on twice");
