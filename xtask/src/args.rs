@@ -10,11 +10,8 @@ pub enum Command {
     Help(String),
     /// Build the module.
     Build,
-    /// Run every check.
-    Test {
-        /// Only the native tests and one test on Envoy.
-        quick: bool,
-    },
+    /// Run checks.
+    Test(Part),
     /// Check filter configurations.
     CheckConfig {
         /// At least one; `-` is standard input.
@@ -48,6 +45,17 @@ pub enum Command {
     },
 }
 
+/// How much `test` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but what needs a Docker engine.
+    All,
+    /// Only the native tests and one test on Envoy.
+    Quick,
+    /// What `docker-compose.yml` starts, on a Docker engine.
+    Compose,
+}
+
 /// One command as the help describes it.
 struct Topic {
     name: &'static str,
@@ -71,13 +79,15 @@ Ends with 0 if every step behaved as described.
     },
     Topic {
         name: "test",
-        arguments: "[--quick]",
+        arguments: "[--quick|--compose]",
         summary: "formatting, repository rules, clippy, native tests, module build, Envoy tests",
         details: "\
 Runs the steps in that order and stops at the first that fails, with the command that repeats
 it. The time of each step is printed at the end.
 
-  --quick    only the native tests and one test of the built module on Envoy
+  --quick      only the native tests and one test of the built module on Envoy
+  --compose    instead: the alert rules by promtool, and docker-compose.yml on a Docker engine. As
+               root on Debian it installs and starts what is missing; see integration/compose-ci.sh
 ",
     },
     Topic {
@@ -171,10 +181,14 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
         return Ok(Command::Help(help(topic)));
     }
     Ok(match topic.name {
-        "demo" => Command::Demo { serve: given.option },
-        "test" => Command::Test { quick: given.option },
+        "demo" => Command::Demo { serve: given.option.is_some() },
+        "test" => Command::Test(match given.option {
+            Some("--compose") => Part::Compose,
+            Some(_) => Part::Quick,
+            None => Part::All,
+        }),
         "build" => Command::Build,
-        "bench" => Command::Bench { quick: given.option },
+        "bench" => Command::Bench { quick: given.option.is_some() },
         "tidy" => Command::Tidy,
         "fuzz" => Command::Fuzz {
             seconds: given.seconds.unwrap_or(60),
@@ -191,18 +205,22 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
 #[derive(Default)]
 struct Given {
     help: bool,
-    /// The command's only option.
-    option: bool,
+    /// Which of the command's options, of which it takes one at most.
+    option: Option<&'static str>,
     /// The value of `--seconds`.
     seconds: Option<u32>,
     files: Vec<OsString>,
 }
 
 impl Given {
-    fn read(topic: &Topic, arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
+    fn read(
+        topic: &'static Topic,
+        arguments: impl Iterator<Item = OsString>,
+    ) -> Result<Self, String> {
         let takes_files = topic.arguments.contains("...");
         let takes_seconds = topic.arguments.starts_with("[--seconds N]");
-        let option = topic.arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let options = topic.arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let option = |name: &str| options?.split('|').find(|option| *option == name);
         let mut given = Self::default();
         let mut only_files = false;
         let mut arguments = arguments;
@@ -224,7 +242,12 @@ impl Given {
                             )
                         })?);
                 }
-                name if is_option && Some(name) == option => given.option = true,
+                name if is_option && option(name).is_some() => {
+                    if given.option.is_some_and(|before| before != name) {
+                        return Err(wrong(topic, "only one of its options at a time"));
+                    }
+                    given.option = option(name);
+                }
                 name if is_option => return Err(wrong(topic, &format!("unknown option `{name}`"))),
                 _ if takes_files => given.files.push(argument),
                 name => return Err(wrong(topic, &format!("unexpected argument `{name}`"))),
@@ -279,8 +302,9 @@ mod tests {
         for (line, command) in [
             ("build", Command::Build),
             ("tidy", Command::Tidy),
-            ("test", Command::Test { quick: false }),
-            ("test --quick", Command::Test { quick: true }),
+            ("test", Command::Test(Part::All)),
+            ("test --quick", Command::Test(Part::Quick)),
+            ("test --compose", Command::Test(Part::Compose)),
             ("demo", Command::Demo { serve: false }),
             ("demo --serve", Command::Demo { serve: true }),
             ("bench", Command::Bench { quick: false }),
@@ -307,9 +331,10 @@ mod tests {
             ("dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
             ("help dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
             ("build --quick", "unknown option `--quick`", "Usage: cargo xtask build\n"),
-            ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick]"),
+            ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick"),
+            ("test --quick --compose", "only one", "Usage: cargo xtask test [--quick|--compose]"),
             ("demo now", "unexpected argument `now`", "Usage: cargo xtask demo [--serve]"),
-            ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick]"),
+            ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick"),
             ("fuzz --seconds", "a number from 1, not ``", "Usage: cargo xtask fuzz [--seconds N]"),
             ("fuzz --seconds 0", "not `0`", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),
             ("fuzz --seconds 1h", "not `1h`", "Usage: cargo xtask fuzz"),

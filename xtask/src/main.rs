@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Build => module::build(&workspace),
-        Command::Test { quick } => suite::run(&workspace, quick),
+        Command::Test(part) => suite::run(&workspace, part),
         Command::CheckConfig { files } => return check_config::run(&files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
         Command::Bench { quick } => rig::bench(&workspace, quick),
