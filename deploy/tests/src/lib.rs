@@ -9,6 +9,8 @@ mod configurations;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
 mod safety;
 #[cfg(test)]
 mod schema;
