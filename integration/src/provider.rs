@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::identity::Identity;
 use crate::reply::{Reply, Step};
 use crate::tls::{Certificate, Link};
 use crate::wire::{Framing, Headers, Reader};
@@ -54,6 +55,7 @@ struct Script {
     calls: Vec<Call>,
     forgetful: bool,
     certificate: Certificate,
+    identity: Option<Identity>,
 }
 
 /// The provider. Clones are handles to the same one; it stops when the last is dropped.
@@ -87,10 +89,19 @@ impl Provider {
     /// # Errors
     ///
     /// If the port is taken.
-    #[allow(clippy::unused_async, reason = "sockets must be made inside a runtime")]
     pub async fn start_on(port: u16) -> io::Result<Provider> {
+        Provider::start_at(SocketAddr::from(([127, 0, 0, 1], port))).await
+    }
+
+    /// Starts one on this IPv4 address: in a container loopback is not enough.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    #[allow(clippy::unused_async, reason = "sockets must be made inside a runtime")]
+    pub async fn start_at(address: SocketAddr) -> io::Result<Provider> {
         let _entered = runtime().enter();
-        let reserved = socket(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        let reserved = socket(address)?;
         let address = reserved.local_addr()?;
         let shared = Arc::new(Shared {
             script: Mutex::default(),
@@ -177,6 +188,12 @@ impl Provider {
     /// Shows this certificate on the TLS connections that come from now on.
     pub fn certificate(&self, certificate: Certificate) -> &Provider {
         self.script().certificate = certificate;
+        self
+    }
+
+    /// Shows this one instead, whatever name a client asks for.
+    pub fn identity(&self, identity: Identity) -> &Provider {
+        self.script().identity = Some(identity);
         self
     }
 
@@ -308,8 +325,11 @@ impl Shared {
 
     /// Serves one connection until either side ends it.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let certificate = self.script().certificate;
-        let link = Link::accept(stream, certificate).await?;
+        let (certificate, identity) = {
+            let script = self.script();
+            (script.certificate, script.identity.clone())
+        };
+        let link = Link::accept(stream, certificate, identity).await?;
         let server_name = link.server_name();
         let mut reader = Reader::new(link);
         while let Some(head) = reader.head().await? {

@@ -11,12 +11,14 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_rustls::server::TlsStream;
+
+use crate::identity::Identity;
 
 /// What a provider shows to a client that asks for a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,16 +83,22 @@ impl Certificate {
         }
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &authority.issuer).expect("a certificate");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&TLS13])
-            .expect("ring knows TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            );
-        Arc::new(config.expect("key and certificate belong together"))
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = server_config(certificate.der().clone(), key);
+        config.expect("key and certificate belong together")
     }
+}
+
+/// A server that shows this certificate and speaks TLS 1.3.
+pub(crate) fn server_config(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, Error> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .map(Arc::new)
 }
 
 /// A connection at the provider, encrypted if the client began so.
@@ -101,7 +109,11 @@ pub(crate) enum Link {
 
 impl Link {
     /// Takes what the client's first byte says that it is.
-    pub(crate) async fn accept(stream: TcpStream, certificate: Certificate) -> io::Result<Link> {
+    pub(crate) async fn accept(
+        stream: TcpStream,
+        certificate: Certificate,
+        identity: Option<Identity>,
+    ) -> io::Result<Link> {
         stream.set_nodelay(true)?;
         let mut first = [0];
         stream.peek(&mut first).await?;
@@ -111,7 +123,8 @@ impl Link {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         // A client that names nobody gets a certificate that nobody asked for.
         let name = start.client_hello().server_name().unwrap_or("nobody.example").to_owned();
-        Ok(Link::Tls(Box::new(start.into_stream(certificate.config(&name)).await?)))
+        let config = identity.map_or_else(|| certificate.config(&name), |identity| identity.config);
+        Ok(Link::Tls(Box::new(start.into_stream(config).await?)))
     }
 
     /// The name that the client asked for in its TLS greeting.

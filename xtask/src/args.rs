@@ -10,11 +10,8 @@ pub enum Command {
     Help(String),
     /// Build the module.
     Build,
-    /// Run every check.
-    Test {
-        /// Only the native tests and one test on Envoy.
-        quick: bool,
-    },
+    /// Run checks.
+    Test(Part),
     /// Check filter configurations.
     CheckConfig {
         /// At least one; `-` is standard input.
@@ -55,6 +52,17 @@ pub enum Command {
     },
 }
 
+/// How much `test` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but what needs a Docker engine.
+    All,
+    /// Only the native tests and one test on Envoy.
+    Quick,
+    /// What `docker-compose.yml` starts, on a Docker engine.
+    Compose,
+}
+
 /// One command as the help describes it.
 struct Topic {
     name: &'static str,
@@ -81,6 +89,7 @@ enum Value {
 }
 
 const QUICK: Opt = Opt { name: "--quick", value: Value::None };
+const COMPOSE: Opt = Opt { name: "--compose", value: Value::None };
 const SERVE: Opt = Opt { name: "--serve", value: Value::None };
 const WRITE: Opt = Opt { name: "--write", value: Value::None };
 const ONLY: Opt = Opt { name: "--only", value: Value::Each("SECTION") };
@@ -103,14 +112,16 @@ Ends with 0 if every step behaved as described.
     },
     Topic {
         name: "test",
-        options: &[QUICK],
+        options: &[QUICK, COMPOSE],
         operands: "",
         summary: "formatting, repository rules, clippy, native tests, module build, Envoy tests",
         details: "\
 Runs the steps in that order and stops at the first that fails, with the command that repeats
 it. The time of each step is printed at the end.
 
-  --quick    only the native tests and one test of the built module on Envoy
+  --quick      only the native tests and one test of the built module on Envoy
+  --compose    instead: the alert rules by promtool, and docker-compose.yml on a Docker engine. As
+               root on Debian it installs and starts what is missing; see integration/compose-ci.sh
 ",
     },
     Topic {
@@ -284,7 +295,12 @@ impl Given {
     fn command(self) -> Result<Command, String> {
         Ok(match self.topic.name {
             "demo" => Command::Demo { serve: self.has(&SERVE) },
-            "test" => Command::Test { quick: self.has(&QUICK) },
+            "test" => Command::Test(match (self.has(&QUICK), self.has(&COMPOSE)) {
+                (true, true) => return Err("only one of its options at a time".into()),
+                (true, false) => Part::Quick,
+                (false, true) => Part::Compose,
+                (false, false) => Part::All,
+            }),
             "build" => Command::Build,
             "bench" if self.has(&INSTRUCTIONS) => {
                 if self.has(&QUICK) {

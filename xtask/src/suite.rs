@@ -1,19 +1,25 @@
 //! `cargo xtask test`: every check of the repository, in the order in which a mistake shows
 //! soonest. What a step needs and does not find is that step's failure; only the JSONPath conformance
-//! suite, which is not part of this repository, is left out, visibly, where it is absent.
+//! suite and the definitions of Kubernetes objects, which are not part of this repository, are left
+//! out, visibly, where they are absent. What needs a Docker engine is a part of its own.
 
 use std::io;
 use std::process::{Command, Stdio};
 
+use crate::args::Part;
 use crate::module::{self, TARGET};
 use crate::steps::{self, Step};
 use crate::{Failure, Workspace, say, tidy};
 
-/// Runs the whole suite, or its quick part.
-pub fn run(workspace: &Workspace, quick: bool) -> Result<(), Failure> {
-    let steps = if quick { quick_steps(workspace) } else { all_steps(workspace) };
+/// Runs a part of the suite.
+pub fn run(workspace: &Workspace, part: Part) -> Result<(), Failure> {
+    let (steps, option) = match part {
+        Part::All => (all_steps(workspace), ""),
+        Part::Quick => (quick_steps(workspace), " --quick"),
+        Part::Compose => (compose_steps(workspace), " --compose"),
+    };
     steps::run(steps, &mut io::stdout())?;
-    say(&format!("\ncargo xtask test{}: passed", if quick { " --quick" } else { "" }));
+    say(&format!("\ncargo xtask test{option}: passed"));
     Ok(())
 }
 
@@ -44,6 +50,23 @@ fn quick_steps(workspace: &Workspace) -> Vec<Step<'_>> {
         module::step(workspace),
         Step::process("Envoy smoke test", workspace.cargo(&smoke)),
     ]
+}
+
+fn compose_steps(workspace: &Workspace) -> Vec<Step<'_>> {
+    vec![
+        Step::process("alert rules", script(workspace, "integration/prometheus-test.sh")),
+        module::step(workspace),
+        Step::process("compose file", script(workspace, "integration/compose-ci.sh")),
+    ]
+}
+
+/// A script of the repository, which finds cargo's directory and the module where this program does.
+fn script(workspace: &Workspace, path: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.arg(path).current_dir(&workspace.root);
+    command.env("CARGO_TARGET_DIR", &workspace.target);
+    command.env("OIDC_CONNECTOR_WASM", module::path(workspace));
+    command
 }
 
 fn native_tests(workspace: &Workspace) -> Step<'_> {
@@ -105,6 +128,22 @@ mod tests {
                 "cargo test --package integration --test journey",
             ]
         );
+    }
+
+    #[test]
+    fn the_part_that_needs_an_engine() {
+        let workspace = Workspace::find();
+        assert_eq!(
+            repeats(compose_steps(&workspace)),
+            [
+                "bash integration/prometheus-test.sh",
+                "cargo xtask build",
+                "bash integration/compose-ci.sh",
+            ]
+        );
+        for script in ["integration/prometheus-test.sh", "integration/compose-ci.sh"] {
+            assert!(workspace.root.join(script).is_file(), "{script}");
+        }
     }
 
     #[test]

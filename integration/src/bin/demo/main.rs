@@ -8,11 +8,10 @@ mod compare;
 mod scene;
 mod serve;
 mod show;
-mod tokens;
 
 use std::process::ExitCode;
 
-use integration::{Gateway, Listener, Setup};
+use integration::{Gateway, Listener, Setup, tokens};
 
 use scene::SCENES;
 use serve::Ports;

@@ -1,8 +1,6 @@
 //! The requests of the demo, and what each must lead to.
 
-use integration::{Gateway, Headers, Request};
-
-use crate::tokens;
+use integration::{Gateway, Headers, Request, tokens};
 
 /// One request and all that should come of it.
 pub(crate) struct Scene {

@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use integration::Gateway;
+use integration::tokens::{ANY_OTHER, TOKENS};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::show::Screen;
-use crate::tokens::{ANY_OTHER, TOKENS};
 
 /// The ports of 127.0.0.1 that `--serve` listens on.
 #[derive(Clone, Copy)]

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
 
+use integration::tokens;
+
 use crate::compare::Difference;
 use crate::scene::{Forwarded, Scene, Story};
-use crate::tokens;
 
 /// Where the demo is shown.
 pub(crate) struct Screen {

@@ -1,19 +1,21 @@
-//! The tokens that the demo's provider knows, and how it tells of a call.
+//! The tokens that the provider of the demo and of the compose file knows, and how it tells of a
+//! call.
 
-use integration::{Call, Provider, Reply};
 use serde_json::json;
 
+use crate::{Call, Provider, Reply};
+
 /// A token and what the provider says of it.
-pub(crate) struct Token {
+pub struct Token {
     /// The token itself.
-    pub(crate) text: &'static str,
+    pub text: &'static str,
     /// The provider's answer, in words.
-    pub(crate) answer: &'static str,
+    pub answer: &'static str,
     reply: fn() -> Reply,
 }
 
 /// Every token with an answer of its own.
-pub(crate) const TOKENS: [Token; 8] = [
+pub const TOKENS: [Token; 8] = [
     Token { text: "good", answer: "200, the claims of Claes Rosenlöf", reply: Provider::good },
     Token { text: "expired", answer: "401, expired", reply: Provider::expired },
     Token { text: "forbidden", answer: "403, insufficient scope", reply: forbidden },
@@ -25,10 +27,10 @@ pub(crate) const TOKENS: [Token; 8] = [
 ];
 
 /// What any other token gets, in words.
-pub(crate) const ANY_OTHER: &str = "401, unknown";
+pub const ANY_OTHER: &str = "401, unknown";
 
 /// Makes the provider answer so.
-pub(crate) fn teach(provider: &Provider) {
+pub fn teach(provider: &Provider) {
     for token in &TOKENS {
         provider.answer_token(token.text, (token.reply)());
     }
@@ -36,7 +38,8 @@ pub(crate) fn teach(provider: &Provider) {
 }
 
 /// A call in the words of the demo.
-pub(crate) fn told(call: &Call) -> String {
+#[must_use]
+pub fn told(call: &Call) -> String {
     let host = call.headers.all("host").join(", ");
     match call.token() {
         Some(token) => format!("{} {host}{}, token `{token}`", call.method, call.target),
@@ -45,7 +48,8 @@ pub(crate) fn told(call: &Call) -> String {
 }
 
 /// The answer to a call that was [`told`] so, in words.
-pub(crate) fn answer_to(told: &str) -> &'static str {
+#[must_use]
+pub fn answer_to(told: &str) -> &'static str {
     let token = TOKENS.iter().find(|token| told.ends_with(&format!("`{}`", token.text)));
     token.map_or(ANY_OTHER, |token| token.answer)
 }

@@ -1,0 +1,123 @@
+//! What decides whether a deployment is safe is in the manifests as it is in the reference
+//! configuration: an edit of one must not leave the other behind.
+
+use serde_json::{Value, json};
+
+use crate::files::{document, object, objects};
+
+fn connection_manager() -> Value {
+    let mut reference = document("envoy/envoy.yaml");
+    let chain = &mut reference["static_resources"]["listeners"][0]["filter_chains"][0];
+    chain["filters"][0]["typed_config"].take()
+}
+
+fn patches(name: &str) -> Vec<Value> {
+    let spec = object("EnvoyFilter", name)["spec"].take();
+    spec["configPatches"].as_array().expect("patches").clone()
+}
+
+#[test]
+fn no_module_that_has_failed_lets_requests_through() {
+    assert_eq!(object("WasmPlugin", "oidc-token-connector")["spec"]["failStrategy"], "FAIL_RELOAD");
+    let policy = object("EnvoyExtensionPolicy", "oidc-token-connector");
+    for wasm in policy["spec"]["wasm"].as_array().expect("a list") {
+        assert_eq!(wasm["failOpen"], false);
+    }
+    let mut instances = 0;
+    for patch in patches("oidc-token-connector") {
+        let config = &patch["patch"]["value"]["typed_config"]["config"];
+        if config.is_object() {
+            instances += 1;
+            assert_eq!(config["failure_policy"], "FAIL_RELOAD");
+            assert_eq!(config["vm_config"]["vm_id"], "oidc-token-connector");
+        }
+    }
+    assert_eq!(instances, 2);
+}
+
+/// A WasmPlugin stands before Istio's CORS filter; the others stand behind.
+#[test]
+fn a_preflight_passes_exactly_where_the_filter_stands_before_cors() {
+    let plugin = object("WasmPlugin", "oidc-token-connector")["spec"].take();
+    assert_eq!(plugin["phase"], "AUTHN");
+    assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
+    assert_eq!(plugin["pluginConfig"]["cache"].get("shared"), None, "it has no vm_id of its own");
+    for object in objects().iter().filter(|object| object.value["kind"] != "WasmPlugin") {
+        assert!(!object.value.to_string().contains("preflight"), "{}", object.file);
+    }
+}
+
+#[test]
+fn the_image_is_pinned_by_a_digest_that_a_release_fills_in() {
+    let mut pinned = 0;
+    for object in objects() {
+        for (place, text) in texts(&object.value, "") {
+            if place.ends_with("/sha256") {
+                pinned += 1;
+                assert_eq!(text, "0".repeat(64), "{}: {place}", object.file);
+            }
+            assert!(!text.contains(":latest"), "{}: {place}", object.file);
+        }
+    }
+    assert_eq!(pinned, 4);
+}
+
+#[test]
+fn istio_gets_the_settings_of_the_reference_around_the_filter() {
+    let reference = connection_manager();
+    let patch = &patches("oidc-token-connector-surroundings")[0]["patch"];
+    assert_eq!(patch["operation"], "MERGE");
+    let set = patch["value"]["typed_config"].as_object().expect("settings");
+    assert!(set.len() > 5);
+    for (name, value) in set {
+        if name == "common_http_protocol_options" {
+            let action = "headers_with_underscores_action";
+            assert_eq!(value, &json!({action: reference[name][action]}));
+        } else {
+            assert_eq!(value, &reference[name], "{name}");
+        }
+    }
+    assert_eq!(set["stream_idle_timeout"], "30s");
+}
+
+#[test]
+fn a_route_of_istio_gets_another_instance_or_the_default_one_never_none() {
+    let patches = patches("oidc-token-connector");
+    let routes: Vec<_> = patches.iter().filter(|p| p["applyTo"] == "HTTP_ROUTE").collect();
+    assert_eq!(routes.len(), 1);
+    let said = &routes[0]["patch"]["value"]["typed_per_filter_config"];
+    assert_eq!(said["oidc-token-connector"]["disabled"], true);
+    assert_eq!(said["oidc-token-connector-partners"]["config"], json!({}));
+    let filters: Vec<_> = patches.iter().filter(|p| p["applyTo"] == "HTTP_FILTER").collect();
+    let off: Vec<_> = filters.iter().map(|p| p["patch"]["value"]["disabled"] == true).collect();
+    assert_eq!(off, [false, true]);
+}
+
+#[test]
+fn envoy_gateway_gets_the_settings_of_the_reference_around_the_filter() {
+    let reference = document("envoy/envoy.yaml");
+    let traffic = object("ClientTrafficPolicy", "oidc-token-connector")["spec"].take();
+    assert_eq!(
+        traffic["timeout"]["http"]["streamIdleTimeout"],
+        connection_manager()["stream_idle_timeout"]
+    );
+    assert_eq!(traffic["headers"]["withUnderscoresAction"], "RejectRequest");
+    assert_eq!(traffic["path"]["escapedSlashesAction"], "RejectRequest");
+    let proxy = object("EnvoyProxy", "oidc-token-connector")["spec"].take();
+    let patches = proxy["bootstrap"]["jsonPatches"].as_array().expect("patches");
+    let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
+    assert_eq!(patches[0]["value"], layer["http.async_response_buffer_limit"]);
+    assert_eq!(patches[1]["value"], reference["stats_config"]);
+}
+
+/// Every text in a document, with its place.
+fn texts(value: &Value, at: &str) -> Vec<(String, String)> {
+    match value {
+        Value::String(text) => vec![(at.to_owned(), text.clone())],
+        Value::Array(items) => items.iter().flat_map(|item| texts(item, at)).collect(),
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, value)| texts(value, &format!("{at}/{name}"))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,104 @@
+//! The manifests against the CustomResourceDefinitions themselves. These are not part of the
+//! repository; where they are absent, a line on stderr says so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::files::{documents, objects, root};
+use crate::schema::problems;
+
+/// A version of a kind, and its schema.
+struct Definition {
+    version: String,
+    kind: String,
+    schema: Value,
+}
+
+/// Those that are there; none without the folder.
+fn definitions() -> Option<Vec<Definition>> {
+    let dir = root().join("../shared/data/crds");
+    let Ok(entries) = fs::read_dir(&dir) else {
+        // Not eprintln!: the test runner swallows that.
+        let missing = "LEFT OUT: manifests against their CRDs: ../shared/data/crds is absent";
+        let _ = writeln!(io::stderr(), "{missing}");
+        return None;
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.expect("an entry of the folder").path();
+        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for crd in documents(&path.display().to_string(), &text) {
+            let spec = &crd["spec"];
+            for version in spec["versions"].as_array().expect("versions") {
+                let name = version["name"].as_str().expect("a version's name");
+                found.push(Definition {
+                    version: format!("{}/{name}", spec["group"].as_str().expect("a group")),
+                    kind: spec["names"]["kind"].as_str().expect("a kind").to_owned(),
+                    schema: version["schema"]["openAPIV3Schema"].clone(),
+                });
+            }
+        }
+    }
+    Some(found)
+}
+
+fn definition<'a>(all: &'a [Definition], object: &Value) -> Option<&'a Definition> {
+    all.iter()
+        .find(|d| object["apiVersion"] == d.version.as_str() && object["kind"] == d.kind.as_str())
+}
+
+/// What the API server reads by itself is left out.
+fn checked(definition: &Definition, object: &Value) -> Vec<String> {
+    let members = object.as_object().expect("an object");
+    let own = ["apiVersion", "kind", "metadata"];
+    let rest = members.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    problems(&definition.schema, &rest.map(|(n, v)| (n.clone(), v.clone())).collect())
+}
+
+#[test]
+fn each_manifest_is_what_its_definition_says() {
+    let Some(all) = definitions() else { return };
+    let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+    for object in objects() {
+        let kind = object.value["kind"].as_str().expect("a kind").to_owned();
+        match definition(&all, &object.value) {
+            Some(definition) => {
+                let found = checked(definition, &object.value);
+                assert_eq!(found, Vec::<String>::new(), "{}: {kind}", object.file);
+                known.insert(kind);
+            }
+            None => {
+                unknown.insert(kind);
+            }
+        }
+    }
+    let expected =
+        ["DestinationRule", "EnvoyExtensionPolicy", "EnvoyFilter", "ServiceEntry", "WasmPlugin"];
+    assert!(known.iter().map(String::as_str).eq(expected), "{known:?}");
+    let names = unknown.into_iter().collect::<Vec<_>>().join(", ");
+    let _ = writeln!(io::stderr(), "LEFT OUT, no definition at hand: {names}");
+}
+
+#[test]
+fn a_wrong_manifest_would_be_noticed() {
+    let Some(all) = definitions() else { return };
+    let wrong: [(&str, &str, Value); 6] = [
+        ("WasmPlugin", "/spec/failStrategy", json!("FAIL_SAFE")),
+        ("WasmPlugin", "/spec/sha256", json!("none")),
+        ("DestinationRule", "/spec/trafficPolicy/portLevelSettings/0/tls/mode", json!("TLS")),
+        ("ServiceEntry", "/spec/ports/0/number", json!("http")),
+        ("EnvoyFilter", "/spec/configPatches/0/applyTo", json!("HTTP")),
+        ("EnvoyExtensionPolicy", "/spec/wasm/0/code/image", json!({"uri": "x"})),
+    ];
+    for (kind, place, value) in wrong {
+        let objects = objects();
+        let object = objects.iter().find(|o| o.value["kind"] == kind).expect("a manifest of it");
+        let mut object = object.value.clone();
+        *object.pointer_mut(place).unwrap_or_else(|| panic!("{kind} has no {place}")) = value;
+        let definition = definition(&all, &object).expect("its definition");
+        assert_ne!(checked(definition, &object), Vec::<String>::new(), "{kind} {place}");
+    }
+}
