@@ -153,18 +153,33 @@ async fn statistics_say_which_instance_why_and_where() {
         running.envoy.wait_stat(&format!("wasmcustom.{name}"), |n| n == number).await;
     }
     assert_eq!(names().await, before, "names made from traffic");
-    // A histogram is merged when statistics are flushed.
-    let calls = r#"oidc_userinfo_ms_FR_instance_orders_count{} 2"#;
+    // In Prometheus these words are labels. A histogram is merged when statistics are flushed.
+    let labelled = async || {
+        let text = running.envoy.admin_get("/stats/prometheus").await.unwrap().text();
+        let wanted = [
+            ("oidc_userinfo_ms_count{", &[r#"region="FR""#, r#"instance="orders""#][..], "2"),
+            ("oidc_outcome{", &[r#"outcome="pass""#, r#"instance="orders""#], "4"),
+            ("oidc_outcome{", &[r#"{outcome="invalid_token"}"#], "1"),
+            ("oidc_source{", &[r#"source="asked""#, r#"instance="orders""#], "4"),
+            ("oidc_reason{", &[r#"reason="absent""#, r#"instance="orders""#], "1"),
+            ("oidc_region{", &[r#"region="US""#, r#"instance="orders""#], "1"),
+            ("oidc_requests{", &[r#"{instance="orders"}"#], "5"),
+        ];
+        let missing = wanted.into_iter().find(|(name, labels, value)| {
+            !text.lines().any(|line| {
+                line.starts_with(name)
+                    && labels.iter().all(|label| line.contains(label))
+                    && line.ends_with(&format!(" {value}"))
+            })
+        });
+        missing.map(|missing| format!("{missing:?} not in {text}"))
+    };
     let mut ask = tokio::time::interval(std::time::Duration::from_millis(100));
     let found = async {
-        while !running.envoy.admin_get("/stats/prometheus").await.unwrap().text().contains(calls) {
+        while labelled().await.is_some() {
             ask.tick().await;
         }
     };
     let in_time = tokio::time::timeout(integration::DEADLINE, found).await;
-    assert!(
-        in_time.is_ok(),
-        "{}",
-        running.envoy.admin_get("/stats/prometheus").await.unwrap().text()
-    );
+    assert!(in_time.is_ok(), "{:?}", labelled().await);
 }

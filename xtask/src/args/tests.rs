@@ -71,7 +71,11 @@ fn what_is_not_understood_is_named_and_followed_by_the_usage() {
         ("bench --only --quick", "`--only` takes SECTION, not `--quick`", BENCH),
         ("bench fleet", "unexpected argument `fleet`", BENCH),
         ("bench --quick --instructions", "`--instructions` has none", BENCH),
-        ("test --write", "unknown option `--write`", "Usage: cargo xtask test [--quick] [--compose]\n"),
+        (
+            "test --write",
+            "unknown option `--write`",
+            "Usage: cargo xtask test [--quick] [--compose]\n",
+        ),
         ("coverage all", "unexpected argument `all`", "Usage: cargo xtask coverage\n"),
         ("mutants --all", "unknown option `--all`", "Usage: cargo xtask mutants [FILE...]"),
         ("check-config", "no file given", "Usage: cargo xtask check-config FILE..."),
