@@ -14,6 +14,7 @@ mod tree;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::schema;
 
 /// Checks and explains configurations of the Envoy filter oidc-token-connector.
 #[derive(Debug, Parser)]
@@ -29,11 +30,17 @@ enum Command {
     Check(check::Args),
     /// Say what a configuration does with one request, and why
     Explain(explain::Args),
+    /// Print the JSON Schema of the filter's configuration
+    Schema,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schema => {
+            output::say(schema::text().trim_end());
+            ExitCode::SUCCESS
+        }
     }
 }

@@ -1,0 +1,3 @@
+//! What of `oidc-connector` tests and other crates use, too.
+
+pub mod schema;
