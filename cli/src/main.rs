@@ -11,9 +11,11 @@ mod input;
 mod output;
 mod tree;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::{migrate, schema};
 
 /// Checks and explains configurations of the Envoy filter oidc-token-connector.
 #[derive(Debug, Parser)]
@@ -29,11 +31,22 @@ enum Command {
     Check(check::Args),
     /// Say what a configuration does with one request, and why
     Explain(explain::Args),
+    /// Turn the source system's text into a filter configuration and the clusters that it needs
+    Migrate(migrate::Args),
+    /// Print the JSON Schema of the filter's configuration
+    Schema,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Migrate(args) => {
+            migrate::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()).into()
+        }
+        Command::Schema => {
+            output::say(schema::text().trim_end());
+            ExitCode::SUCCESS
+        }
     }
 }

@@ -1,0 +1,294 @@
+//! `oidc-connector migrate`: the source system's text becomes a filter configuration, the clusters
+//! that it needs, and a report of every difference.
+//!
+//! The result says what the text says or there is none: it is read back by the filter's own reader,
+//! whatever cannot be taken over is named with its line, and files that exist are never
+//! overwritten.
+
+mod advice;
+mod clusters;
+mod cursor;
+mod leniency;
+mod report;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use oidc_token_connector::config::{self, Policy};
+use serde_json::{Map, Value as Json};
+
+use advice::Subject;
+use clusters::{Cluster, Proxy, indented};
+use leniency::Leniency;
+use report::Report;
+use settings::{Finding, Settings, Weight};
+
+/// What `migrate` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The source system's text ("Data to make available for pre-processing"); `-` is standard
+    /// input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Write filter.json, clusters.yaml, envoy.yaml and report.md into this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What the text cannot say.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// IP address of the forward proxy that the text names: Envoy resolves no name there
+    #[arg(long, value_name = "IP")]
+    pub proxy_address: Option<IpAddr>,
+}
+
+/// What became of a text.
+#[derive(Debug)]
+pub struct Migration {
+    /// `None` if something has to be mended first.
+    pub result: Option<Migrated>,
+    /// The report, as Markdown.
+    pub report: String,
+    /// Whether the result says all that the text says.
+    pub whole: bool,
+}
+
+/// The result of a migration.
+#[derive(Debug)]
+pub struct Migrated {
+    /// The filter's configuration, as JSON text.
+    pub filter: String,
+    /// The clusters, as a YAML list.
+    pub clusters: String,
+    /// Both in an Envoy configuration that loads, as YAML.
+    pub envoy: String,
+}
+
+/// Migrates a file. Returns the exit code: 0 all that the text says is in the result, 1 something
+/// is not, 2 wrong usage, or a file that cannot be read or written.
+pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let text = match content(&args.file) {
+        Ok(text) => text,
+        Err(why) => {
+            say(err, &format!("oidc-connector: {}: {why}", args.file.display()));
+            return 2;
+        }
+    };
+    let migration = migrate(&text, &args.options);
+    let written = match (&args.out, &migration.result) {
+        (Some(dir), result) => {
+            say(err, &summary(&migration, &dir.join(REPORT)));
+            write_all(dir, result.as_ref(), &migration.report)
+        }
+        (None, result) => {
+            say(err, migration.report.trim_end());
+            if let Some(migrated) = result {
+                say(out, migrated.envoy.trim_end());
+            }
+            Ok(())
+        }
+    };
+    match written {
+        Err(why) => {
+            say(err, &format!("oidc-connector: {why}"));
+            2
+        }
+        Ok(()) => u8::from(!migration.whole),
+    }
+}
+
+/// Migrates a text.
+#[must_use]
+pub fn migrate(text: &str, options: &Options) -> Migration {
+    let reading = text::read(text);
+    let settings = Settings::of(&reading.members);
+    let mut lenient = reading.lenient;
+    if !settings.alone.is_empty() {
+        lenient.insert(Leniency::Alone, settings.alone.iter().copied().collect());
+    }
+    let unreadable = reading.unreadable.iter().map(|(line, what, remedy)| Finding {
+        line: Some(*line),
+        what: (*what).to_owned(),
+        remedy: (*remedy).to_owned(),
+        weight: Weight::Mend,
+    });
+    let mut findings: Vec<Finding> = unreadable.chain(settings.findings.iter().cloned()).collect();
+    // What follows from a value that could not be read is not known.
+    let built = if findings.iter().any(|finding| finding.weight == Weight::Mend) {
+        None
+    } else {
+        build(&settings).map_err(|more| findings.extend(more)).ok()
+    };
+    findings.extend(built.iter().flat_map(|built| &built.faults).cloned());
+    findings.sort_by_key(|finding| finding.line);
+
+    let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
+    let subject = built.as_ref().map(|built| Subject {
+        config: &built.config,
+        policy: &built.policy,
+        clusters: &built.clusters,
+        proxy: proxy.as_ref(),
+    });
+    let report = Report {
+        rows: &settings.rows,
+        findings: &findings,
+        lenient: &lenient,
+        clusters: built.as_ref().map(|built| built.clusters.as_slice()).unwrap_or_default(),
+        proxy: proxy.as_ref(),
+        differences: subject.as_ref().map(advice::differences).unwrap_or_default(),
+        decisions: subject.as_ref().map(advice::decisions).unwrap_or_default(),
+    };
+    Migration {
+        report: report.markdown(),
+        whole: findings.is_empty(),
+        result: built.as_ref().map(|built| built.migrated(proxy.as_ref())),
+    }
+}
+
+/// A configuration with its clusters, as the filter reads it.
+struct Built {
+    config: Map<String, Json>,
+    policy: Policy,
+    clusters: Vec<Cluster>,
+    /// What the filter answers per request instead of refusing to load.
+    faults: Vec<Finding>,
+}
+
+fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
+    let mend = |what: String, line| Finding {
+        line,
+        what,
+        remedy: "mend the text and run this again".to_owned(),
+        weight: Weight::Mend,
+    };
+    let finding =
+        |problem: config::Problem| mend(problem.to_string(), settings.line_of(&problem.path));
+    let read = |config: &Map<String, Json>| {
+        let loaded = config::read(pretty(config).as_bytes());
+        loaded.map_err(|problems| problems.into_iter().map(finding).collect::<Vec<_>>())
+    };
+    if settings.config.is_empty() {
+        let what = "no line of the text is a key of the source system".to_owned();
+        return Err(vec![mend(what, None)]);
+    }
+    let clusters = clusters::of(&read(&settings.config)?.policy).map_err(|authority| {
+        let what = format!(
+            "{authority} is asked both with http:// and with https://: one cluster cannot be both. \
+             Write the port into one of the URIs, `{authority}:80` or `{authority}:443`"
+        );
+        vec![mend(what, settings.line_of("userinfo_endpoint"))]
+    })?;
+    let mut config = settings.config.clone();
+    if !clusters.is_empty() {
+        let name = |cluster: &Cluster| (cluster.authority.clone(), cluster.name.clone().into());
+        config.insert("clusters".to_owned(), Json::Object(clusters.iter().map(name).collect()));
+    }
+    let config::Loaded { policy, faults } = read(&config)?;
+    let faults = faults.into_iter().map(|problem| Finding {
+        weight: Weight::Refusing,
+        remedy: "it was so there too; add it, and run this again".to_owned(),
+        ..finding(problem)
+    });
+    let faults = faults.collect();
+    Ok(Built { config, policy, clusters, faults })
+}
+
+impl Built {
+    fn migrated(&self, proxy: Option<&Proxy>) -> Migrated {
+        let filter = pretty(&self.config);
+        let clusters = clusters::yaml(&self.clusters, proxy);
+        let envoy = include_str!("migrate/bootstrap.yaml")
+            .replace("#CONFIGURATION\n", &indented(&filter, &" ".repeat(28)))
+            .replace("#CLUSTERS\n", &indented(&clusters, "    "));
+        Migrated { filter, clusters, envoy }
+    }
+}
+
+/// JSON text that may also stand in a block of YAML: what YAML would take for a line end or refuse
+/// is escaped. Such characters stand in strings alone.
+fn pretty(config: &Map<String, Json>) -> String {
+    let text = format!("{:#}\n", Json::Object(config.clone()));
+    let mut safe = String::new();
+    for c in text.chars() {
+        match c {
+            '\u{7F}'..='\u{9F}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{FEFF}'
+            | '\u{FFFE}'
+            | '\u{FFFF}' => {
+                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// The report's name in the directory.
+const REPORT: &str = "report.md";
+
+fn content(file: &Path) -> Result<String, String> {
+    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    if file.as_os_str() == "-" {
+        io::stdin().lock().read_to_end(&mut bytes).map_err(cannot)?;
+    } else {
+        bytes = std::fs::read(file).map_err(cannot)?;
+    }
+    if bytes.len() > config::MAX_CONFIG_BYTES {
+        let (found, allowed) = (bytes.len(), config::MAX_CONFIG_BYTES);
+        return Err(format!("found {found} bytes, allowed are at most {allowed}"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        format!("not UTF-8 in line {line}: save it as UTF-8")
+    })
+}
+
+/// Writes the files; none if one of them is there already.
+fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), String> {
+    let mut files = vec![(REPORT, report)];
+    if let Some(migrated) = result {
+        files.push(("filter.json", &migrated.filter));
+        files.push(("clusters.yaml", &migrated.clusters));
+        files.push(("envoy.yaml", &migrated.envoy));
+    }
+    std::fs::create_dir_all(dir).map_err(|e| format!("{}: cannot be made: {e}", dir.display()))?;
+    let mut paths = files.iter().map(|(name, _)| dir.join(name));
+    if let Some(path) = paths.find(|path| path.exists()) {
+        let path = path.display();
+        return Err(format!("{path}: is there already; remove it, or choose another directory"));
+    }
+    for (name, text) in files {
+        let path = dir.join(name);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn summary(migration: &Migration, report: &Path) -> String {
+    let what = match (&migration.result, migration.whole) {
+        (None, _) => "no result: something has to be mended first",
+        (Some(_), false) => "migrated, but not all of it",
+        (Some(_), true) => "migrated; there is something to decide",
+    };
+    format!("oidc-connector: {what}, see {}", report.display())
+}
+
+/// A reader that has gone away changes nothing about the verdict, which is also the exit code.
+fn say(to: &mut dyn Write, text: &str) {
+    let _: io::Result<()> = writeln!(to, "{text}");
+}

@@ -1,0 +1,160 @@
+//! What a report says beyond the text: where this filter behaves differently from the source
+//! system, and what the text leaves open. Only what concerns the configuration at hand is said.
+
+use oidc_token_connector::config::{Authorization, OwnErrors, Policy, ProviderText};
+use serde_json::{Map, Value as Json};
+
+use super::clusters::{Cluster, Proxy};
+
+/// What a configuration is made of, for the conditions below.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    pub(super) config: &'a Map<String, Json>,
+    pub(super) policy: &'a Policy,
+    pub(super) clusters: &'a [Cluster],
+    pub(super) proxy: Option<&'a Proxy>,
+}
+
+impl Subject<'_> {
+    fn injects(&self) -> bool {
+        self.config.contains_key("inject_headers")
+    }
+
+    /// Whether a JSONPath compares something.
+    fn filters(&self) -> bool {
+        let has =
+            |key: &str| self.config.get(key).is_some_and(|value| value.to_string().contains("[?"));
+        has("inject_headers") || has("error_payload_location")
+    }
+
+    fn has_regions(&self) -> bool {
+        self.config.get("userinfo_endpoint").and_then(|e| e.get("regionCodeValue")).is_some()
+    }
+
+    fn own_error_set(&self) -> bool {
+        matches!(self.policy.replies.own_errors, OwnErrors::ErrorSet(_))
+    }
+}
+
+/// What behaves differently here.
+pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
+    let said = |applies: bool, text: &str| applies.then(|| text.to_owned());
+    let whole_body = matches!(subject.policy.replies.provider_text, ProviderText::Payload);
+    let forwards_text = !matches!(subject.policy.replies.provider_text, ProviderText::Withheld);
+    let all = [
+        said(
+            true,
+            "A 200 of the provider counts only if its body is one JSON object; there, any 200 did. \
+             `accept_any_200: true` restores the old rule.",
+        ),
+        said(
+            true,
+            "Any other status outside 400 to 599 (204, 302, …), and a 502, 503 or 504 that Envoy \
+             made because nobody could be reached, is `TargetEndpointError`; there, it was handed \
+             on.",
+        ),
+        said(true, "Every 401 carries a `WWW-Authenticate` challenge (RFC 9110 §11.6.1)."),
+        said(true, "Requests with one token that come together share one call to the provider."),
+        said(
+            subject.injects(),
+            "Headers of `inject_headers` are taken from each client request before anything is \
+             set, in every spelling that a backend may take for them; where a path finds nothing, \
+             the header is absent, never the client's. A value with control characters or over \
+             4096 bytes counts as not found.",
+        ),
+        said(
+            subject.filters(),
+            "A JSONPath filter compares by RFC 9535: `1 == '1'` is false here and was true there.",
+        ),
+        said(
+            forwards_text,
+            "The provider's error text goes to the client only unencoded, as UTF-8 without control \
+             characters, up to 8 KiB; else the body is the fixed text with the status.",
+        ),
+        said(
+            whole_body,
+            "The provider's whole error body goes to the client only as JSON or plain text, with \
+             `X-Content-Type-Options: nosniff`.",
+        ),
+        said(
+            subject.own_error_set(),
+            "The status text of the error set cannot be set: a filter cannot, and HTTP/2 has none.",
+        ),
+        said(
+            subject.proxy.is_some(),
+            "`http_proxy_server` and `http_proxy_port` route nothing here: the clusters carry the \
+             proxy. The filter's log and `check` name the clusters that need it.",
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// What the text does not say.
+pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
+    let said = |applies: bool, text: &str| applies.then(|| text.to_owned());
+    let proxy = subject.proxy.filter(|proxy| proxy.address.is_none()).map(|proxy| {
+        format!(
+            "The proxy's IP address. Envoy resolves no name there: run this again with \
+             `--proxy-address` and the address of {}, or put it in for 192.0.2.10, which leads \
+             nowhere. Until then every request is refused.",
+            proxy.server
+        )
+    });
+    let plain: Vec<&str> =
+        subject.clusters.iter().filter(|c| !c.tls).map(|c| c.authority.as_str()).collect();
+    let plain = (!plain.is_empty()).then(|| {
+        format!(
+            "`http://` to {}: tokens go over the network in plain. Use `https://` where the \
+             provider has it.",
+            plain.join(", ")
+        )
+    });
+    let forwards = subject.policy.forward.authorization == Authorization::Forward;
+    let all = [
+        proxy,
+        plain,
+        said(
+            subject.clusters.iter().any(|cluster| cluster.tls),
+            "The trusted CA: the clusters name /etc/ssl/certs/ca-certificates.crt, the public \
+             authorities of a Debian system. A provider with a CA of its own needs that one.",
+        ),
+        said(
+            subject.own_error_set(),
+            "`error_set`: the text says that there is one, not what it is. Without the key it is \
+             403, `Not Authorized`, with an empty body.",
+        ),
+        said(
+            true,
+            "`require_subject: true` refuses a 200 without `sub` (OpenID Connect Core §5.3.2); \
+             recommended, because a health page with 200 would else vouch for every token.",
+        ),
+        said(
+            true,
+            "`cache`: without it every request asks the provider, as there. With it a revoked \
+             token stays good for up to `ttl`.",
+        ),
+        said(true, "`timeout`: 5 s unless said, for one call to the provider."),
+        said(
+            true,
+            "`userinfo_unavailable: {\"status\": 503}`: without it an outage is answered 401, as \
+             there, and clients throw good tokens away.",
+        ),
+        said(true, "`userinfo_method`: `GET` unless said."),
+        said(
+            subject.has_regions(),
+            "`unknown_region: \"reject\"`: without it a region code that is not configured gets \
+             the default endpoint, as there. `region_header` tells the backend which one vouched.",
+        ),
+        said(
+            forwards,
+            "`block_authorization_header` is false: the backend sees the token. Keep it only if \
+             the backend needs it.",
+        ),
+        said(
+            true,
+            "The gateway's own API key check comes from another part of the source system: in \
+             Envoy it is `envoy.filters.http.api_key_auth`, before this filter. So is CORS.",
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}

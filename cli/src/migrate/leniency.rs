@@ -1,0 +1,71 @@
+//! The liberties that the source system's text form allows, and this reader with it.
+//!
+//! Each one that a text takes is in the report with its lines: what was read is what was meant only
+//! if somebody has looked.
+
+/// One liberty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Leniency {
+    /// `regionCodeHeader`, `regionCodeValue` or `defaultURI` outside `userinfo_endpoint`.
+    Alone,
+    /// A name or value without quotation marks within braces.
+    Unquoted,
+    /// Two members without a comma between them.
+    NoComma,
+    /// A comma with nothing to separate.
+    StrayComma,
+    /// No opening brace where one belongs.
+    MissingOpen,
+    /// No closing brace where one belongs.
+    MissingClose,
+    /// An opening brace too many.
+    StrayOpen,
+    /// A closing brace too many.
+    StrayClose,
+    /// The opening brace in a line below its name.
+    BraceBelow,
+    /// One pair of braces around everything.
+    OuterBraces,
+    /// No colon between a name and its brace.
+    MissingColon,
+    /// Several keys in one line.
+    OneLine,
+    /// Typographic quotation marks.
+    SmartQuotes,
+    /// Single quotation marks.
+    SingleQuotes,
+    /// A list's bullet in front of a line.
+    Bullet,
+    /// A backslash that escapes nothing.
+    Backslash,
+    /// A blank that only web pages and word processors make, or a byte order mark.
+    OddBlank,
+}
+
+impl Leniency {
+    /// What was found and how it was taken.
+    pub(super) fn said(self) -> &'static str {
+        match self {
+            Leniency::Alone => "key of `userinfo_endpoint` on a line of its own: taken into it",
+            Leniency::Unquoted => "name or value without quotation marks within braces",
+            Leniency::NoComma => "no comma before this member",
+            Leniency::StrayComma => "comma with nothing to separate: ignored",
+            Leniency::MissingOpen => "no `{` behind this name: added",
+            Leniency::MissingClose => "no `}` before this: added",
+            Leniency::StrayOpen => "`{` without a name: ignored, with its `}`",
+            Leniency::StrayClose => "`}` with nothing to close: ignored",
+            Leniency::BraceBelow => "`{` in a line below its name",
+            Leniency::OuterBraces => "braces around everything: ignored",
+            Leniency::MissingColon => "no colon between this name and its `{`: added",
+            Leniency::OneLine => "several keys in one line: read as one each",
+            Leniency::SmartQuotes => "typographic quotation marks: read as plain ones",
+            Leniency::SingleQuotes => "single quotation marks: read as double ones",
+            Leniency::Bullet => "bullet of a list: ignored",
+            Leniency::Backslash => {
+                "backslash that escapes nothing: kept within quotation marks, \
+                                    ignored before a brace"
+            }
+            Leniency::OddBlank => "no-break space or byte order mark: read as a blank",
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Texts and what becomes of them: the guide's example in every spelling that means the same, and
+//! what cannot be taken over.
+
+mod results;
+
+use results::embedded;
+
+use super::*;
+
+/// The guide's example, as `docs/migration.md` has it, too.
+const GUIDE: &str = r#"userinfo_endpoint: {
+regionCodeHeader:HTTP-REQUEST-REGION-KEY
+regionCodeValue: {"FR":"https://uki.acme-travel.com:9001/fr/userinfo",
+"US":"https://uki.acme-travel.com:9001/en/userinfo",
+"DE":"https://uki.acme-travel.com:9001/de/userinfo"}
+defaultURI: https://uki.acme-travel.com/en/userinfo
+}
+inject_headers:{
+"US": {
+"X-User-Email": "$.uid",
+"X-Unit-Id": "$.b2bUnitId",
+"X-Account-Number": "$.erpAccountNumber"
+},
+"default": {
+"X-User-Id": "$.email",
+"X-Unit-Id": "$.b2bUnitId",
+"X-Account-Number": "$.erpAccountNumber"
+}
+}
+block_authorization_header : false
+error_metadata_location : ResponseHeaders
+error_header_name : WWW-Authenticate
+error_payload_location: $.errorMessage
+http_proxy_server : squid.example.com
+http_proxy_port : 3128
+enable_error_set:true
+"#;
+
+const TAKEN: &str = r#"{
+  "userinfo_endpoint": {
+    "regionCodeHeader": "HTTP-REQUEST-REGION-KEY",
+    "regionCodeValue": {
+      "FR": "https://uki.acme-travel.com:9001/fr/userinfo",
+      "US": "https://uki.acme-travel.com:9001/en/userinfo",
+      "DE": "https://uki.acme-travel.com:9001/de/userinfo"
+    },
+    "defaultURI": "https://uki.acme-travel.com/en/userinfo"
+  },
+  "inject_headers": {
+    "US": {
+      "X-User-Email": "$.uid",
+      "X-Unit-Id": "$.b2bUnitId",
+      "X-Account-Number": "$.erpAccountNumber"
+    },
+    "default": {
+      "X-User-Id": "$.email",
+      "X-Unit-Id": "$.b2bUnitId",
+      "X-Account-Number": "$.erpAccountNumber"
+    }
+  },
+  "block_authorization_header": false,
+  "error_metadata_location": "ResponseHeaders",
+  "error_header_name": "WWW-Authenticate",
+  "error_payload_location": "$.errorMessage",
+  "enable_error_set": true,
+  "http_proxy_server": "squid.example.com",
+  "http_proxy_port": 3128,
+  "clusters": {
+    "uki.acme-travel.com:9001": "idp_uki_acme_travel_com_9001",
+    "uki.acme-travel.com": "idp_uki_acme_travel_com"
+  }
+}
+"#;
+
+fn migrated(text: &str) -> Migration {
+    migrate(text, &Options::default())
+}
+
+#[test]
+fn the_guides_example_is_one_configuration_in_every_spelling() {
+    let smart = |text: &str| {
+        let mut open = false;
+        let turn = |c: char| match c {
+            '"' => {
+                open = !open;
+                if open { '\u{201C}' } else { '\u{201D}' }
+            }
+            c => c,
+        };
+        text.chars().map(turn).collect::<String>()
+    };
+    let (head, tail) = GUIDE.split_at(GUIDE.find("block_authorization_header").unwrap());
+    let alone =
+        GUIDE.replacen("userinfo_endpoint: {\n", "", 1).replacen("userinfo\n}\n", "userinfo\n", 1);
+    let spellings = [
+        GUIDE.to_owned(),
+        GUIDE.replace('\n', "\r\n"),
+        format!("\u{FEFF}{GUIDE}"),
+        format!("{tail}{head}"),
+        alone,
+        GUIDE.replacen("userinfo\n}\n", "userinfo\n", 1),
+        GUIDE.replacen("de/userinfo\"}", "de/userinfo\"", 1),
+        GUIDE.replacen("userinfo_endpoint: {", "userinfo_endpoint:", 1),
+        GUIDE.replacen("inject_headers:{", "inject_headers:", 1),
+        GUIDE.replacen("inject_headers:{", "inject_headers {", 1),
+        GUIDE.replacen("inject_headers:{", "inject_headers:\n\n{", 1),
+        GUIDE.replacen("}\n}\nblock", "}\nblock", 1),
+        GUIDE.replacen("}\n}\nblock", "}\n}\n}\nblock", 1),
+        GUIDE.replacen("inject_headers:{", "inject_headers:{{", 1).replacen(
+            "}\n}\nblock",
+            "}\n}\n}\nblock",
+            1,
+        ),
+        smart(GUIDE),
+        GUIDE.replace('"', "'"),
+        GUIDE.replace('"', ""),
+        GUIDE.replace(',', ""),
+        GUIDE.replace(",\n", "\n").replace('\n', ",\n"),
+        GUIDE.replace('\n', " "),
+        GUIDE.replace(": ", ":\u{A0}\t "),
+        GUIDE.replace('{', "\\{").replace('}', "\\}"),
+        format!("{{\n{GUIDE}}}\n"),
+        GUIDE.replace('\n', "\n- ").trim_end_matches("- ").to_owned(),
+        format!("{}}}", TAKEN.split(",\n  \"clusters\"").next().unwrap()),
+    ];
+    for text in &spellings {
+        let migration = migrated(text);
+        let Some(result) = &migration.result else { panic!("{text}\n{}", migration.report) };
+        assert_eq!(result.filter, TAKEN, "{text}\n{}", migration.report);
+        assert!(migration.whole, "{text}\n{}", migration.report);
+    }
+}
+
+#[test]
+fn liberties_are_in_the_report_with_their_lines() {
+    let report = migrated(GUIDE).report;
+    for said in [
+        "| name or value without quotation marks within braces | 2, 3, 6 |",
+        "| no comma before this member | 3, 6 |",
+    ] {
+        assert!(report.contains(said), "{report}");
+    }
+    let alone = migrated("a_b: 1\ndefaultURI: https://idp.example/u").report;
+    let said = "| key of `userinfo_endpoint` on a line of its own: taken into it | 2 |";
+    assert!(alone.contains(said), "{alone}");
+}
+
+#[test]
+fn the_report_says_what_was_read_as_what() {
+    let report = migrated(GUIDE).report;
+    assert!(report.contains("There is a result, and it says all that the text says."), "{report}");
+    for row in [
+        "| 5 | `userinfo_endpoint.regionCodeValue.DE` | `\"https://uki.acme-travel.com:9001/de/user\
+         info\"` |",
+        r#"| 17 | `inject_headers.default["X-Account-Number"]` | `"$.erpAccountNumber"` |"#,
+        "| 20 | `block_authorization_header` | `false` |",
+        "| 25 | `http_proxy_port` | `3128` |",
+        "| 26 | `enable_error_set` | `true` |",
+    ] {
+        assert!(report.contains(row), "{row}\n{report}");
+    }
+    // Empty is absent, and a password goes no further than the configuration.
+    let report = migrated("http_proxy_server:\ndefaultURI: https://u:s3cret@idp.example/u").report;
+    assert!(report.contains("| 1 | `http_proxy_server` | `empty: left out"), "{report}");
+    assert!(report.contains("https://…@idp.example/u") && !report.contains("s3cret"), "{report}");
+}
+
+/// A line of a text that is otherwise in order, and the finding about it.
+const FINDINGS: [(&str, bool, &str); 24] = [
+    (
+        "timeout: 5s",
+        true,
+        "line 2: \"timeout\" is no key of the source system; it is a key of this filter",
+    ),
+    (
+        "inject_header: {}",
+        true,
+        "line 2: \"inject_header\" is no key of the source system; did you mean inject_headers?",
+    ),
+    (
+        "x-y: 1",
+        true,
+        "line 2: \"x-y\" is no key of the source system; if it belongs to another processor",
+    ),
+    (
+        "userinfo_endpoint: {defaultUri: https://b.example/u}",
+        true,
+        "line 2: \"defaultUri\" is no key of the source system; did you mean defaultURI?",
+    ),
+    (
+        "defaultURI: https://idp.example/u",
+        false,
+        "line 2: userinfo_endpoint.defaultURI stands here and in line 1; keep one",
+    ),
+    (
+        "enable_error_set: true\nenable_error_set: true",
+        false,
+        "line 3: enable_error_set stands here and in line 2",
+    ),
+    (
+        "inject_headers: {\"A\": \"$.a\",\n\"A\": \"$.b\"}",
+        false,
+        "line 3: inject_headers.A stands here and in line 2",
+    ),
+    ("hello", false, "line 2: text without a colon; write `key: value`"),
+    (
+        "block_authorization_header: maybe",
+        false,
+        "line 2: block_authorization_header is neither true nor false; write",
+    ),
+    ("http_proxy_port: 70000", false, "line 2: http_proxy_port is no port; write"),
+    (
+        "error_header_name: {\"a\": \"b\"}",
+        false,
+        "line 2: error_header_name is an object, allowed is text",
+    ),
+    ("inject_headers: $.sub", false, "line 2: inject_headers is text, allowed is an object"),
+    ("regionCodeValue: FR", false, "line 2: regionCodeValue is text, allowed is an object"),
+    (
+        "userinfo_endpoint: https://b.example/u",
+        false,
+        "line 2: userinfo_endpoint is text, allowed is an object",
+    ),
+    (
+        "inject_headers: {\"FR\": {\"A\": {\"B\": \"c\"}}}",
+        false,
+        "line 2: inject_headers.FR.A is an object, allowed is a JSONPath as text",
+    ),
+    // What only the filter's own reader sees, with the line of the piece.
+    (
+        "regionCodeHeader: x-r",
+        false,
+        "line 2: userinfo_endpoint.regionCodeHeader: regionCodeValue is absent",
+    ),
+    (
+        "inject_headers: {\n\"X A\": \"$.a\"}",
+        false,
+        "line 3: inject_headers[\"X A\"]: not a header name: space at 2",
+    ),
+    (
+        "inject_headers: {\n\"Host\": \"$.a\"}",
+        false,
+        "line 3: inject_headers.Host: reserved header name; mend",
+    ),
+    (
+        "inject_headers: {\"FR\": {\"A\": \"$.a\"}}",
+        false,
+        "line 2: inject_headers.FR: not a region",
+    ),
+    ("error_payload_location: $.a[", false, "line 2: error_payload_location: JSONPath refused"),
+    ("http_proxy_server: squid", false, "line 2: http_proxy_server: http_proxy_port is absent"),
+    (
+        "http_proxy_port: 0\nhttp_proxy_server: s",
+        false,
+        "line 2: http_proxy_port: found 0, allowed",
+    ),
+    (
+        "regionCodeHeader: x-r\nregionCodeValue: {\"A\":\n\"ftp://a\"}",
+        false,
+        "line 3: userinfo_endpoint.regionCodeValue.A: not an endpoint URI",
+    ),
+    (
+        "regionCodeHeader: x-r\nregionCodeValue: {\"A\": \"http://idp.example/u\"}",
+        false,
+        "idp.example is asked both with http:// and with https://",
+    ),
+];
+
+#[test]
+fn what_cannot_be_taken_over_is_named_with_line_and_remedy() {
+    for (lines, has_result, said) in FINDINGS {
+        let migration = migrated(&format!("defaultURI: https://idp.example/u\n{lines}\n"));
+        assert!(!migration.whole, "{lines}");
+        assert_eq!(migration.result.is_some(), has_result, "{lines}\n{}", migration.report);
+        assert!(migration.report.contains(said), "{lines}\n{}", migration.report);
+        let title = if has_result { "## Not carried over" } else { "## To mend" };
+        assert!(migration.report.contains(title), "{lines}\n{}", migration.report);
+    }
+}
+
+#[test]
+fn everything_is_named_at_once() {
+    let report = migrated("hello\nx: 1\nhttp_proxy_port: y\n\"z").report;
+    for line in ["line 1: text", "line 2: \"x\"", "line 3: http_proxy_port", "line 4: a quotation"]
+    {
+        assert!(report.contains(line), "{report}");
+    }
+}
+
+#[test]
+fn a_text_without_a_key_has_no_result() {
+    for text in ["", "\n \n", "x: y"] {
+        let migration = migrated(text);
+        assert!(migration.result.is_none() && !migration.whole, "{}", migration.report);
+        assert!(migration.report.contains("no line of the text is a key"), "{}", migration.report);
+    }
+}
+
+/// The source system answers these per request, and so does the filter.
+#[test]
+fn without_a_default_there_is_a_result_that_is_not_whole() {
+    let migration =
+        migrated("regionCodeHeader: x-r\nregionCodeValue: {\"A\": \"https://a.example/u\"}");
+    assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
+    assert!(migration.report.contains("## Requests that will be refused"), "{}", migration.report);
+    let migration = migrated("enable_error_set: true");
+    assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
+}
+
+/// Whatever happens to a text: a result loads, or there is none and somebody is told why.
+#[test]
+fn a_damaged_text_never_gives_a_result_that_does_not_load() {
+    let chars: Vec<char> = GUIDE.chars().collect();
+    for at in (0..chars.len()).step_by(3) {
+        let (before, after) = (&chars[..at], &chars[at + 1..]);
+        let insert = ['{', '}', '"', ':', ',', '\n', '\'', '\\'][at % 8];
+        for middle in [&[][..], &[insert, chars[at]][..]] {
+            let text: String = [before, middle, after].concat().into_iter().collect();
+            let migration = migrated(&text);
+            match &migration.result {
+                Some(result) => {
+                    let loaded = config::read(result.filter.as_bytes());
+                    assert!(loaded.is_ok(), "{text}\n{}", migration.report);
+                    assert_eq!(
+                        migration.whole,
+                        loaded.unwrap().faults.is_empty()
+                            && !migration.report.contains("## Not carried over"),
+                        "{text}"
+                    );
+                }
+                None => assert!(migration.report.contains("## To mend"), "{text}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn differences_and_decisions_are_those_of_the_configuration() {
+    let guide = migrated(GUIDE).report;
+    let small = migrated("defaultURI: http://idp.example/u").report;
+    for (said, in_guide, in_small) in [
+        ("`require_subject: true`", true, true),
+        ("`accept_any_200: true` restores", true, true),
+        ("The proxy's IP address", true, false),
+        ("`error_set`: the text says", true, false),
+        ("tokens go over the network in plain", false, true),
+        ("taken from each client request", true, false),
+        ("`1 == '1'` is false", false, false),
+        ("`unknown_region", true, false),
+    ] {
+        assert_eq!((guide.contains(said), small.contains(said)), (in_guide, in_small), "{said}");
+    }
+    let filter = "defaultURI: https://a.example/u\ninject_headers: {\"A\": \"$.a[?(@.b=='c')]\"}";
+    assert!(migrated(filter).report.contains("`1 == '1'` is false"));
+    let given = Options { proxy_address: Some("192.0.2.77".parse().unwrap()) };
+    assert!(!migrate(GUIDE, &given).report.contains("The proxy's IP address"));
+}
+
+/// What is neither ASCII nor visible stays what it was on its way through JSON and YAML.
+#[test]
+fn strange_characters_survive() {
+    let code = "é\u{2028}\u{FEFF}\u{1F600}x";
+    let text = format!(
+        "regionCodeHeader: x-r\ndefaultURI: https://a.example/u\n\
+         regionCodeValue: {{\"{code}\": \"https://a.example/v\"}}"
+    );
+    let migration = migrated(&text);
+    let result = migration.result.unwrap();
+    let filter: Json = serde_json::from_str(&result.filter).unwrap();
+    assert_eq!(filter["userinfo_endpoint"]["regionCodeValue"][code], "https://a.example/v");
+    assert_eq!(embedded(&result.envoy), filter);
+}

@@ -1,0 +1,226 @@
+//! What `oidc-connector migrate` makes of the guide's example, on the real Envoy: the same as the
+//! hand-written configuration in `journey.rs`, and the forward proxy that the text names.
+//!
+//! The migrated Envoy configuration is run whole. Filled in are only addresses, the module's path
+//! and the trusted CA, as for the reference.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod base;
+
+use base::{pairs, upstream_saw};
+use cli::migrate::{Migrated, Options, migrate};
+use integration::{ForwardProxy, Listener, Provider, Request, Running, Setup};
+use serde_json::Value;
+
+/// The example of the connector's guide, without its forward proxy.
+const GUIDE: &str = r#"userinfo_endpoint: {
+regionCodeHeader:HTTP-REQUEST-REGION-KEY
+regionCodeValue: {"FR":"https://uki.acme-travel.com:9001/fr/userinfo",
+"US":"https://uki.acme-travel.com:9001/en/userinfo",
+"DE":"https://uki.acme-travel.com:9001/de/userinfo"}
+defaultURI: https://uki.acme-travel.com/en/userinfo
+}
+inject_headers:{
+"US": {
+"X-User-Email": "$.uid",
+"X-Unit-Id": "$.b2bUnitId",
+"X-Account-Number": "$.erpAccountNumber"
+},
+"default": {
+"X-User-Id": "$.email",
+"X-Unit-Id": "$.b2bUnitId",
+"X-Account-Number": "$.erpAccountNumber"
+}
+}
+block_authorization_header : false
+error_metadata_location : ResponseHeaders
+error_header_name : WWW-Authenticate
+error_payload_location: $.errorMessage
+enable_error_set:true
+"#;
+
+/// Every header name that the example injects.
+const IDENTITY: [&str; 4] = ["x-user-id", "x-user-email", "x-account-number", "x-unit-id"];
+
+fn migrated(text: &str, options: &Options) -> Migrated {
+    let migration = migrate(text, options);
+    assert!(migration.whole, "{}", migration.report);
+    migration.result.unwrap()
+}
+
+/// An Envoy that runs the migrated configuration in the place of the reference.
+async fn started(text: &str, options: &Options) -> Running {
+    let envoy = migrated(text, options).envoy;
+    let envoy: Value = serde_saphyr::from_str(&envoy).unwrap();
+    let fill_in = move |bootstrap: &mut Value| {
+        let reference = bootstrap.clone();
+        let mut made = envoy.clone();
+        made["admin"]["address"] = reference["admin"]["address"].clone();
+        let resources = &reference["static_resources"];
+        let listener = &mut made["static_resources"]["listeners"][0];
+        listener["address"] = resources["listeners"][0]["address"].clone();
+        let module = string_at(&resources["listeners"][0], "filename").unwrap();
+        set(listener, "filename", &module);
+        let of_reference = |name: &str| {
+            let clusters = resources["clusters"].as_array().unwrap();
+            clusters.iter().find(|cluster| cluster["name"] == name).unwrap()
+        };
+        for cluster in made["static_resources"]["clusters"].as_array_mut().unwrap() {
+            let provider = cluster["name"].as_str().unwrap().starts_with("idp_");
+            let like = of_reference(if provider { "idp_default" } else { "upstream" });
+            let place = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+            *cluster.pointer_mut(place).unwrap() = like.pointer(place).unwrap().clone();
+            if let Some(ca) = object_at(like, "trusted_ca") {
+                set(cluster, "trusted_ca", &ca);
+            }
+        }
+        *bootstrap = made;
+    };
+    Setup::new().listener(Listener::reference()).edit(fill_in).start().await
+}
+
+/// The first member of that name, at any depth.
+fn object_at(value: &Value, name: &str) -> Option<Value> {
+    let below = |value: &Value| object_at(value, name);
+    match value {
+        Value::Object(members) => {
+            members.get(name).cloned().or_else(|| members.values().find_map(below))
+        }
+        Value::Array(elements) => elements.iter().find_map(below),
+        _ => None,
+    }
+}
+
+fn string_at(value: &Value, name: &str) -> Option<Value> {
+    object_at(value, name).filter(Value::is_string)
+}
+
+/// Sets every member of that name whose kind is the same.
+fn set(value: &mut Value, name: &str, to: &Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                if key == name {
+                    *member = to.clone();
+                } else {
+                    set(member, name, to);
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| set(element, name, to)),
+        _ => {}
+    }
+}
+
+/// A request that claims to be somebody by every header that is injected.
+fn forging(mut request: Request) -> Request {
+    for name in IDENTITY {
+        request = request.header(name, "forged");
+    }
+    request
+}
+
+#[tokio::test]
+async fn each_region_has_its_endpoint_and_headers_as_if_written_by_hand() {
+    let gw = started(GUIDE, &Options::default()).await.gateway("gateway");
+    gw.provider.answer_token("ok", Provider::good());
+    let us = [
+        ("x-user-email", "claes"),
+        ("x-account-number", "4711"),
+        ("x-unit-id", "unit-17"),
+        ("authorization", "Bearer ok"),
+    ];
+    let other = [
+        ("x-user-id", "claes@example.com"),
+        ("x-account-number", "4711"),
+        ("x-unit-id", "unit-17"),
+        ("authorization", "Bearer ok"),
+    ];
+    let nine = "uki.acme-travel.com:9001";
+    for (region, authority, path, headers) in [
+        (Some("FR"), nine, "/fr/userinfo", &other),
+        (Some("US"), nine, "/en/userinfo", &us),
+        (Some("DE"), nine, "/de/userinfo", &other),
+        (Some("SE"), "uki.acme-travel.com", "/en/userinfo", &other),
+        (None, "uki.acme-travel.com", "/en/userinfo", &other),
+    ] {
+        let mut request = forging(gw.get("/")).bearer("ok");
+        if let Some(region) = region {
+            request = request.header("HTTP-REQUEST-REGION-KEY", region);
+        }
+        let r = request.send().await;
+        assert_eq!(r.status, 200, "{region:?} {r:?}");
+        let names = [&IDENTITY[..], &["authorization"]].concat();
+        assert_eq!(upstream_saw(&r, &names), pairs(headers), "{region:?}");
+        let call = gw.provider.calls().pop().unwrap();
+        assert_eq!(call.headers.all("host"), [authority], "{region:?}");
+        assert_eq!(call.target, path, "{region:?}");
+        // Over TLS, by its name.
+        assert_eq!(call.server_name.as_deref(), Some("uki.acme-travel.com"), "{region:?}");
+    }
+    let stats = gw.envoy.stats().await;
+    let sent = |cluster: &str| stats[&format!("cluster.{cluster}.upstream_rq_total")];
+    assert_eq!(sent("idp_uki_acme_travel_com_9001"), 3);
+    assert_eq!(sent("idp_uki_acme_travel_com"), 2);
+}
+
+#[tokio::test]
+async fn errors_are_those_of_the_text() {
+    let gw = started(GUIDE, &Options::default()).await.gateway("gateway");
+    // The connector's own are replaced by the error set, the provider's are not.
+    for request in [gw.get("/"), gw.get("/").header("authorization", "Basic dXNlcjpwYXNz")] {
+        let r = request.send().await;
+        assert_eq!((r.status, r.text().as_str()), (403, ""), "{r:?}");
+        assert_eq!(r.header("x-mashery-error-code").as_deref(), Some("ERR_403_NOT_AUTHORIZED"));
+        assert_eq!(r.header("x-error-detail-header").as_deref(), Some("Not Authorized"));
+    }
+    assert_eq!(gw.provider.count(), 0);
+    let r = gw.get("/").bearer("expired").send().await;
+    let said = r#"Bearer error="invalid_token", error_description="The access token expired""#;
+    assert_eq!((r.status, r.text().as_str()), (401, said), "{r:?}");
+    gw.provider.down().await;
+    let r = gw.get("/").bearer("good").send().await;
+    assert_eq!((r.status, r.text().as_str()), (403, ""), "{r:?}");
+    gw.upstream.assert_untouched();
+}
+
+/// Members on lines of their own, headers for all regions, and the rest left to the defaults.
+#[tokio::test]
+async fn a_small_text_removes_authorization_and_names_its_errors() {
+    let text = "defaultURI: https://idp.example/userinfo\n\
+                inject_headers: {\"X-User-Id\": \"$.sub\"}\n\
+                error_metadata_location: ResponsePayload\n\
+                error_payload_location: $.errorMessage\n";
+    let gw = started(text, &Options::default()).await.gateway("gateway");
+    let r = forging(gw.get("/orders?page=2")).bearer("good").send().await;
+    assert_eq!(r.status, 200, "{r:?}");
+    let received = gw.upstream.only();
+    assert!(!received.headers.has("authorization"), "{received:?}");
+    assert_eq!(received.headers.all("x-user-id"), ["248289761001"]);
+    let r = gw.get("/").send().await;
+    assert_eq!((r.status, &r.json()["error"]), (401, &"InvalidAuthorizationHeaderValue".into()));
+    let r = gw.get("/").bearer("expired").send().await;
+    assert_eq!((r.status, r.text().as_str()), (401, "The access token expired"), "{r:?}");
+}
+
+/// `localhost` is the one name that a proxy resolves to loopback everywhere.
+fn behind(port: u16) -> String {
+    format!(
+        "userinfo_endpoint: {{\ndefaultURI: https://localhost/userinfo\n}}\n\
+         inject_headers:{{\"X-User-Id\": \"$.sub\"}}\n\
+         http_proxy_server : squid.example.com\nhttp_proxy_port : {port}\n"
+    )
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_through_the_proxy_that_the_text_names() {
+    let proxy = ForwardProxy::open().await;
+    let options = Options { proxy_address: Some(proxy.address().ip()) };
+    let gw = started(&behind(proxy.address().port()), &options).await.gateway("gateway");
+    let r = gw.get("/").bearer("good").send().await;
+    assert_eq!(r.status, 200, "{r:?}");
+    assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"));
+    let connect = format!("CONNECT localhost:{} HTTP/1.1", gw.provider.address().port());
+    assert_eq!(proxy.connects(), [connect]);
+    assert_eq!(gw.provider.only_call().server_name.as_deref(), Some("localhost"));
+}
