@@ -25,10 +25,17 @@ pub enum Command {
         /// Stay up afterwards.
         serve: bool,
     },
-    /// Measure the cost of a request.
+    /// Measure the cost of a request on Envoy.
     Bench {
-        /// Short rounds.
-        quick: bool,
+        /// For the benchmark itself, as they were given.
+        options: Vec<String>,
+    },
+    /// Count the instructions of the core's hot operations.
+    Instructions {
+        /// Parts of their names; all operations if there is none.
+        only: Vec<String>,
+        /// Replace the committed counts.
+        write: bool,
     },
     /// Check the repository's own rules.
     Tidy,
@@ -51,15 +58,40 @@ pub enum Command {
 /// One command as the help describes it.
 struct Topic {
     name: &'static str,
-    arguments: &'static str,
+    options: &'static [Opt],
+    /// Further arguments as the usage shows them; none are taken if this is empty.
+    operands: &'static str,
     summary: &'static str,
     details: &'static str,
 }
 
+/// One option, which may always be left out.
+struct Opt {
+    name: &'static str,
+    value: Value,
+}
+
+/// What stands after an option's name.
+enum Value {
+    None,
+    /// Something that the usage calls this, once.
+    One(&'static str),
+    /// The same, and the option may be repeated.
+    Each(&'static str),
+}
+
+const QUICK: Opt = Opt { name: "--quick", value: Value::None };
+const SERVE: Opt = Opt { name: "--serve", value: Value::None };
+const WRITE: Opt = Opt { name: "--write", value: Value::None };
+const ONLY: Opt = Opt { name: "--only", value: Value::Each("SECTION") };
+const INSTRUCTIONS: Opt = Opt { name: "--instructions", value: Value::None };
+const SECONDS: Opt = Opt { name: "--seconds", value: Value::One("N") };
+
 const TOPICS: &[Topic] = &[
     Topic {
         name: "demo",
-        arguments: "[--serve]",
+        options: &[SERVE],
+        operands: "",
         summary: "set up all that is missing, then walk through real requests on a real Envoy",
         details: "\
 Builds the release module, starts an identity provider, an upstream and Envoy with the
@@ -71,7 +103,8 @@ Ends with 0 if every step behaved as described.
     },
     Topic {
         name: "test",
-        arguments: "[--quick]",
+        options: &[QUICK],
+        operands: "",
         summary: "formatting, repository rules, clippy, native tests, module build, Envoy tests",
         details: "\
 Runs the steps in that order and stops at the first that fails, with the command that repeats
@@ -82,7 +115,8 @@ it. The time of each step is printed at the end.
     },
     Topic {
         name: "build",
-        arguments: "",
+        options: &[],
+        operands: "",
         summary: "build the release module, adding the wasm target where it is missing",
         details: "\
 Leaves the module at target/wasm32-wasip1/release/oidc_token_connector.wasm (below
@@ -91,7 +125,8 @@ CARGO_TARGET_DIR where that is set) and prints its path and size.
     },
     Topic {
         name: "check-config",
-        arguments: "FILE...",
+        options: &[],
+        operands: "FILE...",
         summary: "print every problem of a filter configuration, or `ok`",
         details: "\
 Reads each FILE as the filter's `configuration` in JSON, by the filter's own code. `-` reads
@@ -102,18 +137,25 @@ Exit code: 0 all ok, 1 at least one problem, 2 a file that cannot be read.
     },
     Topic {
         name: "bench",
-        arguments: "[--quick]",
+        options: &[QUICK, WRITE, ONLY, INSTRUCTIONS],
+        operands: "",
         summary: "measure the CPU cost of a request on a real Envoy, beside a do-nothing filter",
         details: "\
 Prints a Markdown table: CPU microseconds per request of the Envoy process, requests per
 second, and both in relation to a Wasm filter that does nothing. Needs `wrk`.
 
-  --quick    short rounds: to see that it works, not for figures
+  --quick           short rounds: to see that it works, not for figures
+  --write           put the figures into docs/performance.md
+  --only SECTION    only this section, or these
+  --instructions    instead, count the instructions of the core's hot operations by callgrind and
+                    compare them with bench/micro/instructions.txt; here `--only` names operations
+                    by parts of their names, and `--write` replaces that file. Needs `valgrind`
 ",
     },
     Topic {
         name: "tidy",
-        arguments: "",
+        options: &[],
+        operands: "",
         summary: "check the rules of this repository that no compiler checks",
         details: "\
 Prints every line that breaks a rule, with the reason for the rule. `test` runs this too.
@@ -121,7 +163,8 @@ Prints every line that breaks a rule, with the reason for the rule. `test` runs 
     },
     Topic {
         name: "fuzz",
-        arguments: "[--seconds N] [TARGET...]",
+        options: &[SECONDS],
+        operands: "[TARGET...]",
         summary: "run the fuzz targets, one after the other",
         details: "\
 Runs each TARGET of fuzz/ with libFuzzer, all of them if none is named, and stops at the first
@@ -133,7 +176,8 @@ fuzz/target/, not in the committed corpus. Needs `cargo-fuzz` and the nightly to
     },
     Topic {
         name: "coverage",
-        arguments: "",
+        options: &[],
+        operands: "",
         summary: "measure which lines of the core its native tests run",
         details: "\
 Prints one line per file of src/, the shell and tests left out, and fails below 97 % of all
@@ -142,7 +186,8 @@ lines. Needs `cargo-llvm-cov`.
     },
     Topic {
         name: "mutants",
-        arguments: "[FILE...]",
+        options: &[],
+        operands: "[FILE...]",
         summary: "break the core on purpose, piece by piece, and see whether a test notices",
         details: "\
 Runs cargo-mutants over each FILE, over all that .cargo/mutants.toml names if none is given, and
@@ -170,68 +215,104 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
     if given.help {
         return Ok(Command::Help(help(topic)));
     }
-    Ok(match topic.name {
-        "demo" => Command::Demo { serve: given.option },
-        "test" => Command::Test { quick: given.option },
-        "build" => Command::Build,
-        "bench" => Command::Bench { quick: given.option },
-        "tidy" => Command::Tidy,
-        "fuzz" => Command::Fuzz {
-            seconds: given.seconds.unwrap_or(60),
-            targets: given.files.iter().map(|f| f.to_string_lossy().into_owned()).collect(),
-        },
-        "coverage" => Command::Coverage,
-        "mutants" => Command::Mutants { files: given.files },
-        _ if given.files.is_empty() => return Err(wrong(topic, "no file given")),
-        _ => Command::CheckConfig { files: given.files },
-    })
+    let command = given.command();
+    command.map_err(|what| wrong(topic, &what))
 }
 
 /// What stands after a command's name.
-#[derive(Default)]
 struct Given {
+    topic: &'static Topic,
     help: bool,
-    /// The command's only option.
-    option: bool,
-    /// The value of `--seconds`.
-    seconds: Option<u32>,
-    files: Vec<OsString>,
+    /// Options in the order given, each with its value, which is empty where there is none.
+    options: Vec<(&'static str, String)>,
+    operands: Vec<OsString>,
 }
 
 impl Given {
-    fn read(topic: &Topic, arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let takes_files = topic.arguments.contains("...");
-        let takes_seconds = topic.arguments.starts_with("[--seconds N]");
-        let option = topic.arguments.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let mut given = Self::default();
-        let mut only_files = false;
-        let mut arguments = arguments;
+    fn read(
+        topic: &'static Topic,
+        mut arguments: impl Iterator<Item = OsString>,
+    ) -> Result<Self, String> {
+        let takes_operands = !topic.operands.is_empty();
+        let mut given = Self { topic, help: false, options: vec![], operands: vec![] };
+        let mut only_operands = false;
         while let Some(argument) = arguments.next() {
             let text = argument.to_string_lossy();
-            let is_option = !only_files && text.starts_with('-') && text != "-";
-            match &*text {
-                "--help" | "-h" if is_option => given.help = true,
-                "--" if is_option && takes_files => only_files = true,
-                "--seconds" if is_option && takes_seconds => {
-                    let value = arguments.next().unwrap_or_default();
-                    let number = value.to_str().and_then(|text| text.parse().ok());
-                    given.seconds =
-                        Some(number.filter(|seconds| *seconds > 0).ok_or_else(|| {
-                            let value = value.to_string_lossy();
-                            wrong(
-                                topic,
-                                &format!("`--seconds` takes a number from 1, not `{value}`"),
-                            )
-                        })?);
+            let is_option = !only_operands && text.starts_with('-') && text != "-";
+            let known = topic.options.iter().find(|option| is_option && option.name == text);
+            match (&*text, known) {
+                (_, Some(option)) => {
+                    let value = match option.value {
+                        Value::None => String::new(),
+                        Value::One(what) | Value::Each(what) => {
+                            let value = arguments.next().unwrap_or_default();
+                            let value = value.to_string_lossy().into_owned();
+                            if value.is_empty() || value.starts_with('-') {
+                                let problem = format!("`{text}` takes {what}, not `{value}`");
+                                return Err(wrong(topic, &problem));
+                            }
+                            value
+                        }
+                    };
+                    given.options.push((option.name, value));
                 }
-                name if is_option && Some(name) == option => given.option = true,
-                name if is_option => return Err(wrong(topic, &format!("unknown option `{name}`"))),
-                _ if takes_files => given.files.push(argument),
-                name => return Err(wrong(topic, &format!("unexpected argument `{name}`"))),
+                ("--help" | "-h", None) if is_option => given.help = true,
+                ("--", None) if is_option && takes_operands => only_operands = true,
+                (name, None) if is_option => {
+                    return Err(wrong(topic, &format!("unknown option `{name}`")));
+                }
+                (_, None) if takes_operands => given.operands.push(argument),
+                (name, None) => {
+                    return Err(wrong(topic, &format!("unexpected argument `{name}`")));
+                }
             }
         }
         Ok(given)
     }
+
+    fn has(&self, option: &Opt) -> bool {
+        self.options.iter().any(|(name, _)| *name == option.name)
+    }
+
+    fn values(&self, option: &Opt) -> impl Iterator<Item = &String> {
+        self.options.iter().filter(|(name, _)| *name == option.name).map(|(_, value)| value)
+    }
+
+    /// The command, or what is wrong with what it was given.
+    fn command(self) -> Result<Command, String> {
+        Ok(match self.topic.name {
+            "demo" => Command::Demo { serve: self.has(&SERVE) },
+            "test" => Command::Test { quick: self.has(&QUICK) },
+            "build" => Command::Build,
+            "bench" if self.has(&INSTRUCTIONS) => {
+                if self.has(&QUICK) {
+                    return Err("`--quick` shortens rounds, and `--instructions` has none".into());
+                }
+                let only = self.values(&ONLY).cloned().collect();
+                Command::Instructions { only, write: self.has(&WRITE) }
+            }
+            "bench" => {
+                let options = self.options.into_iter();
+                let words = options.flat_map(|(name, value)| [name.to_owned(), value]);
+                Command::Bench { options: words.filter(|word| !word.is_empty()).collect() }
+            }
+            "tidy" => Command::Tidy,
+            "fuzz" => Command::Fuzz {
+                seconds: self.values(&SECONDS).try_fold(60, |_, value| seconds(value))?,
+                targets: self.operands.iter().map(|f| f.to_string_lossy().into_owned()).collect(),
+            },
+            "coverage" => Command::Coverage,
+            "mutants" => Command::Mutants { files: self.operands },
+            _ if self.operands.is_empty() => return Err("no file given".into()),
+            _ => Command::CheckConfig { files: self.operands },
+        })
+    }
+}
+
+/// At least one.
+fn seconds(value: &str) -> Result<u32, String> {
+    let number = value.parse().ok().filter(|seconds| *seconds > 0);
+    number.ok_or_else(|| format!("`{}` takes a number from 1, not `{value}`", SECONDS.name))
 }
 
 fn topic(name: &str) -> Result<&'static Topic, String> {
@@ -255,88 +336,24 @@ fn overview() -> String {
 }
 
 fn help(topic: &Topic) -> String {
-    let usage = format!("cargo xtask {} {}", topic.name, topic.arguments);
-    format!("{}: {}\n\nUsage: {}\n\n{}", topic.name, topic.summary, usage.trim(), topic.details)
+    let usage = usage(topic);
+    format!("{}: {}\n\nUsage: {usage}\n\n{}", topic.name, topic.summary, topic.details)
+}
+
+fn usage(topic: &Topic) -> String {
+    let mut usage = format!("cargo xtask {}", topic.name);
+    for Opt { name, value } in topic.options {
+        usage.push_str(&match value {
+            Value::None => format!(" [{name}]"),
+            Value::One(what) => format!(" [{name} {what}]"),
+            Value::Each(what) => format!(" [{name} {what}]..."),
+        });
+    }
+    if !topic.operands.is_empty() {
+        usage.push_str(&format!(" {}", topic.operands));
+    }
+    usage
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, String> {
-        parse(line.split_whitespace().map(OsString::from))
-    }
-
-    #[test]
-    fn commands_and_their_options() {
-        let files = |names: &[&str]| Command::CheckConfig {
-            files: names.iter().map(OsString::from).collect(),
-        };
-        let fuzz = |seconds, targets: &[&str]| Command::Fuzz {
-            seconds,
-            targets: targets.iter().map(|target| (*target).to_owned()).collect(),
-        };
-        for (line, command) in [
-            ("build", Command::Build),
-            ("tidy", Command::Tidy),
-            ("test", Command::Test { quick: false }),
-            ("test --quick", Command::Test { quick: true }),
-            ("demo", Command::Demo { serve: false }),
-            ("demo --serve", Command::Demo { serve: true }),
-            ("bench", Command::Bench { quick: false }),
-            ("bench --quick", Command::Bench { quick: true }),
-            ("coverage", Command::Coverage),
-            ("fuzz", fuzz(60, &[])),
-            ("fuzz --seconds 5", fuzz(5, &[])),
-            ("fuzz claims --seconds 300 bearer", fuzz(300, &["claims", "bearer"])),
-            ("mutants", Command::Mutants { files: vec![] }),
-            ("mutants src/bearer.rs", Command::Mutants { files: vec!["src/bearer.rs".into()] }),
-            ("check-config a.json", files(&["a.json"])),
-            ("check-config a.json - b.json", files(&["a.json", "-", "b.json"])),
-            ("check-config -- --odd", files(&["--odd"])),
-            ("check-config -- --help", files(&["--help"])),
-        ] {
-            assert_eq!(parsed(line), Ok(command), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_understood_is_named_and_followed_by_the_usage() {
-        for (line, named, usage) in [
-            ("", "", "Usage: cargo xtask <command>"),
-            ("dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
-            ("help dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
-            ("build --quick", "unknown option `--quick`", "Usage: cargo xtask build\n"),
-            ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick]"),
-            ("demo now", "unexpected argument `now`", "Usage: cargo xtask demo [--serve]"),
-            ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick]"),
-            ("fuzz --seconds", "a number from 1, not ``", "Usage: cargo xtask fuzz [--seconds N]"),
-            ("fuzz --seconds 0", "not `0`", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),
-            ("fuzz --seconds 1h", "not `1h`", "Usage: cargo xtask fuzz"),
-            ("fuzz --second 1", "unknown option `--second`", "Usage: cargo xtask fuzz"),
-            ("bench --seconds 1", "unknown option `--seconds`", "Usage: cargo xtask bench"),
-            ("coverage all", "unexpected argument `all`", "Usage: cargo xtask coverage\n"),
-            ("mutants --all", "unknown option `--all`", "Usage: cargo xtask mutants [FILE...]"),
-            ("check-config", "no file given", "Usage: cargo xtask check-config FILE..."),
-            ("check-config -x", "unknown option `-x`", "Usage: cargo xtask check-config FILE..."),
-        ] {
-            let Err(message) = parsed(line) else { panic!("`{line}` was understood") };
-            assert!(message.contains(named), "{line}: {message}");
-            assert!(message.contains(usage), "{line}: {message}");
-        }
-    }
-
-    #[test]
-    fn every_command_has_help_and_stands_in_the_overview() {
-        let Ok(Command::Help(overview)) = parsed("--help") else { panic!("no overview") };
-        assert_eq!(parsed("help"), Ok(Command::Help(overview.clone())));
-        for topic in TOPICS {
-            assert!(overview.contains(topic.name) && overview.contains(topic.summary));
-            let Ok(Command::Help(text)) = parsed(&format!("{} --help", topic.name)) else {
-                panic!("{} has no help", topic.name)
-            };
-            assert!(text.contains(topic.summary) && text.contains("Usage: cargo xtask"));
-            assert_eq!(parsed(&format!("help {}", topic.name)), Ok(Command::Help(text)));
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ mod args;
 mod check_config;
 mod coverage;
 mod fuzz;
+mod instructions;
 mod interface;
 mod module;
 mod mutants;
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
         Command::Test { quick } => suite::run(&workspace, quick),
         Command::CheckConfig { files } => return check_config::run(&files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
-        Command::Bench { quick } => rig::bench(&workspace, quick),
+        Command::Bench { options } => rig::bench(&workspace, &options),
+        Command::Instructions { only, write } => instructions::run(&workspace, &only, write),
         Command::Tidy => tidy::run(&workspace),
         Command::Fuzz { seconds, targets } => fuzz::run(&workspace, seconds, &targets),
         Command::Coverage => coverage::run(&workspace),

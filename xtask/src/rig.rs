@@ -6,14 +6,15 @@ use crate::{Failure, Workspace, module, progress};
 /// `cargo xtask demo`
 pub fn demo(workspace: &Workspace, serve: bool) -> Result<(), Failure> {
     module::build(workspace)?;
-    binary(workspace, "integration", "demo", serve.then_some("--serve"))
+    let options = serve.then(|| "--serve".to_owned());
+    binary(workspace, "integration", "demo", options.as_slice())
 }
 
-/// `cargo xtask bench`
-pub fn bench(workspace: &Workspace, quick: bool) -> Result<(), Failure> {
+/// `cargo xtask bench`; the benchmark reads these options itself.
+pub fn bench(workspace: &Workspace, options: &[String]) -> Result<(), Failure> {
     module::build(workspace)?;
     module::build_other(workspace, "do-nothing")?;
-    binary(workspace, "bench", "bench", quick.then_some("--quick"))
+    binary(workspace, "bench", "bench", options)
 }
 
 /// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
@@ -21,11 +22,11 @@ fn binary(
     workspace: &Workspace,
     package: &str,
     name: &str,
-    option: Option<&str>,
+    options: &[String],
 ) -> Result<(), Failure> {
     progress(&format!("{name}: compiling what it runs on"));
     let mut command = workspace.cargo(&["run", "--package", package, "--bin", name, "--"]);
-    command.args(option);
+    command.args(options);
     #[cfg(unix)]
     {
         let error = std::os::unix::process::CommandExt::exec(&mut command);

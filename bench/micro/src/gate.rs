@@ -1,0 +1,146 @@
+//! Operations on a whole gate: what a request costs from its headers to its decision, less the
+//! host's part.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use oidc_token_connector::config::{self, Policy};
+use oidc_token_connector::gate::{Admission, Arrival, Decision, Gate, StreamId};
+use oidc_token_connector::head::Head;
+use oidc_token_connector::time::{Date, Moment, Now};
+use oidc_token_connector::userinfo::{Answer, Body};
+
+use crate::documents::{SMALL, configuration};
+use crate::requests::{Request, token};
+use crate::{Effect, Operation};
+
+/// A minute, as where nothing is configured.
+const TTL: Duration = Duration::from_secs(60);
+
+/// Injected headers, where their number is not what is measured.
+const HEADERS: usize = 3;
+
+/// A worker's gate with one configuration.
+struct Worker {
+    gate: Gate,
+    policy: Rc<Policy>,
+    now: Now,
+}
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let mut all = Vec::new();
+    for headers in [8, 40] {
+        for bytes in [40, 800] {
+            let name = format!("hit/{headers}-headers/{bytes}-byte-token");
+            all.push(Operation::new(name, move || {
+                let request = Request::of(headers).bearing(&token(bytes)).head();
+                let mut worker = Worker::new(r#""cache": {}"#);
+                drop(worker.asks(&request, &good()));
+                Box::new(move || Effect::Decided(worker.decides(&request)))
+            }));
+        }
+    }
+    all.push(Operation::new("negative-hit/8-headers/40-byte-token".into(), || {
+        let request = Request::of(8).bearing(&token(40)).head();
+        let mut worker = Worker::new(r#""cache": {}"#);
+        drop(worker.asks(&request, &bad()));
+        Box::new(move || Effect::Decided(worker.decides(&request)))
+    }));
+    all.push(Operation::new("no-token/8-headers".into(), || {
+        let request = Request::of(8).anonymous().head();
+        let mut worker = Worker::new(r#""cache": {}"#);
+        Box::new(move || Effect::Decided(worker.decides(&request)))
+    }));
+    for (name, cache) in [("asked/cache-off", ""), ("asked/cache-on", r#""cache": {}"#)] {
+        all.push(Operation::new(name.into(), move || {
+            let request = Request::of(8).bearing(&token(40)).head();
+            let (mut worker, answer) = (Worker::new(cache), good());
+            Box::new(move || {
+                // What is remembered is too old each time: the same token is asked about again.
+                worker.wait(TTL);
+                Effect::Decided(worker.asks(&request, &answer))
+            })
+        }));
+    }
+    for bytes in [40, 800] {
+        // The digest itself is not public. Hardly anything else happens to a request without
+        // other headers before the shell is told where to look.
+        all.push(Operation::new(format!("digest/{bytes}-byte-token"), move || {
+            let request = Request::bare(&token(bytes)).head();
+            let mut worker = Worker::new(r#""cache": {"shared": true}"#);
+            Box::new(move || match worker.admit(&request) {
+                Arrival::LookUp(question) => Effect::Asks(question),
+                Arrival::Admitted(_) => panic!("nothing is to be looked up"),
+            })
+        }));
+    }
+    all
+}
+
+impl Worker {
+    fn new(members: &str) -> Worker {
+        let policy = Rc::new(policy(HEADERS, members));
+        let mut gate = Gate::default();
+        gate.configured(&policy);
+        let now = Now { moment: Moment::from_nanos(0), date: Date(1_790_000_000) };
+        Worker { gate, policy, now }
+    }
+
+    fn admit(&mut self, request: &Head<'_>) -> Arrival {
+        self.gate.admit(&self.policy, StreamId(1), request, self.now)
+    }
+
+    /// A request that is decided at once.
+    fn decides(&mut self, request: &Head<'_>) -> Decision {
+        match self.admit(request) {
+            Arrival::Admitted(Admission::Decided(decision)) => decision,
+            Arrival::Admitted(_) | Arrival::LookUp(_) => panic!("not decided at once"),
+        }
+    }
+
+    /// A request that the provider is asked about, and what comes of this answer.
+    fn asks(&mut self, request: &Head<'_>, answer: &Answer<'_>) -> Decision {
+        let Arrival::Admitted(Admission::Lead(id, _call)) = self.admit(request) else {
+            panic!("nobody is asked");
+        };
+        let settled = self.gate.answered(id, answer, self.now);
+        let mut releases = settled.releases;
+        match (releases.pop(), releases.pop()) {
+            (Some(release), None) => release.decision,
+            (_, _) => panic!("one request waited"),
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let Now { moment, date } = self.now;
+        self.now = Now { moment: moment.after(time), date: Date(date.0 + time.as_secs()) };
+    }
+}
+
+/// A configuration with so many injected headers.
+pub(crate) fn policy(headers: usize, members: &str) -> Policy {
+    match config::read(configuration(headers, members).as_bytes()) {
+        Ok(loaded) => loaded.policy,
+        Err(problems) => panic!("{problems:?}"),
+    }
+}
+
+/// The provider's answer about a good token.
+pub(crate) fn answer(status: &'static str, body: &'static str) -> Answer<'static> {
+    let head = Head::new(vec![
+        (b":status", status.as_bytes()),
+        (b"content-type", b"application/json"),
+        (b"date", b"Sun, 20 Sep 2026 14:13:20 GMT"),
+        (b"server", b"envoy"),
+        (b"x-envoy-upstream-service-time", b"3"),
+    ]);
+    Answer::Whole { head, body: Body::Read(body.as_bytes()) }
+}
+
+fn good() -> Answer<'static> {
+    answer("200", SMALL)
+}
+
+fn bad() -> Answer<'static> {
+    answer("401", r#"{"error":"invalid_token","error_description":"The token has expired"}"#)
+}

@@ -1,0 +1,80 @@
+//! The pieces of a request's way that grow with what they are given: documents, paths, headers.
+
+use oidc_token_connector::config::{Endpoint, Endpoints, Policy};
+use oidc_token_connector::enrich::{self, Cleansing, Vouched};
+use oidc_token_connector::json::{self, Json};
+use oidc_token_connector::jsonpath::{Budget, JsonPath};
+use oidc_token_connector::verdict;
+
+use crate::documents::{SMALL, large};
+use crate::gate::{answer, policy};
+use crate::requests::{Request, token};
+use crate::{Effect, Operation};
+
+/// Name, path, how many nodes it finds in the large document.
+const PATHS: [(&str, &str); 3] = [
+    ("singular", "$.tenant.id"),
+    ("wildcard", "$.groups[*].id"),
+    ("filter", "$.groups[?@.level > 4].name"),
+];
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let mut all = Vec::new();
+    for headers in [1, 3, 10] {
+        for (size, body) in [("300-bytes", SMALL.to_owned()), ("8-KiB", large())] {
+            let name = format!("claims/{headers}-headers/{size}");
+            let body: &'static str = body.leak();
+            all.push(Operation::new(name, move || {
+                let (policy, answer) = (policy(headers, ""), answer("200", body));
+                Box::new(move || {
+                    let judged = verdict::judge(policy.answer.success, &policy.replies, &answer);
+                    let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+                    Effect::Vouches(Vouched::of(&permit, Some(endpoint(&policy))))
+                })
+            }));
+        }
+    }
+    for (name, path) in PATHS {
+        all.push(Operation::new(format!("jsonpath/{name}"), move || {
+            let body: &'static str = large().leak();
+            let document = json::parse(body.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"));
+            let document: &'static Json<'static> = Box::leak(Box::new(document));
+            let path = JsonPath::compile(path).unwrap_or_else(|e| panic!("{e:?}"));
+            Box::new(move || Effect::Finds(path.select(document, &mut Budget::for_answer())))
+        }));
+    }
+    for headers in [8, 40] {
+        for forged in [false, true] {
+            let what = if forged { "three-forged" } else { "nothing-forged" };
+            all.push(Operation::new(format!("strip/{headers}-headers/{what}"), move || {
+                let request = Request::of(headers);
+                let request = if forged { request.forged() } else { request };
+                let head = request.bearing(&token(40)).head();
+                let policy = policy(10, "");
+                let vouched = vouched(&policy);
+                Box::new(move || {
+                    let cleansing = Cleansing::of(&head, &policy.forward);
+                    let endpoint = Some(endpoint(&policy));
+                    let (edit, _) = enrich::edit(&vouched, &policy.forward, endpoint, cleansing);
+                    Effect::Edits(edit)
+                })
+            }));
+        }
+    }
+    all
+}
+
+fn endpoint(policy: &Policy) -> &Endpoint {
+    match &policy.endpoints {
+        Endpoints::Configured(table) => table.default.as_deref(),
+        Endpoints::NotConfigured => None,
+    }
+    .unwrap_or_else(|| panic!("a default endpoint is configured"))
+}
+
+/// What an answer gives that states nothing: only the client's headers are left to edit.
+fn vouched(policy: &Policy) -> Vouched {
+    let answer = answer("200", r#"{"sub":"248289761001"}"#);
+    let judged = verdict::judge(policy.answer.success, &policy.replies, &answer);
+    Vouched::of(&judged.unwrap_or_else(|refusal| panic!("{refusal:?}")), Some(endpoint(policy)))
+}

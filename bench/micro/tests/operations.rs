@@ -1,0 +1,117 @@
+//! Each operation does what its name says, the first time and after many: a benchmark of something
+//! else would measure nothing.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use micro::{Effect, Operation};
+use oidc_token_connector::enrich::HeaderEdit;
+use oidc_token_connector::gate::{Action, Decision};
+use oidc_token_connector::jsonpath::Selection;
+use oidc_token_connector::outcome::{Outcome, Source};
+
+/// What an operation's name promises of each call.
+fn check(name: &str, effect: &Effect) {
+    match (name.split('/').collect::<Vec<_>>().as_slice(), effect) {
+        (["hit", ..], Effect::Decided(decision)) => {
+            assert_eq!(decision.record.source, Source::Hit, "{name}");
+            forwards_the_user(name, decision);
+        }
+        (["negative-hit", ..], Effect::Decided(decision)) => {
+            assert_eq!(decision.record.source, Source::Hit, "{name}");
+            refuses(name, decision);
+        }
+        (["no-token", ..], Effect::Decided(decision)) => {
+            assert_eq!(decision.record.source, Source::Filter, "{name}");
+            refuses(name, decision);
+        }
+        (["asked", ..], Effect::Decided(decision)) => {
+            assert_eq!(decision.record.source, Source::Asked, "{name}");
+            forwards_the_user(name, decision);
+        }
+        (["digest", ..], Effect::Asks(question)) => {
+            let [good, bad] = question.slots().map(|slot| slot.name());
+            assert_ne!(good, bad, "{name}");
+        }
+        (["claims", headers, _], Effect::Vouches(vouched)) => {
+            // It shows what it holds only where it is used.
+            let shown = format!("{vouched:?}");
+            let headers: usize = headers.trim_end_matches("-headers").parse().unwrap();
+            assert_eq!(shown.matches("(\"x-").count(), headers, "{name}: {shown}");
+            assert!(shown.contains("(\"x-user-id\", \"248289761001\")"), "{name}: {shown}");
+            assert!(shown.contains("invalid: 0, over_budget: 0"), "{name}: {shown}");
+        }
+        (["jsonpath", "singular"], Effect::Finds(found)) => {
+            assert!(matches!(found, Selection::One(_)), "{name}: {found:?}");
+        }
+        (["jsonpath", kind], Effect::Finds(Selection::Many(nodes))) => {
+            // There are some 160 groups, and half of them have such a level.
+            let expected = if *kind == "filter" { 60..=99 } else { 130..=199 };
+            assert!(expected.contains(&nodes.len()), "{name}: {} nodes", nodes.len());
+        }
+        (["strip", _, what], Effect::Edits(HeaderEdit { remove, set })) => {
+            let forged = ["x-tenant-id", "x-user-id", "x_user_email"];
+            let forged = if *what == "three-forged" { &forged[..] } else { &[] };
+            let expected: Vec<_> =
+                forged.iter().chain(&["authorization"]).map(|n| n.as_bytes().to_vec()).collect();
+            assert_eq!(*remove, expected, "{name}");
+            assert_eq!(*set, [("x-user-id".to_owned(), "248289761001".to_owned())], "{name}");
+        }
+        _ => panic!("{name} does something else than its name says, or nobody has said what"),
+    }
+}
+
+fn forwards_the_user(name: &str, decision: &Decision) {
+    assert_eq!(decision.record.outcome, Outcome::Pass, "{name}");
+    let Action::Forward(edit) = &decision.action else { panic!("{name}: {decision:?}") };
+    assert_eq!(edit.remove, [b"authorization"], "{name}");
+    let set: Vec<_> = edit.set.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let expected = [
+        ("x-user-id", "248289761001"),
+        ("x-user-email", "jane.doe@example.com"),
+        ("x-tenant-id", "t-4711"),
+    ];
+    assert_eq!(set, expected, "{name}");
+}
+
+fn refuses(name: &str, decision: &Decision) {
+    let Action::Reply(reply) = &decision.action else { panic!("{name}: {decision:?}") };
+    assert_eq!(reply.status, 401, "{name}");
+}
+
+#[test]
+fn every_operation_does_what_its_name_says_however_often() {
+    let all = micro::all();
+    assert!(all.len() >= 20, "{}", all.len());
+    for operation in &all {
+        let mut repeat = operation.set_up();
+        for _ in 0..300 {
+            check(&operation.name, &repeat());
+        }
+    }
+}
+
+#[test]
+fn names_are_one_word_each_and_told_apart() {
+    let mut names: Vec<String> =
+        micro::all().into_iter().map(|operation: Operation| operation.name).collect();
+    assert!(names.iter().all(|name| !name.contains(char::is_whitespace)), "{names:?}");
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+}
+
+#[test]
+fn what_is_counted_is_called_as_often_as_asked() {
+    let count = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&count);
+    let operation = micro::all().into_iter().find(|o| o.name == "no-token/8-headers").unwrap();
+    let mut inner = operation.set_up();
+    let mut repeat: micro::Repeat = Box::new(move || {
+        counter.set(counter.get() + 1);
+        inner()
+    });
+    micro::measured(&mut repeat, 7);
+    assert_eq!(count.get(), 7);
+}
