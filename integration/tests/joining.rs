@@ -283,7 +283,7 @@ async fn more_calls_than_may_be_are_refused_at_once() {
     }
     let entry = running.envoy.access_entry("too_many_waiting").await;
     assert_eq!(entry["details"], "oidc_token_connector{unavailable:too_many_waiting}");
-    assert_eq!(running.envoy.stat("wasmcustom.oidc_calls.refused_by_cap").await, 50);
+    running.envoy.wait_stat("wasmcustom.oidc_calls.refused_by_cap", |n| n == 50).await;
     // Whoever asks what is being asked already may wait.
     let joined = crowd(&running, "token7", 1);
     running.envoy.wait_stat(WAITING, |n| n == MOST as u64 + 1).await;

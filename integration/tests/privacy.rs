@@ -202,7 +202,7 @@ async fn assert_silent(gw: &Gateway) {
     assert_eq!(asked, total, "every request of this file goes through the filter");
     // The log is whole when it tells the end of each request's context; that it does shows the
     // level. That the filter's own lines are in it, its complaint at the start shows.
-    wait_count(envoy.log(), "[host->vm] proxy_on_delete(", asked).await;
+    wait_count(envoy.log(), "[host->vm] proxy_on_done(", asked).await;
     let complaint = envoy.log().wait_for("wasm log").await;
     assert!(complaint.contains("userinfo_endpoint: absent"), "{complaint}");
     wait_count(envoy.access_log(), r#""protocol":"#, total).await;

@@ -109,6 +109,11 @@ impl Streams {
         stream.filter.clone()
     }
 
+    /// Whether there is none.
+    pub(super) fn are_over(&self) -> bool {
+        self.streams.borrow().is_empty()
+    }
+
     /// How many wait.
     pub(super) fn held(&self) -> usize {
         self.held.get()
@@ -151,7 +156,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
             worker.gate.borrow_mut().looked_up(question, found, worker.now())
         }
     };
-    let phase = match admission {
+    match admission {
         Admission::Decided(decision) => filter.carry_out(&decision),
         Admission::Follow => {
             worker.streams.moves(id, Phase::Held);
@@ -164,9 +169,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
             }
             Phase::Held
         }
-    };
-    worker.publish();
-    phase
+    }
 }
 
 /// A part of a request's body has come.
@@ -208,6 +211,8 @@ pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
         // The gate knows nothing of it any more where it was about to be let go.
         let _ = worker.gate.borrow_mut().gone(id);
         worker.meter.ended(Outcome::ClientGone);
+    }
+    if worker.streams.are_over() {
         worker.publish();
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Every definition grows the host's tables, also for a name it knows; so no name is ever made from
 //! a request, and all instances of the filter in a VM share these. The workers' gauges add up.
+//! Nothing is told to the host while a request waits for it: what has been counted is published
+//! when a worker has nothing else to do, and with every tick.
 
 use std::cell::Cell;
 
@@ -11,18 +13,28 @@ use crate::outcome::Outcome;
 
 /// The filter's counters and gauges.
 pub(super) struct Meter {
-    requests: Metric,
-    outcomes: [Metric; Outcome::ALL.len()],
-    claims_invalid: Metric,
-    claims_over_budget: Metric,
-    ledger: [Metric; ENTRIES.len()],
-    published: Cell<Ledger>,
+    /// Every counter and gauge at the host, what the shell counts itself first.
+    metrics: [Metric; COUNTERS + ENTRIES.len()],
+    tally: [Cell<u64>; COUNTERS],
+    published: Cell<[u64; COUNTERS + ENTRIES.len()]>,
 }
 
 /// A metric's number at the host; `None` where the host refused it. What cannot be counted is
 /// still decided.
 #[derive(Clone, Copy)]
 struct Metric(Option<u32>);
+
+/// What the shell counts itself; the outcomes follow.
+#[derive(Clone, Copy)]
+enum Tally {
+    Requests,
+    ClaimsInvalid,
+    ClaimsOverBudget,
+    Outcomes,
+}
+
+/// How many of them there are.
+const COUNTERS: usize = Tally::Outcomes as usize + Outcome::ALL.len();
 
 /// An entry of the ledger: its name, whether it goes down too, and its number.
 type Entry = (&'static str, Kind, fn(&Ledger) -> u64);
@@ -57,54 +69,61 @@ const ENTRIES: [Entry; 18] = [
 
 impl Meter {
     pub(super) fn define() -> Meter {
+        let fixed = ["oidc_requests", "oidc_claims_invalid", "oidc_claims_over_budget"];
+        let outcomes = Outcome::ALL.map(|outcome| format!("oidc_outcome.{}", outcome.word()));
+        let counters = fixed.into_iter().chain(outcomes.iter().map(String::as_str));
+        let counters = counters.map(|name| (name, Kind::Counter));
+        let ledger = ENTRIES.iter().map(|(name, kind, _)| (*name, *kind));
+        let mut all = counters.chain(ledger).map(|(name, kind)| Metric::define(name, kind));
         Meter {
-            requests: Metric::counter("oidc_requests"),
-            outcomes: Outcome::ALL
-                .map(|outcome| Metric::counter(&format!("oidc_outcome.{}", outcome.word()))),
-            claims_invalid: Metric::counter("oidc_claims_invalid"),
-            claims_over_budget: Metric::counter("oidc_claims_over_budget"),
-            ledger: ENTRIES.map(|(name, kind, _)| match kind {
-                Kind::Counter => Metric::counter(name),
-                Kind::Gauge => Metric(host::define_gauge(name).ok()),
-            }),
-            published: Cell::default(),
+            metrics: std::array::from_fn(|_| all.next().unwrap_or(Metric(None))),
+            tally: std::array::from_fn(|_| Cell::new(0)),
+            published: Cell::new([0; COUNTERS + ENTRIES.len()]),
         }
     }
 
     /// A request has arrived.
     pub(super) fn arrived(&self) {
-        self.requests.add(1);
+        self.count(Tally::Requests as usize, 1);
     }
 
     /// A request has had its decision.
     pub(super) fn record(&self, record: &Record) {
         self.ended(record.outcome);
-        self.claims_invalid.add(record.claims.invalid.into());
-        self.claims_over_budget.add(record.claims.over_budget.into());
+        self.count(Tally::ClaimsInvalid as usize, record.claims.invalid);
+        self.count(Tally::ClaimsOverBudget as usize, record.claims.over_budget);
     }
 
     /// A request has ended so.
     pub(super) fn ended(&self, outcome: Outcome) {
-        if let Some(counter) = self.outcomes.get(outcome as usize) {
-            counter.add(1);
+        self.count((Tally::Outcomes as usize).saturating_add(outcome as usize), 1);
+    }
+
+    fn count(&self, place: usize, number: u32) {
+        if let Some(cell) = self.tally.get(place) {
+            cell.set(cell.get().wrapping_add(number.into()));
         }
     }
 
-    /// Publishes what has changed in the ledger.
+    /// Publishes what has changed since the last time, here and in the ledger.
     pub(super) fn publish(&self, ledger: &Ledger) {
-        let before = self.published.replace(*ledger);
-        if before == *ledger {
-            return;
-        }
-        for (metric, (_, _, number)) in self.ledger.iter().zip(ENTRIES) {
-            metric.add(number(ledger).wrapping_sub(number(&before)).cast_signed());
+        let entries = ENTRIES.iter().map(|(_, _, number)| number(ledger));
+        let mut all = self.tally.iter().map(Cell::get).chain(entries);
+        let numbers = std::array::from_fn(|_| all.next().unwrap_or(0));
+        let before = self.published.replace(numbers);
+        for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
+            metric.add(number.wrapping_sub(before).cast_signed());
         }
     }
 }
 
 impl Metric {
-    fn counter(name: &str) -> Metric {
-        Metric(host::define_counter(name).ok())
+    fn define(name: &str, kind: Kind) -> Metric {
+        let id = match kind {
+            Kind::Counter => host::define_counter(name),
+            Kind::Gauge => host::define_gauge(name),
+        };
+        Metric(id.ok())
     }
 
     fn add(self, difference: i64) {

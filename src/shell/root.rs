@@ -96,7 +96,10 @@ pub(super) fn called_back(
     let at_work = worker.roots.borrow().get(&root).is_some_and(|root| root.filter.is_some());
     if let (Some(UnderWay { call, .. }), true) = (under_way, at_work) {
         worker.called_back(root, call, headers, body_size);
-        worker.publish();
+        // Nobody may be left who waited for it.
+        if worker.streams.are_over() {
+            worker.publish();
+        }
     }
     let ending = worker.roots.borrow().get(&root).is_some_and(|root| root.ending);
     if ending && !has_calls(worker, root) {

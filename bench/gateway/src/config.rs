@@ -49,6 +49,12 @@ pub(crate) fn to_cluster(name: &str) -> Value {
     json!({"match": {"prefix": "/"}, "route": {"cluster": name}})
 }
 
+/// All requests to one cluster, each token to the same of its endpoints if the cluster hashes.
+pub(crate) fn to_cluster_by_token(name: &str) -> Value {
+    let policy = json!([{"header": {"header_name": "authorization"}}]);
+    json!({"match": {"prefix": "/"}, "route": {"cluster": name, "hash_policy": policy}})
+}
+
 /// A route that answers from memory.
 pub(crate) fn answer(matching: &Value, status: u16, kind: &str, body: &str) -> Value {
     json!({

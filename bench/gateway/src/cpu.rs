@@ -111,7 +111,8 @@ fn on_processor(schedstat: &str) -> Option<Duration> {
     Some(Duration::from_nanos(time.parse().ok()?))
 }
 
-fn time_in_ticks(pid: u32) -> Result<Duration, String> {
+/// Processor time of a process so far, threads that have ended included, in clock ticks.
+pub(crate) fn time_in_ticks(pid: u32) -> Result<Duration, String> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let ticks = ticks(&stat).ok_or_else(|| format!("{path}: cannot be understood: {stat}"))?;

@@ -87,6 +87,7 @@ impl Case {
             tokens: self.tokens.clone(),
             fields: self.fields,
             connections: CONNECTIONS,
+            pause: 0,
             time,
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config;
 use crate::cpu::{self, Placement};
+use crate::memory;
 
 /// The name of the server behind every chain; each [`Server`] is a provider beside it.
 pub(crate) const UPSTREAM: &str = "upstream";
@@ -105,6 +106,12 @@ impl Ours {
         Self { cache: Some(json!({"ttl": "1h", "negative_ttl": "5m"})), ..Self::asking() }
     }
 
+    /// Remembers for longer than any run lasts, and more users than any section has.
+    pub(crate) fn remembering_all() -> Self {
+        let cache = json!({"ttl": "1h", "max_entries": 20_000, "max_bytes": 64 << 20});
+        Self { cache: Some(cache), ..Self::asking() }
+    }
+
     fn configuration(&self, provider: SocketAddr, cluster: &str) -> String {
         let injected = INJECTED.iter().take(self.injected);
         let injected: Map<String, Value> =
@@ -183,15 +190,7 @@ impl Measured {
         chains: &[Chain],
         workers: u32,
     ) -> Result<Self, String> {
-        let listeners: Result<Vec<Value>, String> =
-            chains.iter().map(|chain| front(chain, backend)).collect();
-        let mut servers = vec![UPSTREAM];
-        servers.extend(chains.iter().map(|chain| chain.provider));
-        servers.sort_unstable();
-        servers.dedup();
-        let cluster = |server: &str| config::cluster(server, &[backend.at(server)]);
-        let clusters: Vec<Value> = servers.into_iter().map(cluster).collect();
-        let envoy = start(&config::bootstrap(&listeners?, &clusters), workers).await?;
+        let envoy = start(&config_of(chains, backend)?, workers).await?;
         placement.pin_measured(envoy.id())?;
         let providers = chains.iter().map(|chain| (chain.name.clone(), chain.provider)).collect();
         Ok(Self { envoy, providers })
@@ -209,6 +208,16 @@ impl Measured {
 
     pub(crate) fn cpu_time(&self) -> Result<Duration, String> {
         cpu::time_used(self.envoy.id())
+    }
+
+    /// Memory that it holds, in bytes.
+    pub(crate) fn memory(&self) -> Result<u64, String> {
+        memory::resident(self.envoy.id())
+    }
+
+    /// One of its counters or gauges.
+    pub(crate) async fn stat(&self, name: &str) -> u64 {
+        self.envoy.stat(name).await
     }
 
     /// What it complained about; at level info it lists every extension it has.
@@ -238,6 +247,19 @@ impl Stand {
     }
 }
 
+/// A listener for each chain, and a cluster for each server that they need.
+pub(crate) fn config_of(chains: &[Chain], backend: &Backend) -> Result<Value, String> {
+    let listeners: Result<Vec<Value>, String> =
+        chains.iter().map(|chain| front(chain, backend)).collect();
+    let mut servers = vec![UPSTREAM];
+    servers.extend(chains.iter().map(|chain| chain.provider));
+    servers.sort_unstable();
+    servers.dedup();
+    let cluster = |server: &str| config::cluster(server, &[backend.at(server)]);
+    let clusters: Vec<Value> = servers.into_iter().map(cluster).collect();
+    Ok(config::bootstrap(&listeners?, &clusters))
+}
+
 /// Starts an Envoy of any configuration, and pins nothing.
 pub(crate) async fn start(config: &Value, workers: u32) -> Result<Envoy, String> {
     let options = Options { concurrency: workers, ..Options::default() };
@@ -256,7 +278,7 @@ fn front(chain: &Chain, backend: &Backend) -> Result<Value, String> {
     Ok(config::listener(name, &[config::to_cluster(UPSTREAM)], filter))
 }
 
-fn do_nothing() -> Result<PathBuf, String> {
+pub(crate) fn do_nothing() -> Result<PathBuf, String> {
     let path = target_dir().join("wasm32-wasip1/release/do_nothing.wasm");
     if path.is_file() {
         return Ok(path);

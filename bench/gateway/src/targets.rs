@@ -16,6 +16,16 @@ pub(crate) enum Aim {
     RefusedBareCpuToExtAuthz,
     DayCallsToExtAuthz,
     DayMedianToExtAuthz,
+    GrowthByUsers,
+    GrowthByRegions,
+    GrowthByHeader,
+    WorkerMemory,
+    FloodMemory,
+    IdleCpu,
+    IdleMemory,
+    ModuleSize,
+    StartCpu,
+    FleetCalls,
 }
 
 use Aim::*;
@@ -47,6 +57,16 @@ const TARGETS: &[Target] = &[
     Target(RefusedBareCpuToExtAuthz, "no token, CPU", AtMost(0.6), "× the refusal of `ext_authz`"),
     Target(DayCallsToExtAuthz, "day, provider calls", AtMost(0.05), "× `ext_authz`"),
     Target(DayMedianToExtAuthz, "day, p50", AtMost(0.2), "× `ext_authz`"),
+    Target(GrowthByUsers, "hit, CPU, 10 000 users known", AtMost(5.0), "% away from 10"),
+    Target(GrowthByRegions, "hit, CPU, 10 regions", AtMost(5.0), "% away from 1"),
+    Target(GrowthByHeader, "hit, CPU, one more header injected", AtMost(0.5), "µs"),
+    Target(WorkerMemory, "memory of a worker, 10 000 users", AtMost(16.0), "MB over do-nothing"),
+    Target(FloodMemory, "memory, 10⁶ tokens", AtMost(5.0), "% away from that after 10⁵"),
+    Target(IdleCpu, "CPU, 100 idle instances", AtMost(0.1), "% of a processor over 1 instance"),
+    Target(IdleMemory, "memory, 100 idle instances", AtMost(2.0), "MB over 1 instance"),
+    Target(ModuleSize, "module size", AtMost(1.3), "MB"),
+    Target(StartCpu, "start, CPU", AtMost(1.0), "s over no filter"),
+    Target(FleetCalls, "3 gateways by token, provider calls", AtMost(1.1), "× one gateway"),
 ];
 
 /// A figure beside its target; not a number where it could not be measured.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, Decision, Gate, StreamId};
+use oidc_token_connector::gate::{Admission, Arrival, Decision, Gate, Seed, StreamId};
 use oidc_token_connector::head::Head;
 use oidc_token_connector::time::{Date, Moment, Now};
 use oidc_token_connector::userinfo::{Answer, Body};
@@ -69,7 +69,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             let request = Request::bare(&token(bytes)).head();
             let mut worker = Worker::new(r#""cache": {"shared": true}"#);
             Box::new(move || match worker.admit(&request) {
-                Arrival::LookUp(question) => Effect::Asks(question),
+                Arrival::LookUp(question, places) => Effect::Asks(question, places),
                 Arrival::Admitted(_) => panic!("nothing is to be looked up"),
             })
         }));
@@ -80,7 +80,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 impl Worker {
     fn new(members: &str) -> Worker {
         let policy = Rc::new(policy(HEADERS, members));
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(Seed::new([1; 16]));
         gate.configured(&policy);
         let now = Now { moment: Moment::from_nanos(0), date: Date(1_790_000_000) };
         Worker { gate, policy, now }
@@ -94,7 +94,7 @@ impl Worker {
     fn decides(&mut self, request: &Head<'_>) -> Decision {
         match self.admit(request) {
             Arrival::Admitted(Admission::Decided(decision)) => decision,
-            Arrival::Admitted(_) | Arrival::LookUp(_) => panic!("not decided at once"),
+            Arrival::Admitted(_) | Arrival::LookUp(..) => panic!("not decided at once"),
         }
     }
 

@@ -13,7 +13,7 @@ mod work;
 use std::hint::black_box;
 
 use oidc_token_connector::enrich::{HeaderEdit, Vouched};
-use oidc_token_connector::gate::{Decision, Question};
+use oidc_token_connector::gate::{Decision, Question, Slot};
 use oidc_token_connector::jsonpath::Selection;
 
 /// One operation.
@@ -31,7 +31,7 @@ pub enum Effect {
     /// The gate decided.
     Decided(Decision),
     /// The gate wants to know more.
-    Asks(Question),
+    Asks(Question, [Slot; 2]),
     /// What a provider's answer gives the upstream.
     Vouches(Vouched),
     /// The edits of a request's headers.

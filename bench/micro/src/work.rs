@@ -1,5 +1,7 @@
 //! The pieces of a request's way that grow with what they are given: documents, paths, headers.
 
+use std::rc::Rc;
+
 use oidc_token_connector::config::{Endpoint, Endpoints, Policy};
 use oidc_token_connector::enrich::{self, Cleansing, Vouched};
 use oidc_token_connector::json::{self, Json};
@@ -51,7 +53,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 let request = if forged { request.forged() } else { request };
                 let head = request.bearing(&token(40)).head();
                 let policy = policy(10, "");
-                let vouched = vouched(&policy);
+                let vouched = Rc::new(vouched(&policy));
                 Box::new(move || {
                     let cleansing = Cleansing::of(&head, &policy.forward);
                     let endpoint = Some(endpoint(&policy));

@@ -24,6 +24,13 @@ pub(crate) enum Tokens {
     One(String),
     /// Each one of its own, like this one but for its last 17 bytes. Only with `wrk`.
     Fresh(String),
+    /// That many tokens in turn, from this number on. Only with `wrk`.
+    Each {
+        count: usize,
+        from: usize,
+        /// What they are like, but for their last 17 bytes.
+        like: String,
+    },
     /// One of that many users' tokens each, as often as Zipf's law says. Only with `wrk`.
     Crowd(usize),
 }
@@ -37,6 +44,9 @@ pub(crate) struct Order {
     /// Header fields of a request, `Host` and `Authorization` among them.
     pub(crate) fields: usize,
     pub(crate) connections: u32,
+    /// Milliseconds that a connection waits before each request. Only with `wrk`, and with tokens
+    /// that differ.
+    pub(crate) pause: u32,
     /// In whole seconds.
     pub(crate) time: Duration,
 }
@@ -151,6 +161,7 @@ mod tests {
             tokens,
             fields: 8,
             connections: 1,
+            pause: 0,
             time: Duration::from_secs(1),
         };
         let one = order(Tokens::One("t".to_owned()));

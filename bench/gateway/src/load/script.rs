@@ -18,9 +18,13 @@ init = function()
 end
 "#;
 
+fn kept(like: &str) -> &str {
+    like.get(..like.len().saturating_sub(VARYING)).unwrap_or_default()
+}
+
 /// A token that nobody has sent before with each request.
 pub(crate) fn fresh(like: &str) -> String {
-    let kept = like.get(..like.len().saturating_sub(VARYING)).unwrap_or_default();
+    let kept = kept(like);
     format!(
         r#"{AROUND}
 local n = 0
@@ -30,6 +34,26 @@ request = function()
 end
 "#
     )
+}
+
+/// That many tokens, one after the other from this number on, and then from the first again.
+pub(crate) fn each(count: usize, from: usize, like: &str) -> String {
+    let kept = kept(like);
+    format!(
+        r#"{AROUND}
+local n = {from}
+request = function()
+  local token = "{kept}" .. string.format("%0{VARYING}d", n % {count})
+  n = n + 1
+  return before .. token .. after
+end
+"#
+    )
+}
+
+/// Added to another: each connection waits so many milliseconds before each request.
+pub(crate) fn pause(milliseconds: u32) -> String {
+    format!("delay = function() return {milliseconds} end\n")
 }
 
 /// One of the users' tokens with each request, by Zipf's law, in an order that is always the same.
@@ -68,6 +92,14 @@ mod tests {
         let script = fresh(token);
         assert!(script.contains("\"2YotnFZFEjr1zCsicMWpAA.\""), "{script}");
         assert_eq!("2YotnFZFEjr1zCsicMWpAA.".len() + VARYING, token.len());
+        let script = each(10, 7, token);
+        assert!(script.contains("\"2YotnFZFEjr1zCsicMWpAA.\""), "{script}");
+        assert!(
+            script.contains("local n = 7\n")
+                && script.contains("n % 10)")
+                && script.contains("\"%017d\""),
+            "{script}"
+        );
     }
 
     #[test]

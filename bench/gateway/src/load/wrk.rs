@@ -19,9 +19,13 @@ pub(crate) fn run(placement: &Placement, order: &Order) -> Result<Load, String> 
     let text = match &order.tokens {
         Tokens::None | Tokens::One(_) => None,
         Tokens::Fresh(like) => Some(script::fresh(like)),
+        Tokens::Each { count, from, like } => Some(script::each(*count, *from, like)),
         Tokens::Crowd(users) => Some(script::crowd(*users)),
     };
-    if let Some(text) = text {
+    if let Some(mut text) = text {
+        if order.pause > 0 {
+            text.push_str(&script::pause(order.pause));
+        }
         let script = scratch()?.join("tokens.lua");
         fs::write(&script, text).map_err(|e| format!("{}: {e}", script.display()))?;
         wrk.arg("--script").arg(script);

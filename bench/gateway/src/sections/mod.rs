@@ -2,8 +2,14 @@
 
 mod axes;
 mod day;
+mod fleet;
+mod flood;
+mod growth;
 mod half_load;
+mod idle;
+mod memory;
 pub(crate) mod rows;
+mod startup;
 
 use crate::measure::Bench;
 use crate::report::Section;
@@ -21,6 +27,12 @@ pub(crate) const SECTIONS: &[Entry] = &[
     Entry { name: "axes", everyday: false },
     Entry { name: "half-load", everyday: true },
     Entry { name: "day", everyday: true },
+    Entry { name: "growth", everyday: false },
+    Entry { name: "memory", everyday: false },
+    Entry { name: "flood", everyday: false },
+    Entry { name: "idle", everyday: false },
+    Entry { name: "startup", everyday: false },
+    Entry { name: "fleet", everyday: false },
 ];
 
 /// Runs one.
@@ -30,6 +42,12 @@ pub(crate) async fn run(name: &str, bench: &Bench) -> Result<Section, String> {
         "axes" => axes::run(bench).await,
         "half-load" => half_load::run(bench).await,
         "day" => day::run(bench).await,
+        "growth" => growth::run(bench).await,
+        "memory" => memory::run(bench).await,
+        "flood" => flood::run(bench).await,
+        "idle" => idle::run(bench).await,
+        "startup" => startup::run(bench).await,
+        "fleet" => fleet::run(bench).await,
         other => Err(format!("there is no section {other}")),
     }
 }

@@ -1,0 +1,145 @@
+//! The arithmetic of a cache: how often it must ask, for users who come by Zipf's law.
+//!
+//! A token of λ requests a second is asked about, is known for the time that the cache remembers,
+//! and is asked about again by the first request after that, 1/λ later on average: once in
+//! ttl + 1/λ. All else here is a sum over users. Requests are taken to come independently of each
+//! other; calls that are shared while they are under way are not counted apart.
+
+/// Users who come equally often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Class {
+    users: f64,
+    /// Of all requests, of each of them.
+    share: f64,
+}
+
+/// Ranks that are classes of their own; beyond them neighbours differ little.
+const SINGLE: u64 = 1000;
+
+/// How much the ranks of one class may differ.
+const WIDTH: f64 = 1.01;
+
+/// That many users by Zipf's law with exponent 1, in classes: there may be 10^8 of them.
+pub(crate) fn zipf(users: u64) -> Vec<Class> {
+    let mut classes = Vec::new();
+    let mut first = 1;
+    while first <= users {
+        let last = if first <= SINGLE { first } else { (first as f64 * WIDTH) as u64 };
+        let last = last.min(users);
+        let of = last - first + 1;
+        classes.push(Class { users: of as f64, share: weight(first, last) / of as f64 });
+        first = last + 1;
+    }
+    let all: f64 = classes.iter().map(|class| class.users * class.share).sum();
+    classes.iter_mut().for_each(|class| class.share /= all);
+    classes
+}
+
+/// The sum of 1/rank from one rank to another.
+fn weight(first: u64, last: u64) -> f64 {
+    if first == last {
+        return 1.0 / first as f64;
+    }
+    ((last as f64 + 0.5) / (first as f64 - 0.5)).ln()
+}
+
+/// Calls per second of one cache that has run for long, at so many requests per second.
+pub(crate) fn steady(classes: &[Class], per_second: f64, ttl: f64) -> f64 {
+    let calls = |class: &Class| {
+        let own = class.share * per_second;
+        class.users * own / (1.0 + own * ttl)
+    };
+    classes.iter().map(calls).sum()
+}
+
+/// Calls of one cache in its first `seconds`, which it began empty.
+pub(crate) fn from_empty(classes: &[Class], per_second: f64, ttl: f64, seconds: f64) -> f64 {
+    let calls = |class: &Class| {
+        let own = class.share * per_second;
+        // The n-th call has been made if n waits for a request have fitted in beside n-1 times ttl.
+        let nth = |n: u32| {
+            let waiting = seconds - f64::from(n - 1) * ttl;
+            (waiting > 0.0).then(|| at_least(n, own * waiting))
+        };
+        class.users * (1..).map_while(nth).sum::<f64>()
+    };
+    classes.iter().map(calls).sum()
+}
+
+/// How likely at least `n` come where `mean` come on average (Poisson). Not for both in the many
+/// hundreds: what is far below the mean counts as sure.
+fn at_least(n: u32, mean: f64) -> f64 {
+    let mut exactly = (-mean).exp();
+    let mut fewer = 0.0;
+    for k in 0..n {
+        fewer += exactly;
+        exactly *= mean / f64::from(k + 1);
+    }
+    1.0 - fewer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(value: f64, expected: f64) {
+        assert!((value - expected).abs() <= expected.abs() * 1e-3, "{value}, not {expected}");
+    }
+
+    #[test]
+    fn classes_hold_all_users_and_all_requests() {
+        for users in [1, 10_000, 100_000_000] {
+            let classes = zipf(users);
+            close(classes.iter().map(|class| class.users).sum(), users as f64);
+            close(classes.iter().map(|class| class.users * class.share).sum(), 1.0);
+        }
+        // As the load draws them.
+        let drawn = crate::numbers::zipf(10_000);
+        let classes = zipf(10_000);
+        close(classes[0].share, drawn[0]);
+        let last = classes.last().unwrap();
+        assert!(last.users > 10.0);
+        close(last.users * last.share, drawn[9_999] - drawn[9_999 - last.users as usize]);
+    }
+
+    #[test]
+    fn one_user_is_asked_about_once_in_ttl_and_a_wait() {
+        let one = zipf(1);
+        close(steady(&one, 10.0, 9.9), 0.1);
+        // Without a memory every request asks, with an endless one hardly any.
+        close(steady(&one, 10.0, 0.0), 10.0);
+        assert!(steady(&one, 10.0, 1e9) < 1e-8);
+    }
+
+    #[test]
+    fn an_empty_cache_asks_about_everybody_who_comes() {
+        let one = zipf(1);
+        // Sure to have come, and known from then on.
+        close(from_empty(&one, 100.0, 60.0, 30.0), 1.0);
+        // Half a chance to come at all.
+        close(from_empty(&one, std::f64::consts::LN_2, 60.0, 1.0), 0.5);
+        // After long it is as it stays.
+        close(from_empty(&one, 1.0, 9.0, 5000.0), 500.0);
+        let many = zipf(1000);
+        let long = from_empty(&many, 500.0, 1.0, 200.0) / 200.0;
+        assert!((long / steady(&many, 500.0, 1.0) - 1.0).abs() < 0.01, "{long}");
+    }
+
+    #[test]
+    fn users_spread_over_caches_cost_more() {
+        let users = zipf(10_000);
+        let one = steady(&users, 3000.0, 10.0);
+        let three = 3.0 * steady(&users, 1000.0, 10.0);
+        assert!(three > 1.3 * one && three < 3.0 * one, "{one}, {three}");
+        // Never more than all users in all caches once in ttl, nor than there are requests.
+        assert!(one < 10_000.0 / 10.0 && three < 3000.0);
+    }
+
+    #[test]
+    fn how_likely_at_least_so_many_come() {
+        close(at_least(1, std::f64::consts::LN_2), 0.5);
+        close(at_least(2, 1.0), 1.0 - 2.0 / std::f64::consts::E);
+        close(at_least(4, 10_000.0), 1.0);
+        assert_eq!(at_least(1, 0.0), 0.0);
+    }
+}
