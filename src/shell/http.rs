@@ -139,6 +139,7 @@ pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
 }
 
 fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
+    worker.wake(id);
     worker.meter.arrived();
     let Ok(block) = HeaderBlock::of_request() else {
         return filter.answer_internal_error();

@@ -105,15 +105,17 @@ impl Meter {
         }
     }
 
-    /// Publishes what has changed since the last time, here and in the ledger.
-    pub(super) fn publish(&self, ledger: &Ledger) {
+    /// Publishes what has changed since the last time, here and in the ledger; whether anything has.
+    pub(super) fn publish(&self, ledger: &Ledger) -> bool {
         let entries = ENTRIES.iter().map(|(_, _, number)| number(ledger));
         let mut all = self.tally.iter().map(Cell::get).chain(entries);
-        let numbers = std::array::from_fn(|_| all.next().unwrap_or(0));
+        let numbers: [u64; COUNTERS + ENTRIES.len()] =
+            std::array::from_fn(|_| all.next().unwrap_or(0));
         let before = self.published.replace(numbers);
         for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
             metric.add(number.wrapping_sub(before).cast_signed());
         }
+        numbers != before
     }
 }
 

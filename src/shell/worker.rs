@@ -15,7 +15,9 @@ use super::http::{Phase, Streams};
 use super::meter::Meter;
 use super::root::{self, Root, UnderWay};
 use crate::config::{AccessLog, Policy};
-use crate::gate::{Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled};
+use crate::gate::{
+    Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled, StreamId,
+};
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
 use crate::time::{Date, Moment, Now};
@@ -26,6 +28,9 @@ use crate::userinfo::{Answer, Body};
 fn tick() -> Duration {
     if Guard::Tick.stands() { Duration::from_millis(50) } else { Duration::from_secs(60) }
 }
+
+/// How often a worker looks that has nothing to do.
+const REST: Duration = Duration::from_secs(1);
 
 /// How soon the next batch is let go.
 const HURRY: Duration = Duration::from_millis(1);
@@ -47,6 +52,8 @@ pub(super) struct Worker {
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
     /// times.
     ticking: Cell<Option<u32>>,
+    /// It ticks slowly: when it last did, nothing was under way, and nothing had changed.
+    resting: Cell<bool>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
     /// How many filter instances are at work.
@@ -75,6 +82,7 @@ impl Worker {
                 calls: RefCell::default(),
                 pending: RefCell::default(),
                 ticking: Cell::default(),
+                resting: Cell::default(),
                 hurried: Cell::default(),
                 instances: Cell::default(),
                 ahead: Cell::new(ahead()),
@@ -132,7 +140,25 @@ impl Worker {
         let late = self.gate.borrow_mut().tick(self.now());
         self.pending.borrow_mut().extend(late);
         self.release(root);
-        self.publish();
+        let idle = !self.publish() && self.streams.are_over();
+        if idle != self.resting.get()
+            && self.ticking.get() == Some(root)
+            && host::put_in_effect(root).is_ok()
+        {
+            self.resting.set(idle);
+            host::set_tick_period(if idle { REST } else { tick() });
+        }
+    }
+
+    /// A request has come, and is in effect: the worker has something to do.
+    pub(super) fn wake(&self, StreamId(stream): StreamId) {
+        if self.resting.replace(false)
+            && let Some(root) = self.ticking.get()
+            && host::put_in_effect(root).is_ok()
+        {
+            host::set_tick_period(tick());
+            let _ = host::put_in_effect(stream);
+        }
     }
 
     /// An instance is at work from now on, with its root in effect.
@@ -140,8 +166,7 @@ impl Worker {
         self.gate.borrow_mut().configured(policy);
         self.instances.set(self.instances.get().saturating_add(1));
         if self.ticking.get().is_none() {
-            self.ticking.set(Some(root));
-            host::set_tick_period(tick());
+            self.tick_by(root);
         }
     }
 
@@ -169,18 +194,27 @@ impl Worker {
     fn pass_on_the_tick(&self) {
         let others: Vec<u32> = self.roots.borrow().iter().filter_map(Root::at_work).collect();
         let next = others.into_iter().find(|other| host::put_in_effect(*other).is_ok());
-        self.ticking.set(next);
-        if next.is_some() {
-            host::set_tick_period(tick());
+        self.ticking.set(None);
+        if let Some(next) = next {
+            self.tick_by(next);
         }
+    }
+
+    /// This root, which is in effect, ticks from now on.
+    fn tick_by(&self, root: u32) {
+        self.ticking.set(Some(root));
+        self.resting.set(false);
+        host::set_tick_period(tick());
     }
 
     /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
     /// not yet let go still waits.
-    pub(super) fn publish(&self) {
+    ///
+    /// Whether there was anything new.
+    pub(super) fn publish(&self) -> bool {
         let waiting = self.streams.held();
         let mut gate = self.gate.borrow_mut();
-        self.meter.publish(&Ledger { waiting, ..gate.ledger() });
+        let news = self.meter.publish(&Ledger { waiting, ..gate.ledger() });
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
@@ -193,6 +227,7 @@ impl Worker {
                 }
             }
         }
+        news
     }
 
     /// Lets go a batch of those who are decided, with `root` or a stream of it in effect.

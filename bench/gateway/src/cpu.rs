@@ -177,10 +177,10 @@ mod tests {
             let pid = std::process::id();
             let before = time_used(pid).unwrap();
             let mut sum = 0_u64;
-            while time_used(pid).unwrap() == before {
+            // What the threads of other tests have used leaves the sum when they end.
+            while time_used(pid).unwrap() <= before {
                 sum = std::hint::black_box(sum.wrapping_add(1));
             }
-            assert!(time_used(pid).unwrap() > before);
         };
         grows(time_used);
         grows(time_in_ticks);

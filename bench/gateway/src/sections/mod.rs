@@ -28,11 +28,11 @@ pub(crate) const SECTIONS: &[Entry] = &[
     Entry { name: "half-load", everyday: true },
     Entry { name: "day", everyday: true },
     Entry { name: "growth", everyday: false },
-    Entry { name: "memory", everyday: false },
-    Entry { name: "flood", everyday: false },
     Entry { name: "idle", everyday: false },
     Entry { name: "startup", everyday: false },
+    Entry { name: "memory", everyday: false },
     Entry { name: "fleet", everyday: false },
+    Entry { name: "flood", everyday: false },
 ];
 
 /// Runs one.
