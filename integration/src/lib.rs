@@ -27,7 +27,7 @@
 //!   test needs a sleep.
 //! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
 //!   [`Upstream::assert_untouched`].
-//! - [`ForwardProxy`] is a real one, `tinyproxy`.
+//! - [`ForwardProxy`] is a real one, `tinyproxy`; [`OpenIdProvider`] too, npm's `oidc-provider`.
 //! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
 //!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
 //! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
@@ -48,6 +48,7 @@ mod identity;
 mod install;
 mod listener;
 mod logbook;
+mod openid_provider;
 mod process;
 mod provider;
 mod reply;
@@ -69,9 +70,10 @@ pub use forward_proxy::ForwardProxy;
 pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
 pub use identity::{Identity, Pems};
-pub use install::{ENVOY_VERSION, envoy_binary, install_into, tinyproxy_binary, version};
+pub use install::{envoy_binary, envoy_version, install_into, tinyproxy_binary, version};
 pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
+pub use openid_provider::OpenIdProvider;
 pub use provider::{Call, Provider};
 pub use reply::{Gate, Reply};
 pub use tls::Certificate;

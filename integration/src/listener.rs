@@ -48,6 +48,7 @@ pub struct Listener {
     pub(crate) port: u16,
     pub(crate) plain_provider: bool,
     pub(crate) edits: Vec<Edit>,
+    pub(crate) provider_at: Option<SocketAddr>,
     pub(crate) extra_clusters: Vec<(Option<SocketAddr>, String)>,
 }
 
@@ -71,6 +72,13 @@ impl Listener {
     #[must_use]
     pub fn tls(mut self) -> Listener {
         self.plain_provider = false;
+        self
+    }
+
+    /// Leads to a provider at this address instead of the scripted one.
+    #[must_use]
+    pub fn provider_at(mut self, address: SocketAddr) -> Listener {
+        self.provider_at = Some(address);
         self
     }
 

@@ -412,7 +412,8 @@ async fn drip(io: &mut Link, bytes: &[u8], size: usize, every: Duration) -> io::
     Ok(())
 }
 
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+/// A socket of ours at this address, on which nothing listens yet.
+pub(crate) fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     // Two sockets may have the port as long as one of them at most listens.
     socket.set_reuseaddr(true)?;

@@ -42,6 +42,15 @@ pub(crate) fn trusted_ca() -> &'static str {
     &TRUSTED.pem
 }
 
+/// A certificate for `name` that the clusters trust, and its key, both as PEM: for a server that is
+/// a process of its own.
+pub(crate) fn trusted_certificate(name: &str) -> (String, String) {
+    let params = CertificateParams::new([name.to_owned()]).expect("a name for a certificate");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, &TRUSTED.issuer).expect("a certificate");
+    (certificate.pem(), key.serialize_pem())
+}
+
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,

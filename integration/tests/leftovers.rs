@@ -101,7 +101,8 @@ async fn a_missing_python_is_named_with_the_remedies() {
     let mut command = second_process("start");
     let empty = integration::target_dir().join("rig").join(format!("{}-empty", std::process::id()));
     let module = integration::module().unwrap();
-    command.env_remove("ENVOY_BIN").env("PATH", "").env("CARGO_TARGET_DIR", &empty);
+    command.env_remove("ENVOY_BIN").env_remove("OIDC_ENVOY_VERSION");
+    command.env("PATH", "").env("CARGO_TARGET_DIR", &empty);
     command.env("OIDC_CONNECTOR_WASM", module);
     let (succeeded, text) = output_of(command).await;
     std::fs::remove_dir_all(&empty).unwrap();
@@ -113,7 +114,7 @@ async fn a_missing_python_is_named_with_the_remedies() {
 #[tokio::test]
 async fn an_envoy_bin_that_is_none_is_refused() {
     let mut command = second_process("start");
-    command.env("ENVOY_BIN", "/bin/true");
+    command.env("ENVOY_BIN", "/bin/true").env_remove("OIDC_ENVOY_VERSION");
     let (succeeded, text) = output_of(command).await;
     assert!(!succeeded);
     assert!(text.contains("ENVOY_BIN=/bin/true: does not answer --version like Envoy"), "{text}");

@@ -30,7 +30,7 @@ async fn failure_of(reply: Reply) -> ErrorKind {
 #[test]
 fn envoy_is_found_or_installed_in_the_tested_version() {
     let binary = integration::envoy_binary().unwrap();
-    assert_eq!(integration::version(&binary).unwrap(), integration::ENVOY_VERSION);
+    assert_eq!(integration::version(&binary).unwrap(), integration::envoy_version());
 }
 
 #[tokio::test]

@@ -1,0 +1,163 @@
+//! How a client of the OpenID Provider gets tokens: the authorization code flow as a browser and
+//! the client go through it, forms included. Talks to the provider directly, never through Envoy.
+//! No expectation about the filter stands here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use integration::{OpenIdProvider, Request, Response};
+
+/// Where the provider sends the browser back to.
+const BACK: &str = "https://app.example/back";
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(crate) struct Login {
+    /// The client, as `server.mjs` names it.
+    pub(crate) client: &'static str,
+    pub(crate) user: &'static str,
+    pub(crate) scope: &'static str,
+    /// The API that the access token is to be for; without one it is for the UserInfo endpoint.
+    pub(crate) resource: Option<&'static str>,
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    /// Only where `openid` was asked for.
+    pub(crate) id: Option<String>,
+}
+
+impl Login {
+    /// A user of the ordinary client.
+    pub(crate) fn of(user: &'static str, scope: &'static str) -> Login {
+        Login { client: "web", user, scope, resource: None }
+    }
+
+    /// Logs the user in, agrees to all that is asked, and takes the tokens.
+    pub(crate) async fn tokens(self, provider: SocketAddr) -> Tokens {
+        let code = self.code(provider).await;
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", BACK),
+            ("client_id", self.client),
+        ];
+        let secret = format!("secret-of-{}", self.client);
+        form.push(("client_secret", &secret));
+        form.extend(self.resource.map(|resource| ("resource", resource)));
+        let answer = post(provider, "/token", &form).send().await;
+        assert_eq!(answer.status, 200, "no tokens: {answer:?}");
+        let answer = answer.json();
+        let text = |name: &str| answer[name].as_str().map(str::to_owned);
+        Tokens { access: text("access_token").expect("an access token"), id: text("id_token") }
+    }
+
+    async fn code(self, provider: SocketAddr) -> String {
+        let mut query = vec![
+            ("client_id", self.client),
+            ("response_type", "code"),
+            ("redirect_uri", BACK),
+            ("scope", self.scope),
+        ];
+        query.extend(self.resource.map(|resource| ("resource", resource)));
+        let mut browser = Browser { provider, cookies: BTreeMap::new() };
+        let mut target = format!("/auth?{}", encoded(&query));
+        // A login, a consent, and a redirect or two around each.
+        for _ in 0..12 {
+            let mut page = browser.open(&target).await;
+            if page.status == 200 {
+                page = browser.fill_in(&target, &page, self.user).await;
+            }
+            assert!([302, 303].contains(&page.status), "{target}: {page:?}");
+            let location = page.header("location").expect("a redirect leads somewhere");
+            if let Some(query) = location.strip_prefix(BACK) {
+                let mut parts = query.trim_start_matches('?').split('&');
+                let code = parts.find_map(|part| part.strip_prefix("code="));
+                return code.unwrap_or_else(|| panic!("no code: {location}")).to_owned();
+            }
+            let host = format!("http://{}", OpenIdProvider::NAME);
+            target = location.strip_prefix(&host).unwrap_or(&location).to_owned();
+        }
+        panic!("the login leads nowhere, at last to {target}");
+    }
+}
+
+/// Asks the provider itself whether a token is good.
+pub(crate) async fn userinfo(provider: SocketAddr, token: &str) -> Response {
+    to(provider, "GET", "/me").bearer(token).send().await
+}
+
+/// Revokes an access token of the ordinary client (RFC 7009).
+pub(crate) async fn revoke(provider: SocketAddr, token: &str) {
+    let form = [("token", token), ("client_id", "web"), ("client_secret", "secret-of-web")];
+    let answer = post(provider, "/token/revocation", &form).send().await;
+    assert_eq!(answer.status, 200, "not revoked: {answer:?}");
+}
+
+struct Browser {
+    provider: SocketAddr,
+    /// By name alone: their paths are of no use to one who goes one way.
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser {
+    async fn open(&mut self, target: &str) -> Response {
+        self.send(to(self.provider, "GET", target)).await
+    }
+
+    /// Answers the form of this page: login or consent.
+    async fn fill_in(&mut self, target: &str, page: &Response, user: &str) -> Response {
+        let text = page.text();
+        let prompt = ["login", "consent"]
+            .into_iter()
+            .find(|prompt| text.contains(&format!("name=\"prompt\" value=\"{prompt}\"")))
+            .unwrap_or_else(|| panic!("{target} is no form that is known here: {page:?}"));
+        let form = [("prompt", prompt), ("login", user), ("password", "any")];
+        self.send(post(self.provider, target, &form)).await
+    }
+
+    async fn send(&mut self, request: Request) -> Response {
+        let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let response = request.header("cookie", cookies.join("; ")).send().await;
+        for cookie in response.headers.all("set-cookie") {
+            let pair = cookie.split(';').next().unwrap_or_default();
+            if let Some((name, value)) = pair.split_once('=') {
+                // An empty value is how a cookie is taken away.
+                self.cookies.remove(name);
+                if !value.is_empty() {
+                    self.cookies.insert(name.to_owned(), value.to_owned());
+                }
+            }
+        }
+        response
+    }
+}
+
+fn to(provider: SocketAddr, method: &str, target: &str) -> Request {
+    Request::new(provider, method, target).host(OpenIdProvider::NAME)
+}
+
+fn post(provider: SocketAddr, target: &str, form: &[(&str, &str)]) -> Request {
+    to(provider, "POST", target)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(encoded(form))
+}
+
+/// Names and values as a query or a form has them.
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    let escaped = |text: &str| {
+        text.bytes().fold(String::new(), |mut out, byte| {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(char::from(byte));
+                }
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+            out
+        })
+    };
+    let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
