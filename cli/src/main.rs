@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use cli::{migrate, schema};
 
-/// Checks and explains configurations of the Envoy filter oidc-token-connector.
+/// Checks, explains and migrates configurations of the Envoy filter oidc-token-connector.
 #[derive(Debug, Parser)]
 #[command(name = "oidc-connector", version)]
 struct Cli {
