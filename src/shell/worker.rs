@@ -233,8 +233,7 @@ impl Worker {
         let waiting = self.streams.held();
         let mut gate = self.gate.borrow_mut();
         let held = self.holdings.publish(&Ledger { waiting, ..gate.ledger() });
-        let counted =
-            self.meters.borrow().values().fold(false, |any, meter| meter.publish() || any);
+        let counted = self.meters.borrow().values().filter(|meter| meter.publish()).count() > 0;
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
