@@ -95,6 +95,8 @@ async fn row_191_a_vm_that_stops() {
     for part in ["VMs created: ", "vm_reload"] {
         assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
     }
+    // What the alert OidcVmReloaded watches.
+    assert_eq!(gateway.envoy.stat("wasm.oidc-token-connector.vm_reload_success").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
