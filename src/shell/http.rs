@@ -123,7 +123,7 @@ impl Streams {
 /// The headers of a request have come.
 pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
     let phase = match worker.streams.filter(id) {
-        Some(filter) => arrive(worker, id, &filter),
+        Some(filter) => worker.while_arriving(id, || arrive(worker, id, &filter)),
         None => {
             let what = "a request came before any configuration; answered with 500";
             host::log(Level::Error, what);

@@ -20,6 +20,8 @@ pub(super) struct Meter {
     /// What follows every name.
     suffix: String,
     counters: [Counter; PLACES],
+    /// Whether anything was counted since the last time: most of a hundred instances have nothing.
+    news: Cell<bool>,
     regions: RefCell<BTreeMap<Rc<str>, Region>>,
 }
 
@@ -102,7 +104,7 @@ impl Meter {
         let counters = std::array::from_fn(|_| {
             Counter::define(&format!("{}{suffix}", names.next().unwrap_or_default()))
         });
-        Meter { suffix, counters, regions: RefCell::default() }
+        Meter { suffix, counters, news: Cell::default(), regions: RefCell::default() }
     }
 
     /// An instance with these regions counts here too.
@@ -159,6 +161,7 @@ impl Meter {
     }
 
     fn count(&self, place: usize, number: u32) {
+        self.news.set(true);
         if let Some(counter) = self.counters.get(place) {
             counter.add(number);
         }
@@ -166,6 +169,9 @@ impl Meter {
 
     /// Publishes what has changed since the last time; whether anything has.
     pub(super) fn publish(&self) -> bool {
+        if !self.news.replace(false) {
+            return false;
+        }
         let regions = self.regions.borrow();
         let counters = self.counters.iter().chain(regions.values().map(|region| &region.requests));
         // Each of them, whatever the others had.

@@ -94,6 +94,7 @@ pub(super) fn called_back(
     body_size: usize,
 ) {
     let under_way = worker.calls.borrow_mut().remove(&token);
+    let under_way = under_way.filter(|under_way| under_way.root == root);
     let at_work = worker.roots.borrow().get(&root).is_some_and(|root| root.filter.is_some());
     if let (Some(UnderWay { call, .. }), true) = (under_way, at_work) {
         worker.called_back(root, call, headers, body_size);

@@ -59,8 +59,8 @@ pub(super) struct Worker {
     resting: Cell<bool>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
-    /// How many filter instances are at work.
-    instances: Cell<u32>,
+    /// The stream whose headers have come just now: what its callback returns lets it go on.
+    arriving: Cell<Option<StreamId>>,
     /// What the clock that people set is ahead of the other, in nanoseconds, since the last tick.
     ahead: Cell<u64>,
 }
@@ -88,7 +88,7 @@ impl Worker {
                 ticking: Cell::default(),
                 resting: Cell::default(),
                 hurried: Cell::default(),
-                instances: Cell::default(),
+                arriving: Cell::default(),
                 ahead: Cell::new(ahead()),
             });
         }
@@ -161,19 +161,30 @@ impl Worker {
 
     /// A request has come, and is in effect: the worker has something to do.
     pub(super) fn wake(&self, StreamId(stream): StreamId) {
-        if self.resting.replace(false)
-            && let Some(root) = self.ticking.get()
-            && host::put_in_effect(root).is_ok()
-        {
-            host::set_tick_period(tick());
-            let _ = host::put_in_effect(stream);
+        let Some(root) = self.ticking.get().filter(|_| self.resting.get()) else {
+            return;
+        };
+        if host::put_in_effect(root).is_ok() {
+            self.tick_by(root);
+        } else {
+            // The host has dropped it without a word.
+            self.roots.borrow_mut().remove(&root);
+            self.pass_on_the_tick();
         }
+        let _ = host::put_in_effect(stream);
+    }
+
+    /// Runs what happens while the headers of a request come.
+    pub(super) fn while_arriving<T>(&self, stream: StreamId, happens: impl FnOnce() -> T) -> T {
+        self.arriving.set(Some(stream));
+        let happened = happens();
+        self.arriving.set(None);
+        happened
     }
 
     /// An instance is at work from now on, with its root in effect.
     pub(super) fn started(&self, root: u32, policy: &Rc<Policy>) {
         self.gate.borrow_mut().configured(policy);
-        self.instances.set(self.instances.get().saturating_add(1));
         if self.ticking.get().is_none() {
             self.tick_by(root);
         }
@@ -190,13 +201,17 @@ impl Worker {
 
     /// Whether no other instance is at work, so that nobody can wait for a call any more.
     pub(super) fn has_one_instance(&self) -> bool {
-        self.instances.get() <= 1
+        self.instances() <= 1
+    }
+
+    /// How many filter instances are at work.
+    fn instances(&self) -> usize {
+        self.roots.borrow().iter().filter_map(Root::at_work).count()
     }
 
     /// An instance is at work no more, and its configuration given up.
     pub(super) fn stopped(&self, root: u32) {
-        self.instances.set(self.instances.get().saturating_sub(1));
-        if self.instances.get() == 0 {
+        if self.instances() == 0 {
             self.gate.borrow_mut().abandon();
         }
         self.tick(root);
@@ -222,7 +237,10 @@ impl Worker {
     fn tick_by(&self, root: u32) {
         self.ticking.set(Some(root));
         self.resting.set(false);
-        host::set_tick_period(tick());
+        // One that is in a hurry comes down to this by itself.
+        if self.hurried.get() != Some(root) {
+            host::set_tick_period(tick());
+        }
     }
 
     /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
@@ -249,24 +267,26 @@ impl Worker {
         held || counted
     }
 
-    /// Lets go a batch of those who are decided, with `root` or a stream of it in effect.
+    /// Lets go a batch of those who are decided.
     fn release(&self, root: u32) {
         let mut pending = self.pending.borrow_mut();
         let left = pending.len() > BATCH;
         let number = pending.len().min(BATCH);
         let batch: Vec<Release> = pending.drain(..number).collect();
         drop(pending);
-        match self.hurried.get() {
-            None if left => {
-                self.hurried.set(Some(root));
-                host::set_tick_period(HURRY);
-            }
+        let period = match self.hurried.get() {
+            None if left => Some(HURRY),
             Some(hurried) if hurried == root && !left => {
-                self.hurried.set(None);
-                let ticks = self.ticking.get() == Some(root);
-                host::set_tick_period(if ticks { tick() } else { Duration::ZERO });
+                Some(if self.ticking.get() == Some(root) { tick() } else { Duration::ZERO })
             }
-            None | Some(_) => {}
+            None | Some(_) => None,
+        };
+        // A stream of another root may be in effect, and the timer is that of whoever is.
+        if let Some(period) = period
+            && host::put_in_effect(root).is_ok()
+        {
+            self.hurried.set(left.then_some(root));
+            host::set_tick_period(period);
         }
         for Release { stream, decision } in batch {
             // One that has gone in the meantime has been counted as such.
@@ -275,7 +295,10 @@ impl Worker {
             {
                 let phase = filter.carry_out(&decision);
                 self.streams.moves(stream, phase);
-                phase.resume_if_forwarding();
+                // Let go twice, it would go through the filters behind this one twice.
+                if self.arriving.get() != Some(stream) {
+                    phase.resume_if_forwarding();
+                }
             }
         }
     }

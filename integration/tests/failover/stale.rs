@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use integration::{Provider, Reply};
+use integration::{Listener, Provider, Reply, Setup};
 use serde_json::json;
 
 use crate::World;
+use crate::base::one;
 
 const STALE: &str = "pass;stale;default";
 
@@ -123,4 +124,44 @@ async fn nothing_else_is_bridged() {
         last = world.ask("t").await.0.status;
     }
     assert_eq!(last, 503);
+}
+
+/// A cluster without a healthy host refuses a call at once, while the request's headers come: the
+/// request is let go then, and goes on once.
+#[tokio::test]
+async fn a_call_that_cannot_be_made_is_bridged_once() {
+    let cache = json!({"ttl": "100ms", "stale_if_error": "1h"});
+    let config = one(json!({"cache": cache, "access_log_state": true}));
+    let listener = Listener::named("gw").config(config).cluster("idp_default", |cluster| {
+        cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+        cluster["health_checks"] = json!([{
+            "timeout": "0.5s", "interval": "0.05s", "no_traffic_interval": "0.05s",
+            "unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {},
+        }]);
+    });
+    let running = Setup::new().concurrency(1).listener(listener).start().await;
+    let (envoy, gw) = (&running.envoy, running.gateway("gw"));
+    let healthy = "cluster.idp_default_gw.membership_healthy";
+    envoy.wait_stat(healthy, |n| n == 1).await;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "a"})));
+    assert_eq!(gw.get("/known").bearer("t").send().await.status, 200);
+    gw.provider.down().await;
+    envoy.wait_stat(healthy, |n| n == 0).await;
+
+    let none = "cluster.idp_default_gw.upstream_cx_none_healthy";
+    let (mut stale, before) = (0, gw.upstream.count());
+    for n in 0.. {
+        let path = format!("/bridged/{n}/");
+        assert_eq!(gw.get(&path).bearer("t").send().await.status, 200);
+        let line = envoy.access_entry(&path).await;
+        if line["outcome"] == STALE {
+            stale += 1;
+        }
+        assert_eq!(gw.upstream.count(), before + n + 1, "each goes on once");
+        if stale == 5 {
+            break;
+        }
+    }
+    assert!(envoy.stat(none).await >= 5, "refused at once");
+    envoy.assert_no_vm_restart().await;
 }
