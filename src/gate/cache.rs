@@ -2,7 +2,7 @@
 //!
 //! Good verdicts and refusals are kept apart, so that a flood of bad tokens cannot drive out good
 //! ones. It must never give an answer for another key than the one that was asked for: keys are
-//! whole digests. The `lru` crate keeps the order of use in constant time.
+//! compared whole. The `lru` crate keeps the order of use in constant time.
 
 use std::rc::Rc;
 use std::time::Duration;
