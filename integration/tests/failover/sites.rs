@@ -167,7 +167,12 @@ async fn all_calls_about_one_request_have_one_deadline() {
     let taken = line["milliseconds"].as_u64().expect("a number");
     // Three whole calls would take 1500 ms.
     assert!((750..1400).contains(&taken), "{taken} ms");
-    assert_eq!(world.calls(), [1, 1, 0]);
+    assert_eq!(world.calls()[..2], [1, 1]);
+    // Envoy may end the second call some milliseconds early, and the third has just these.
+    for call in world.sites[2].calls() {
+        let left = call.headers.get("x-envoy-expected-rq-timeout-ms").expect("a timeout");
+        assert!(left.parse::<u64>().expect("a number") <= 20, "{left} ms for the third");
+    }
     let given = |site: &Provider| site.only_call().headers.get("x-envoy-expected-rq-timeout-ms");
     assert_eq!(given(&world.sites[0]).as_deref(), Some("500"));
     let rest: u64 = given(&world.sites[1]).expect("a timeout").parse().expect("a number");
