@@ -46,6 +46,8 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
         held.spawn(gateway.get(&format!("/held/{n}")).bearer(&token).send());
     }
     gateway.provider.wait_calls(HELD).await;
+    // Told to Envoy, so that it shows afterwards whom the VM took with it.
+    gateway.envoy.wait_stat("wasmcustom.oidc_requests", |n| n == HELD as u64).await;
     let trap = gateway.get("/trap").bearer(CANARY_TOKEN).header(TRAP, CANARY);
     let response = trap.send().await;
     assert_eq!(response.status, 503, "{response:?}");
@@ -156,12 +158,15 @@ async fn row_154_nobody_waits_for_the_timer() {
     };
     let started = Catalogue::start(&subject, Vec::new()).await;
     let gateway = started.envoy.gateway(&listener_name(REMEMBERS, true));
-    let waiting = |n| gateway.envoy.wait_stat("wasmcustom.oidc_requests_waiting", move |w| w == n);
+    // Envoy's own gauge: those of the filter come with the timer.
+    let open = format!("http.{}.downstream_rq_active", listener_name(REMEMBERS, true));
+    let waiting = |n| gateway.envoy.wait_stat(&open, move |requests| requests == n);
     let gate = Gate::closed();
     gateway.provider.answer(good().held_by(&gate));
     let mut leader = gateway.connect().await.expect("a connection");
     leader.write(gateway.get("/left").bearer(CANARY_TOKEN).to_bytes()).await.expect("written");
     waiting(1).await;
+    gateway.provider.wait_calls(1).await;
     let mut followers = JoinSet::new();
     for n in 0..50 {
         followers.spawn(gateway.get(&format!("/follow/{n}")).bearer(CANARY_TOKEN).send());
