@@ -65,7 +65,7 @@ const TARGETS: &[Target] = &[
     Target(IdleCpu, "CPU, 100 idle instances", AtMost(0.1), "% of a processor over 1 instance"),
     Target(IdleMemory, "memory, 100 idle instances", AtMost(2.0), "MB over 1 instance"),
     Target(ModuleSize, "module size", AtMost(1.3), "MB"),
-    Target(StartCpu, "start, CPU", AtMost(1.0), "s over no filter"),
+    Target(StartCpu, "start, CPU of Envoy and all in it", AtMost(1.0), "s"),
     Target(FleetCalls, "3 gateways by token, provider calls", AtMost(1.1), "× one gateway"),
 ];
 
