@@ -4,6 +4,7 @@
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
+mod guide;
 
 use base::{one, pairs, regions, upstream_saw, with_clusters};
 use integration::{Gateway, Listener, Provider, Reply, Request, Response, Running, Setup};
@@ -260,50 +261,8 @@ fn example_with_clusters() -> String {
 async fn the_guides_example_works_as_it_stands_and_with_clusters() {
     for name in ["example", "example_bare"] {
         let gw = gateway(name).await;
-        gw.provider.answer_token("ok", Provider::good());
-        let us = [
-            ("x-user-email", "claes"),
-            ("x-account-number", "4711"),
-            ("x-unit-id", "unit-17"),
-            ("authorization", "Bearer ok"),
-        ];
-        let other = [
-            ("x-user-id", "claes@example.com"),
-            ("x-account-number", "4711"),
-            ("x-unit-id", "unit-17"),
-            ("authorization", "Bearer ok"),
-        ];
-        let nine = "uki.acme-travel.com:9001";
-        for (region, authority, path, headers) in [
-            (Some("FR"), nine, "/fr/userinfo", &other),
-            (Some("US"), nine, "/en/userinfo", &us),
-            (Some("DE"), nine, "/de/userinfo", &other),
-            (Some("SE"), "uki.acme-travel.com", "/en/userinfo", &other),
-            (None, "uki.acme-travel.com", "/en/userinfo", &other),
-        ] {
-            let mut request = forging(gw.get("/")).bearer("ok");
-            if let Some(region) = region {
-                request = request.header("HTTP-REQUEST-REGION-KEY", region);
-            }
-            let r = request.send().await;
-            assert_eq!(r.status, 200, "{region:?} {r:?}");
-            let names = [&IDENTITY[..4], &["authorization"]].concat();
-            assert_eq!(upstream_saw(&r, &names), pairs(headers), "{region:?}");
-            let call = gw.provider.calls().pop().unwrap();
-            assert_eq!(call.headers.all("host"), [authority], "{region:?}");
-            assert_eq!(call.target, path, "{region:?}");
-        }
-
-        let came = gw.upstream.count();
-        // Its own errors are replaced by the error set, the provider's are not.
-        let r = gw.get("/").send().await;
-        assert_eq!((r.status, r.text().as_str()), (403, ""), "{r:?}");
-        assert_eq!(r.header("x-mashery-error-code").as_deref(), Some("ERR_403_NOT_AUTHORIZED"));
-        assert_eq!(r.header("x-error-detail-header").as_deref(), Some("Not Authorized"));
-        let r = gw.get("/").bearer("expired").send().await;
-        let said = r#"Bearer error="invalid_token", error_description="The access token expired""#;
-        assert_eq!((r.status, r.text().as_str()), (401, said), "{r:?}");
-        assert_eq!(gw.upstream.count(), came);
+        guide::each_region(&gw).await;
+        guide::errors(&gw).await;
     }
 }
 

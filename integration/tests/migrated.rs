@@ -4,43 +4,19 @@
 //! The migrated Envoy configuration is run whole. Filled in are only addresses, the module's path
 //! and the trusted CA, as for the reference.
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
-mod base;
+mod guide;
 
-use base::{pairs, upstream_saw};
 use cli::migrate::{Migrated, Options, migrate};
-use integration::{ForwardProxy, Listener, Provider, Request, Running, Setup};
+use integration::{ForwardProxy, Listener, Running, Setup};
 use serde_json::Value;
 
-/// The example of the connector's guide, without its forward proxy.
-const GUIDE: &str = r#"userinfo_endpoint: {
-regionCodeHeader:HTTP-REQUEST-REGION-KEY
-regionCodeValue: {"FR":"https://uki.acme-travel.com:9001/fr/userinfo",
-"US":"https://uki.acme-travel.com:9001/en/userinfo",
-"DE":"https://uki.acme-travel.com:9001/de/userinfo"}
-defaultURI: https://uki.acme-travel.com/en/userinfo
-}
-inject_headers:{
-"US": {
-"X-User-Email": "$.uid",
-"X-Unit-Id": "$.b2bUnitId",
-"X-Account-Number": "$.erpAccountNumber"
-},
-"default": {
-"X-User-Id": "$.email",
-"X-Unit-Id": "$.b2bUnitId",
-"X-Account-Number": "$.erpAccountNumber"
-}
-}
-block_authorization_header : false
-error_metadata_location : ResponseHeaders
-error_header_name : WWW-Authenticate
-error_payload_location: $.errorMessage
-enable_error_set:true
-"#;
+/// The example of the connector's guide, as the tool's own tests have it.
+const GUIDE: &str = include_str!("../../cli/src/migrate/tests/guide.txt");
 
-/// Every header name that the example injects.
-const IDENTITY: [&str; 4] = ["x-user-id", "x-user-email", "x-account-number", "x-unit-id"];
+/// The example without its forward proxy.
+fn without_proxy() -> String {
+    GUIDE.split_inclusive('\n').filter(|line| !line.starts_with("http_proxy_")).collect()
+}
 
 fn migrated(text: &str, options: &Options) -> Migrated {
     let migration = migrate(text, options);
@@ -112,51 +88,13 @@ fn set(value: &mut Value, name: &str, to: &Value) {
     }
 }
 
-/// A request that claims to be somebody by every header that is injected.
-fn forging(mut request: Request) -> Request {
-    for name in IDENTITY {
-        request = request.header(name, "forged");
-    }
-    request
-}
-
 #[tokio::test]
 async fn each_region_has_its_endpoint_and_headers_as_if_written_by_hand() {
-    let gw = started(GUIDE, &Options::default()).await.gateway("gateway");
-    gw.provider.answer_token("ok", Provider::good());
-    let us = [
-        ("x-user-email", "claes"),
-        ("x-account-number", "4711"),
-        ("x-unit-id", "unit-17"),
-        ("authorization", "Bearer ok"),
-    ];
-    let other = [
-        ("x-user-id", "claes@example.com"),
-        ("x-account-number", "4711"),
-        ("x-unit-id", "unit-17"),
-        ("authorization", "Bearer ok"),
-    ];
-    let nine = "uki.acme-travel.com:9001";
-    for (region, authority, path, headers) in [
-        (Some("FR"), nine, "/fr/userinfo", &other),
-        (Some("US"), nine, "/en/userinfo", &us),
-        (Some("DE"), nine, "/de/userinfo", &other),
-        (Some("SE"), "uki.acme-travel.com", "/en/userinfo", &other),
-        (None, "uki.acme-travel.com", "/en/userinfo", &other),
-    ] {
-        let mut request = forging(gw.get("/")).bearer("ok");
-        if let Some(region) = region {
-            request = request.header("HTTP-REQUEST-REGION-KEY", region);
-        }
-        let r = request.send().await;
-        assert_eq!(r.status, 200, "{region:?} {r:?}");
-        let names = [&IDENTITY[..], &["authorization"]].concat();
-        assert_eq!(upstream_saw(&r, &names), pairs(headers), "{region:?}");
-        let call = gw.provider.calls().pop().unwrap();
-        assert_eq!(call.headers.all("host"), [authority], "{region:?}");
-        assert_eq!(call.target, path, "{region:?}");
-        // Over TLS, by its name.
-        assert_eq!(call.server_name.as_deref(), Some("uki.acme-travel.com"), "{region:?}");
+    let gw = started(&without_proxy(), &Options::default()).await.gateway("gateway");
+    guide::each_region(&gw).await;
+    // Over TLS, by its name.
+    for call in gw.provider.calls() {
+        assert_eq!(call.server_name.as_deref(), Some("uki.acme-travel.com"), "{call:?}");
     }
     let stats = gw.envoy.stats().await;
     let sent = |cluster: &str| stats[&format!("cluster.{cluster}.upstream_rq_total")];
@@ -166,18 +104,8 @@ async fn each_region_has_its_endpoint_and_headers_as_if_written_by_hand() {
 
 #[tokio::test]
 async fn errors_are_those_of_the_text() {
-    let gw = started(GUIDE, &Options::default()).await.gateway("gateway");
-    // The connector's own are replaced by the error set, the provider's are not.
-    for request in [gw.get("/"), gw.get("/").header("authorization", "Basic dXNlcjpwYXNz")] {
-        let r = request.send().await;
-        assert_eq!((r.status, r.text().as_str()), (403, ""), "{r:?}");
-        assert_eq!(r.header("x-mashery-error-code").as_deref(), Some("ERR_403_NOT_AUTHORIZED"));
-        assert_eq!(r.header("x-error-detail-header").as_deref(), Some("Not Authorized"));
-    }
-    assert_eq!(gw.provider.count(), 0);
-    let r = gw.get("/").bearer("expired").send().await;
-    let said = r#"Bearer error="invalid_token", error_description="The access token expired""#;
-    assert_eq!((r.status, r.text().as_str()), (401, said), "{r:?}");
+    let gw = started(&without_proxy(), &Options::default()).await.gateway("gateway");
+    guide::errors(&gw).await;
     gw.provider.down().await;
     let r = gw.get("/").bearer("good").send().await;
     assert_eq!((r.status, r.text().as_str()), (403, ""), "{r:?}");
@@ -192,7 +120,7 @@ async fn a_small_text_removes_authorization_and_names_its_errors() {
                 error_metadata_location: ResponsePayload\n\
                 error_payload_location: $.errorMessage\n";
     let gw = started(text, &Options::default()).await.gateway("gateway");
-    let r = forging(gw.get("/orders?page=2")).bearer("good").send().await;
+    let r = guide::forging(gw.get("/orders?page=2")).bearer("good").send().await;
     assert_eq!(r.status, 200, "{r:?}");
     let received = gw.upstream.only();
     assert!(!received.headers.has("authorization"), "{received:?}");

@@ -8,33 +8,7 @@ use results::embedded;
 use super::*;
 
 /// The guide's example, as `docs/migration.md` has it, too.
-const GUIDE: &str = r#"userinfo_endpoint: {
-regionCodeHeader:HTTP-REQUEST-REGION-KEY
-regionCodeValue: {"FR":"https://uki.acme-travel.com:9001/fr/userinfo",
-"US":"https://uki.acme-travel.com:9001/en/userinfo",
-"DE":"https://uki.acme-travel.com:9001/de/userinfo"}
-defaultURI: https://uki.acme-travel.com/en/userinfo
-}
-inject_headers:{
-"US": {
-"X-User-Email": "$.uid",
-"X-Unit-Id": "$.b2bUnitId",
-"X-Account-Number": "$.erpAccountNumber"
-},
-"default": {
-"X-User-Id": "$.email",
-"X-Unit-Id": "$.b2bUnitId",
-"X-Account-Number": "$.erpAccountNumber"
-}
-}
-block_authorization_header : false
-error_metadata_location : ResponseHeaders
-error_header_name : WWW-Authenticate
-error_payload_location: $.errorMessage
-http_proxy_server : squid.example.com
-http_proxy_port : 3128
-enable_error_set:true
-"#;
+const GUIDE: &str = include_str!("tests/guide.txt");
 
 const TAKEN: &str = r#"{
   "userinfo_endpoint": {
