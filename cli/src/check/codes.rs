@@ -44,7 +44,8 @@ codes! {
         "set match_typed_subject_alt_names to the provider's host name";
     CLUSTER_WITHOUT_PROXY = "cluster-without-proxy", Error,
         "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
-        "give the cluster the transport socket http_11_proxy, as in envoy/forward-proxy.yaml";
+        "give the cluster the transport socket http_11_proxy and its endpoints the proxy's address, \
+         as in envoy/forward-proxy.yaml";
     ROUTE_UNPROTECTED = "route-unprotected", Error,
         "requests reach the backend without a token",
         "switch an instance on there; or, if it is meant for everybody, say why in the metadata of \
