@@ -21,6 +21,15 @@ pub fn envoy_version() -> String {
     asked_version().unwrap_or_else(|| ENVOY_VERSION.to_owned())
 }
 
+/// Whether the release to run is 1.`minor` or a later one.
+#[must_use]
+pub fn envoy_since(minor: u32) -> bool {
+    let number = |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(0);
+    let version = envoy_version();
+    let mut parts = version.split('.');
+    (number(parts.next()), number(parts.next())) >= (1, minor)
+}
+
 fn asked_version() -> Option<String> {
     env::var("OIDC_ENVOY_VERSION").ok().filter(|version| !version.is_empty())
 }
