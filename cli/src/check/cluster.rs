@@ -191,9 +191,7 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>) -> Carrier<'a> {
             way(context.map_or(Tls::Unseen, |context| of_context(&context, cluster)))
         }
         "http_11_proxy.v3.Http11ProxyUpstreamTransport" => {
-            const BY_ENDPOINT: &str = "envoy.http11_proxy_transport_socket.proxy_address";
-            let proxy = fields.has("default_proxy_address")
-                || cluster.value.to_string().contains(BY_ENDPOINT);
+            let proxy = fields.has("default_proxy_address") || endpoints_name_a_proxy(cluster);
             let inner = fields.get("transport_socket");
             match inner.map(|inner| of_socket(&inner, cluster)) {
                 Some(inner) => Carrier { proxy, ..inner },
@@ -206,6 +204,24 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>) -> Carrier<'a> {
             None => way(Tls::Unseen),
         },
     }
+}
+
+/// Whether each endpoint says where the proxy is: one that does not is called directly.
+fn endpoints_name_a_proxy(cluster: &Node<'_>) -> bool {
+    const KEY: &str = "envoy.http11_proxy_transport_socket.proxy_address";
+    let says = |node: &Node<'_>| {
+        let metadata = node.at(&["metadata", "typed_filter_metadata"]);
+        metadata.is_some_and(|metadata| metadata.member(KEY).is_some())
+    };
+    let assignment = cluster.get("load_assignment");
+    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
+    if localities.is_empty() {
+        // Endpoints that come by EDS are not in the file.
+        return cluster.text("type") == Some("EDS");
+    }
+    localities
+        .iter()
+        .all(|locality| says(locality) || locality.list("lb_endpoints").iter().all(says))
 }
 
 fn of_context(context: &Node<'_>, cluster: &Node<'_>) -> Tls {
