@@ -164,7 +164,7 @@ Exit code: 0 all ok, 1 at least one error, 2 a file that cannot be read.
         summary: "measure the CPU cost of a request on a real Envoy, beside a do-nothing filter",
         details: "\
 Prints a Markdown table: CPU microseconds per request of the Envoy process, requests per
-second, and both in relation to a Wasm filter that does nothing. Needs `wrk` and `h2load`.
+second, and both in relation to a Wasm filter that does nothing. Needs `wrk`, `h2load` and, for the section count, `valgrind`.
 docs/performance.md lists the sections.
 
   --quick           short rounds: to see that it works, not for figures
