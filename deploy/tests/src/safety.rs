@@ -110,6 +110,20 @@ fn envoy_gateway_gets_the_settings_of_the_reference_around_the_filter() {
     assert_eq!(patches[1]["value"], reference["stats_config"]);
 }
 
+/// Prometheus gives each target `instance` and `job`, and each bucket `le`: a label of ours with such a name
+/// would be renamed to `exported_…` by a scrape, or lost.
+#[test]
+fn no_label_is_one_of_prometheus_own() {
+    let reference = document("envoy/envoy.yaml");
+    let tags = reference["stats_config"]["stats_tags"].as_array().expect("tags");
+    let names: Vec<_> = tags.iter().map(|tag| tag["tag_name"].as_str().expect("text")).collect();
+    assert!(names.contains(&"connector"), "{names:?}");
+    for name in names {
+        let own = ["instance", "job", "le", "quantile"].contains(&name) || name.starts_with("__");
+        assert!(!own, "the label {name} is Prometheus' own");
+    }
+}
+
 /// Every text in a document, with its place.
 fn texts(value: &Value, at: &str) -> Vec<(String, String)> {
     match value {
