@@ -129,9 +129,16 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         build(&settings).map_err(|more| findings.extend(more)).ok()
     };
     findings.extend(built.iter().flat_map(|built| &built.faults).cloned());
+    let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
+    let proxy_line = settings.line_of("http_proxy_server");
+    findings.extend(
+        proxy
+            .iter()
+            .filter_map(Proxy::unknown)
+            .map(|finding| Finding { line: proxy_line, ..finding }),
+    );
     findings.sort_by_key(|finding| finding.line);
 
-    let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
     let subject = built.as_ref().map(|built| Subject {
         config: &built.config,
         policy: &built.policy,
@@ -282,7 +289,7 @@ fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), 
 fn summary(migration: &Migration, report: &Path) -> String {
     let what = match (&migration.result, migration.whole) {
         (None, _) => "no result: something has to be mended first",
-        (Some(_), false) => "migrated, but not all of it",
+        (Some(_), false) => "migrated, but not all of it works as the text says",
         (Some(_), true) => "migrated; there is something to decide",
     };
     format!("oidc-connector: {what}, see {}", report.display())
