@@ -58,7 +58,7 @@ pub struct Migration {
     pub result: Option<Migrated>,
     /// The report, as Markdown.
     pub report: String,
-    /// Whether the result says all that the text says.
+    /// Whether the result says all that the text says, and no request will be refused for it.
     pub whole: bool,
 }
 
@@ -73,8 +73,8 @@ pub struct Migrated {
     pub envoy: String,
 }
 
-/// Migrates a file. Returns the exit code: 0 all that the text says is in the result, 1 something
-/// is not, 2 wrong usage, or a file that cannot be read or written.
+/// Migrates a file. Returns the exit code: 0 all that the text says is in the result and works, 1
+/// something is not or does not, 2 wrong usage, or a file that cannot be read or written.
 pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let text = match content(&args.file) {
         Ok(text) => text,
