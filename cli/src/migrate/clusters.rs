@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use oidc_token_connector::config::{Egress, Endpoints, Policy};
 
+use super::settings::{Finding, Weight};
+
 /// Stands for a proxy's address that the text does not say. It leads nowhere (RFC 5737), so that
 /// nothing passes until somebody has put in the right one.
 const NOWHERE: &str = "192.0.2.10";
@@ -44,6 +46,22 @@ impl Proxy {
                 port: *port,
             }),
         }
+    }
+
+    /// What follows from an address that nobody has said, for the line that names the proxy.
+    pub(super) fn unknown(&self) -> Option<Finding> {
+        self.address.is_none().then(|| Finding {
+            line: None,
+            what: format!(
+                "The proxy's IP address is not known, and Envoy resolves no name there: {NOWHERE} \
+                 stands in its place and leads nowhere, so every request would be refused"
+            ),
+            remedy: format!(
+                "run this again with `--proxy-address` and the address of {}, or put it in",
+                self.server
+            ),
+            weight: Weight::Refusing,
+        })
     }
 }
 
