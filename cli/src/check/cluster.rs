@@ -6,6 +6,7 @@ use super::codes;
 use super::finding::Findings;
 use super::instance::Instance;
 use super::istio;
+use super::tls::{self, San, Tls};
 use super::world::{Platform, World};
 use crate::tree::Node;
 
@@ -20,22 +21,6 @@ pub(crate) struct Carrier<'a> {
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
     pub(crate) remedy: Option<String>,
-}
-
-/// How connections are encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tls {
-    /// Not at all.
-    Absent,
-    /// With TLS.
-    On {
-        /// Whether the certificate must come from a trusted authority.
-        ca: bool,
-        /// Whether it must bear a given name.
-        san: bool,
-    },
-    /// By something that only Envoy knows.
-    Unseen,
 }
 
 /// What a cluster's name leads to.
@@ -83,7 +68,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
 /// Looks at clusters that no filter among the files calls: a file of clusters alone.
 pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
     for cluster in &world.clusters {
-        let carrier = carrier(cluster);
+        let carrier = carrier(cluster, world);
         let name = cluster.text("name").unwrap_or_default();
         match carrier.tls {
             // Behind CONNECT there is no provider but with TLS.
@@ -98,20 +83,13 @@ pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
 }
 
 fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resolved<'a> {
-    let clusters = world.clusters.iter().filter(|node| world.together(node, &instance.node));
+    let beside = |node: &&Node<'_>| world.together(node, &instance.node);
     // Its own document's before one that is handed over beside it.
-    let own = |node: &Node<'_>| std::ptr::eq(node.document, instance.node.document);
-    let mut seen = false;
-    let mut found: Option<&Node<'a>> = None;
-    for cluster in clusters {
-        seen = true;
-        let is_named = cluster.text("name") == Some(site.cluster.as_str());
-        if is_named && (found.is_none() || own(cluster)) {
-            found = Some(cluster);
-        }
-    }
+    let own = |node: &&Node<'_>| std::ptr::eq(node.document, instance.node.document);
+    let named = || world.clusters_named(&site.cluster).filter(beside);
+    let found = named().filter(own).last().or_else(|| named().next());
     if let Some(cluster) = found {
-        return Resolved::Found(carrier(cluster));
+        return Resolved::Found(carrier(cluster, world));
     }
     match instance.platform {
         Platform::Istio => istio::resolve(site, world),
@@ -119,7 +97,7 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
         Platform::Envoy | Platform::Alone => {
             let complete = match world.bootstrap(&instance.node) {
                 Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
-                None => seen,
+                None => world.clusters.iter().any(|node| beside(&node)),
             };
             if complete { Resolved::Missing(None) } else { Resolved::NotSeen }
         }
@@ -146,24 +124,29 @@ fn judge_tls(carrier: &Carrier<'_>, what: &str, findings: &mut Findings) {
         Tls::Absent => (codes::CLUSTER_WITHOUT_TLS, "has no TLS"),
         // Without a CA no name is looked at either.
         Tls::On { ca: false, .. } => (codes::TLS_WITHOUT_CA, "trusts any certificate"),
-        Tls::On { san: false, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
-        Tls::On { .. } | Tls::Unseen => return,
+        Tls::On { san: San::Missing, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
+        Tls::On { san: San::Any, .. } => (codes::TLS_WITHOUT_SAN, "takes any name"),
+        Tls::On { san: San::Unseen, .. } => {
+            (codes::TLS_NOT_SEEN, "takes the names from a secret that is not in these files")
+        }
+        Tls::On { san: San::Compared, .. } | Tls::Unseen => return,
     };
     findings.add_with(code, &carrier.node, format!("{what} {lacks}"), carrier.remedy.clone());
 }
 
 /// How an Envoy cluster's connections are made; where it has several ways, the worst.
-fn carrier<'a>(cluster: &Node<'a>) -> Carrier<'a> {
+fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     let by_match = cluster.list("transport_socket_matches").into_iter();
     let by_match = by_match.filter_map(|entry| entry.get("transport_socket"));
     let sockets: Vec<Node<'a>> = by_match.chain(cluster.get("transport_socket")).collect();
-    let ways = sockets.iter().map(|socket| of_socket(socket, cluster));
+    let ways = sockets.iter().map(|socket| of_socket(socket, cluster, world));
     let worst = ways.min_by_key(|way| match way.tls {
         Tls::Absent => 0,
         Tls::On { ca: false, .. } => 1,
-        Tls::On { san: false, .. } => 2,
-        Tls::Unseen => 3,
-        Tls::On { .. } => 4,
+        Tls::On { san: San::Missing | San::Any, .. } => 2,
+        Tls::On { san: San::Unseen, .. } => 3,
+        Tls::Unseen => 4,
+        Tls::On { san: San::Compared, .. } => 5,
     });
     worst.unwrap_or_else(|| Carrier {
         node: cluster.clone(),
@@ -173,90 +156,37 @@ fn carrier<'a>(cluster: &Node<'a>) -> Carrier<'a> {
     })
 }
 
-fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>) -> Carrier<'a> {
+fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     const SOCKETS: &str = "envoy.extensions.transport_sockets.";
     let way = |tls| Carrier { node: socket.clone(), proxy: false, tls, remedy: None };
     let Some((message, fields)) = socket.get("typed_config").and_then(|config| config.any()) else {
         return way(match socket.text("name") {
             Some("envoy.transport_sockets.raw_buffer") => Tls::Absent,
-            Some("envoy.transport_sockets.tls") => Tls::On { ca: false, san: false },
+            Some("envoy.transport_sockets.tls") => Tls::On { ca: false, san: San::Missing },
             _ => Tls::Unseen,
         });
     };
     match message.strip_prefix(SOCKETS).unwrap_or(message) {
         "raw_buffer.v3.RawBuffer" => way(Tls::Absent),
-        "tls.v3.UpstreamTlsContext" => way(of_context(&fields, cluster)),
+        "tls.v3.UpstreamTlsContext" => way(tls::of_context(&fields, cluster, world)),
         "quic.v3.QuicUpstreamTransport" => {
             let context = fields.get("upstream_tls_context");
-            way(context.map_or(Tls::Unseen, |context| of_context(&context, cluster)))
+            way(context.map_or(Tls::Unseen, |context| tls::of_context(&context, cluster, world)))
         }
         "http_11_proxy.v3.Http11ProxyUpstreamTransport" => {
             const BY_ENDPOINT: &str = "envoy.http11_proxy_transport_socket.proxy_address";
             let proxy = fields.has("default_proxy_address")
                 || cluster.value.to_string().contains(BY_ENDPOINT);
             let inner = fields.get("transport_socket");
-            match inner.map(|inner| of_socket(&inner, cluster)) {
+            match inner.map(|inner| of_socket(&inner, cluster, world)) {
                 Some(inner) => Carrier { proxy, ..inner },
                 None => Carrier { proxy, ..way(Tls::Absent) },
             }
         }
         // Such as PROXY protocol: whatever it is, another one is inside.
         _ => match fields.get("transport_socket") {
-            Some(inner) => of_socket(&inner, cluster),
+            Some(inner) => of_socket(&inner, cluster, world),
             None => way(Tls::Unseen),
         },
     }
-}
-
-fn of_context(context: &Node<'_>, cluster: &Node<'_>) -> Tls {
-    const CAS: &[&str] = &[
-        "trusted_ca",
-        "ca_certificate_provider_instance",
-        "system_root_certs",
-        "verify_certificate_hash",
-        "verify_certificate_spki",
-        "custom_validator_config",
-    ];
-    const NAMES: &[&str] = &[
-        "match_typed_subject_alt_names",
-        "match_subject_alt_names",
-        "verify_certificate_hash",
-        "verify_certificate_spki",
-        "custom_validator_config",
-    ];
-    let common = context.get("common_tls_context");
-    let common = common.as_ref();
-    let combined = common.and_then(|common| common.get("combined_validation_context"));
-    let combined = combined.as_ref();
-    let places = [
-        common.and_then(|common| common.get("validation_context")),
-        combined.and_then(|combined| combined.get("default_validation_context")),
-    ];
-    let secret = "validation_context_sds_secret_config";
-    // What comes as a secret is not in the file; that somebody serves it says enough.
-    let by_secret = common.is_some_and(|common| common.has(secret))
-        || combined.is_some_and(|combined| combined.has(secret));
-    let has = |fields: &[&str]| {
-        places.iter().flatten().any(|context| fields.iter().any(|field| context.has(field)))
-    };
-    let untrusted = places
-        .iter()
-        .flatten()
-        .any(|context| context.text("trust_chain_verification") == Some("ACCEPT_UNTRUSTED"));
-    let by_sni = context.is_true("auto_sni_san_validation");
-    Tls::On {
-        ca: !untrusted && (by_secret || has(CAS)),
-        san: by_secret || has(NAMES) || by_sni || validates_host(cluster),
-    }
-}
-
-/// Whether the name is taken from the call itself.
-fn validates_host(cluster: &Node<'_>) -> bool {
-    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let extended = cluster.get("typed_extension_protocol_options");
-    let extended = extended.and_then(|options| options.member(OPTIONS));
-    [extended.as_ref(), Some(cluster)].into_iter().flatten().any(|node| {
-        let options = node.get("upstream_http_protocol_options");
-        options.is_some_and(|options| options.is_true("auto_san_validation"))
-    })
 }

@@ -30,6 +30,9 @@ codes! {
     CONFIGURATION = "configuration", Error,
         "the filter does not load with it, or refuses the requests concerned",
         "correct it as the message says; docs/configuration.md describes every key";
+    YAML_MERGE_KEY = "yaml-merge-key", Error,
+        "Envoy's YAML reader knows no merge keys: it finds a field `<<` and refuses the file",
+        "write the members out, or give the whole object by an anchor and an alias";
     CLUSTER_MISSING = "cluster-missing", Error,
         "no call can be made: every request that asks there is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
@@ -129,6 +132,10 @@ codes! {
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "whether it exists, and whom its TLS trusts, was not checked",
         "give the file that holds the cluster as well";
+    TLS_NOT_SEEN = "tls-not-seen", Note,
+        "whether the name in the certificate is compared was not checked",
+        "name the provider in match_typed_subject_alt_names beside the secret, by \
+         combined_validation_context, or give the file that holds the secret as well";
     ROUTES_NOT_SEEN = "routes-not-seen", Note,
         "whether every route is protected was not checked",
         "give the file that holds the routes as well";

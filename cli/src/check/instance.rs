@@ -88,8 +88,26 @@ impl<'a> Instance<'a> {
             Err(problems) => problems,
         };
         for problem in problems {
-            findings.add(codes::CONFIGURATION, &self.place, problem.to_string());
+            let problem = problem.to_string();
+            let remedy = self.misread(&problem);
+            findings.add_with(codes::CONFIGURATION, &self.place, problem, remedy);
         }
+    }
+
+    /// What to do about a problem with a value that only looks like a number.
+    fn misread(&self, problem: &str) -> Option<String> {
+        let mut texts = self.place.document.texts.iter();
+        let (_, text) = texts.find(|(place, _)| {
+            let place = place.strip_prefix(self.place.place.as_str());
+            place.is_some_and(|place| {
+                problem.starts_with(&format!("{}: ", place.trim_start_matches('.')))
+            })
+        })?;
+        Some(format!(
+            "Envoy's YAML reader takes {text} for text: write a decimal number of at most \
+             2147483647, without point, exponent or underscore; or give the configuration as JSON \
+             text, in a google.protobuf.StringValue"
+        ))
     }
 
     /// Its configuration as Envoy hands it over.

@@ -8,25 +8,30 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration};
+use super::{codes, duration, others};
 use crate::tree::Node;
 
 /// What a reply takes beside the calls: docs/operations.md says 250 ms.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Looks at a manager that has the filter, and at its routes.
-pub(crate) fn check(index: usize, world: &World<'_>, findings: &mut Findings) {
-    let (Some(manager), instances) = (world.managers.get(index), world.instances_in(index)) else {
-        return;
-    };
+/// Looks at a manager that has the filter, and at its routes, which are handed back as far as they
+/// are in these files.
+pub(crate) fn check<'a>(
+    index: usize,
+    world: &World<'a>,
+    findings: &mut Findings,
+) -> Option<Vec<Way<'a>>> {
+    let (manager, instances) = (world.managers.get(index)?, world.instances_in(index));
     if instances.is_empty() {
-        return;
+        return None;
     }
     check_cors(manager, &instances, findings);
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
     check_whole_request(manager, &instances, findings);
+    others::check_upgrades(manager, world, ways.as_deref(), findings);
+    ways
 }
 
 fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found: &mut Findings) {

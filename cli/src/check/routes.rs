@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::finding::Findings;
 use super::instance::Instance;
-use super::policy::shown;
 use super::world::{Manager, World};
 use super::{codes, duration};
 use crate::tree::Node;
@@ -26,9 +25,13 @@ pub(crate) struct Way<'a> {
     /// The route's own idle timeout.
     pub(crate) idle_timeout: Option<Duration>,
     /// The backend, where the route names one.
-    cluster: Option<&'a str>,
+    pub(crate) cluster: Option<&'a str>,
+    /// Why it is for everybody, if the route or virtual host says so.
+    pub(crate) public: Option<&'a str>,
+    /// The upgrades of which the route speaks, and whether it allows them.
+    pub(crate) upgrades: Vec<(&'a str, bool)>,
     /// The headers that Envoy removes.
-    removed: Vec<String>,
+    pub(crate) removed: Vec<String>,
 }
 
 /// Looks at a manager's routes; `None` if they are not all in these files.
@@ -54,15 +57,36 @@ pub(crate) fn check<'a>(
         }
         for route in host.list("routes") {
             look.check_switches(&route, findings);
-            let levels = [&route, &host, &config];
-            for way in look.ways(&route, levels, findings) {
-                look.check_way(&way, levels, findings);
+            for cluster in weighted(&route) {
+                look.check_switches(&cluster, findings);
+            }
+            for way in look.ways(&route, [&route, &host, &config]) {
+                look.check_way(&way, &route, findings);
                 ways.push(way);
             }
         }
     }
-    look.check_backends(&ways, findings);
     Some(ways)
+}
+
+/// The ways to backends through a manager without an instance; `None` if its routes are not in
+/// these files.
+pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Way<'a>>> {
+    let config = configuration(manager, world)?;
+    let look = Look { manager, instances: &[] };
+    let mut ways = Vec::new();
+    for host in config.list("virtual_hosts") {
+        for route in host.list("routes") {
+            ways.extend(look.ways(&route, [&route, &host, &config]));
+        }
+    }
+    Some(ways)
+}
+
+/// The parts among which a route divides its requests.
+fn weighted<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
+    let clusters = route.at(&["route", "weighted_clusters"]);
+    clusters.map(|node| node.list("clusters")).unwrap_or_default()
 }
 
 fn configuration<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Node<'a>> {
@@ -122,16 +146,13 @@ impl<'a> Look<'_, 'a> {
     }
 
     /// The ways that a route leads to backends; none for what Envoy answers itself.
-    fn ways(
-        &self,
-        route: &Node<'a>,
-        levels: [&Node<'a>; 3],
-        findings: &mut Findings,
-    ) -> Vec<Way<'a>> {
+    fn ways(&self, route: &Node<'a>, levels: [&Node<'a>; 3]) -> Vec<Way<'a>> {
         let Some(action) = route.get("route") else {
             return Vec::new();
         };
+        let upgrades = action.list("upgrade_configs");
         let way = |node: &Node<'a>, particular: Option<&Node<'a>>, cluster| {
+            let [route, host, _] = levels;
             let levels: Vec<&Node<'a>> = particular.into_iter().chain(levels).collect();
             let is_on = |instance: &Instance<'a>| {
                 let switched = levels.iter().find_map(|level| switch(level, &instance.name));
@@ -144,37 +165,34 @@ impl<'a> Look<'_, 'a> {
                 on: on.map(|(index, _)| *index).collect(),
                 idle_timeout: duration::of(&action, "idle_timeout"),
                 cluster,
+                public: [route, host].into_iter().find_map(public),
+                upgrades: upgrades
+                    .iter()
+                    .filter_map(|upgrade| Some((upgrade.text("upgrade_type")?, enabled(upgrade))))
+                    .collect(),
                 removed: removed
                     .filter_map(|name| name.value.as_str().map(str::to_ascii_lowercase))
                     .collect(),
             }
         };
-        let weighted = action.get("weighted_clusters").map(|node| node.list("clusters"));
-        match weighted {
-            Some(clusters) => {
-                let mut ways = Vec::new();
-                for cluster in clusters {
-                    self.check_switches(&cluster, findings);
-                    // The route is the place to mend, unless the cluster has a word of its own.
-                    let own = cluster.has("typed_per_filter_config");
-                    let node = if own { &cluster } else { route };
-                    ways.push(way(node, Some(&cluster), cluster.text("name")));
-                }
-                ways
-            }
-            None => vec![way(route, None, action.text("cluster"))],
+        if action.has("weighted_clusters") {
+            let clusters = weighted(route).into_iter().map(|cluster| {
+                // The route is the place to mend, unless the cluster has a word of its own.
+                let own = cluster.has("typed_per_filter_config");
+                let node = if own { &cluster } else { route };
+                way(node, Some(&cluster), cluster.text("name"))
+            });
+            clusters.collect()
+        } else {
+            vec![way(route, None, action.text("cluster"))]
         }
     }
 
-    fn check_way(&self, way: &Way<'a>, levels: [&Node<'a>; 3], findings: &mut Findings) {
-        let [route, host, _] = levels;
-        let label = match route.text("name") {
-            Some(name) => format!("route {name}"),
-            None => "this route".to_owned(),
-        };
+    fn check_way(&self, way: &Way<'a>, route: &Node<'a>, findings: &mut Findings) {
+        let label = label(route);
         match &way.on[..] {
             [] => {
-                match [route, host].into_iter().find_map(public) {
+                match way.public {
                     Some(why) => {
                         let found = format!("{label} is public: {why}");
                         findings.add(codes::ROUTE_PUBLIC, &way.node, found);
@@ -205,29 +223,21 @@ impl<'a> Look<'_, 'a> {
         let instances = self.instances.iter();
         instances.filter(|(index, _)| way.on.contains(index)).map(|(_, instance)| *instance)
     }
+}
 
-    /// Backends that believe a header which on another way there nobody strips.
-    fn check_backends(&self, ways: &[Way<'a>], findings: &mut Findings) {
-        for believing in ways {
-            let headers = self.on(believing).flat_map(Instance::identity_headers);
-            for header in headers {
-                let leaks = ways.iter().filter(|way| {
-                    way.cluster.is_some()
-                        && way.cluster == believing.cluster
-                        && !way.removed.contains(&header)
-                        && !self.on(way).any(|instance| instance.strips(&header))
-                });
-                for way in leaks {
-                    let cluster = way.cluster.unwrap_or_default();
-                    let found = format!(
-                        "backend {cluster} gets the client's own {header} here, and believes it by \
-                         {}",
-                        shown(&believing.node)
-                    );
-                    findings.add(codes::BACKEND_SHARED, &way.node, found);
-                }
-            }
-        }
+/// A route as a message calls it.
+pub(crate) fn label(route: &Node<'_>) -> String {
+    match route.text("name") {
+        Some(name) => format!("route {name}"),
+        None => "this route".to_owned(),
+    }
+}
+
+/// Whether an upgrade of a manager or a route is allowed; it is unless something says otherwise.
+pub(crate) fn enabled(upgrade: &Node<'_>) -> bool {
+    match upgrade.get("enabled") {
+        Some(_) => upgrade.is_true("enabled"),
+        None => true,
     }
 }
 

@@ -3,6 +3,10 @@
 //! A bootstrap, a listener, an xDS response and an EnvoyFilter's patch nest the same messages
 //! differently, so the search goes by what an object is, not by where.
 
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
 use super::instance::{self, Instance};
 use super::kubernetes;
 use crate::input::Document;
@@ -15,6 +19,8 @@ const MANAGER: &str =
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// The cluster's message.
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
+/// A secret's message.
+const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
 /// A filter's configuration as a resource of its own.
 const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 
@@ -29,6 +35,12 @@ pub(crate) struct World<'a> {
     pub(crate) plugins: Vec<Node<'a>>,
     /// Every Envoy cluster.
     pub(crate) clusters: Vec<Node<'a>>,
+    /// The clusters' values, by where they lie, so that none counts twice.
+    known: HashSet<*const Value>,
+    /// Their indexes by their names.
+    by_name: HashMap<&'a str, Vec<usize>>,
+    /// Every secret.
+    secrets: Vec<Node<'a>>,
     /// Every route configuration.
     pub(crate) routes: Vec<Node<'a>>,
     /// Every bootstrap.
@@ -127,6 +139,8 @@ impl<'a> World<'a> {
                 self.cluster(cluster);
             }
         }
+        self.secrets.extend(node.list("secrets").into_iter().filter(|node| node.has("name")));
+        self.secrets.extend(node.message(SECRET));
         if node.any().is_some_and(|(message, _)| message == CLUSTER) || is_cluster(node) {
             self.cluster(node.clone());
         }
@@ -147,12 +161,25 @@ impl<'a> World<'a> {
     }
 
     fn cluster(&mut self, node: Node<'a>) {
-        let known = |other: &Node<'_>| {
-            std::ptr::eq(other.document, node.document) && other.place == node.place
-        };
-        if !self.clusters.iter().any(known) {
+        if self.known.insert(std::ptr::from_ref(node.value)) {
+            if let Some(name) = node.text("name") {
+                self.by_name.entry(name).or_default().push(self.clusters.len());
+            }
             self.clusters.push(node);
         }
+    }
+
+    /// What a secret says of certificates, by the configuration that names it.
+    pub(crate) fn validation(&self, named: &Node<'a>) -> Option<Node<'a>> {
+        let name = named.text("name")?;
+        let mut secrets = self.secrets.iter().filter(|node| self.together(node, named));
+        secrets.find(|node| node.text("name") == Some(name))?.get("validation_context")
+    }
+
+    /// The clusters of that name.
+    pub(crate) fn clusters_named(&self, name: &str) -> impl Iterator<Item = &Node<'a>> {
+        let indexes = self.by_name.get(name).into_iter().flatten();
+        indexes.filter_map(|index| self.clusters.get(*index))
     }
 
     /// Filters whose configuration is a resource of its own belong to the manager that names it.
@@ -183,6 +210,13 @@ impl<'a> World<'a> {
     /// The bootstrap in whose document the node stands.
     pub(crate) fn bootstrap(&self, node: &Node<'_>) -> Option<&Node<'a>> {
         self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document))
+    }
+
+    /// Whether an instance stands in a connection manager: among its filters, or in a list of
+    /// filters that an upgrade has for itself.
+    pub(crate) fn is_in_a_manager(&self, instance: &Instance<'_>) -> bool {
+        instance.manager.is_some()
+            || self.managers.iter().any(|manager| instance.node.is_inside(&manager.node))
     }
 
     /// The instances in a manager's list of filters, with their indexes.
