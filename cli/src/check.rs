@@ -7,11 +7,13 @@ mod cluster;
 mod codes;
 mod duration;
 mod finding;
+mod gateway;
 mod instance;
 mod istio;
 mod kubernetes;
 mod manager;
 mod others;
+mod patches;
 mod policy;
 mod report;
 mod routes;
@@ -143,6 +145,7 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
     let ways = managers.filter_map(|index| manager::check(index, &world, &mut findings));
     let ways = ways.flatten().collect();
     others::check(ways, &world, &mut findings);
+    patches::check(&world, &mut findings);
     for bootstrap in &world.bootstraps {
         manager::check_bootstrap(bootstrap, &world, &mut findings);
     }

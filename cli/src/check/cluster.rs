@@ -4,6 +4,7 @@ use oidc_token_connector::config::{Egress, Site};
 
 use super::codes;
 use super::finding::Findings;
+use super::gateway;
 use super::instance::Instance;
 use super::istio;
 use super::tls::{self, San, Tls};
@@ -61,7 +62,14 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
             findings.add(codes::PROXY_REQUIRED, &instance.place, note);
         }
         let found = format!("not in these files: {}", not_seen.join(", "));
-        findings.add(codes::CLUSTER_NOT_SEEN, &instance.place, found);
+        let manifests = match instance.platform {
+            Platform::Istio => Some("ServiceEntry and the DestinationRule"),
+            Platform::Gateway => Some("HTTPRoute, the Backend and the BackendTLSPolicy"),
+            Platform::Envoy | Platform::Alone => None,
+        };
+        let remedy =
+            manifests.map(|kinds| format!("give the provider's manifests as well: the {kinds}"));
+        findings.add_with(codes::CLUSTER_NOT_SEEN, &instance.place, found, remedy);
     }
 }
 
@@ -93,7 +101,7 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
     }
     match instance.platform {
         Platform::Istio => istio::resolve(site, world),
-        Platform::Gateway => Resolved::NotSeen,
+        Platform::Gateway => gateway::resolve(site, world),
         Platform::Envoy | Platform::Alone => {
             let complete = match world.bootstrap(&instance.node) {
                 Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),

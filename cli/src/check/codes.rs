@@ -65,6 +65,12 @@ codes! {
     ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
         "Envoy drops an optional per-route configuration of a Wasm filter without a word",
         "remove is_optional, and use an instance of its own for another configuration";
+    INSTANCE_OPTIONAL = "instance-optional", Warning,
+        "an Envoy that does not know Wasm filters starts without it, and lets everybody pass",
+        "remove is_optional from its entry in http_filters";
+    NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
+        "the next route that somebody adds is unprotected, and nothing says so",
+        "remove `disabled` from one instance, and switch it off where another one is on";
     ROUTE_FILTER_UNKNOWN = "route-filter-unknown", Warning,
         "Envoy ignores the switch of a filter that is not there",
         "write the name as in http_filters";
@@ -114,6 +120,9 @@ codes! {
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
         "clients throw good tokens away when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
+    PREFLIGHT_REFUSED = "preflight-refused", Note,
+        "a preflight carries no token and is refused: pages of other origins cannot call",
+        "set \"preflight\": \"pass\", if pages of other origins are to call";
     UNDERSCORES_PASS = "underscores-pass", Note,
         "backends take x_user_id for x-user-id; the filter strips both of its own headers only",
         "set headers_with_underscores_action: REJECT_REQUEST";

@@ -29,9 +29,41 @@ pub(crate) fn check<'a>(
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
+    check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
+    for (_, instance) in instances.iter().filter(|(_, i)| i.node.is_true("is_optional")) {
+        let what = format!("{} is optional", instance.name);
+        findings.add(codes::INSTANCE_OPTIONAL, &instance.node, what);
+    }
     check_whole_request(manager, &instances, findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
     ways
+}
+
+/// Looks at what a patch says of a connection manager in which the filter is.
+pub(crate) fn check_patch(
+    patched: &Manager<'_>,
+    instances: &[(usize, &Instance<'_>)],
+    findings: &mut Findings,
+) {
+    let inside = |(_, instance): &(usize, &Instance<'_>)| instance.manager.is_some();
+    if instances.is_empty() || instances.iter().any(inside) {
+        return;
+    }
+    if patched.node.has("stream_idle_timeout") {
+        check_idle(patched, instances, None, findings);
+    }
+    check_whole_request(patched, instances, findings);
+}
+
+/// Whether one of the instances is on where no route says anything.
+fn check_default(instances: &[(usize, &Instance<'_>)], ways: &[Way<'_>], found: &mut Findings) {
+    let [(_, first), ..] = instances else { return };
+    let protected = ways.iter().all(|way| !way.on.is_empty() || way.public.is_some());
+    // Where a route is not protected that is said, and is the greater harm.
+    if protected && !ways.is_empty() && instances.iter().all(|(_, instance)| instance.disabled) {
+        let what = "every instance is off unless a route switches it on";
+        found.add(codes::NO_DEFAULT_INSTANCE, &first.node, what);
+    }
 }
 
 fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found: &mut Findings) {

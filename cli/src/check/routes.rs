@@ -46,7 +46,7 @@ pub(crate) fn check<'a>(
         findings.add(codes::ROUTES_NOT_SEEN, &manager.node, found);
         return None;
     };
-    let look = Look { manager, instances };
+    let look = Look { manager: Some(manager), instances };
     let mut ways = Vec::new();
     look.check_switches(&config, findings);
     for host in config.list("virtual_hosts") {
@@ -73,7 +73,7 @@ pub(crate) fn check<'a>(
 /// these files.
 pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Way<'a>>> {
     let config = configuration(manager, world)?;
-    let look = Look { manager, instances: &[] };
+    let look = Look { manager: Some(manager), instances: &[] };
     let mut ways = Vec::new();
     for host in config.list("virtual_hosts") {
         for route in host.list("routes") {
@@ -81,6 +81,31 @@ pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<W
         }
     }
     Some(ways)
+}
+
+/// Looks at what a patch says of routes whose filters are `instances`.
+pub(crate) fn check_patch<'a>(
+    patch: &Node<'a>,
+    instances: &[(usize, &Instance<'a>)],
+    findings: &mut Findings,
+) {
+    let look = Look { manager: None, instances };
+    look.check_switches(patch, findings);
+    let switched = |(_, instance): &&(usize, &Instance<'a>)| switch(patch, &instance.name);
+    if !instances.iter().any(|instance| switched(&instance).is_some()) {
+        return;
+    }
+    let is_on = |entry: &&(usize, &Instance<'a>)| switched(entry).unwrap_or(!entry.1.disabled);
+    let way = Way {
+        node: patch.clone(),
+        on: instances.iter().filter(is_on).map(|(index, _)| *index).collect(),
+        idle_timeout: None,
+        cluster: None,
+        public: public(patch),
+        upgrades: Vec::new(),
+        removed: Vec::new(),
+    };
+    look.check_way(&way, patch, findings);
 }
 
 /// The parts among which a route divides its requests.
@@ -101,7 +126,8 @@ fn configuration<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Node<'a
 }
 
 struct Look<'w, 'a> {
-    manager: &'w Manager<'a>,
+    /// `None` if it is not known which filters there are.
+    manager: Option<&'w Manager<'a>>,
     instances: &'w [(usize, &'w Instance<'a>)],
 }
 
@@ -120,7 +146,9 @@ impl<'a> Look<'_, 'a> {
                 }
                 continue;
             };
-            if !self.manager.filters.iter().any(|filter| filter.text("name") == Some(name)) {
+            let filters = self.manager.map(|manager| &manager.filters);
+            let is_named = |filter: &Node<'_>| filter.text("name") == Some(name);
+            if filters.is_some_and(|filters| !filters.iter().any(is_named)) {
                 let found = format!("no filter {name} in this connection manager");
                 findings.add(codes::ROUTE_FILTER_UNKNOWN, &config, found);
             }
@@ -132,11 +160,11 @@ impl<'a> Look<'_, 'a> {
                     let found = format!("a FilterConfig for {name} that says nothing");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
                 }
-                Some(inner) if inner.member("@type").is_none() => {}
                 Some(_) if switch.is_true("is_optional") => {
-                    let found = format!("an optional configuration of its own for {name}");
+                    let found = format!("an optional FilterConfig for {name}");
                     findings.add(codes::ROUTE_CONFIG_IGNORED, &config, found);
                 }
+                Some(inner) if inner.member("@type").is_none() => {}
                 Some(_) => {
                     let found = format!("a configuration of its own for {name}");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);

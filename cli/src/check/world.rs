@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::gateway::Manifests;
 use super::instance::{self, Instance};
 use super::kubernetes;
 use crate::input::Document;
@@ -49,6 +50,12 @@ pub(crate) struct World<'a> {
     pub(crate) service_entries: Vec<Node<'a>>,
     /// Istio's DestinationRules: their `spec`.
     pub(crate) destination_rules: Vec<Node<'a>>,
+    /// Istio's VirtualServices: their `spec`.
+    pub(crate) virtual_services: Vec<Node<'a>>,
+    /// What EnvoyFilters change.
+    pub(crate) patches: Vec<Node<'a>>,
+    /// What Envoy Gateway makes clusters of.
+    pub(crate) gateway: Manifests<'a>,
 }
 
 /// An HTTP connection manager.
@@ -58,6 +65,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) node: Node<'a>,
     /// Its HTTP filters.
     pub(crate) filters: Vec<Node<'a>>,
+    /// What it stands in.
+    pub(crate) platform: Platform,
 }
 
 /// What an instance stands in, which decides what can be known of its surroundings.
@@ -114,7 +123,8 @@ impl<'a> World<'a> {
         if let Some(fields) = manager_fields(node) {
             let filters = fields.list("http_filters");
             let index = self.managers.len();
-            self.managers.push(Manager { node: fields.clone(), filters: filters.clone() });
+            let manager = Manager { node: fields.clone(), filters: filters.clone(), platform };
+            self.managers.push(manager);
             for filter in &filters {
                 self.walk(filter, Some(index), platform);
             }
@@ -182,8 +192,19 @@ impl<'a> World<'a> {
         indexes.filter_map(|index| self.clusters.get(*index))
     }
 
-    /// Filters whose configuration is a resource of its own belong to the manager that names it.
+    /// Filters whose configuration is a resource of its own belong to the manager that names it, or
+    /// are as the patch says that puts them there.
     fn follow_discovery(&mut self) {
+        let patched = self.patches.iter().filter_map(|patch| patch.at(&["patch", "value"]));
+        for filter in patched.filter(|value| value.has("config_discovery")) {
+            let name = filter.text("name");
+            let named = self.instances.iter_mut().filter(|instance| {
+                instance.platform == Platform::Istio && name == Some(instance.name.as_str())
+            });
+            for instance in named {
+                instance.disabled |= filter.is_true("disabled");
+            }
+        }
         for (index, manager) in self.managers.iter().enumerate() {
             for filter in manager.filters.iter().filter(|f| f.has("config_discovery")) {
                 let name = filter.text("name");
