@@ -82,10 +82,23 @@ impl<'a> Node<'a> {
         self.get(field)?.value.as_str()
     }
 
-    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it.
+    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it,
+    /// and a wrapper with its value.
     pub(crate) fn is_true(&self, field: &str) -> bool {
-        self.get(field)
-            .is_some_and(|node| *node.value == Value::Bool(true) || *node.value == "true")
+        self.get(field).is_some_and(|node| {
+            let value = node.member("value").map_or(node.value, |inner| inner.value);
+            *value == Value::Bool(true) || *value == "true"
+        })
+    }
+
+    /// The names of a field that stands there in both spellings.
+    pub(crate) fn spelt_twice(&self) -> Vec<&'a str> {
+        let names = self.value.as_object().into_iter().flat_map(|members| members.keys());
+        let twice = names.filter(|name| {
+            let other = camel_case(name);
+            other != **name && self.member(&other).is_some()
+        });
+        twice.map(String::as_str).collect()
     }
 
     /// The name of the message that an `Any` holds, such as `envoy.config.cluster.v3.Cluster`, and

@@ -2,13 +2,13 @@
 
 use oidc_token_connector::config::{Egress, Site};
 
-use super::codes;
 use super::finding::Findings;
 use super::gateway;
 use super::instance::Instance;
 use super::istio;
 use super::tls::{self, San, Tls};
 use super::world::{Platform, World};
+use super::{codes, duration};
 use crate::tree::Node;
 
 /// How a cluster's connections are made.
@@ -18,6 +18,8 @@ pub(crate) struct Carrier<'a> {
     pub(crate) node: Node<'a>,
     /// Whether a forward proxy is asked with CONNECT.
     pub(crate) proxy: bool,
+    /// Where that proxy is, where one address says it.
+    pub(crate) proxy_address: Option<Node<'a>>,
     /// How they are encrypted.
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
@@ -43,8 +45,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
     for site in instance.endpoints().iter().flat_map(|endpoint| &endpoint.sites) {
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
-                let proxied = matches!(policy.egress, Egress::Proxy { .. });
-                judge(&carrier, site, proxied, findings);
+                judge(&carrier, site, &policy.egress, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -112,9 +113,16 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
     }
 }
 
-fn judge(carrier: &Carrier<'_>, site: &Site, proxied: bool, findings: &mut Findings) {
+fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Findings) {
     let Site { cluster, authority, .. } = site;
-    if proxied && !carrier.proxy {
+    let wanted = match egress {
+        Egress::Proxy { port, .. } => Some(*port),
+        Egress::Direct => None,
+    };
+    if let Some(address) = &carrier.proxy_address {
+        judge_proxy(address, cluster, wanted, findings);
+    }
+    if wanted.is_some() && !carrier.proxy {
         findings.add(
             codes::CLUSTER_WITHOUT_PROXY,
             &carrier.node,
@@ -124,6 +132,25 @@ fn judge(carrier: &Carrier<'_>, site: &Site, proxied: bool, findings: &mut Findi
     if site.scheme == "https" {
         let what = format!("cluster {cluster}, which reaches https://{authority},");
         judge_tls(carrier, &what, findings);
+    }
+}
+
+/// What a cluster says of its forward proxy, beside what the filter's configuration says.
+fn judge_proxy(address: &Node<'_>, cluster: &str, wanted: Option<u16>, findings: &mut Findings) {
+    // What `migrate` writes where the address is to be put in; it leads nowhere.
+    const NOWHERE: &str = "192.0.2.10";
+    if address.text("address") == Some(NOWHERE) {
+        let found = format!("cluster {cluster} goes to a proxy at {NOWHERE}, a placeholder");
+        findings.add(codes::PROXY_NOWHERE, address, found);
+    }
+    let port = address.get("port_value").and_then(|node| duration::whole(node.value));
+    if let (Some(port), Some(wanted)) = (port, wanted)
+        && port != u64::from(wanted)
+    {
+        let found = format!(
+            "cluster {cluster} goes to a proxy at port {port}, and http_proxy_port is {wanted}"
+        );
+        findings.add(codes::PROXY_DIFFERS, address, found);
     }
 }
 
@@ -159,6 +186,7 @@ fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     worst.unwrap_or_else(|| Carrier {
         node: cluster.clone(),
         proxy: false,
+        proxy_address: None,
         tls: Tls::Absent,
         remedy: None,
     })
@@ -166,7 +194,13 @@ fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
 
 fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     const SOCKETS: &str = "envoy.extensions.transport_sockets.";
-    let way = |tls| Carrier { node: socket.clone(), proxy: false, tls, remedy: None };
+    let way = |tls| Carrier {
+        node: socket.clone(),
+        proxy: false,
+        proxy_address: None,
+        tls,
+        remedy: None,
+    };
     let Some((message, fields)) = socket.get("typed_config").and_then(|config| config.any()) else {
         return way(match socket.text("name") {
             Some("envoy.transport_sockets.raw_buffer") => Tls::Absent,
@@ -185,10 +219,11 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
             const BY_ENDPOINT: &str = "envoy.http11_proxy_transport_socket.proxy_address";
             let proxy = fields.has("default_proxy_address")
                 || cluster.value.to_string().contains(BY_ENDPOINT);
+            let proxy_address = fields.at(&["default_proxy_address", "socket_address"]);
             let inner = fields.get("transport_socket");
             match inner.map(|inner| of_socket(&inner, cluster, world)) {
-                Some(inner) => Carrier { proxy, ..inner },
-                None => Carrier { proxy, ..way(Tls::Absent) },
+                Some(inner) => Carrier { proxy, proxy_address, ..inner },
+                None => Carrier { proxy, proxy_address, ..way(Tls::Absent) },
             }
         }
         // Such as PROXY protocol: whatever it is, another one is inside.

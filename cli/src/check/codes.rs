@@ -48,6 +48,9 @@ codes! {
     CLUSTER_WITHOUT_PROXY = "cluster-without-proxy", Error,
         "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
         "give the cluster the transport socket http_11_proxy, as in envoy/forward-proxy.yaml";
+    SPELT_TWICE = "spelt-twice", Error,
+        "Envoy takes one of the two, and what the other says does not hold",
+        "keep one spelling";
     ROUTE_UNPROTECTED = "route-unprotected", Error,
         "requests reach the backend without a token",
         "switch an instance on there; or, if it is meant for everybody, say why in the metadata of \
@@ -83,6 +86,12 @@ codes! {
     BACKEND_SHARED = "backend-shared", Warning,
         "an instance strips the headers that it injects itself: here a client can write them",
         "lead the two to different backends, or add the header to request_headers_to_remove";
+    PROXY_NOWHERE = "proxy-nowhere", Warning,
+        "no call arrives: every request that asks there is answered as unavailable",
+        "put in the forward proxy's address";
+    PROXY_DIFFERS = "proxy-differs", Warning,
+        "the cluster decides where calls go, and http_proxy_port only says what is meant",
+        "make the two the same";
     ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
         "tokens and claims travel in clear to whoever listens on the way",
         "use https:// and a cluster with TLS";
@@ -117,6 +126,9 @@ codes! {
     NO_RELOAD = "no-reload", Note,
         "once the module has failed, a worker answers 503 until Envoy is started anew",
         "set failure_policy: FAIL_RELOAD";
+    VALUE_IGNORED = "value-ignored", Note,
+        "the filter takes it, as the source system did, and acts as if it were not there",
+        "write one of the allowed values, or remove the key";
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
         "clients throw good tokens away when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";

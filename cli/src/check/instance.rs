@@ -1,5 +1,6 @@
 //! One instance of the filter: where it stands, and its configuration as the filter reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -113,6 +114,15 @@ impl<'a> Instance<'a> {
     /// Its configuration as Envoy hands it over.
     pub(crate) fn text(&self) -> Result<&[u8], &str> {
         self.text.as_deref().map_err(String::as_str)
+    }
+
+    /// Its configuration as it is written, where that is an object.
+    pub(crate) fn written(&self) -> Option<Cow<'a, Value>> {
+        let value = self.place.value;
+        if value.is_object() {
+            return Some(Cow::Borrowed(value));
+        }
+        serde_json::from_slice(self.text().ok()?).ok().map(Cow::Owned)
     }
 
     /// Every endpoint that may be asked.

@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration, others};
+use super::{codes, duration, others, policy};
 use crate::tree::Node;
 
 /// What a reply takes beside the calls: docs/operations.md says 250 ms.
@@ -25,6 +25,7 @@ pub(crate) fn check<'a>(
     if instances.is_empty() {
         return None;
     }
+    policy::check_spelling(&manager.node, findings);
     check_cors(manager, &instances, findings);
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
@@ -34,7 +35,7 @@ pub(crate) fn check<'a>(
         let what = format!("{} is optional", instance.name);
         findings.add(codes::INSTANCE_OPTIONAL, &instance.node, what);
     }
-    check_whole_request(manager, &instances, findings);
+    check_whole_request(manager, &instances, ways.as_deref(), findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
     ways
 }
@@ -52,7 +53,7 @@ pub(crate) fn check_patch(
     if patched.node.has("stream_idle_timeout") {
         check_idle(patched, instances, None, findings);
     }
-    check_whole_request(patched, instances, findings);
+    check_whole_request(patched, instances, None, findings);
 }
 
 /// Whether one of the instances is on where no route says anything.
@@ -70,8 +71,9 @@ fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found
     const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
     let is_cors = |filter: &Node<'_>| {
         let config = filter.get("typed_config");
-        config.is_some_and(|config| config.message(CORS).is_some())
-            || filter.text("name") == Some("envoy.filters.http.cors")
+        let is_cors = config.is_some_and(|config| config.message(CORS).is_some())
+            || filter.text("name") == Some("envoy.filters.http.cors");
+        is_cors && !filter.is_true("disabled")
     };
     let Some(cors) = manager.filters.iter().rposition(is_cors) else {
         return;
@@ -155,20 +157,36 @@ fn check_idle(
 fn check_whole_request(
     manager: &Manager<'_>,
     instances: &[(usize, &Instance<'_>)],
+    ways: Option<&[Way<'_>]>,
     findings: &mut Findings,
 ) {
+    const STREAM: &str = "max_stream_duration";
     let options = manager.node.get("common_http_protocol_options");
-    let places =
-        [(Some(&manager.node), "request_timeout"), (options.as_ref(), "max_stream_duration")];
+    let places = [(Some(&manager.node), "request_timeout"), (options.as_ref(), STREAM)];
     for (node, field) in places {
         let Some(node) = node else { continue };
         let Some(limit) = duration::of(node, field).filter(|limit| !limit.is_zero()) else {
             continue;
         };
-        for (_, instance) in instances {
+        // A route's own time takes the place of the manager's.
+        let counts = |index: usize| {
+            let on = |way: &Way<'_>| {
+                way.on.contains(&index) && (field != STREAM || way.stream_duration.is_none())
+            };
+            ways.is_none_or(|ways| ways.iter().any(on))
+        };
+        for (_, instance) in instances.iter().filter(|(index, _)| counts(*index)) {
             if let Some(found) = too_long(instance, limit, field) {
                 let at = node.get(field).unwrap_or_else(|| node.clone());
                 findings.add(codes::TIMEOUTS_DO_NOT_NEST, &at, found);
+            }
+        }
+    }
+    for way in ways.unwrap_or_default() {
+        let Some(limit) = way.stream_duration.filter(|limit| !limit.is_zero()) else { continue };
+        for (_, instance) in instances.iter().filter(|(index, _)| way.on.contains(index)) {
+            if let Some(found) = too_long(instance, limit, "the route's max_stream_duration") {
+                findings.add(codes::TIMEOUTS_DO_NOT_NEST, &way.node, found);
             }
         }
     }

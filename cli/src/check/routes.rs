@@ -24,6 +24,8 @@ pub(crate) struct Way<'a> {
     pub(crate) on: Vec<usize>,
     /// The route's own idle timeout.
     pub(crate) idle_timeout: Option<Duration>,
+    /// The route's own time for a whole request.
+    pub(crate) stream_duration: Option<Duration>,
     /// The backend, where the route names one.
     pub(crate) cluster: Option<&'a str>,
     /// Why it is for everybody, if the route or virtual host says so.
@@ -41,15 +43,24 @@ pub(crate) fn check<'a>(
     world: &World<'a>,
     findings: &mut Findings,
 ) -> Option<Vec<Way<'a>>> {
-    let Some(config) = configuration(manager, world) else {
+    let Some(configs) = configurations(manager, world) else {
         let found = "the routes of this connection manager are not in these files";
         findings.add(codes::ROUTES_NOT_SEEN, &manager.node, found);
         return None;
     };
     let look = Look { manager: Some(manager), instances };
     let mut ways = Vec::new();
-    look.check_switches(&config, findings);
-    for host in config.list("virtual_hosts") {
+    for config in &configs {
+        look.check_switches(config, findings);
+        if let Some(vhds) = config.get("vhds") {
+            let found = "virtual hosts that are fetched are not in these files";
+            findings.add(codes::ROUTES_NOT_SEEN, &vhds, found);
+        }
+    }
+    let hosts = configs.iter().flat_map(|config| {
+        config.list("virtual_hosts").into_iter().map(move |host| (config, host))
+    });
+    for (config, host) in hosts {
         look.check_switches(&host, findings);
         if let Some(matcher) = host.get("matcher") {
             let found = "routes that a matcher chooses are not looked at";
@@ -60,7 +71,7 @@ pub(crate) fn check<'a>(
             for cluster in weighted(&route) {
                 look.check_switches(&cluster, findings);
             }
-            for way in look.ways(&route, [&route, &host, &config]) {
+            for way in look.ways(&route, [&route, &host, config]) {
                 look.check_way(&way, &route, findings);
                 ways.push(way);
             }
@@ -72,12 +83,14 @@ pub(crate) fn check<'a>(
 /// The ways to backends through a manager without an instance; `None` if its routes are not in
 /// these files.
 pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Way<'a>>> {
-    let config = configuration(manager, world)?;
+    let configs = configurations(manager, world)?;
     let look = Look { manager: Some(manager), instances: &[] };
     let mut ways = Vec::new();
-    for host in config.list("virtual_hosts") {
-        for route in host.list("routes") {
-            ways.extend(look.ways(&route, [&route, &host, &config]));
+    for config in &configs {
+        for host in config.list("virtual_hosts") {
+            for route in host.list("routes") {
+                ways.extend(look.ways(&route, [&route, &host, config]));
+            }
         }
     }
     Some(ways)
@@ -100,6 +113,7 @@ pub(crate) fn check_patch<'a>(
         node: patch.clone(),
         on: instances.iter().filter(is_on).map(|(index, _)| *index).collect(),
         idle_timeout: None,
+        stream_duration: None,
         cluster: None,
         public: public(patch),
         upgrades: Vec::new(),
@@ -114,15 +128,27 @@ fn weighted<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
     clusters.map(|node| node.list("clusters")).unwrap_or_default()
 }
 
-fn configuration<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Node<'a>> {
-    let inline = manager.node.get("route_config");
-    inline.or_else(|| {
-        let name = manager.node.at(&["rds", "route_config_name"])?;
+/// All of a manager's route configurations; `None` if one is not in these files.
+fn configurations<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Node<'a>>> {
+    if let Some(inline) = manager.node.get("route_config") {
+        return Some(vec![inline]);
+    }
+    let named = |name: Option<Node<'a>>| {
+        let name = name?;
         let mut named = world.routes.iter().filter(|config| {
             world.together(config, &manager.node) && config.text("name") == name.value.as_str()
         });
         named.next().cloned()
-    })
+    };
+    let Some(scoped) = manager.node.get("scoped_routes") else {
+        return Some(vec![named(manager.node.at(&["rds", "route_config_name"]))?]);
+    };
+    let scopes = scoped.get("scoped_route_configurations_list")?;
+    let scopes = scopes.list("scoped_route_configurations").into_iter();
+    let configs = scopes.map(|scope| {
+        scope.get("route_configuration").or_else(|| named(scope.get("route_configuration_name")))
+    });
+    configs.collect()
 }
 
 struct Look<'w, 'a> {
@@ -192,6 +218,9 @@ impl<'a> Look<'_, 'a> {
                 node: node.clone(),
                 on: on.map(|(index, _)| *index).collect(),
                 idle_timeout: duration::of(&action, "idle_timeout"),
+                stream_duration: action
+                    .get("max_stream_duration")
+                    .and_then(|own| duration::of(&own, "max_stream_duration")),
                 cluster,
                 public: [route, host].into_iter().find_map(public),
                 upgrades: upgrades
