@@ -1,5 +1,6 @@
-//! Other ways to a backend than through the filter: connection managers without an instance, lists
-//! of filters that an upgrade has for itself, and instances that believe different headers.
+//! Other ways to a backend than through the filter: connection managers without an instance, TCP
+//! proxies, lists of filters that an upgrade has for itself, and instances that believe different
+//! headers.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
 pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mut Findings) {
+    check_tcp(&ways, world, findings);
     let bare = bare(&ways, world, findings);
     // What nobody has accepted is said to be unprotected; that says enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
@@ -66,6 +68,35 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
         }
     }
     found
+}
+
+/// What forwards connections as they are to a backend that an instance protects.
+fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
+    for proxy in &world.tcp_proxies {
+        let weighted = proxy.at(&["weighted_clusters"]).map(|node| node.list("clusters"));
+        let weighted = weighted.unwrap_or_default();
+        let names = weighted.iter().map(|part| part.text("name")).chain([proxy.text("cluster")]);
+        for cluster in names.flatten() {
+            let mut protected = ways.iter().filter(|way| !way.on.is_empty());
+            let way = protected
+                .find(|way| way.cluster == Some(cluster) && world.together(&way.node, proxy));
+            let Some(way) = way else { continue };
+            let mut around = world.listeners.iter().filter(|around| proxy.is_inside(around));
+            if let Some(why) = around.find_map(routes::public) {
+                let what = format!("a TCP proxy to backend {cluster} is public: {why}");
+                findings.add(codes::ROUTE_PUBLIC, proxy, what);
+                continue;
+            }
+            let what = format!(
+                "a TCP proxy leads to backend {cluster}, which the filter protects at {}",
+                shown(&way.node)
+            );
+            let remedy = "lead it elsewhere; or, if it is meant for everybody, say why in the \
+                          listener's metadata: filter_metadata: { oidc-token-connector: { public: \
+                          WHY } }";
+            findings.add_with(codes::ROUTE_UNPROTECTED, proxy, what, Some(remedy.to_owned()));
+        }
+    }
 }
 
 /// Backends that believe a header which on another way there nobody strips.

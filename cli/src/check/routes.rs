@@ -304,8 +304,8 @@ fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
     Some(!config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled")))
 }
 
-/// Why a route or virtual host says that it is for everybody.
-fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
+/// Why a route, virtual host or listener says that it is for everybody.
+pub(crate) fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
     let metadata = node.at(&["metadata", "filter_metadata"])?.member(METADATA)?;
     metadata.text("public").filter(|why| !why.trim().is_empty())
 }

@@ -16,6 +16,8 @@ use crate::tree::Node;
 /// The HTTP connection manager's message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+/// The message of what forwards connections as they are.
+const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 /// The Wasm filter's message.
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// The cluster's message.
@@ -30,6 +32,10 @@ const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 pub(crate) struct World<'a> {
     /// Every HTTP connection manager.
     pub(crate) managers: Vec<Manager<'a>>,
+    /// Everything that forwards connections as they are.
+    pub(crate) tcp_proxies: Vec<Node<'a>>,
+    /// Every listener.
+    pub(crate) listeners: Vec<Node<'a>>,
     /// Every instance of the filter.
     pub(crate) instances: Vec<Instance<'a>>,
     /// Every Wasm plugin's configuration, this filter's and others'.
@@ -141,6 +147,10 @@ impl<'a> World<'a> {
         if node.has("virtual_hosts") {
             self.routes.push(node.clone());
         }
+        if node.has("filter_chains") {
+            self.listeners.push(node.clone());
+        }
+        self.tcp_proxies.extend(node.message(TCP));
         if node.has("vm_config") {
             self.plugins.push(node.clone());
         }
