@@ -62,8 +62,7 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         // JSON with a mistake in it: the filter's reader names the place.
         return Ok(vec![document(None, Value::Null, Some(text))]);
     }
-    let read =
-        yaml::read(text).map_err(|error| format!("{file}: neither JSON nor YAML: {error}"))?;
+    let read = yaml::read(text).map_err(|error| format!("{file}: {error}"))?;
     let read: Vec<_> = read.into_iter().filter(|read| !read.value.is_null()).collect();
     let several = read.len() > 1;
     let documents: Vec<Document> = (1..)
@@ -125,8 +124,9 @@ mod tests {
     #[test]
     fn what_is_neither_is_named() {
         let error = |text| documents("f.yaml", text).unwrap_err();
-        assert!(error("a: b: c").starts_with("f.yaml: neither JSON nor YAML: "));
-        assert!(error("a: 1\na: 2\n").starts_with("f.yaml: neither JSON nor YAML: "));
+        assert!(error("a: b: c").contains(": neither JSON nor YAML: "));
+        let twice = "f.yaml: line 2, column 1: the key a stands there twice; keep one of them";
+        assert_eq!(error("a: 1\na: 2\n"), twice);
         assert!(error("").starts_with("f.yaml: is empty"));
         assert!(error("---\n").starts_with("f.yaml: is empty"));
     }

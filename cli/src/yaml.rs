@@ -65,7 +65,10 @@ impl<'t> Events<'t> {
         match self.0.next() {
             None => Ok(None),
             Some(Ok((event, span))) => Ok(Some((event, Place::of(&span.start)))),
-            Some(Err(error)) => Err(Place::of(error.marker()).says(&error.info())),
+            Some(Err(error)) => {
+                let what = format!("neither JSON nor YAML: {}", error.info());
+                Err(Place::of(error.marker()).says(&what))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What Envoy Gateway makes of HTTPRoutes, Backends and BackendTLSPolicies: clusters with names such
-//! as `httproute/default/userinfo/rule/0`.
+//! What Envoy Gateway makes of HTTPRoutes, Backends and BackendTLSPolicies: clusters with names
+//! such as `httproute/default/userinfo/rule/0`.
 
 use oidc_token_connector::config::Site;
 
