@@ -149,7 +149,7 @@ impl ConnectionOptions {
     }
 }
 
-/// Edits of a request's headers: all removals first, then all values set.
+/// Edits of a request's headers: all removals first, then what is added and replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderEdit {
     /// Names to remove, every copy.
@@ -161,13 +161,23 @@ pub struct HeaderEdit {
 }
 
 impl HeaderEdit {
-    /// Headers to set to exactly this one value.
+    /// Headers that then have exactly this one value.
     pub fn set(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.added().chain(self.replaced())
+    }
+
+    /// Those of them that are no longer there once all that is to be removed is gone: only this
+    /// filter may set them, and each name is there once. Adding costs the host less than half of
+    /// what replacing does.
+    pub fn added(&self) -> impl Iterator<Item = (&str, &str)> {
         let claims = self.vouched.set.iter().map(|(name, value)| (&**name, value.as_str()));
         let region = self.region.iter().map(|(name, region)| (&**name, &**region));
-        claims
-            .chain(region)
-            .chain(self.connection.iter().map(|value| ("connection", value.as_str())))
+        claims.chain(region)
+    }
+
+    /// Those of them that are there.
+    pub fn replaced(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.connection.iter().map(|value| ("connection", value.as_str()))
     }
 
     /// What is left as filter state for Envoy's other filters: name and value.

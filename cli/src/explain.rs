@@ -5,6 +5,7 @@
 
 mod request;
 mod story;
+mod why;
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -96,7 +97,8 @@ fn explain(args: &Args) -> Result<Story, String> {
         // No other worker knows anything.
         Arrival::LookUp(question, _) => gate.looked_up(question, [None, None], now),
     };
-    let mut story = Story::new(&instance.name, request);
+    let region = why::region(&policy, &request.head());
+    let mut story = Story::new(&instance.name, request, region);
     match admission {
         Admission::Decided(decision) => story.end(decision),
         Admission::Lead(id, call) => {
@@ -105,6 +107,9 @@ fn explain(args: &Args) -> Result<Story, String> {
             }
         }
         Admission::Follow => return Err("found a call under way in a gate without one".to_owned()),
+    }
+    if let Some(given) = &given {
+        story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));
     }
     Ok(story)
 }

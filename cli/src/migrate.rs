@@ -58,7 +58,7 @@ pub struct Migration {
     pub result: Option<Migrated>,
     /// The report, as Markdown.
     pub report: String,
-    /// Whether the result says all that the text says.
+    /// Whether the result says all that the text says, and no request will be refused for it.
     pub whole: bool,
 }
 
@@ -73,8 +73,8 @@ pub struct Migrated {
     pub envoy: String,
 }
 
-/// Migrates a file. Returns the exit code: 0 all that the text says is in the result, 1 something
-/// is not, 2 wrong usage, or a file that cannot be read or written.
+/// Migrates a file. Returns the exit code: 0 all that the text says is in the result and works, 1
+/// something is not or does not, 2 wrong usage, or a file that cannot be read or written.
 pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let text = match content(&args.file) {
         Ok(text) => text,
@@ -129,9 +129,16 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         build(&settings).map_err(|more| findings.extend(more)).ok()
     };
     findings.extend(built.iter().flat_map(|built| &built.faults).cloned());
+    let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
+    let proxy_line = settings.line_of("http_proxy_server");
+    findings.extend(
+        proxy
+            .iter()
+            .filter_map(Proxy::unknown)
+            .map(|finding| Finding { line: proxy_line, ..finding }),
+    );
     findings.sort_by_key(|finding| finding.line);
 
-    let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
     let subject = built.as_ref().map(|built| Subject {
         config: &built.config,
         policy: &built.policy,
@@ -282,7 +289,7 @@ fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), 
 fn summary(migration: &Migration, report: &Path) -> String {
     let what = match (&migration.result, migration.whole) {
         (None, _) => "no result: something has to be mended first",
-        (Some(_), false) => "migrated, but not all of it",
+        (Some(_), false) => "migrated, but not all of it works as the text says",
         (Some(_), true) => "migrated; there is something to decide",
     };
     format!("oidc-connector: {what}, see {}", report.display())

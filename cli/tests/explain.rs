@@ -49,6 +49,7 @@ asks GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 
   accept: application/json
   x-api-key: <as configured>
   user-agent: gateway
+region FR: the request's x-region says so
 waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer
 ";
     assert_eq!(out, expected);
@@ -119,6 +120,59 @@ fn a_refusal_is_the_reply_that_the_client_gets() {
     let record = &story["record"];
     assert_eq!(record["outcome"], "invalid_token");
     assert!(record["reason"].as_str().unwrap().starts_with("provider_"), "{record}");
+}
+
+#[test]
+fn it_says_why_a_region_was_asked() {
+    for (arguments, why) in [
+        (&["--region", "FR"][..], "FR: the request's x-region says so"),
+        (&["--region", "XX"], "default: the code in x-region is not configured"),
+        (&["--region", ""], "default: the request has an empty x-region"),
+        (&[], "default: the request has no x-region"),
+        (
+            &["--region", "FR", "--header", "X-Region: FR"],
+            "default: the request has more than one x-region",
+        ),
+    ] {
+        assert_eq!(json_of(arguments)["why"]["region"], why, "{arguments:?}");
+        let out = explained(arguments).out;
+        assert!(out.contains(&format!("\nregion {why}\n")), "{out}");
+    }
+    assert_eq!(json_of(&["--no-token"])["why"]["region"], Value::Null);
+    let reject = CONFIG.replacen('{', r#"{"unknown_region": "reject", "#, 1);
+    let ran = run_with_input(&["explain", "--config", "-", "--region", "XX"], &reject);
+    let said = "region none: the code in x-region is not configured\nanswers 401";
+    assert!(ran.out.starts_with(said), "{}", ran.out);
+}
+
+#[test]
+fn it_says_which_header_was_left_out_and_why() {
+    let answer = here("tests/userinfo.json");
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
+        "inject_headers": {"X-User-Id": "$.sub", "X-Mail": "$.email", "X-Odd": "$.odd"},
+        "filter_state": {"role": "$.role"}}"#;
+    let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], config);
+    for line in [
+        "left out x-mail: its path finds nothing, or null or an empty text\n",
+        "left out x-odd: nothing can carry what its path finds\n",
+        "left out wasm.role: its path finds nothing, or null or an empty text\n",
+    ] {
+        assert!(ran.out.contains(line), "{line}{}", ran.out);
+    }
+    assert!(!ran.out.contains("left out x-user-id"), "{}", ran.out);
+    let story = json_of(&["--userinfo", &answer]);
+    let odd = json!([{"name": "x-odd", "why": "nothing can carry what its path finds"}]);
+    assert_eq!(story["why"]["left_out"], odd);
+    assert_eq!(json_of(&["--status", "401"])["why"]["left_out"], json!([]));
+}
+
+#[test]
+fn a_header_that_only_answers_have_is_pointed_out() {
+    let ran = explained(&["--header", "WWW-Authenticate: Bearer secret", "--status", "401"]);
+    let said = "oidc-connector: --header www-authenticate: only answers have this; the provider's \
+                answer gets it by --answer-header\n";
+    assert_eq!(ran.err, said);
+    assert_eq!(explained(&["--header", "Accept: text/html", "--status", "401"]).err, "");
 }
 
 #[test]

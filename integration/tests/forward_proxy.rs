@@ -48,8 +48,10 @@ fn behind(name: &str, proxy: &ForwardProxy) -> Listener {
     config["http_proxy_port"] = json!(at.port());
     let cluster = renamed(&forward_proxy_cluster().unwrap().to_string());
     let mut cluster: Value = serde_json::from_str(&cluster).unwrap();
-    cluster["transport_socket"]["typed_config"]["default_proxy_address"] =
-        json!({"socket_address": {"address": at.ip().to_string(), "port_value": at.port()}});
+    let endpoint = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0];
+    let of_endpoint = &mut endpoint["metadata"]["typed_filter_metadata"];
+    of_endpoint["envoy.http11_proxy_transport_socket.proxy_address"]["socket_address"] =
+        json!({"address": at.ip().to_string(), "port_value": at.port()});
     assert_eq!(cluster["name"], "idp_default");
     Listener::named(name)
         .tls()

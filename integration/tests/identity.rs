@@ -157,13 +157,13 @@ async fn statistics_say_which_instance_why_and_where() {
     let labelled = async || {
         let text = running.envoy.admin_get("/stats/prometheus").await.unwrap().text();
         let wanted = [
-            ("oidc_userinfo_ms_count{", &[r#"region="FR""#, r#"instance="orders""#][..], "2"),
-            ("oidc_outcome{", &[r#"outcome="pass""#, r#"instance="orders""#], "4"),
+            ("oidc_userinfo_ms_count{", &[r#"region="FR""#, r#"connector="orders""#][..], "2"),
+            ("oidc_outcome{", &[r#"outcome="pass""#, r#"connector="orders""#], "4"),
             ("oidc_outcome{", &[r#"{outcome="invalid_token"}"#], "1"),
-            ("oidc_source{", &[r#"source="asked""#, r#"instance="orders""#], "4"),
-            ("oidc_reason{", &[r#"reason="absent""#, r#"instance="orders""#], "1"),
-            ("oidc_region{", &[r#"region="US""#, r#"instance="orders""#], "1"),
-            ("oidc_requests{", &[r#"{instance="orders"}"#], "5"),
+            ("oidc_source{", &[r#"source="asked""#, r#"connector="orders""#], "4"),
+            ("oidc_reason{", &[r#"reason="absent""#, r#"connector="orders""#], "1"),
+            ("oidc_region{", &[r#"region="US""#, r#"connector="orders""#], "1"),
+            ("oidc_requests{", &[r#"{connector="orders"}"#], "5"),
         ];
         let missing = wanted.into_iter().find(|(name, labels, value)| {
             !text.lines().any(|line| {
@@ -182,4 +182,12 @@ async fn statistics_say_which_instance_why_and_where() {
     };
     let in_time = tokio::time::timeout(integration::DEADLINE, found).await;
     assert!(in_time.is_ok(), "{:?}", labelled().await);
+    // Prometheus gives each target these itself; one of ours would become `exported_instance`.
+    let text = running.envoy.admin_get("/stats/prometheus").await.unwrap().text();
+    for line in text.lines().filter(|line| line.starts_with("oidc_")) {
+        for own in ["instance", "job"] {
+            let taken = [format!("{{{own}=\""), format!(",{own}=\"")];
+            assert!(!taken.iter().any(|label| line.contains(label)), "{own} in {line}");
+        }
+    }
 }

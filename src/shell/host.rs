@@ -59,6 +59,13 @@ unsafe extern "C" {
         token: *mut u32,
     ) -> Status;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_add_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
     fn proxy_replace_header_map_value(
         map: u32,
         key: *const u8,
@@ -204,18 +211,18 @@ impl<'b> Fields<'b> {
 /// Applies edits to the headers of the request in effect.
 pub(super) fn edit_request(edit: &HeaderEdit) -> Result<(), Failed> {
     edit.remove.iter().try_for_each(|name| remove(REQUEST_HEADERS, name))?;
-    edit.set().try_for_each(|(name, value)| {
-        // SAFETY: pointers and sizes belong to live slices.
-        checked(unsafe {
-            proxy_replace_header_map_value(
-                REQUEST_HEADERS,
-                name.as_ptr(),
-                name.len(),
-                value.as_ptr(),
-                value.len(),
-            )
-        })
-    })
+    edit.added().try_for_each(|field| put(proxy_add_header_map_value, field))?;
+    edit.replaced().try_for_each(|field| put(proxy_replace_header_map_value, field))
+}
+
+/// The two host calls that put a field into a header map.
+type Put = unsafe extern "C" fn(u32, *const u8, usize, *const u8, usize) -> Status;
+
+fn put(call: Put, (name, value): (&str, &str)) -> Result<(), Failed> {
+    // SAFETY: pointers and sizes belong to live slices.
+    let status =
+        unsafe { call(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    checked(status)
 }
 
 /// Removes trailers of the request in effect.

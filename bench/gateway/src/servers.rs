@@ -78,6 +78,8 @@ pub(crate) enum Filter {
     DoNothing,
     /// The filter of this project.
     Ours(Ours),
+    /// A module that needs no configuration.
+    Module(PathBuf),
     /// Envoy's own, on the UserInfo endpoint.
     ExtAuthz,
     /// A script, on the UserInfo endpoint.
@@ -190,10 +192,27 @@ impl Measured {
         chains: &[Chain],
         workers: u32,
     ) -> Result<Self, String> {
-        let envoy = start(&config_of(chains, backend)?, workers).await?;
+        let options = Options { concurrency: workers, ..Options::default() };
+        Self::start_as(placement, backend, chains, &options).await
+    }
+
+    /// Starts one with a listener for each chain, and these options.
+    pub(crate) async fn start_as(
+        placement: &Placement,
+        backend: &Backend,
+        chains: &[Chain],
+        options: &Options,
+    ) -> Result<Self, String> {
+        let config = config_of(chains, backend)?;
+        let envoy = Envoy::start(&config, options).await.map_err(|failure| failure.to_string())?;
         placement.pin_measured(envoy.id())?;
         let providers = chains.iter().map(|chain| (chain.name.clone(), chain.provider)).collect();
         Ok(Self { envoy, providers })
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.envoy.id()
     }
 
     /// Where a chain listens.
@@ -271,6 +290,7 @@ fn front(chain: &Chain, backend: &Backend) -> Result<Value, String> {
     let filter = match &chain.filter {
         Filter::None => None,
         Filter::DoNothing => Some(config::wasm(name, &do_nothing()?, "")),
+        Filter::Module(module) => Some(config::wasm(name, module, "")),
         Filter::Ours(ours) => Some(config::wasm(name, &module()?, &ours.configuration(at, asked))),
         Filter::ExtAuthz => Some(config::ext_authz(at, asked)),
         Filter::Lua => Some(config::lua(asked)),

@@ -18,8 +18,8 @@ pub(crate) struct Carrier<'a> {
     pub(crate) node: Node<'a>,
     /// Whether a forward proxy is asked with CONNECT.
     pub(crate) proxy: bool,
-    /// Where that proxy is, where one address says it.
-    pub(crate) proxy_address: Option<Node<'a>>,
+    /// Where that proxy is: the addresses that say it.
+    pub(crate) proxy_addresses: Vec<Node<'a>>,
     /// How they are encrypted.
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
@@ -119,7 +119,7 @@ fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Fin
         Egress::Proxy { port, .. } => Some(*port),
         Egress::Direct => None,
     };
-    if let Some(address) = &carrier.proxy_address {
+    for address in &carrier.proxy_addresses {
         judge_proxy(address, cluster, wanted, findings);
     }
     if wanted.is_some() && !carrier.proxy {
@@ -186,7 +186,7 @@ fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     worst.unwrap_or_else(|| Carrier {
         node: cluster.clone(),
         proxy: false,
-        proxy_address: None,
+        proxy_addresses: Vec::new(),
         tls: Tls::Absent,
         remedy: None,
     })
@@ -197,7 +197,7 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
     let way = |tls| Carrier {
         node: socket.clone(),
         proxy: false,
-        proxy_address: None,
+        proxy_addresses: Vec::new(),
         tls,
         remedy: None,
     };
@@ -216,14 +216,15 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
             way(context.map_or(Tls::Unseen, |context| tls::of_context(&context, cluster, world)))
         }
         "http_11_proxy.v3.Http11ProxyUpstreamTransport" => {
-            const BY_ENDPOINT: &str = "envoy.http11_proxy_transport_socket.proxy_address";
-            let proxy = fields.has("default_proxy_address")
-                || cluster.value.to_string().contains(BY_ENDPOINT);
-            let proxy_address = fields.at(&["default_proxy_address", "socket_address"]);
+            let proxy = fields.has("default_proxy_address") || endpoints_name_a_proxy(cluster);
+            let own = proxies_of_endpoints(cluster);
+            let addresses = own.into_iter().chain(fields.get("default_proxy_address"));
+            let proxy_addresses =
+                addresses.filter_map(|address| address.get("socket_address")).collect();
             let inner = fields.get("transport_socket");
             match inner.map(|inner| of_socket(&inner, cluster, world)) {
-                Some(inner) => Carrier { proxy, proxy_address, ..inner },
-                None => Carrier { proxy, proxy_address, ..way(Tls::Absent) },
+                Some(inner) => Carrier { proxy, proxy_addresses, ..inner },
+                None => Carrier { proxy, proxy_addresses, ..way(Tls::Absent) },
             }
         }
         // Such as PROXY protocol: whatever it is, another one is inside.
@@ -232,4 +233,36 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
             None => way(Tls::Unseen),
         },
     }
+}
+
+/// By what name an endpoint's metadata say where the proxy is.
+const PROXY: &str = "envoy.http11_proxy_transport_socket.proxy_address";
+
+/// What the endpoints say of where the proxy is.
+fn proxies_of_endpoints<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
+    let assignment = cluster.get("load_assignment");
+    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
+    let endpoints =
+        localities.into_iter().flat_map(|node| node.list("lb_endpoints").into_iter().chain([node]));
+    let proxies = endpoints.filter_map(|node| {
+        node.at(&["metadata", "typed_filter_metadata"]).and_then(|node| node.member(PROXY))
+    });
+    proxies.collect()
+}
+
+/// Whether each endpoint says where the proxy is: one that does not is called directly.
+fn endpoints_name_a_proxy(cluster: &Node<'_>) -> bool {
+    let says = |node: &Node<'_>| {
+        let metadata = node.at(&["metadata", "typed_filter_metadata"]);
+        metadata.is_some_and(|metadata| metadata.member(PROXY).is_some())
+    };
+    let assignment = cluster.get("load_assignment");
+    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
+    if localities.is_empty() {
+        // Endpoints that come by EDS are not in the file.
+        return cluster.text("type") == Some("EDS");
+    }
+    localities
+        .iter()
+        .all(|locality| says(locality) || locality.list("lb_endpoints").iter().all(says))
 }

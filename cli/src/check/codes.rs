@@ -47,7 +47,8 @@ codes! {
         "set match_typed_subject_alt_names to the provider's host name";
     CLUSTER_WITHOUT_PROXY = "cluster-without-proxy", Error,
         "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
-        "give the cluster the transport socket http_11_proxy, as in envoy/forward-proxy.yaml";
+        "give the cluster the transport socket http_11_proxy and each endpoint the proxy's address \
+         as envoy/forward-proxy.yaml does";
     SPELT_TWICE = "spelt-twice", Error,
         "Envoy takes one of the two, and what the other says does not hold",
         "keep one spelling";
@@ -99,7 +100,8 @@ codes! {
         "any page that answers 200 with a JSON object vouches for every token",
         "set \"require_subject\": true";
     ITERATION_ALLOWED = "iteration-allowed", Warning,
-        "held request bodies are buffered instead of held back, and large ones answered 413",
+        "held request bodies are buffered instead of held back, large ones answered 413, and \
+         before Envoy 1.39 what comes after the verdict is lost",
         "remove allow_on_headers_stop_iteration";
     VM_ID_MISSING = "vm-id-missing", Warning,
         "all modules without a vm_id share their data",

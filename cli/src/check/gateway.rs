@@ -89,7 +89,7 @@ fn carrier<'a>(
         "add a BackendTLSPolicy with targetRefs: [{{ group: gateway.envoyproxy.io, kind: {kind}, \
          name: {name} }}] and validation: {{ hostname: HOST, wellKnownCACertificates: System }}"
     );
-    Some(Carrier { node, proxy: false, proxy_address: None, tls, remedy: Some(remedy) })
+    Some(Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy) })
 }
 
 /// A policy's validation, or a Backend's own TLS, which has the same fields.

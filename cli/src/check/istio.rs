@@ -76,7 +76,7 @@ fn carrier<'a>(
          caCertificates: system, subjectAltNames: [{host}] }}"
     );
     let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
-    Carrier { node, proxy: false, proxy_address: None, tls, remedy: Some(remedy) }
+    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy) }
 }
 
 fn of_settings(settings: &Node<'_>) -> Tls {

@@ -5,6 +5,21 @@ use std::fs;
 use oidc_token_connector::config::{Endpoints, Policy};
 
 use super::Args;
+use crate::output::complain;
+
+/// Headers that only answers have, or that say nothing in a request.
+const OF_ANSWERS: [&str; 10] = [
+    "age",
+    "authentication-info",
+    "etag",
+    "last-modified",
+    "location",
+    "proxy-authenticate",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "www-authenticate",
+];
 
 /// Names, lower-cased as Envoy hands them over, and values.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +56,11 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     headers.add(":path", "/");
     for header in &args.header {
         headers.add_written("--header", header)?;
+    }
+    for name in OF_ANSWERS.into_iter().filter(|name| headers.has(name)) {
+        complain(format_args!(
+            "--header {name}: only answers have this; the provider's answer gets it by --answer-header"
+        ));
     }
     if let Some(region) = &args.region {
         let Endpoints::Configured(table) = &policy.endpoints else {

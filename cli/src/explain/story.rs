@@ -1,6 +1,8 @@
 //! What became of a request, as text and as JSON, without its token.
 
 use oidc_token_connector::gate::{Action, Decision, Record};
+use oidc_token_connector::head::Head;
+use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::userinfo::Call;
 use serde_json::{Value, json};
 
@@ -18,6 +20,10 @@ pub(super) struct Story {
     request: Headers,
     questions: Vec<Question>,
     end: Option<(End, Record)>,
+    /// The region that was asked, and why that one.
+    region: String,
+    /// Headers and filter state that the answer did not give, and why.
+    pub(super) left_out: Vec<(String, &'static str)>,
 }
 
 /// A call to a provider.
@@ -55,9 +61,34 @@ struct Forwarded {
 
 impl Story {
     /// A request that has arrived.
-    pub(super) fn new(instance: &str, request: Headers) -> Story {
-        let instance = instance.to_owned();
-        Story { instance, request, questions: Vec::new(), end: None }
+    pub(super) fn new(instance: &str, request: Headers, region: String) -> Story {
+        let (instance, questions, left_out) = (instance.to_owned(), Vec::new(), Vec::new());
+        Story { instance, request, questions, end: None, region, left_out }
+    }
+
+    /// What `why` says of the request, which is told whether a name was set; nothing unless the
+    /// request is forwarded by an answer.
+    pub(super) fn missing(
+        &self,
+        why: impl FnOnce(&Head<'_>, &dyn Fn(&str) -> bool) -> Vec<(String, &'static str)>,
+    ) -> Vec<(String, &'static str)> {
+        let Some((End::Forward { headers, state, .. }, _)) = &self.end else { return Vec::new() };
+        if self.questions.is_empty() {
+            return Vec::new();
+        }
+        let set = |name: &str| {
+            headers.iter().any(|header| header.from == "filter" && header.name == name)
+                || state.iter().any(|(known, _)| known == name)
+        };
+        why(&self.request.head(), &set)
+    }
+
+    /// Whether a region was looked for at all: what has no token is refused before.
+    fn chose_a_region(&self) -> bool {
+        let for_region = |(_, record): &(End, Record)| {
+            matches!(record.outcome, Outcome::UnknownRegion | Outcome::Misconfigured)
+        };
+        !self.questions.is_empty() || self.end.as_ref().is_some_and(for_region)
     }
 
     /// A call is made.
@@ -140,6 +171,9 @@ impl Story {
             ));
             lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
         }
+        if self.chose_a_region() {
+            lines.push(format!("region {}", self.region));
+        }
         let Some((end, record)) = &self.end else {
             lines.push(
                 "waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer"
@@ -160,6 +194,8 @@ impl Story {
                 let state =
                     state.iter().map(|(name, value)| format!("filter state {name}: {value}"));
                 lines.extend(state);
+                let left_out = self.left_out.iter();
+                lines.extend(left_out.map(|(name, why)| format!("left out {name}: {why}")));
             }
             End::Reply { status, headers, body, .. } => {
                 lines.push(format!("answers {status} with"));
@@ -224,6 +260,11 @@ impl Story {
             "questions": questions.collect::<Vec<Value>>(),
             "result": result,
             "record": record,
+            "why": {
+                "region": self.chose_a_region().then_some(&self.region),
+                "left_out": self.left_out.iter().map(|(name, why)| json!({ "name": name, "why": why }))
+                    .collect::<Vec<Value>>(),
+            },
         })
     }
 }

@@ -56,11 +56,27 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         said(true, "Every 401 carries a `WWW-Authenticate` challenge (RFC 9110 §11.6.1)."),
         said(true, "Requests with one token that come together share one call to the provider."),
         said(
+            true,
+            "A token over 8192 bytes is refused with 401 (`malformed:too_long`) before any call; \
+             `max_token_bytes` allows longer ones.",
+        ),
+        said(
+            true,
+            "A 200 of the provider over 64 KiB is no usable answer; `max_userinfo_bytes` allows \
+             larger ones.",
+        ),
+        said(
             subject.injects(),
             "Headers of `inject_headers` are taken from each client request before anything is \
              set, in every spelling that a backend may take for them; where a path finds nothing, \
              the header is absent, never the client's. A value with control characters or over \
-             4096 bytes counts as not found.",
+             4096 bytes counts as not found, and so does what would make all injected headers of \
+             a request more than 16 KiB.",
+        ),
+        said(
+            subject.injects(),
+            "All JSONPaths of one answer share a step budget; what is not found within it counts \
+             as not found (`oidc_claims_over_budget`).",
         ),
         said(
             subject.filters(),
@@ -92,14 +108,6 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
 /// What the text does not say.
 pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
     let said = |applies: bool, text: &str| applies.then(|| text.to_owned());
-    let proxy = subject.proxy.filter(|proxy| proxy.address.is_none()).map(|proxy| {
-        format!(
-            "The proxy's IP address. Envoy resolves no name there: run this again with \
-             `--proxy-address` and the address of {}, or put it in for 192.0.2.10, which leads \
-             nowhere. Until then every request is refused.",
-            proxy.server
-        )
-    });
     let plain: Vec<&str> =
         subject.clusters.iter().filter(|c| !c.tls).map(|c| c.authority.as_str()).collect();
     let plain = (!plain.is_empty()).then(|| {
@@ -111,7 +119,6 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
     });
     let forwards = subject.policy.forward.authorization == Authorization::Forward;
     let all = [
-        proxy,
         plain,
         said(
             subject.clusters.iter().any(|cluster| cluster.tls),
@@ -140,6 +147,11 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
              there, and clients throw good tokens away.",
         ),
         said(true, "`userinfo_method`: `GET` unless said."),
+        said(
+            true,
+            "`access_log_state: true` fills `outcome` in the access log: how each request ended, \
+             by whose word, in which region.",
+        ),
         said(
             subject.has_regions(),
             "`unknown_region: \"reject\"`: without it a region code that is not configured gets \

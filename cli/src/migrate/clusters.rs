@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use oidc_token_connector::config::{Egress, Endpoints, Policy};
 
+use super::settings::{Finding, Weight};
+
 /// Stands for a proxy's address that the text does not say. It leads nowhere (RFC 5737), so that
 /// nothing passes until somebody has put in the right one.
 const NOWHERE: &str = "192.0.2.10";
@@ -44,6 +46,22 @@ impl Proxy {
                 port: *port,
             }),
         }
+    }
+
+    /// What follows from an address that nobody has said, for the line that names the proxy.
+    pub(super) fn unknown(&self) -> Option<Finding> {
+        self.address.is_none().then(|| Finding {
+            line: None,
+            what: format!(
+                "The proxy's IP address is not known, and Envoy resolves no name there: {NOWHERE} \
+                 stands in its place and leads nowhere, so every request would be refused"
+            ),
+            remedy: format!(
+                "run this again with `--proxy-address` and the address of {}, or put it in",
+                self.server
+            ),
+            weight: Weight::Refusing,
+        })
     }
 }
 
@@ -111,7 +129,8 @@ impl Cluster {
             (None, false) => {}
             (None, true) => yaml.push_str(&indented(&self.tls(), "  ")),
             (Some(proxy), _) => {
-                yaml.push_str(&proxy.yaml());
+                yaml.push_str(&proxy.metadata());
+                yaml.push_str(HTTP_11_PROXY);
                 yaml.push_str(&indented(&self.tls(), "      "));
             }
         }
@@ -136,7 +155,8 @@ impl Cluster {
 }
 
 impl Proxy {
-    fn yaml(&self) -> String {
+    /// What the endpoint says of it.
+    fn metadata(&self) -> String {
         let (address, said) = match self.address {
             Some(address) => (address.to_string(), format!("The proxy, {}.", self.server)),
             None => (
@@ -144,7 +164,7 @@ impl Proxy {
                 format!("PUT IN the IP address of {}: Envoy resolves no name here.", self.server),
             ),
         };
-        HTTP_11_PROXY
+        PROXY_ADDRESS
             .replace("<said>", &said)
             .replace("<address>", &address)
             .replace("<proxy port>", &self.port.to_string())
@@ -193,12 +213,19 @@ const BEHIND_A_PROXY: &str = r#"- name: <name>
               address: { socket_address: { address: 192.0.2.1, port_value: <port> } }
 "#;
 
+/// Not by the transport socket's `default_proxy_address`, which Envoy knows from 1.38 on only.
+const PROXY_ADDRESS: &str = r#"            metadata:
+              typed_filter_metadata:
+                # <said>
+                envoy.http11_proxy_transport_socket.proxy_address:
+                  "@type": type.googleapis.com/envoy.config.core.v3.Address
+                  socket_address: { address: "<address>", port_value: <proxy port> }
+"#;
+
 const HTTP_11_PROXY: &str = r#"  transport_socket:
     name: envoy.transport_sockets.http_11_proxy
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.transport_sockets.http_11_proxy.v3.Http11ProxyUpstreamTransport
-      # <said>
-      default_proxy_address: { socket_address: { address: "<address>", port_value: <proxy port> } }
 "#;
 
 const TLS: &str = r#"transport_socket:

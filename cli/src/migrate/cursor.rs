@@ -125,3 +125,15 @@ fn ends_name(left: impl Iterator<Item = char>) -> bool {
     let mut left = left.skip_while(|c| is_blank(*c) || matches!(c, '"' | '\u{201C}' | '\u{201D}'));
     left.next() == Some(':') && !(left.next() == Some('/') && left.next() == Some('/'))
 }
+
+/// Whether a URI stands at the start of these characters, with or without quotation marks.
+pub(super) fn starts_uri(rest: &[char]) -> bool {
+    let rest = match rest {
+        [first, rest @ ..] if is_quote(*first) => rest,
+        rest => rest,
+    };
+    ["http://", "https://"].iter().any(|scheme| {
+        let mut left = rest.iter();
+        scheme.chars().all(|c| left.next().is_some_and(|l| l.eq_ignore_ascii_case(&c)))
+    })
+}

@@ -24,6 +24,8 @@ pub(super) enum Leniency {
     StrayClose,
     /// The opening brace in a line below its name.
     BraceBelow,
+    /// A value in a line below its name.
+    ValueBelow,
     /// One pair of braces around everything.
     OuterBraces,
     /// No colon between a name and its brace.
@@ -55,6 +57,7 @@ impl Leniency {
             Leniency::StrayOpen => "`{` without a name: ignored, with its `}`",
             Leniency::StrayClose => "`}` with nothing to close: ignored",
             Leniency::BraceBelow => "`{` in a line below its name",
+            Leniency::ValueBelow => "value in the line below its name: taken",
             Leniency::OuterBraces => "braces around everything: ignored",
             Leniency::MissingColon => "no colon between this name and its `{`: added",
             Leniency::OneLine => "several keys in one line: read as one each",

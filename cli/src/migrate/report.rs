@@ -33,15 +33,20 @@ impl Report<'_> {
         let left_out = self.of(Weight::LeftOut);
         let refusing = self.of(Weight::Refusing);
         let rows = self.rows.len();
-        let verdict = match (mend.is_empty(), left_out.is_empty()) {
-            (false, _) => "There is no result: mend what follows and run this again.",
-            (true, false) => "There is a result; it lacks what is listed as not carried over.",
-            (true, true) => "There is a result, and it says all that the text says.",
+        let verdict = match (mend.is_empty(), refusing.is_empty(), left_out.is_empty()) {
+            (false, _, _) => "There is no result: mend what follows and run this again.",
+            (true, false, _) => {
+                "There is a result, but with it requests will be refused: see below."
+            }
+            (true, true, false) => {
+                "There is a result; it lacks what is listed as not carried over."
+            }
+            (true, true, true) => "There is a result, and it says all that the text says.",
         };
         add(&mut text, &format!("\n{rows} values read. {verdict}\n"));
         list(&mut text, "To mend", &mend);
-        list(&mut text, "Not carried over", &left_out);
         list(&mut text, "Requests that will be refused", &refusing);
+        list(&mut text, "Not carried over", &left_out);
         if !self.rows.is_empty() {
             add(
                 &mut text,

@@ -9,6 +9,9 @@ use serde_json::{Map, Value as Json};
 
 use super::text::{ENDPOINT_KEYS, KEYS, Member, Value};
 
+/// What `error_metadata_location` may be; anything else counts as not given.
+const LOCATIONS: [&str; 2] = ["ResponseHeaders", "ResponsePayload"];
+
 /// What somebody has to know about a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -206,8 +209,17 @@ impl Settings {
         }
         let word = text.to_ascii_lowercase();
         let taken = match (name, word.as_str()) {
-            ("enable_error_set", word) => Json::Bool(word == "true"),
+            ("enable_error_set", word) => {
+                if !matches!(word, "true" | "false" | "") {
+                    self.no_effect(member.line, name, text, "false", &["true", "false"]);
+                }
+                Json::Bool(word == "true")
+            }
             (_, "") => return self.absent(member.line, &[name]),
+            ("error_metadata_location", _) if !LOCATIONS.contains(&text.as_str()) => {
+                self.no_effect(member.line, name, text, "not given", &LOCATIONS);
+                return self.row(member.line, &[name], "counts as not given: left out".to_owned());
+            }
             ("block_authorization_header", "true") => Json::Bool(true),
             ("block_authorization_header", "false") => Json::Bool(false),
             ("block_authorization_header", _) => {
@@ -254,6 +266,30 @@ impl Settings {
         self.findings.push(Finding {
             line: Some(member.line),
             what: format!("{} is no key of the source system", shown(name)),
+            remedy,
+            weight: Weight::LeftOut,
+        });
+    }
+
+    /// A value that the source system takes for something else without a word, and the filter with
+    /// it: whoever wrote the line hardly meant that.
+    fn no_effect(&mut self, line: usize, name: &str, text: &str, counts: &str, allowed: &[&str]) {
+        let first = text.split(char::is_whitespace).next().unwrap_or_default();
+        let meant = allowed.iter().find(|word| word.eq_ignore_ascii_case(first));
+        let remedy = match meant {
+            Some(word) if first.len() < text.len() => format!(
+                "there is text after the value: remove it and run this again if `{word}` is meant"
+            ),
+            Some(_) | None => {
+                let verb = if counts == "false" { "write" } else { "allowed are" };
+                let link = if counts == "false" { "or" } else { "and" };
+                let words: Vec<String> = allowed.iter().map(|word| format!("`{word}`")).collect();
+                format!("{verb} {}", words.join(&format!(" {link} ")))
+            }
+        };
+        self.findings.push(Finding {
+            line: Some(line),
+            what: format!("{name} is {}, which counts as {counts}, there and here", shown(text)),
             remedy,
             weight: Weight::LeftOut,
         });

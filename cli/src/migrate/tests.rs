@@ -50,6 +50,11 @@ fn migrated(text: &str) -> Migration {
     migrate(text, &Options::default())
 }
 
+/// What makes the guide's example whole.
+fn given() -> Options {
+    Options { proxy_address: Some("192.0.2.77".parse().unwrap()) }
+}
+
 #[test]
 fn the_guides_example_is_one_configuration_in_every_spelling() {
     let smart = |text: &str| {
@@ -98,7 +103,7 @@ fn the_guides_example_is_one_configuration_in_every_spelling() {
         format!("{}}}", TAKEN.split(",\n  \"clusters\"").next().unwrap()),
     ];
     for text in &spellings {
-        let migration = migrated(text);
+        let migration = migrate(text, &given());
         let Some(result) = &migration.result else { panic!("{text}\n{}", migration.report) };
         assert_eq!(result.filter, TAKEN, "{text}\n{}", migration.report);
         assert!(migration.whole, "{text}\n{}", migration.report);
@@ -121,7 +126,7 @@ fn liberties_are_in_the_report_with_their_lines() {
 
 #[test]
 fn the_report_says_what_was_read_as_what() {
-    let report = migrated(GUIDE).report;
+    let report = migrate(GUIDE, &given()).report;
     assert!(report.contains("There is a result, and it says all that the text says."), "{report}");
     for row in [
         "| 5 | `userinfo_endpoint.regionCodeValue.DE` | `\"https://uki.acme-travel.com:9001/de/user\
@@ -140,7 +145,38 @@ fn the_report_says_what_was_read_as_what() {
 }
 
 /// A line of a text that is otherwise in order, and the finding about it.
-const FINDINGS: [(&str, bool, &str); 24] = [
+const FINDINGS: [(&str, bool, &str); 30] = [
+    (
+        "error_metadata_location : ResponseHeaders # as agreed",
+        true,
+        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as not \
+         given, there and here; there is text after the value: remove it and run this again if \
+         `ResponseHeaders` is meant",
+    ),
+    (
+        "error_metadata_location: responseheaders",
+        true,
+        "line 2: error_metadata_location is \"responseheaders\", which counts as not given, there \
+         and here; allowed are `ResponseHeaders` and `ResponsePayload`",
+    ),
+    (
+        "enable_error_set: true # as agreed",
+        true,
+        "line 2: enable_error_set is \"true # as agreed\", which counts as false, there and here; \
+         there is text after the value: remove it and run this again if `true` is meant",
+    ),
+    (
+        "enable_error_set: yes",
+        true,
+        "line 2: enable_error_set is \"yes\", which counts as false, there and here; write `true` or \
+         `false`",
+    ),
+    (
+        "block_authorization_header: false # as agreed",
+        false,
+        "line 2: block_authorization_header is neither true nor false",
+    ),
+    ("http_proxy_port: 3128 # as agreed", false, "line 2: http_proxy_port is no port"),
     (
         "timeout: 5s",
         true,
@@ -290,7 +326,7 @@ fn a_damaged_text_never_gives_a_result_that_does_not_load() {
         let insert = ['{', '}', '"', ':', ',', '\n', '\'', '\\'][at % 8];
         for middle in [&[][..], &[insert, chars[at]][..]] {
             let text: String = [before, middle, after].concat().into_iter().collect();
-            let migration = migrated(&text);
+            let migration = migrate(&text, &given());
             match &migration.result {
                 Some(result) => {
                     let loaded = config::read(result.filter.as_bytes());
@@ -326,8 +362,62 @@ fn differences_and_decisions_are_those_of_the_configuration() {
     }
     let filter = "defaultURI: https://a.example/u\ninject_headers: {\"A\": \"$.a[?(@.b=='c')]\"}";
     assert!(migrated(filter).report.contains("`1 == '1'` is false"));
-    let given = Options { proxy_address: Some("192.0.2.77".parse().unwrap()) };
-    assert!(!migrate(GUIDE, &given).report.contains("The proxy's IP address"));
+    assert!(!migrate(GUIDE, &given()).report.contains("The proxy's IP address"));
+}
+
+/// With the stand-in for the proxy's address nothing works, so nobody may take the result for done.
+#[test]
+fn a_proxy_without_an_address_comes_first_and_is_not_whole() {
+    let migration = migrated(GUIDE);
+    assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
+    let said = "There is a result, but with it requests will be refused: see below.\n\n\
+                ## Requests that will be refused\n\n\
+                - line 24: The proxy's IP address is not known, and Envoy resolves no name there: \
+                192.0.2.10 stands in its place and leads nowhere, so every request would be refused; \
+                run this again with `--proxy-address` and the address of squid.example.com, or put it \
+                in\n";
+    assert!(migration.report.contains(said), "{}", migration.report);
+    assert!(migrate(GUIDE, &given()).whole);
+    let address = GUIDE.replace("squid.example.com", "192.0.2.77");
+    assert!(migrated(&address).whole, "{}", migrated(&address).report);
+}
+
+/// A value may stand in the line below its name where it can be nothing else.
+#[test]
+fn a_uri_in_the_line_below_its_name_is_its_value() {
+    for text in [
+        "defaultURI:\nhttps://idp.example/userinfo\nenable_error_set: true",
+        "defaultURI:\n\n  https://idp.example/userinfo\nenable_error_set: true",
+        "defaultURI:\n\"https://idp.example/userinfo\"\nenable_error_set: true",
+        "userinfo_endpoint: {\ndefaultURI:\nhttps://idp.example/userinfo\n}\nenable_error_set: true",
+    ] {
+        let migration = migrated(text);
+        assert!(migration.whole, "{text}\n{}", migration.report);
+        let filter: Json = serde_json::from_str(&migration.result.unwrap().filter).unwrap();
+        let uri = &filter["userinfo_endpoint"]["defaultURI"];
+        assert_eq!(uri, "https://idp.example/userinfo", "{text}");
+        let said = "value in the line below its name: taken";
+        assert!(migration.report.contains(said), "{text}\n{}", migration.report);
+    }
+    // A name is none, and neither is what stands in quotation marks before a colon.
+    for text in ["error_header_name:\nhttp_proxy_port: 1", "error_header_name:\n\"https\": x"] {
+        assert!(!migrated(text).report.contains("in the line below"), "{text}");
+    }
+}
+
+/// The bounds that the source system does not have: in the report, and on the page.
+#[test]
+fn bounds_are_told_as_differences() {
+    let report = migrated(GUIDE).report;
+    let page = results::project("docs/configuration.md");
+    let (_, table) = page.split_once("\n## Departures from the source system\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    for said in
+        ["8192 bytes", "malformed:too_long", "64 KiB", "4096 bytes", "16 KiB", "step budget"]
+    {
+        assert!(report.contains(said), "{said}\n{report}");
+        assert!(table.contains(said), "{said}\n{table}");
+    }
 }
 
 /// What is neither ASCII nor visible stays what it was on its way through JSON and YAML.

@@ -365,14 +365,8 @@ impl Reader {
             self.open(Some(name), line, false);
             return;
         }
-        if self.inside() && self.cursor.peek().is_some_and(is_quote) {
-            // In JSON a value may stand in the line below; a colon makes it the next name.
-            let (line_below, text) = (self.cursor.mark(), self.string());
-            self.blanks();
-            if self.cursor.peek() != Some(':') {
-                return self.add(name, line, Value::Text(text));
-            }
-            self.cursor.back_to(line_below);
+        if let Some(text) = self.value_below(line) {
+            return self.add(name, line, Value::Text(text));
         }
         let rest = self.cursor.rest();
         let begins = match name.as_str() {

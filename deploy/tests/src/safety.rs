@@ -80,6 +80,28 @@ fn istio_gets_the_settings_of_the_reference_around_the_filter() {
     assert_eq!(set["stream_idle_timeout"], "30s");
 }
 
+/// What belongs to Envoy's start: merged into Istio's own, so nothing else may stand there.
+#[test]
+fn istio_gets_the_limit_and_the_labels_of_the_reference() {
+    let reference = document("envoy/envoy.yaml");
+    let patches = patches("oidc-token-connector-bootstrap");
+    assert_eq!(patches.len(), 1);
+    assert_eq!(patches[0]["applyTo"], "BOOTSTRAP");
+    // Istio knows no other operation here.
+    assert_eq!(patches[0]["patch"]["operation"], "MERGE");
+    let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
+    let limit = "http.async_response_buffer_limit";
+    assert_eq!(
+        patches[0]["patch"]["value"],
+        json!({
+            "layered_runtime": {
+                "layers": [{"name": "oidc-token-connector", "static_layer": {limit: layer[limit]}}],
+            },
+            "stats_config": reference["stats_config"],
+        })
+    );
+}
+
 #[test]
 fn a_route_of_istio_gets_another_instance_or_the_default_one_never_none() {
     let patches = patches("oidc-token-connector");
@@ -108,6 +130,20 @@ fn envoy_gateway_gets_the_settings_of_the_reference_around_the_filter() {
     let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
     assert_eq!(patches[0]["value"], layer["http.async_response_buffer_limit"]);
     assert_eq!(patches[1]["value"], reference["stats_config"]);
+}
+
+/// Prometheus gives each target `instance` and `job`, and each bucket `le`: a label of ours with such a name
+/// would be renamed to `exported_…` by a scrape, or lost.
+#[test]
+fn no_label_is_one_of_prometheus_own() {
+    let reference = document("envoy/envoy.yaml");
+    let tags = reference["stats_config"]["stats_tags"].as_array().expect("tags");
+    let names: Vec<_> = tags.iter().map(|tag| tag["tag_name"].as_str().expect("text")).collect();
+    assert!(names.contains(&"connector"), "{names:?}");
+    for name in names {
+        let own = ["instance", "job", "le", "quantile"].contains(&name) || name.starts_with("__");
+        assert!(!own, "the label {name} is Prometheus' own");
+    }
 }
 
 /// Every text in a document, with its place.

@@ -1,7 +1,7 @@
 //! `Connection` and upgrades: a next hop deletes every header that `Connection` names (RFC 9110
 //! §7.6.1), and Envoy forwards it on upgrades.
 
-use integration::{Gate, Provider};
+use integration::{Gate, Provider, envoy_since};
 
 use crate::{EVIL, SUB, assert_identity, gateway, in_region};
 
@@ -66,7 +66,11 @@ async fn what_comes_with_an_upgrade_is_delivered_once_and_after_the_verdict() {
         gate.open();
         assert_eq!(connection.response().await.unwrap().status, 101, "{name}");
         connection.write("later").await.unwrap();
-        assert_eq!(connection.read(10).await.unwrap(), b"earlylater", "{name}");
+        // With that setting Envoy before 1.39 loses what comes after the verdict, as tests/bodies.rs
+        // shows.
+        let loses = name == "websocket_held_allow" && !envoy_since(39);
+        let delivered: &[u8] = if loses { b"early" } else { b"earlylater" };
+        assert_eq!(connection.read(delivered.len()).await.unwrap(), delivered, "{name}");
         gw.envoy.assert_no_vm_restart().await;
     }
 }

@@ -23,6 +23,8 @@ fn commands_and_their_options() {
         ("test", Command::Test(Part::All)),
         ("test --quick", Command::Test(Part::Quick)),
         ("test --compose", Command::Test(Part::Compose)),
+        ("test --provider", Command::Test(Part::Provider)),
+        ("test --envoy 1.36.4", Command::Test(Part::Envoy("1.36.4".into()))),
         ("demo", Command::Demo { serve: false }),
         ("demo --serve", Command::Demo { serve: true }),
         ("bench", bench(&[])),
@@ -53,15 +55,23 @@ fn commands_and_their_options() {
 fn what_is_not_understood_is_named_and_followed_by_the_usage() {
     const BENCH: &str =
         "Usage: cargo xtask bench [--quick] [--write] [--only SECTION]... [--instructions]\n";
+    const TEST: &str =
+        "Usage: cargo xtask test [--quick] [--compose] [--provider] [--envoy VERSION]\n";
     for (line, named, usage) in [
         ("", "", "Usage: cargo xtask <command>"),
         ("dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
         ("help dmeo", "unknown command `dmeo`", "Usage: cargo xtask <command>"),
         ("build --quick", "unknown option `--quick`", "Usage: cargo xtask build\n"),
-        ("test --serve", "unknown option `--serve`", "Usage: cargo xtask test [--quick]"),
-        ("test --quick --compose", "only one of its options", "Usage: cargo xtask test"),
+        ("test --serve", "unknown option `--serve`", TEST),
         ("demo now", "unexpected argument `now`", "Usage: cargo xtask demo [--serve]"),
-        ("test --", "unknown option `--`", "Usage: cargo xtask test [--quick]"),
+        ("test --", "unknown option `--`", TEST),
+        ("test --envoy", "`--envoy` takes VERSION, not ``", TEST),
+        ("test --envoy 1.40", "a release such as 1.40.0, not `1.40`", TEST),
+        ("test --envoy 1.40.0/..", "a release such as 1.40.0, not `1.40.0/..`", TEST),
+        ("test --envoy --quick", "`--envoy` takes VERSION, not `--quick`", TEST),
+        ("test --envoy 1.36.4 --compose", "`--envoy` and `--compose` do not go together", TEST),
+        ("test --provider now", "unexpected argument `now`", TEST),
+        ("test --quick --provider", "`--quick` and `--provider` do not go together", TEST),
         ("fuzz --seconds", "takes N, not ``", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),
         ("fuzz --seconds 0", "not `0`", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),
         ("fuzz --seconds 1h", "not `1h`", "Usage: cargo xtask fuzz"),
@@ -71,11 +81,7 @@ fn what_is_not_understood_is_named_and_followed_by_the_usage() {
         ("bench --only --quick", "`--only` takes SECTION, not `--quick`", BENCH),
         ("bench fleet", "unexpected argument `fleet`", BENCH),
         ("bench --quick --instructions", "`--instructions` has none", BENCH),
-        (
-            "test --write",
-            "unknown option `--write`",
-            "Usage: cargo xtask test [--quick] [--compose]\n",
-        ),
+        ("test --write", "unknown option `--write`", TEST),
         ("coverage all", "unexpected argument `all`", "Usage: cargo xtask coverage\n"),
         ("mutants --all", "unknown option `--all`", "Usage: cargo xtask mutants [FILE...]"),
         ("check-config", "no file given", "Usage: cargo xtask check-config FILE..."),

@@ -1,6 +1,7 @@
 //! The sections of the benchmark: each starts the Envoys it needs, measures, and ends them.
 
 mod axes;
+mod count;
 mod day;
 mod fleet;
 mod flood;
@@ -25,6 +26,7 @@ pub(crate) struct Entry {
 pub(crate) const SECTIONS: &[Entry] = &[
     Entry { name: "rows", everyday: true },
     Entry { name: "axes", everyday: false },
+    Entry { name: "count", everyday: false },
     Entry { name: "half-load", everyday: true },
     Entry { name: "day", everyday: true },
     Entry { name: "growth", everyday: false },
@@ -40,6 +42,7 @@ pub(crate) async fn run(name: &str, bench: &Bench) -> Result<Section, String> {
     match name {
         "rows" => rows::run(bench).await,
         "axes" => axes::run(bench).await,
+        "count" => count::run(bench).await,
         "half-load" => half_load::run(bench).await,
         "day" => day::run(bench).await,
         "growth" => growth::run(bench).await,

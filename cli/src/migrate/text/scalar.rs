@@ -1,6 +1,8 @@
 //! Single values of the text form: in quotation marks of any kind, or without.
 
-use super::super::cursor::{is_blank, is_smart, starts_any_member, starts_member};
+use super::super::cursor::{
+    is_blank, is_quote, is_smart, starts_any_member, starts_member, starts_uri,
+};
 use super::{ENDPOINT_KEYS, KEYS, Leniency, Reader};
 
 impl Reader {
@@ -42,6 +44,30 @@ impl Reader {
             "close it, or remove it",
         );
         text
+    }
+
+    /// The value in a line below the name: within braces in quotation marks, as JSON has it, and a
+    /// URI anywhere, because it can be no line of its own.
+    pub(super) fn value_below(&mut self, line: usize) -> Option<String> {
+        let uri = self.cursor.line() > line && starts_uri(self.cursor.rest());
+        let (inside, start) = (self.inside(), self.cursor.mark());
+        if self.cursor.peek().is_some_and(is_quote) && (inside || uri) {
+            let text = self.string();
+            self.blanks();
+            // A colon makes it the next name.
+            if self.cursor.peek() == Some(':') {
+                self.cursor.back_to(start);
+                return None;
+            }
+            if !inside {
+                self.note(Leniency::ValueBelow, line);
+            }
+            return Some(text);
+        }
+        uri.then(|| {
+            self.note(Leniency::ValueBelow, line);
+            self.unquoted()
+        })
     }
 
     fn escape(&mut self, text: &mut String, line: usize) {

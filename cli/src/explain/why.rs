@@ -1,0 +1,61 @@
+//! Why a request went to its region, and why a header that could have been set was not. It tells
+//! what the filter's own code says of the same values, and never shows a claim.
+
+use std::rc::Rc;
+
+use oidc_token_connector::claims::{self, Claim};
+use oidc_token_connector::config::{ClaimRule, Endpoints, Policy};
+use oidc_token_connector::endpoint;
+use oidc_token_connector::head::{Field, Head};
+use oidc_token_connector::json;
+use oidc_token_connector::jsonpath::Budget;
+
+/// The region that is asked, or that none is, and why.
+pub(super) fn region(policy: &Policy, head: &Head<'_>) -> String {
+    let Endpoints::Configured(table) = &policy.endpoints else {
+        return "none: the configuration has no userinfo_endpoint".to_owned();
+    };
+    let chosen = endpoint::choose(&policy.endpoints, head);
+    let (chosen, known) = match &chosen {
+        Ok(asked) => (&*asked.region, table.regions.iter().any(|known| Rc::ptr_eq(known, asked))),
+        Err(_) => ("none", false),
+    };
+    let Some(header) = &table.region_header else {
+        return format!("{chosen}: the configuration has no regionCodeHeader");
+    };
+    let why = match head.field(header) {
+        Field::Absent => "the request has no".to_owned(),
+        Field::One(b"") => "the request has an empty".to_owned(),
+        Field::Several => "the request has more than one".to_owned(),
+        Field::One(_) if known => return format!("{chosen}: the request's {header} says so"),
+        Field::One(_) => return format!("{chosen}: the code in {header} is not configured"),
+    };
+    format!("{chosen}: {why} {header}")
+}
+
+/// Headers and filter state that the request could have got from this answer and did not, each
+/// with the reason. `set` says whether it got one of that name.
+pub(super) fn left_out(
+    policy: &Policy,
+    head: &Head<'_>,
+    body: &[u8],
+    set: impl Fn(&str) -> bool,
+) -> Vec<(String, &'static str)> {
+    let Ok(endpoint) = endpoint::choose(&policy.endpoints, head) else { return Vec::new() };
+    let Ok(document) = json::parse(body) else {
+        let none = "the answer is not JSON";
+        return endpoint.rules.iter().map(|rule| (rule.name.to_string(), none)).collect();
+    };
+    // In the filter's order, because all share the budget.
+    let mut budget = Budget::for_answer();
+    let mut why = |rule: &ClaimRule| match claims::read(&document, rule, &mut budget) {
+        Claim::Absent => "its path finds nothing, or null or an empty text",
+        Claim::Invalid => "nothing can carry what its path finds",
+        Claim::OverBudget => "its path takes too many steps",
+        Claim::Value(_) => "all of them together would be more than 16 KiB",
+    };
+    let headers = endpoint.rules.iter().map(|rule| (rule.name.to_string(), why(rule)));
+    let headers: Vec<_> = headers.collect();
+    let state = endpoint.state.iter().map(|rule| (format!("wasm.{}", rule.name), why(rule)));
+    headers.into_iter().chain(state).filter(|(name, _)| !set(name)).collect()
+}

@@ -1,0 +1,82 @@
+//! The operations page and the code say the same: every reason of a refusal has its row, in the
+//! order of the counters, with the outcomes that there are.
+
+#![allow(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by a panic"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use oidc_token_connector::outcome::{Outcome, REASONS};
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The rows of the first table of a section, without its head.
+fn rows(page: &str, section: &str) -> Vec<Vec<String>> {
+    let (_, text) = page.split_once(&format!("\n## {section}\n")).expect("the section");
+    let table = text.lines().skip_while(|line| !line.starts_with("| ")).skip(2);
+    let cells = |line: &str| {
+        let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        Some(line.split(" | ").map(str::to_owned).collect())
+    };
+    table.map_while(cells).collect()
+}
+
+fn words(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(", ").map(|word| word.trim_matches('`'))
+}
+
+#[test]
+fn every_reason_is_explained_and_no_other() {
+    let rows = rows(&page("operations.md"), "Every reason");
+    let reasons: Vec<&str> = rows.iter().flat_map(|row| words(&row[0])).collect();
+    assert_eq!(reasons, REASONS);
+    for row in &rows {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(!row[2].is_empty(), "{row:?}");
+        for outcome in words(&row[1]) {
+            assert!(Outcome::ALL.iter().any(|known| known.word() == outcome), "{row:?}");
+        }
+    }
+    // An outcome that refuses for a reason is somewhere in the table.
+    let named: Vec<&str> = rows.iter().flat_map(|row| words(&row[1])).collect();
+    let without = ["pass", "preflight", "client_gone", "internal"];
+    for outcome in Outcome::ALL.map(Outcome::word) {
+        assert_eq!(named.contains(&outcome), !without.contains(&outcome), "{outcome}");
+    }
+}
+
+/// Every word `outcome:reason` of the page is one that the filter can say.
+#[test]
+fn the_details_that_the_page_names_exist() {
+    let page = page("operations.md");
+    let mut seen = 0;
+    for code in page.split('`').skip(1).step_by(2) {
+        let Some((outcome, reason)) = code.split_once(':') else { continue };
+        // `preflight: "pass"` is a key of the configuration.
+        if reason.starts_with(' ') || !Outcome::ALL.iter().any(|known| known.word() == outcome) {
+            continue;
+        }
+        seen += 1;
+        assert!(reason == "…" || REASONS.contains(&reason), "{code}");
+    }
+    assert!(seen > 15, "{seen}");
+}
+
+/// A row has a symptom, a cause and a remedy.
+#[test]
+fn troubleshooting_goes_from_symptom_to_remedy() {
+    let rows = rows(&page("operations.md"), "Troubleshooting");
+    assert!(rows.len() > 15, "{rows:?}");
+    for row in rows {
+        assert!(row.len() == 3 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Makes ready what tests run on, before they start: `fetch envoy`, `fetch provider`. What cannot
+//! be had is so told once, with the remedy.
+
+use std::process::ExitCode;
+
+use integration::{OpenIdProvider, envoy_binary};
+
+fn main() -> ExitCode {
+    let ended = match std::env::args().nth(1).as_deref() {
+        Some("envoy") => envoy_binary().map(drop),
+        Some("provider") => OpenIdProvider::install(),
+        _ => Err("usage: fetch envoy|provider".to_owned()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("\n{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
