@@ -7,13 +7,17 @@ mod cluster;
 mod codes;
 mod duration;
 mod finding;
+mod gateway;
 mod instance;
 mod istio;
 mod kubernetes;
 mod manager;
+mod others;
+mod patches;
 mod policy;
 mod report;
 mod routes;
+mod tls;
 mod world;
 
 use std::process::ExitCode;
@@ -110,6 +114,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 /// Everything found in the documents, and how many instances they have.
 fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
     let mut findings = Findings::default();
+    for document in documents {
+        for place in &document.merges {
+            let at = Node { place: place.clone(), ..Node::root(document) };
+            findings.add(codes::YAML_MERGE_KEY, &at, "a merge key, `<<`");
+        }
+    }
     let mut world = World::of(documents);
     for instance in &mut world.instances {
         instance.read(&mut findings);
@@ -126,14 +136,16 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
             (Platform::Envoy | Platform::Alone, None) => {}
         }
         cluster::check(instance, &world, &mut findings);
-        if instance.manager.is_none() {
+        if !world.is_in_a_manager(instance) {
             let found = "no connection manager with this filter is in these files";
             findings.add(codes::SURROUNDINGS_NOT_SEEN, &instance.node, found);
         }
     }
-    for index in 0..world.managers.len() {
-        manager::check(index, &world, &mut findings);
-    }
+    let managers = 0..world.managers.len();
+    let ways = managers.filter_map(|index| manager::check(index, &world, &mut findings));
+    let ways = ways.flatten().collect();
+    others::check(ways, &world, &mut findings);
+    patches::check(&world, &mut findings);
     for bootstrap in &world.bootstraps {
         manager::check_bootstrap(bootstrap, &world, &mut findings);
     }

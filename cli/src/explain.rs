@@ -147,8 +147,13 @@ fn chosen<'w, 'a>(world: &'w World<'a>, args: &Args) -> Result<&'w Instance<'a>,
         (Some(instance), None, _) => Ok(instance),
         (None, _, None) => Err(format!("{file}: no instance of the filter in it")),
         (None, _, Some(wanted)) => {
-            let names = names.join(", ");
-            Err(format!("{file}: no instance {wanted}; there is {names}"))
+            let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+            let there = match (all.is_empty(), names.is_empty()) {
+                (true, _) => "there is none".to_owned(),
+                (false, true) => "it is one configuration alone; leave --instance out".to_owned(),
+                (false, false) => format!("there is {}", names.join(", ")),
+            };
+            Err(format!("{file}: no instance {wanted}; {there}"))
         }
         (Some(_), Some(_), _) => {
             let names = names.join(", ");

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::yaml;
+
 /// One document of a file.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -18,6 +20,10 @@ pub(crate) struct Document {
     pub(crate) value: Value,
     /// The text of a JSON file, so that the filter's reader sees it as written.
     pub(crate) json: Option<String>,
+    /// Where Envoy sees text that others take for a number, and that text.
+    pub(crate) texts: Vec<(String, String)>,
+    /// Where there is a merge key, which Envoy refuses.
+    pub(crate) merges: Vec<String>,
 }
 
 /// Reads a file, or standard input for `-`.
@@ -45,6 +51,8 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         number,
         value,
         json: json.map(str::to_owned),
+        texts: Vec::new(),
+        merges: Vec::new(),
     };
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         return Ok(vec![document(None, value, Some(text))]);
@@ -54,20 +62,21 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         // JSON with a mistake in it: the filter's reader names the place.
         return Ok(vec![document(None, Value::Null, Some(text))]);
     }
-    match serde_saphyr::from_multiple::<Value>(text) {
-        Ok(values) => {
-            let several = values.len() > 1;
-            let numbered = (1..).zip(values).filter(|(_, value)| !value.is_null());
-            let number = |number| several.then_some(number);
-            let documents: Vec<Document> =
-                numbered.map(|(n, value)| document(number(n), value, None)).collect();
-            if documents.is_empty() {
-                return Err(format!("{file}: is empty; give JSON or YAML"));
-            }
-            Ok(documents)
-        }
-        Err(error) => Err(format!("{file}: neither JSON nor YAML: {error}")),
+    let read = yaml::read(text).map_err(|error| format!("{file}: {error}"))?;
+    let read: Vec<_> = read.into_iter().filter(|read| !read.value.is_null()).collect();
+    let several = read.len() > 1;
+    let documents: Vec<Document> = (1..)
+        .zip(read)
+        .map(|(number, read)| Document {
+            texts: read.texts,
+            merges: read.merges,
+            ..document(several.then_some(number), read.value, None)
+        })
+        .collect();
+    if documents.is_empty() {
+        return Err(format!("{file}: is empty; give JSON or YAML"));
     }
+    Ok(documents)
 }
 
 fn extension_is(file: &str, wanted: &[&str]) -> bool {
@@ -115,8 +124,9 @@ mod tests {
     #[test]
     fn what_is_neither_is_named() {
         let error = |text| documents("f.yaml", text).unwrap_err();
-        assert!(error("a: b: c").starts_with("f.yaml: neither JSON nor YAML: "));
-        assert!(error("a: 1\na: 2\n").starts_with("f.yaml: neither JSON nor YAML: "));
+        assert!(error("a: b: c").contains(": neither JSON nor YAML: "));
+        let twice = "f.yaml: line 2, column 1: the key a stands there twice; keep one of them";
+        assert_eq!(error("a: 1\na: 2\n"), twice);
         assert!(error("").starts_with("f.yaml: is empty"));
         assert!(error("---\n").starts_with("f.yaml: is empty"));
     }

@@ -10,6 +10,7 @@ mod explain;
 mod input;
 mod output;
 mod tree;
+mod yaml;
 
 use std::io;
 use std::process::ExitCode;

@@ -46,6 +46,16 @@ impl<'a> Node<'a> {
         self.get(field).is_some()
     }
 
+    /// Whether there is more than nothing in the member of that protobuf field.
+    pub(crate) fn says(&self, field: &str) -> bool {
+        self.get(field).is_some_and(|node| match node.value {
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            Value::String(text) => !text.is_empty(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        })
+    }
+
     /// The elements of an array; none of anything else.
     pub(crate) fn items(&self) -> Vec<Node<'a>> {
         let items = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -72,10 +82,23 @@ impl<'a> Node<'a> {
         self.get(field)?.value.as_str()
     }
 
-    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it.
+    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it,
+    /// and a wrapper with its value.
     pub(crate) fn is_true(&self, field: &str) -> bool {
-        self.get(field)
-            .is_some_and(|node| *node.value == Value::Bool(true) || *node.value == "true")
+        self.get(field).is_some_and(|node| {
+            let value = node.member("value").map_or(node.value, |inner| inner.value);
+            *value == Value::Bool(true) || *value == "true"
+        })
+    }
+
+    /// The names of a field that stands there in both spellings.
+    pub(crate) fn spelt_twice(&self) -> Vec<&'a str> {
+        let names = self.value.as_object().into_iter().flat_map(|members| members.keys());
+        let twice = names.filter(|name| {
+            let other = camel_case(name);
+            other != **name && self.member(&other).is_some()
+        });
+        twice.map(String::as_str).collect()
     }
 
     /// The name of the message that an `Any` holds, such as `envoy.config.cluster.v3.Cluster`, and
@@ -94,15 +117,27 @@ impl<'a> Node<'a> {
         self.any().filter(|(found, _)| *found == name).map(|(_, fields)| fields)
     }
 
+    /// Whether it stands somewhere in the other one.
+    pub(crate) fn is_inside(&self, other: &Node<'_>) -> bool {
+        let rest = self.place.strip_prefix(other.place.as_str());
+        std::ptr::eq(self.document, other.document)
+            && rest.is_some_and(|rest| other.place.is_empty() || rest.starts_with(['.', '[']))
+    }
+
     fn child(&self, name: &str, value: &'a Value) -> Node<'a> {
-        let plain = !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        let place = match (plain, self.place.is_empty()) {
-            (true, true) => name.to_owned(),
-            (true, false) => format!("{}.{name}", self.place),
-            (false, _) => format!("{}[{}]", self.place, Value::from(name)),
-        };
+        let place = join(&self.place, name);
         Node { document: self.document, place, value }
+    }
+}
+
+/// The place of a member of what stands at a place.
+pub(crate) fn join(place: &str, name: &str) -> String {
+    let plain = !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    match (plain, place.is_empty()) {
+        (true, true) => name.to_owned(),
+        (true, false) => format!("{place}.{name}"),
+        (false, _) => format!("{place}[{}]", Value::from(name)),
     }
 }
 

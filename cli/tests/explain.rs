@@ -245,6 +245,8 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
     for (input, arguments, message) in [
         ("", vec!["--config", &reference], "several instances; choose by --instance one of oidc-"),
         ("", vec!["--config", &reference, "--instance", "x"], "no instance x; there is oidc-"),
+        (plain, vec!["--config", "-", "--instance", "x"], "no instance x; it is one configuration"),
+        ("admin: {}", vec!["--config", "-", "--instance", "x"], "no instance x; there is none"),
         ("admin: {}", vec!["--config", "-"], "-: no instance of the filter in it"),
         (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: found a"),
         (plain, vec!["--config", "-", "--region", "FR"], "has no regionCodeHeader"),

@@ -2,11 +2,13 @@
 
 use oidc_token_connector::config::{Egress, Site};
 
-use super::codes;
 use super::finding::Findings;
+use super::gateway;
 use super::instance::Instance;
 use super::istio;
+use super::tls::{self, San, Tls};
 use super::world::{Platform, World};
+use super::{codes, duration};
 use crate::tree::Node;
 
 /// How a cluster's connections are made.
@@ -16,26 +18,12 @@ pub(crate) struct Carrier<'a> {
     pub(crate) node: Node<'a>,
     /// Whether a forward proxy is asked with CONNECT.
     pub(crate) proxy: bool,
+    /// Where that proxy is: the addresses that say it.
+    pub(crate) proxy_addresses: Vec<Node<'a>>,
     /// How they are encrypted.
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
     pub(crate) remedy: Option<String>,
-}
-
-/// How connections are encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tls {
-    /// Not at all.
-    Absent,
-    /// With TLS.
-    On {
-        /// Whether the certificate must come from a trusted authority.
-        ca: bool,
-        /// Whether it must bear a given name.
-        san: bool,
-    },
-    /// By something that only Envoy knows.
-    Unseen,
 }
 
 /// What a cluster's name leads to.
@@ -57,8 +45,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
     for site in instance.endpoints().iter().flat_map(|endpoint| &endpoint.sites) {
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
-                let proxied = matches!(policy.egress, Egress::Proxy { .. });
-                judge(&carrier, site, proxied, findings);
+                judge(&carrier, site, &policy.egress, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -76,14 +63,21 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
             findings.add(codes::PROXY_REQUIRED, &instance.place, note);
         }
         let found = format!("not in these files: {}", not_seen.join(", "));
-        findings.add(codes::CLUSTER_NOT_SEEN, &instance.place, found);
+        let manifests = match instance.platform {
+            Platform::Istio => Some("ServiceEntry and the DestinationRule"),
+            Platform::Gateway => Some("HTTPRoute, the Backend and the BackendTLSPolicy"),
+            Platform::Envoy | Platform::Alone => None,
+        };
+        let remedy =
+            manifests.map(|kinds| format!("give the provider's manifests as well: the {kinds}"));
+        findings.add_with(codes::CLUSTER_NOT_SEEN, &instance.place, found, remedy);
     }
 }
 
 /// Looks at clusters that no filter among the files calls: a file of clusters alone.
 pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
     for cluster in &world.clusters {
-        let carrier = carrier(cluster);
+        let carrier = carrier(cluster, world);
         let name = cluster.text("name").unwrap_or_default();
         match carrier.tls {
             // Behind CONNECT there is no provider but with TLS.
@@ -98,37 +92,37 @@ pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
 }
 
 fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resolved<'a> {
-    let clusters = world.clusters.iter().filter(|node| world.together(node, &instance.node));
+    let beside = |node: &&Node<'_>| world.together(node, &instance.node);
     // Its own document's before one that is handed over beside it.
-    let own = |node: &Node<'_>| std::ptr::eq(node.document, instance.node.document);
-    let mut seen = false;
-    let mut found: Option<&Node<'a>> = None;
-    for cluster in clusters {
-        seen = true;
-        let is_named = cluster.text("name") == Some(site.cluster.as_str());
-        if is_named && (found.is_none() || own(cluster)) {
-            found = Some(cluster);
-        }
-    }
+    let own = |node: &&Node<'_>| std::ptr::eq(node.document, instance.node.document);
+    let named = || world.clusters_named(&site.cluster).filter(beside);
+    let found = named().filter(own).last().or_else(|| named().next());
     if let Some(cluster) = found {
-        return Resolved::Found(carrier(cluster));
+        return Resolved::Found(carrier(cluster, world));
     }
     match instance.platform {
         Platform::Istio => istio::resolve(site, world),
-        Platform::Gateway => Resolved::NotSeen,
+        Platform::Gateway => gateway::resolve(site, world),
         Platform::Envoy | Platform::Alone => {
             let complete = match world.bootstrap(&instance.node) {
                 Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
-                None => seen,
+                None => world.clusters.iter().any(|node| beside(&node)),
             };
             if complete { Resolved::Missing(None) } else { Resolved::NotSeen }
         }
     }
 }
 
-fn judge(carrier: &Carrier<'_>, site: &Site, proxied: bool, findings: &mut Findings) {
+fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Findings) {
     let Site { cluster, authority, .. } = site;
-    if proxied && !carrier.proxy {
+    let wanted = match egress {
+        Egress::Proxy { port, .. } => Some(*port),
+        Egress::Direct => None,
+    };
+    for address in &carrier.proxy_addresses {
+        judge_proxy(address, cluster, wanted, findings);
+    }
+    if wanted.is_some() && !carrier.proxy {
         findings.add(
             codes::CLUSTER_WITHOUT_PROXY,
             &carrier.node,
@@ -141,77 +135,126 @@ fn judge(carrier: &Carrier<'_>, site: &Site, proxied: bool, findings: &mut Findi
     }
 }
 
+/// What a cluster says of its forward proxy, beside what the filter's configuration says.
+fn judge_proxy(address: &Node<'_>, cluster: &str, wanted: Option<u16>, findings: &mut Findings) {
+    // What `migrate` writes where the address is to be put in; it leads nowhere.
+    const NOWHERE: &str = "192.0.2.10";
+    if address.text("address") == Some(NOWHERE) {
+        let found = format!("cluster {cluster} goes to a proxy at {NOWHERE}, a placeholder");
+        findings.add(codes::PROXY_NOWHERE, address, found);
+    }
+    let port = address.get("port_value").and_then(|node| duration::whole(node.value));
+    if let (Some(port), Some(wanted)) = (port, wanted)
+        && port != u64::from(wanted)
+    {
+        let found = format!(
+            "cluster {cluster} goes to a proxy at port {port}, and http_proxy_port is {wanted}"
+        );
+        findings.add(codes::PROXY_DIFFERS, address, found);
+    }
+}
+
 fn judge_tls(carrier: &Carrier<'_>, what: &str, findings: &mut Findings) {
     let (code, lacks) = match carrier.tls {
         Tls::Absent => (codes::CLUSTER_WITHOUT_TLS, "has no TLS"),
         // Without a CA no name is looked at either.
         Tls::On { ca: false, .. } => (codes::TLS_WITHOUT_CA, "trusts any certificate"),
-        Tls::On { san: false, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
-        Tls::On { .. } | Tls::Unseen => return,
+        Tls::On { san: San::Missing, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
+        Tls::On { san: San::Any, .. } => (codes::TLS_WITHOUT_SAN, "takes any name"),
+        Tls::On { san: San::Unseen, .. } => {
+            (codes::TLS_NOT_SEEN, "takes the names from a secret that is not in these files")
+        }
+        Tls::On { san: San::Compared, .. } | Tls::Unseen => return,
     };
     findings.add_with(code, &carrier.node, format!("{what} {lacks}"), carrier.remedy.clone());
 }
 
 /// How an Envoy cluster's connections are made; where it has several ways, the worst.
-fn carrier<'a>(cluster: &Node<'a>) -> Carrier<'a> {
+fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     let by_match = cluster.list("transport_socket_matches").into_iter();
     let by_match = by_match.filter_map(|entry| entry.get("transport_socket"));
     let sockets: Vec<Node<'a>> = by_match.chain(cluster.get("transport_socket")).collect();
-    let ways = sockets.iter().map(|socket| of_socket(socket, cluster));
+    let ways = sockets.iter().map(|socket| of_socket(socket, cluster, world));
     let worst = ways.min_by_key(|way| match way.tls {
         Tls::Absent => 0,
         Tls::On { ca: false, .. } => 1,
-        Tls::On { san: false, .. } => 2,
-        Tls::Unseen => 3,
-        Tls::On { .. } => 4,
+        Tls::On { san: San::Missing | San::Any, .. } => 2,
+        Tls::On { san: San::Unseen, .. } => 3,
+        Tls::Unseen => 4,
+        Tls::On { san: San::Compared, .. } => 5,
     });
     worst.unwrap_or_else(|| Carrier {
         node: cluster.clone(),
         proxy: false,
+        proxy_addresses: Vec::new(),
         tls: Tls::Absent,
         remedy: None,
     })
 }
 
-fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>) -> Carrier<'a> {
+fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
     const SOCKETS: &str = "envoy.extensions.transport_sockets.";
-    let way = |tls| Carrier { node: socket.clone(), proxy: false, tls, remedy: None };
+    let way = |tls| Carrier {
+        node: socket.clone(),
+        proxy: false,
+        proxy_addresses: Vec::new(),
+        tls,
+        remedy: None,
+    };
     let Some((message, fields)) = socket.get("typed_config").and_then(|config| config.any()) else {
         return way(match socket.text("name") {
             Some("envoy.transport_sockets.raw_buffer") => Tls::Absent,
-            Some("envoy.transport_sockets.tls") => Tls::On { ca: false, san: false },
+            Some("envoy.transport_sockets.tls") => Tls::On { ca: false, san: San::Missing },
             _ => Tls::Unseen,
         });
     };
     match message.strip_prefix(SOCKETS).unwrap_or(message) {
         "raw_buffer.v3.RawBuffer" => way(Tls::Absent),
-        "tls.v3.UpstreamTlsContext" => way(of_context(&fields, cluster)),
+        "tls.v3.UpstreamTlsContext" => way(tls::of_context(&fields, cluster, world)),
         "quic.v3.QuicUpstreamTransport" => {
             let context = fields.get("upstream_tls_context");
-            way(context.map_or(Tls::Unseen, |context| of_context(&context, cluster)))
+            way(context.map_or(Tls::Unseen, |context| tls::of_context(&context, cluster, world)))
         }
         "http_11_proxy.v3.Http11ProxyUpstreamTransport" => {
             let proxy = fields.has("default_proxy_address") || endpoints_name_a_proxy(cluster);
+            let own = proxies_of_endpoints(cluster);
+            let addresses = own.into_iter().chain(fields.get("default_proxy_address"));
+            let proxy_addresses =
+                addresses.filter_map(|address| address.get("socket_address")).collect();
             let inner = fields.get("transport_socket");
-            match inner.map(|inner| of_socket(&inner, cluster)) {
-                Some(inner) => Carrier { proxy, ..inner },
-                None => Carrier { proxy, ..way(Tls::Absent) },
+            match inner.map(|inner| of_socket(&inner, cluster, world)) {
+                Some(inner) => Carrier { proxy, proxy_addresses, ..inner },
+                None => Carrier { proxy, proxy_addresses, ..way(Tls::Absent) },
             }
         }
         // Such as PROXY protocol: whatever it is, another one is inside.
         _ => match fields.get("transport_socket") {
-            Some(inner) => of_socket(&inner, cluster),
+            Some(inner) => of_socket(&inner, cluster, world),
             None => way(Tls::Unseen),
         },
     }
 }
 
+/// By what name an endpoint's metadata say where the proxy is.
+const PROXY: &str = "envoy.http11_proxy_transport_socket.proxy_address";
+
+/// What the endpoints say of where the proxy is.
+fn proxies_of_endpoints<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
+    let assignment = cluster.get("load_assignment");
+    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
+    let endpoints =
+        localities.into_iter().flat_map(|node| node.list("lb_endpoints").into_iter().chain([node]));
+    let proxies = endpoints.filter_map(|node| {
+        node.at(&["metadata", "typed_filter_metadata"]).and_then(|node| node.member(PROXY))
+    });
+    proxies.collect()
+}
+
 /// Whether each endpoint says where the proxy is: one that does not is called directly.
 fn endpoints_name_a_proxy(cluster: &Node<'_>) -> bool {
-    const KEY: &str = "envoy.http11_proxy_transport_socket.proxy_address";
     let says = |node: &Node<'_>| {
         let metadata = node.at(&["metadata", "typed_filter_metadata"]);
-        metadata.is_some_and(|metadata| metadata.member(KEY).is_some())
+        metadata.is_some_and(|metadata| metadata.member(PROXY).is_some())
     };
     let assignment = cluster.get("load_assignment");
     let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
@@ -222,57 +265,4 @@ fn endpoints_name_a_proxy(cluster: &Node<'_>) -> bool {
     localities
         .iter()
         .all(|locality| says(locality) || locality.list("lb_endpoints").iter().all(says))
-}
-
-fn of_context(context: &Node<'_>, cluster: &Node<'_>) -> Tls {
-    const CAS: &[&str] = &[
-        "trusted_ca",
-        "ca_certificate_provider_instance",
-        "system_root_certs",
-        "verify_certificate_hash",
-        "verify_certificate_spki",
-        "custom_validator_config",
-    ];
-    const NAMES: &[&str] = &[
-        "match_typed_subject_alt_names",
-        "match_subject_alt_names",
-        "verify_certificate_hash",
-        "verify_certificate_spki",
-        "custom_validator_config",
-    ];
-    let common = context.get("common_tls_context");
-    let common = common.as_ref();
-    let combined = common.and_then(|common| common.get("combined_validation_context"));
-    let combined = combined.as_ref();
-    let places = [
-        common.and_then(|common| common.get("validation_context")),
-        combined.and_then(|combined| combined.get("default_validation_context")),
-    ];
-    let secret = "validation_context_sds_secret_config";
-    // What comes as a secret is not in the file; that somebody serves it says enough.
-    let by_secret = common.is_some_and(|common| common.has(secret))
-        || combined.is_some_and(|combined| combined.has(secret));
-    let has = |fields: &[&str]| {
-        places.iter().flatten().any(|context| fields.iter().any(|field| context.has(field)))
-    };
-    let untrusted = places
-        .iter()
-        .flatten()
-        .any(|context| context.text("trust_chain_verification") == Some("ACCEPT_UNTRUSTED"));
-    let by_sni = context.is_true("auto_sni_san_validation");
-    Tls::On {
-        ca: !untrusted && (by_secret || has(CAS)),
-        san: by_secret || has(NAMES) || by_sni || validates_host(cluster),
-    }
-}
-
-/// Whether the name is taken from the call itself.
-fn validates_host(cluster: &Node<'_>) -> bool {
-    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let extended = cluster.get("typed_extension_protocol_options");
-    let extended = extended.and_then(|options| options.member(OPTIONS));
-    [extended.as_ref(), Some(cluster)].into_iter().flatten().any(|node| {
-        let options = node.get("upstream_http_protocol_options");
-        options.is_some_and(|options| options.is_true("auto_san_validation"))
-    })
 }

@@ -30,6 +30,9 @@ codes! {
     CONFIGURATION = "configuration", Error,
         "the filter does not load with it, or refuses the requests concerned",
         "correct it as the message says; docs/configuration.md describes every key";
+    YAML_MERGE_KEY = "yaml-merge-key", Error,
+        "Envoy's YAML reader knows no merge keys: it finds a field `<<` and refuses the file",
+        "write the members out, or give the whole object by an anchor and an alias";
     CLUSTER_MISSING = "cluster-missing", Error,
         "no call can be made: every request that asks there is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
@@ -46,6 +49,9 @@ codes! {
         "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
         "give the cluster the transport socket http_11_proxy and each endpoint the proxy's address \
          as envoy/forward-proxy.yaml does";
+    SPELT_TWICE = "spelt-twice", Error,
+        "Envoy takes one of the two, and what the other says does not hold",
+        "keep one spelling";
     ROUTE_UNPROTECTED = "route-unprotected", Error,
         "requests reach the backend without a token",
         "switch an instance on there; or, if it is meant for everybody, say why in the metadata of \
@@ -63,6 +69,12 @@ codes! {
     ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
         "Envoy drops an optional per-route configuration of a Wasm filter without a word",
         "remove is_optional, and use an instance of its own for another configuration";
+    INSTANCE_OPTIONAL = "instance-optional", Warning,
+        "an Envoy that does not know Wasm filters starts without it, and lets everybody pass",
+        "remove is_optional from its entry in http_filters";
+    NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
+        "the next route that somebody adds is unprotected, and nothing says so",
+        "remove `disabled` from one instance, and switch it off where another one is on";
     ROUTE_FILTER_UNKNOWN = "route-filter-unknown", Warning,
         "Envoy ignores the switch of a filter that is not there",
         "write the name as in http_filters";
@@ -75,6 +87,12 @@ codes! {
     BACKEND_SHARED = "backend-shared", Warning,
         "an instance strips the headers that it injects itself: here a client can write them",
         "lead the two to different backends, or add the header to request_headers_to_remove";
+    PROXY_NOWHERE = "proxy-nowhere", Warning,
+        "no call arrives: every request that asks there is answered as unavailable",
+        "put in the forward proxy's address";
+    PROXY_DIFFERS = "proxy-differs", Warning,
+        "the cluster decides where calls go, and http_proxy_port only says what is meant",
+        "make the two the same";
     ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
         "tokens and claims travel in clear to whoever listens on the way",
         "use https:// and a cluster with TLS";
@@ -110,9 +128,15 @@ codes! {
     NO_RELOAD = "no-reload", Note,
         "once the module has failed, a worker answers 503 until Envoy is started anew",
         "set failure_policy: FAIL_RELOAD";
+    VALUE_IGNORED = "value-ignored", Note,
+        "the filter takes it, as the source system did, and acts as if it were not there",
+        "write one of the allowed values, or remove the key";
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
         "clients throw good tokens away when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
+    PREFLIGHT_REFUSED = "preflight-refused", Note,
+        "a preflight carries no token and is refused: pages of other origins cannot call",
+        "set \"preflight\": \"pass\", if pages of other origins are to call";
     UNDERSCORES_PASS = "underscores-pass", Note,
         "backends take x_user_id for x-user-id; the filter strips both of its own headers only",
         "set headers_with_underscores_action: REJECT_REQUEST";
@@ -131,6 +155,10 @@ codes! {
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "whether it exists, and whom its TLS trusts, was not checked",
         "give the file that holds the cluster as well";
+    TLS_NOT_SEEN = "tls-not-seen", Note,
+        "whether the name in the certificate is compared was not checked",
+        "name the provider in match_typed_subject_alt_names beside the secret, by \
+         combined_validation_context, or give the file that holds the secret as well";
     ROUTES_NOT_SEEN = "routes-not-seen", Note,
         "whether every route is protected was not checked",
         "give the file that holds the routes as well";

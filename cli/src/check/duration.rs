@@ -2,11 +2,24 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::tree::Node;
 
 /// The duration that is the member of that field; none if it is absent, or none that Envoy reads.
 pub(crate) fn of(node: &Node<'_>, field: &str) -> Option<Duration> {
-    parse(node.text(field)?)
+    let node = node.get(field)?;
+    // As a message, which Envoy's readers take as well.
+    if node.has("seconds") || node.has("nanos") {
+        let part = |name| node.get(name).map_or(Some(0), |part| whole(part.value));
+        return Some(Duration::new(part("seconds")?, part("nanos")?.try_into().ok()?));
+    }
+    parse(node.value.as_str()?)
+}
+
+/// A whole number, as a number or as text, both of which Envoy takes.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 fn parse(text: &str) -> Option<Duration> {

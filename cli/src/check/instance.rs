@@ -1,5 +1,6 @@
 //! One instance of the filter: where it stands, and its configuration as the filter reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -88,13 +89,40 @@ impl<'a> Instance<'a> {
             Err(problems) => problems,
         };
         for problem in problems {
-            findings.add(codes::CONFIGURATION, &self.place, problem.to_string());
+            let problem = problem.to_string();
+            let remedy = self.misread(&problem);
+            findings.add_with(codes::CONFIGURATION, &self.place, problem, remedy);
         }
+    }
+
+    /// What to do about a problem with a value that only looks like a number.
+    fn misread(&self, problem: &str) -> Option<String> {
+        let mut texts = self.place.document.texts.iter();
+        let (_, text) = texts.find(|(place, _)| {
+            let place = place.strip_prefix(self.place.place.as_str());
+            place.is_some_and(|place| {
+                problem.starts_with(&format!("{}: ", place.trim_start_matches('.')))
+            })
+        })?;
+        Some(format!(
+            "Envoy's YAML reader takes {text} for text: write a decimal number of at most \
+             2147483647, without point, exponent or underscore; or give the configuration as JSON \
+             text, in a google.protobuf.StringValue"
+        ))
     }
 
     /// Its configuration as Envoy hands it over.
     pub(crate) fn text(&self) -> Result<&[u8], &str> {
         self.text.as_deref().map_err(String::as_str)
+    }
+
+    /// Its configuration as it is written, where that is an object.
+    pub(crate) fn written(&self) -> Option<Cow<'a, Value>> {
+        let value = self.place.value;
+        if value.is_object() {
+            return Some(Cow::Borrowed(value));
+        }
+        serde_json::from_slice(self.text().ok()?).ok().map(Cow::Owned)
     }
 
     /// Every endpoint that may be asked.

@@ -3,7 +3,8 @@
 
 use oidc_token_connector::config::Site;
 
-use super::cluster::{Carrier, Resolved, Tls};
+use super::cluster::{Carrier, Resolved};
+use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
 
@@ -75,16 +76,19 @@ fn carrier<'a>(
          caCertificates: system, subjectAltNames: [{host}] }}"
     );
     let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
-    Carrier { node, proxy: false, tls, remedy: Some(remedy) }
+    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy) }
 }
 
 fn of_settings(settings: &Node<'_>) -> Tls {
     match settings.text("mode") {
-        Some("ISTIO_MUTUAL") => Tls::On { ca: true, san: true },
+        Some("ISTIO_MUTUAL") => Tls::On { ca: true, san: San::Compared },
         Some("SIMPLE" | "MUTUAL") => Tls::On {
             ca: !settings.is_true("insecureSkipVerify")
                 && (settings.has("caCertificates") || settings.has("credentialName")),
-            san: !settings.list("subjectAltNames").is_empty(),
+            san: match settings.says("subjectAltNames") {
+                true => San::Compared,
+                false => San::Missing,
+            },
         },
         _ => Tls::Absent,
     }

@@ -1,5 +1,6 @@
-//! Kubernetes manifests: Istio's WasmPlugin, EnvoyFilter, ServiceEntry and DestinationRule, and
-//! Envoy Gateway's EnvoyExtensionPolicy. Other kinds are passed over.
+//! Kubernetes manifests: Istio's WasmPlugin, EnvoyFilter, ServiceEntry, DestinationRule and
+//! VirtualService, and Envoy Gateway's EnvoyExtensionPolicy with the kinds that make the provider's
+//! cluster. Other kinds are passed over.
 
 use serde_json::Value;
 
@@ -27,7 +28,14 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         return;
     };
     match kind {
-        "EnvoyFilter" => world.walk(&spec, None, Platform::Istio),
+        "EnvoyFilter" => {
+            world.patches.extend(spec.list("configPatches"));
+            world.walk(&spec, None, Platform::Istio);
+        }
+        "VirtualService" => world.virtual_services.push(spec),
+        "HTTPRoute" => world.gateway.routes.push(manifest.clone()),
+        "Backend" => world.gateway.backends.push(manifest.clone()),
+        "BackendTLSPolicy" => world.gateway.tls_policies.push(manifest.clone()),
         "ServiceEntry" => world.service_entries.push(spec),
         "DestinationRule" => world.destination_rules.push(spec),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),

@@ -8,33 +8,72 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration};
+use super::{codes, duration, others, policy};
 use crate::tree::Node;
 
 /// What a reply takes beside the calls: docs/operations.md says 250 ms.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Looks at a manager that has the filter, and at its routes.
-pub(crate) fn check(index: usize, world: &World<'_>, findings: &mut Findings) {
-    let (Some(manager), instances) = (world.managers.get(index), world.instances_in(index)) else {
-        return;
-    };
+/// Looks at a manager that has the filter, and at its routes, which are handed back as far as they
+/// are in these files.
+pub(crate) fn check<'a>(
+    index: usize,
+    world: &World<'a>,
+    findings: &mut Findings,
+) -> Option<Vec<Way<'a>>> {
+    let (manager, instances) = (world.managers.get(index)?, world.instances_in(index));
     if instances.is_empty() {
-        return;
+        return None;
     }
+    policy::check_spelling(&manager.node, findings);
     check_cors(manager, &instances, findings);
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
-    check_whole_request(manager, &instances, findings);
+    check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
+    for (_, instance) in instances.iter().filter(|(_, i)| i.node.is_true("is_optional")) {
+        let what = format!("{} is optional", instance.name);
+        findings.add(codes::INSTANCE_OPTIONAL, &instance.node, what);
+    }
+    check_whole_request(manager, &instances, ways.as_deref(), findings);
+    others::check_upgrades(manager, world, ways.as_deref(), findings);
+    ways
+}
+
+/// Looks at what a patch says of a connection manager in which the filter is.
+pub(crate) fn check_patch(
+    patched: &Manager<'_>,
+    instances: &[(usize, &Instance<'_>)],
+    findings: &mut Findings,
+) {
+    let inside = |(_, instance): &(usize, &Instance<'_>)| instance.manager.is_some();
+    if instances.is_empty() || instances.iter().any(inside) {
+        return;
+    }
+    if patched.node.has("stream_idle_timeout") {
+        check_idle(patched, instances, None, findings);
+    }
+    check_whole_request(patched, instances, None, findings);
+}
+
+/// Whether one of the instances is on where no route says anything.
+fn check_default(instances: &[(usize, &Instance<'_>)], ways: &[Way<'_>], found: &mut Findings) {
+    let [(_, first), ..] = instances else { return };
+    let protected = ways.iter().all(|way| !way.on.is_empty() || way.public.is_some());
+    // Where a route is not protected that is said, and is the greater harm.
+    if protected && !ways.is_empty() && instances.iter().all(|(_, instance)| instance.disabled) {
+        let what = "every instance is off unless a route switches it on";
+        found.add(codes::NO_DEFAULT_INSTANCE, &first.node, what);
+    }
 }
 
 fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found: &mut Findings) {
     const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
     let is_cors = |filter: &Node<'_>| {
         let config = filter.get("typed_config");
-        config.is_some_and(|config| config.message(CORS).is_some())
-            || filter.text("name") == Some("envoy.filters.http.cors")
+        let is_cors = config.is_some_and(|config| config.message(CORS).is_some())
+            || filter.text("name") == Some("envoy.filters.http.cors");
+        is_cors && !filter.is_true("disabled")
     };
     let Some(cors) = manager.filters.iter().rposition(is_cors) else {
         return;
@@ -118,20 +157,36 @@ fn check_idle(
 fn check_whole_request(
     manager: &Manager<'_>,
     instances: &[(usize, &Instance<'_>)],
+    ways: Option<&[Way<'_>]>,
     findings: &mut Findings,
 ) {
+    const STREAM: &str = "max_stream_duration";
     let options = manager.node.get("common_http_protocol_options");
-    let places =
-        [(Some(&manager.node), "request_timeout"), (options.as_ref(), "max_stream_duration")];
+    let places = [(Some(&manager.node), "request_timeout"), (options.as_ref(), STREAM)];
     for (node, field) in places {
         let Some(node) = node else { continue };
         let Some(limit) = duration::of(node, field).filter(|limit| !limit.is_zero()) else {
             continue;
         };
-        for (_, instance) in instances {
+        // A route's own time takes the place of the manager's.
+        let counts = |index: usize| {
+            let on = |way: &Way<'_>| {
+                way.on.contains(&index) && (field != STREAM || way.stream_duration.is_none())
+            };
+            ways.is_none_or(|ways| ways.iter().any(on))
+        };
+        for (_, instance) in instances.iter().filter(|(index, _)| counts(*index)) {
             if let Some(found) = too_long(instance, limit, field) {
                 let at = node.get(field).unwrap_or_else(|| node.clone());
                 findings.add(codes::TIMEOUTS_DO_NOT_NEST, &at, found);
+            }
+        }
+    }
+    for way in ways.unwrap_or_default() {
+        let Some(limit) = way.stream_duration.filter(|limit| !limit.is_zero()) else { continue };
+        for (_, instance) in instances.iter().filter(|(index, _)| way.on.contains(index)) {
+            if let Some(found) = too_long(instance, limit, "the route's max_stream_duration") {
+                findings.add(codes::TIMEOUTS_DO_NOT_NEST, &way.node, found);
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use oidc_token_connector::config::{CacheScope, Caching, Success, Unavailable};
 
+use serde_json::Value;
+
 use super::codes;
 use super::finding::Findings;
 use super::instance::Instance;
@@ -35,6 +37,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
             );
         }
     }
+    check_ignored(instance, findings);
     match policy.replies.unavailable {
         Unavailable::ServiceUnavailable { .. } => {}
         Unavailable::AsOwnError | Unavailable::Unauthorized => findings.add(
@@ -45,14 +48,48 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
     }
 }
 
+/// Values that count as not given, or as false, as in the source system.
+fn check_ignored(instance: &Instance<'_>, findings: &mut Findings) {
+    let Some(written) = instance.written() else { return };
+    let mut check = |key: &str, allowed: &[&str], exact: bool, counts: &str| {
+        let known = match written.get(key) {
+            None | Some(Value::Null) => true,
+            Some(Value::Bool(_)) => !exact,
+            Some(Value::String(text)) => {
+                let is = |word: &&str| {
+                    text == word || !exact && text.eq_ignore_ascii_case(word) || text.is_empty()
+                };
+                allowed.iter().any(is)
+            }
+            Some(_) => false,
+        };
+        if !known {
+            let allowed = allowed.join(" nor ");
+            let found = format!("{key}: neither {allowed}: it counts as {counts}");
+            findings.add(codes::VALUE_IGNORED, &instance.place, found);
+        }
+    };
+    let locations = ["ResponseHeaders", "ResponsePayload"];
+    check("error_metadata_location", &locations, true, "not given");
+    check("enable_error_set", &["true", "false"], false, "false");
+}
+
 /// Looks at Envoy's PluginConfig around one instance.
 pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
     let Some(plugin) = &instance.plugin else {
         return;
     };
     let policy = plugin.get("failure_policy");
-    let word = policy.as_ref().and_then(|node| node.value.as_str()).unwrap_or_default();
+    let word = match policy.as_ref().map(|node| node.value) {
+        // Enums may be numbers.
+        Some(number) if number.as_u64() == Some(1) => "FAIL_RELOAD",
+        Some(number) if number.as_u64() == Some(3) => "FAIL_OPEN",
+        word => word.and_then(Value::as_str).unwrap_or_default(),
+    };
     let at = policy.as_ref().unwrap_or(plugin);
+    for node in [Some(plugin), plugin.get("vm_config").as_ref()].into_iter().flatten() {
+        check_spelling(node, findings);
+    }
     if word == "FAIL_OPEN" {
         findings.add(codes::FAIL_OPEN, at, "failure_policy: FAIL_OPEN");
     } else if let Some(old) = plugin.get("fail_open").filter(|_| plugin.is_true("fail_open")) {
@@ -64,6 +101,13 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
         findings.add(codes::ITERATION_ALLOWED, plugin, "allow_on_headers_stop_iteration: true");
     }
     check_vm_id(instance, plugin, world, findings);
+}
+
+/// A field in both spellings: Envoy takes one of them.
+pub(crate) fn check_spelling(node: &Node<'_>, findings: &mut Findings) {
+    for name in node.spelt_twice() {
+        findings.add(codes::SPELT_TWICE, node, format!("{name} stands there in both spellings"));
+    }
 }
 
 fn check_vm_id(

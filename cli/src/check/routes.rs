@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::finding::Findings;
 use super::instance::Instance;
-use super::policy::shown;
 use super::world::{Manager, World};
 use super::{codes, duration};
 use crate::tree::Node;
@@ -25,10 +24,16 @@ pub(crate) struct Way<'a> {
     pub(crate) on: Vec<usize>,
     /// The route's own idle timeout.
     pub(crate) idle_timeout: Option<Duration>,
+    /// The route's own time for a whole request.
+    pub(crate) stream_duration: Option<Duration>,
     /// The backend, where the route names one.
-    cluster: Option<&'a str>,
+    pub(crate) cluster: Option<&'a str>,
+    /// Why it is for everybody, if the route or virtual host says so.
+    pub(crate) public: Option<&'a str>,
+    /// The upgrades of which the route speaks, and whether it allows them.
+    pub(crate) upgrades: Vec<(&'a str, bool)>,
     /// The headers that Envoy removes.
-    removed: Vec<String>,
+    pub(crate) removed: Vec<String>,
 }
 
 /// Looks at a manager's routes; `None` if they are not all in these files.
@@ -38,15 +43,24 @@ pub(crate) fn check<'a>(
     world: &World<'a>,
     findings: &mut Findings,
 ) -> Option<Vec<Way<'a>>> {
-    let Some(config) = configuration(manager, world) else {
+    let Some(configs) = configurations(manager, world) else {
         let found = "the routes of this connection manager are not in these files";
         findings.add(codes::ROUTES_NOT_SEEN, &manager.node, found);
         return None;
     };
-    let look = Look { manager, instances };
+    let look = Look { manager: Some(manager), instances };
     let mut ways = Vec::new();
-    look.check_switches(&config, findings);
-    for host in config.list("virtual_hosts") {
+    for config in &configs {
+        look.check_switches(config, findings);
+        if let Some(vhds) = config.get("vhds") {
+            let found = "virtual hosts that are fetched are not in these files";
+            findings.add(codes::ROUTES_NOT_SEEN, &vhds, found);
+        }
+    }
+    let hosts = configs.iter().flat_map(|config| {
+        config.list("virtual_hosts").into_iter().map(move |host| (config, host))
+    });
+    for (config, host) in hosts {
         look.check_switches(&host, findings);
         if let Some(matcher) = host.get("matcher") {
             let found = "routes that a matcher chooses are not looked at";
@@ -54,30 +68,92 @@ pub(crate) fn check<'a>(
         }
         for route in host.list("routes") {
             look.check_switches(&route, findings);
-            let levels = [&route, &host, &config];
-            for way in look.ways(&route, levels, findings) {
-                look.check_way(&way, levels, findings);
+            for cluster in weighted(&route) {
+                look.check_switches(&cluster, findings);
+            }
+            for way in look.ways(&route, [&route, &host, config]) {
+                look.check_way(&way, &route, findings);
                 ways.push(way);
             }
         }
     }
-    look.check_backends(&ways, findings);
     Some(ways)
 }
 
-fn configuration<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Node<'a>> {
-    let inline = manager.node.get("route_config");
-    inline.or_else(|| {
-        let name = manager.node.at(&["rds", "route_config_name"])?;
+/// The ways to backends through a manager without an instance; `None` if its routes are not in
+/// these files.
+pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Way<'a>>> {
+    let configs = configurations(manager, world)?;
+    let look = Look { manager: Some(manager), instances: &[] };
+    let mut ways = Vec::new();
+    for config in &configs {
+        for host in config.list("virtual_hosts") {
+            for route in host.list("routes") {
+                ways.extend(look.ways(&route, [&route, &host, config]));
+            }
+        }
+    }
+    Some(ways)
+}
+
+/// Looks at what a patch says of routes whose filters are `instances`.
+pub(crate) fn check_patch<'a>(
+    patch: &Node<'a>,
+    instances: &[(usize, &Instance<'a>)],
+    findings: &mut Findings,
+) {
+    let look = Look { manager: None, instances };
+    look.check_switches(patch, findings);
+    let switched = |(_, instance): &&(usize, &Instance<'a>)| switch(patch, &instance.name);
+    if !instances.iter().any(|instance| switched(&instance).is_some()) {
+        return;
+    }
+    let is_on = |entry: &&(usize, &Instance<'a>)| switched(entry).unwrap_or(!entry.1.disabled);
+    let way = Way {
+        node: patch.clone(),
+        on: instances.iter().filter(is_on).map(|(index, _)| *index).collect(),
+        idle_timeout: None,
+        stream_duration: None,
+        cluster: None,
+        public: public(patch),
+        upgrades: Vec::new(),
+        removed: Vec::new(),
+    };
+    look.check_way(&way, patch, findings);
+}
+
+/// The parts among which a route divides its requests.
+fn weighted<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
+    let clusters = route.at(&["route", "weighted_clusters"]);
+    clusters.map(|node| node.list("clusters")).unwrap_or_default()
+}
+
+/// All of a manager's route configurations; `None` if one is not in these files.
+fn configurations<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Node<'a>>> {
+    if let Some(inline) = manager.node.get("route_config") {
+        return Some(vec![inline]);
+    }
+    let named = |name: Option<Node<'a>>| {
+        let name = name?;
         let mut named = world.routes.iter().filter(|config| {
             world.together(config, &manager.node) && config.text("name") == name.value.as_str()
         });
         named.next().cloned()
-    })
+    };
+    let Some(scoped) = manager.node.get("scoped_routes") else {
+        return Some(vec![named(manager.node.at(&["rds", "route_config_name"]))?]);
+    };
+    let scopes = scoped.get("scoped_route_configurations_list")?;
+    let scopes = scopes.list("scoped_route_configurations").into_iter();
+    let configs = scopes.map(|scope| {
+        scope.get("route_configuration").or_else(|| named(scope.get("route_configuration_name")))
+    });
+    configs.collect()
 }
 
 struct Look<'w, 'a> {
-    manager: &'w Manager<'a>,
+    /// `None` if it is not known which filters there are.
+    manager: Option<&'w Manager<'a>>,
     instances: &'w [(usize, &'w Instance<'a>)],
 }
 
@@ -96,7 +172,9 @@ impl<'a> Look<'_, 'a> {
                 }
                 continue;
             };
-            if !self.manager.filters.iter().any(|filter| filter.text("name") == Some(name)) {
+            let filters = self.manager.map(|manager| &manager.filters);
+            let is_named = |filter: &Node<'_>| filter.text("name") == Some(name);
+            if filters.is_some_and(|filters| !filters.iter().any(is_named)) {
                 let found = format!("no filter {name} in this connection manager");
                 findings.add(codes::ROUTE_FILTER_UNKNOWN, &config, found);
             }
@@ -108,11 +186,11 @@ impl<'a> Look<'_, 'a> {
                     let found = format!("a FilterConfig for {name} that says nothing");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
                 }
-                Some(inner) if inner.member("@type").is_none() => {}
                 Some(_) if switch.is_true("is_optional") => {
-                    let found = format!("an optional configuration of its own for {name}");
+                    let found = format!("an optional FilterConfig for {name}");
                     findings.add(codes::ROUTE_CONFIG_IGNORED, &config, found);
                 }
+                Some(inner) if inner.member("@type").is_none() => {}
                 Some(_) => {
                     let found = format!("a configuration of its own for {name}");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
@@ -122,16 +200,13 @@ impl<'a> Look<'_, 'a> {
     }
 
     /// The ways that a route leads to backends; none for what Envoy answers itself.
-    fn ways(
-        &self,
-        route: &Node<'a>,
-        levels: [&Node<'a>; 3],
-        findings: &mut Findings,
-    ) -> Vec<Way<'a>> {
+    fn ways(&self, route: &Node<'a>, levels: [&Node<'a>; 3]) -> Vec<Way<'a>> {
         let Some(action) = route.get("route") else {
             return Vec::new();
         };
+        let upgrades = action.list("upgrade_configs");
         let way = |node: &Node<'a>, particular: Option<&Node<'a>>, cluster| {
+            let [route, host, _] = levels;
             let levels: Vec<&Node<'a>> = particular.into_iter().chain(levels).collect();
             let is_on = |instance: &Instance<'a>| {
                 let switched = levels.iter().find_map(|level| switch(level, &instance.name));
@@ -143,38 +218,38 @@ impl<'a> Look<'_, 'a> {
                 node: node.clone(),
                 on: on.map(|(index, _)| *index).collect(),
                 idle_timeout: duration::of(&action, "idle_timeout"),
+                stream_duration: action
+                    .get("max_stream_duration")
+                    .and_then(|own| duration::of(&own, "max_stream_duration")),
                 cluster,
+                public: [route, host].into_iter().find_map(public),
+                upgrades: upgrades
+                    .iter()
+                    .filter_map(|upgrade| Some((upgrade.text("upgrade_type")?, enabled(upgrade))))
+                    .collect(),
                 removed: removed
                     .filter_map(|name| name.value.as_str().map(str::to_ascii_lowercase))
                     .collect(),
             }
         };
-        let weighted = action.get("weighted_clusters").map(|node| node.list("clusters"));
-        match weighted {
-            Some(clusters) => {
-                let mut ways = Vec::new();
-                for cluster in clusters {
-                    self.check_switches(&cluster, findings);
-                    // The route is the place to mend, unless the cluster has a word of its own.
-                    let own = cluster.has("typed_per_filter_config");
-                    let node = if own { &cluster } else { route };
-                    ways.push(way(node, Some(&cluster), cluster.text("name")));
-                }
-                ways
-            }
-            None => vec![way(route, None, action.text("cluster"))],
+        if action.has("weighted_clusters") {
+            let clusters = weighted(route).into_iter().map(|cluster| {
+                // The route is the place to mend, unless the cluster has a word of its own.
+                let own = cluster.has("typed_per_filter_config");
+                let node = if own { &cluster } else { route };
+                way(node, Some(&cluster), cluster.text("name"))
+            });
+            clusters.collect()
+        } else {
+            vec![way(route, None, action.text("cluster"))]
         }
     }
 
-    fn check_way(&self, way: &Way<'a>, levels: [&Node<'a>; 3], findings: &mut Findings) {
-        let [route, host, _] = levels;
-        let label = match route.text("name") {
-            Some(name) => format!("route {name}"),
-            None => "this route".to_owned(),
-        };
+    fn check_way(&self, way: &Way<'a>, route: &Node<'a>, findings: &mut Findings) {
+        let label = label(route);
         match &way.on[..] {
             [] => {
-                match [route, host].into_iter().find_map(public) {
+                match way.public {
                     Some(why) => {
                         let found = format!("{label} is public: {why}");
                         findings.add(codes::ROUTE_PUBLIC, &way.node, found);
@@ -205,29 +280,21 @@ impl<'a> Look<'_, 'a> {
         let instances = self.instances.iter();
         instances.filter(|(index, _)| way.on.contains(index)).map(|(_, instance)| *instance)
     }
+}
 
-    /// Backends that believe a header which on another way there nobody strips.
-    fn check_backends(&self, ways: &[Way<'a>], findings: &mut Findings) {
-        for believing in ways {
-            let headers = self.on(believing).flat_map(Instance::identity_headers);
-            for header in headers {
-                let leaks = ways.iter().filter(|way| {
-                    way.cluster.is_some()
-                        && way.cluster == believing.cluster
-                        && !way.removed.contains(&header)
-                        && !self.on(way).any(|instance| instance.strips(&header))
-                });
-                for way in leaks {
-                    let cluster = way.cluster.unwrap_or_default();
-                    let found = format!(
-                        "backend {cluster} gets the client's own {header} here, and believes it by \
-                         {}",
-                        shown(&believing.node)
-                    );
-                    findings.add(codes::BACKEND_SHARED, &way.node, found);
-                }
-            }
-        }
+/// A route as a message calls it.
+pub(crate) fn label(route: &Node<'_>) -> String {
+    match route.text("name") {
+        Some(name) => format!("route {name}"),
+        None => "this route".to_owned(),
+    }
+}
+
+/// Whether an upgrade of a manager or a route is allowed; it is unless something says otherwise.
+pub(crate) fn enabled(upgrade: &Node<'_>) -> bool {
+    match upgrade.get("enabled") {
+        Some(_) => upgrade.is_true("enabled"),
+        None => true,
     }
 }
 
@@ -237,8 +304,8 @@ fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
     Some(!config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled")))
 }
 
-/// Why a route or virtual host says that it is for everybody.
-fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
+/// Why a route, virtual host or listener says that it is for everybody.
+pub(crate) fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
     let metadata = node.at(&["metadata", "filter_metadata"])?.member(METADATA)?;
     metadata.text("public").filter(|why| !why.trim().is_empty())
 }

@@ -3,6 +3,11 @@
 //! A bootstrap, a listener, an xDS response and an EnvoyFilter's patch nest the same messages
 //! differently, so the search goes by what an object is, not by where.
 
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::gateway::Manifests;
 use super::instance::{self, Instance};
 use super::kubernetes;
 use crate::input::Document;
@@ -11,10 +16,14 @@ use crate::tree::Node;
 /// The HTTP connection manager's message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+/// The message of what forwards connections as they are.
+const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 /// The Wasm filter's message.
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// The cluster's message.
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
+/// A secret's message.
+const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
 /// A filter's configuration as a resource of its own.
 const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 
@@ -23,12 +32,22 @@ const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 pub(crate) struct World<'a> {
     /// Every HTTP connection manager.
     pub(crate) managers: Vec<Manager<'a>>,
+    /// Everything that forwards connections as they are.
+    pub(crate) tcp_proxies: Vec<Node<'a>>,
+    /// Every listener.
+    pub(crate) listeners: Vec<Node<'a>>,
     /// Every instance of the filter.
     pub(crate) instances: Vec<Instance<'a>>,
     /// Every Wasm plugin's configuration, this filter's and others'.
     pub(crate) plugins: Vec<Node<'a>>,
     /// Every Envoy cluster.
     pub(crate) clusters: Vec<Node<'a>>,
+    /// The clusters' values, by where they lie, so that none counts twice.
+    known: HashSet<*const Value>,
+    /// Their indexes by their names.
+    by_name: HashMap<&'a str, Vec<usize>>,
+    /// Every secret.
+    secrets: Vec<Node<'a>>,
     /// Every route configuration.
     pub(crate) routes: Vec<Node<'a>>,
     /// Every bootstrap.
@@ -37,6 +56,12 @@ pub(crate) struct World<'a> {
     pub(crate) service_entries: Vec<Node<'a>>,
     /// Istio's DestinationRules: their `spec`.
     pub(crate) destination_rules: Vec<Node<'a>>,
+    /// Istio's VirtualServices: their `spec`.
+    pub(crate) virtual_services: Vec<Node<'a>>,
+    /// What EnvoyFilters change.
+    pub(crate) patches: Vec<Node<'a>>,
+    /// What Envoy Gateway makes clusters of.
+    pub(crate) gateway: Manifests<'a>,
 }
 
 /// An HTTP connection manager.
@@ -46,6 +71,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) node: Node<'a>,
     /// Its HTTP filters.
     pub(crate) filters: Vec<Node<'a>>,
+    /// What it stands in.
+    pub(crate) platform: Platform,
 }
 
 /// What an instance stands in, which decides what can be known of its surroundings.
@@ -102,7 +129,8 @@ impl<'a> World<'a> {
         if let Some(fields) = manager_fields(node) {
             let filters = fields.list("http_filters");
             let index = self.managers.len();
-            self.managers.push(Manager { node: fields.clone(), filters: filters.clone() });
+            let manager = Manager { node: fields.clone(), filters: filters.clone(), platform };
+            self.managers.push(manager);
             for filter in &filters {
                 self.walk(filter, Some(index), platform);
             }
@@ -119,6 +147,10 @@ impl<'a> World<'a> {
         if node.has("virtual_hosts") {
             self.routes.push(node.clone());
         }
+        if node.has("filter_chains") {
+            self.listeners.push(node.clone());
+        }
+        self.tcp_proxies.extend(node.message(TCP));
         if node.has("vm_config") {
             self.plugins.push(node.clone());
         }
@@ -127,6 +159,8 @@ impl<'a> World<'a> {
                 self.cluster(cluster);
             }
         }
+        self.secrets.extend(node.list("secrets").into_iter().filter(|node| node.has("name")));
+        self.secrets.extend(node.message(SECRET));
         if node.any().is_some_and(|(message, _)| message == CLUSTER) || is_cluster(node) {
             self.cluster(node.clone());
         }
@@ -147,16 +181,40 @@ impl<'a> World<'a> {
     }
 
     fn cluster(&mut self, node: Node<'a>) {
-        let known = |other: &Node<'_>| {
-            std::ptr::eq(other.document, node.document) && other.place == node.place
-        };
-        if !self.clusters.iter().any(known) {
+        if self.known.insert(std::ptr::from_ref(node.value)) {
+            if let Some(name) = node.text("name") {
+                self.by_name.entry(name).or_default().push(self.clusters.len());
+            }
             self.clusters.push(node);
         }
     }
 
-    /// Filters whose configuration is a resource of its own belong to the manager that names it.
+    /// What a secret says of certificates, by the configuration that names it.
+    pub(crate) fn validation(&self, named: &Node<'a>) -> Option<Node<'a>> {
+        let name = named.text("name")?;
+        let mut secrets = self.secrets.iter().filter(|node| self.together(node, named));
+        secrets.find(|node| node.text("name") == Some(name))?.get("validation_context")
+    }
+
+    /// The clusters of that name.
+    pub(crate) fn clusters_named(&self, name: &str) -> impl Iterator<Item = &Node<'a>> {
+        let indexes = self.by_name.get(name).into_iter().flatten();
+        indexes.filter_map(|index| self.clusters.get(*index))
+    }
+
+    /// Filters whose configuration is a resource of its own belong to the manager that names it, or
+    /// are as the patch says that puts them there.
     fn follow_discovery(&mut self) {
+        let patched = self.patches.iter().filter_map(|patch| patch.at(&["patch", "value"]));
+        for filter in patched.filter(|value| value.has("config_discovery")) {
+            let name = filter.text("name");
+            let named = self.instances.iter_mut().filter(|instance| {
+                instance.platform == Platform::Istio && name == Some(instance.name.as_str())
+            });
+            for instance in named {
+                instance.disabled |= filter.is_true("disabled");
+            }
+        }
         for (index, manager) in self.managers.iter().enumerate() {
             for filter in manager.filters.iter().filter(|f| f.has("config_discovery")) {
                 let name = filter.text("name");
@@ -183,6 +241,13 @@ impl<'a> World<'a> {
     /// The bootstrap in whose document the node stands.
     pub(crate) fn bootstrap(&self, node: &Node<'_>) -> Option<&Node<'a>> {
         self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document))
+    }
+
+    /// Whether an instance stands in a connection manager: among its filters, or in a list of
+    /// filters that an upgrade has for itself.
+    pub(crate) fn is_in_a_manager(&self, instance: &Instance<'_>) -> bool {
+        instance.manager.is_some()
+            || self.managers.iter().any(|manager| instance.node.is_inside(&manager.node))
     }
 
     /// The instances in a manager's list of filters, with their indexes.

@@ -1,0 +1,190 @@
+//! Other ways to a backend than through the filter: connection managers without an instance, TCP
+//! proxies, lists of filters that an upgrade has for itself, and instances that believe different
+//! headers.
+
+use std::collections::BTreeMap;
+
+use super::codes;
+use super::finding::Findings;
+use super::instance::Instance;
+use super::policy::shown;
+use super::routes::{self, Way};
+use super::world::{Manager, World};
+use crate::tree::Node;
+
+/// Looks at every way there is beside those through a manager that has the filter.
+pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mut Findings) {
+    check_tcp(&ways, world, findings);
+    let bare = bare(&ways, world, findings);
+    // What nobody has accepted is said to be unprotected; that says enough.
+    ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
+    check_backends(&ways, world, findings);
+}
+
+/// The ways by which a manager without an instance leads to a backend that an instance protects.
+fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec<Way<'a>> {
+    let mut protected: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
+    for way in ways.iter().filter(|way| !way.on.is_empty()) {
+        if let Some(cluster) = way.cluster {
+            protected.entry(cluster).or_default().push(way);
+        }
+    }
+    let mut found = Vec::new();
+    for (index, manager) in world.managers.iter().enumerate() {
+        let beside = |way: &&Way<'_>| world.together(&way.node, &manager.node);
+        if !world.instances_in(index).is_empty() {
+            continue;
+        }
+        let Some(bare) = routes::bare(manager, world) else {
+            let elsewhere = manager.node.has("rds") || manager.node.has("scoped_routes");
+            if elsewhere && protected.values().flatten().any(beside) {
+                let what = "the routes of this connection manager, which has no instance of the \
+                            filter, are not in these files";
+                findings.add(codes::ROUTES_NOT_SEEN, &manager.node, what);
+            }
+            continue;
+        };
+        for way in bare {
+            let cluster = way.cluster.unwrap_or_default();
+            let other = protected.get(cluster).and_then(|ways| ways.iter().find(|way| beside(way)));
+            let Some(other) = other else { continue };
+            let label = routes::label(&way.node);
+            match way.public {
+                Some(why) => {
+                    let what = format!("{label} is public: {why}");
+                    findings.add(codes::ROUTE_PUBLIC, &way.node, what);
+                }
+                None => findings.add(
+                    codes::ROUTE_UNPROTECTED,
+                    &way.node,
+                    format!(
+                        "{label} leads to backend {cluster} through a connection manager without \
+                         the filter, which protects it at {}",
+                        shown(&other.node)
+                    ),
+                ),
+            }
+            found.push(way);
+        }
+    }
+    found
+}
+
+/// What forwards connections as they are to a backend that an instance protects.
+fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
+    for proxy in &world.tcp_proxies {
+        let weighted = proxy.at(&["weighted_clusters"]).map(|node| node.list("clusters"));
+        let weighted = weighted.unwrap_or_default();
+        let names = weighted.iter().map(|part| part.text("name")).chain([proxy.text("cluster")]);
+        for cluster in names.flatten() {
+            let mut protected = ways.iter().filter(|way| !way.on.is_empty());
+            let way = protected
+                .find(|way| way.cluster == Some(cluster) && world.together(&way.node, proxy));
+            let Some(way) = way else { continue };
+            let mut around = world.listeners.iter().filter(|around| proxy.is_inside(around));
+            if let Some(why) = around.find_map(routes::public) {
+                let what = format!("a TCP proxy to backend {cluster} is public: {why}");
+                findings.add(codes::ROUTE_PUBLIC, proxy, what);
+                continue;
+            }
+            let what = format!(
+                "a TCP proxy leads to backend {cluster}, which the filter protects at {}",
+                shown(&way.node)
+            );
+            let remedy = "lead it elsewhere; or, if it is meant for everybody, say why in the \
+                          listener's metadata: filter_metadata: { oidc-token-connector: { public: \
+                          WHY } }";
+            findings.add_with(codes::ROUTE_UNPROTECTED, proxy, what, Some(remedy.to_owned()));
+        }
+    }
+}
+
+/// Backends that believe a header which on another way there nobody strips.
+fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
+    let mut by_cluster: BTreeMap<&str, Vec<&Way<'_>>> = BTreeMap::new();
+    for way in ways {
+        if let Some(cluster) = way.cluster {
+            by_cluster.entry(cluster).or_default().push(way);
+        }
+    }
+    for (cluster, ways) in by_cluster {
+        // Who believes what, each header once for each set of instances.
+        let mut believed: Vec<(&Way<'_>, &[usize], String)> = Vec::new();
+        for way in &ways {
+            for header in on(way, world).flat_map(Instance::identity_headers) {
+                let known = believed.iter().any(|(_, on, name)| **on == *way.on && *name == header);
+                if !known {
+                    believed.push((way, &way.on, header));
+                }
+            }
+        }
+        for (believing, _, header) in believed {
+            let leaks = ways.iter().filter(|way| {
+                world.together(&way.node, &believing.node)
+                    && !way.removed.contains(&header)
+                    && !on(way, world).any(|instance| instance.strips(&header))
+            });
+            for way in leaks {
+                let found = format!(
+                    "backend {cluster} gets the client's own {header} here, and believes it by {}",
+                    shown(&believing.node)
+                );
+                findings.add(codes::BACKEND_SHARED, &way.node, found);
+            }
+        }
+    }
+}
+
+fn on<'w, 'a>(way: &Way<'_>, world: &'w World<'a>) -> impl Iterator<Item = &'w Instance<'a>> {
+    way.on.iter().filter_map(|index| world.instances.get(*index))
+}
+
+/// An upgrade may have a list of filters of its own, which takes the place of the manager's.
+pub(crate) fn check_upgrades(
+    manager: &Manager<'_>,
+    world: &World<'_>,
+    ways: Option<&[Way<'_>]>,
+    findings: &mut Findings,
+) {
+    for upgrade in manager.node.list("upgrade_configs") {
+        let Some(filters) = upgrade.get("filters").filter(|node| !node.items().is_empty()) else {
+            continue;
+        };
+        let kind = upgrade.text("upgrade_type").unwrap_or_default();
+        let by_default = routes::enabled(&upgrade);
+        let allowed = |way: &&Way<'_>| {
+            let own = way.upgrades.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind));
+            own.map_or(by_default, |(_, allowed)| *allowed)
+        };
+        let reached = match ways {
+            Some(ways) => ways.iter().filter(allowed).any(|way| !way.on.is_empty()),
+            None => by_default,
+        };
+        let switched_on = |name: &str| {
+            let ways = ways.unwrap_or_default().iter();
+            ways.flat_map(|way| on(way, world)).any(|instance| instance.name == name)
+        };
+        let protected = world.instances.iter().any(|instance| {
+            instance.node.is_inside(&filters) && (!instance.disabled || switched_on(&instance.name))
+        }) || names_an_instance(&filters.items(), world, manager);
+        if reached && !protected {
+            let found = format!(
+                "the upgrade {kind} has a list of filters of its own, and no instance is in it"
+            );
+            let remedy = "remove `filters`, so that the upgrade goes through http_filters, or put \
+                          the instances into it";
+            let remedy = Some(remedy.to_owned());
+            findings.add_with(codes::ROUTE_UNPROTECTED, &upgrade, found, remedy);
+        }
+    }
+}
+
+/// Whether a filter that is discovered has an instance's name.
+fn names_an_instance(filters: &[Node<'_>], world: &World<'_>, of: &Manager<'_>) -> bool {
+    let names = filters.iter().filter(|filter| filter.has("config_discovery"));
+    let mut names = names.filter_map(|filter| filter.text("name"));
+    names.any(|name| {
+        let mut instances = world.instances.iter();
+        instances.any(|i| i.name == name && !i.disabled && world.together(&i.node, &of.node))
+    })
+}

@@ -1,0 +1,116 @@
+//! Whom an Envoy cluster's TLS trusts: by which authority, and by what name.
+
+use regex_lite::Regex;
+
+use super::world::World;
+use crate::tree::Node;
+
+/// How connections are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Not at all.
+    Absent,
+    /// With TLS.
+    On {
+        /// Whether the certificate must come from a trusted authority.
+        ca: bool,
+        /// Whether it must bear a given name.
+        san: San,
+    },
+    /// By something that only Envoy knows.
+    Unseen,
+}
+
+/// Whether a certificate's names are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum San {
+    /// One must be the one that is given.
+    Compared,
+    /// No.
+    Missing,
+    /// By a matcher that any name satisfies.
+    Any,
+    /// By a secret that is not in the files, or not at all.
+    Unseen,
+}
+
+/// What a TLS context says.
+pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &World<'a>) -> Tls {
+    const SECRET: &str = "validation_context_sds_secret_config";
+    // What stands for a certificate itself needs neither authority nor name.
+    const PINS: &[&str] =
+        &["verify_certificate_hash", "verify_certificate_spki", "custom_validator_config"];
+    const CAS: &[&str] = &["trusted_ca", "ca_certificate_provider_instance"];
+    const NAMES: &[&str] = &["match_typed_subject_alt_names", "match_subject_alt_names"];
+    let common = context.get("common_tls_context");
+    let common = common.as_ref();
+    let combined = common.and_then(|common| common.get("combined_validation_context"));
+    let combined = combined.as_ref();
+    let secret = [common, combined].into_iter().flatten().find_map(|node| node.get(SECRET));
+    let by_secret = secret.as_ref().map(|secret| world.validation(secret));
+    let places: Vec<Node<'_>> = [
+        common.and_then(|common| common.get("validation_context")),
+        combined.and_then(|combined| combined.get("default_validation_context")),
+        by_secret.clone().flatten(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    // A secret that is not in the files may say anything; that somebody serves it says enough for
+    // the authority, for which secrets are made.
+    let unseen = matches!(by_secret, Some(None));
+    let says = |fields: &[&str]| {
+        places.iter().any(|context| fields.iter().any(|field| context.says(field)))
+    };
+    let untrusted = places
+        .iter()
+        .any(|context| context.text("trust_chain_verification") == Some("ACCEPT_UNTRUSTED"));
+    let system = places.iter().any(|context| context.has("system_root_certs"));
+    let matchers = places
+        .iter()
+        .flat_map(|context| NAMES.iter().flat_map(|field| context.list(field)).collect::<Vec<_>>());
+    let matchers: Vec<Node<'_>> = matchers.collect();
+    let by_call = context.is_true("auto_sni_san_validation") || validates_host(cluster);
+    let san = if says(PINS) || by_call {
+        San::Compared
+    } else if matchers.iter().any(is_any) {
+        San::Any
+    } else if !matchers.is_empty() {
+        San::Compared
+    } else if unseen {
+        San::Unseen
+    } else {
+        San::Missing
+    };
+    Tls::On { ca: !untrusted && (unseen || says(PINS) || says(CAS) || system), san }
+}
+
+/// Whether a matcher takes names that nobody means.
+fn is_any(matcher: &Node<'_>) -> bool {
+    const NOBODYS: [&str; 3] = ["q7-x.invalid", "0.1z.example.invalid", "w.v.k-9.invalid"];
+    let matcher = matcher.get("matcher").unwrap_or_else(|| matcher.clone());
+    let takes = |name: &str| {
+        let by_text = |field: &str, judge: fn(&str, &str) -> bool| {
+            matcher.text(field).is_some_and(|text| judge(name, text))
+        };
+        let regex = matcher.at(&["safe_regex", "regex"]).and_then(|node| node.value.as_str());
+        // Envoy's expressions have to match all of it. One that is not understood is not judged.
+        let regex = regex.and_then(|regex| Regex::new(&format!("^(?:{regex})$")).ok());
+        by_text("prefix", |name, text| name.starts_with(text))
+            || by_text("suffix", |name, text| name.ends_with(text))
+            || by_text("contains", |name, text| name.contains(text))
+            || regex.is_some_and(|regex| regex.is_match(name))
+    };
+    NOBODYS.iter().all(|name| takes(name))
+}
+
+/// Whether the name is taken from the call itself.
+fn validates_host(cluster: &Node<'_>) -> bool {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let extended = cluster.get("typed_extension_protocol_options");
+    let extended = extended.and_then(|options| options.member(OPTIONS));
+    [extended.as_ref(), Some(cluster)].into_iter().flatten().any(|node| {
+        let options = node.get("upstream_http_protocol_options");
+        options.is_some_and(|options| options.is_true("auto_san_validation"))
+    })
+}

@@ -1,0 +1,100 @@
+//! What YAML means to Envoy, and to Kubernetes.
+
+use serde_json::json;
+
+use super::*;
+
+fn one(text: &str) -> Read {
+    read(text).unwrap().remove(0)
+}
+
+#[test]
+fn envoy_takes_few_scalars_for_numbers() {
+    for (text, expected) in [
+        ("12", json!(12)),
+        ("-12", json!(-12)),
+        ("+12", json!(12)),
+        ("0", json!(0)),
+        ("0x100", json!(256)),
+        ("017", json!(15)),
+        ("08", json!("08")),
+        ("0o17", json!("0o17")),
+        ("4_096", json!("4_096")),
+        ("1e3", json!("1e3")),
+        ("4096.0", json!("4096.0")),
+        ("2147483648", json!("2147483648")),
+        ("0x80000000", json!("2147483648")),
+        ("2020-01-01", json!("2020-01-01")),
+        ("12:30:45", json!("12:30:45")),
+        ("y", json!(true)),
+        ("Off", json!(false)),
+        ("yEs", json!("yEs")),
+        ("~", json!(null)),
+        ("\"12\"", json!("12")),
+        ("! 12", json!("12")),
+        ("!!str true", json!(true)),
+        ("!!bool \"true\"", json!(true)),
+    ] {
+        assert_eq!(one(&format!("a: {text}\n")).value, json!({"a": expected}), "{text}");
+    }
+    let texts = one("a: 4_096\nb: {c: [x, 1e3]}\n").texts;
+    let place = |place: &str, text: &str| (place.to_owned(), text.to_owned());
+    assert_eq!(texts, [place("a", "4_096"), place("b.c[1]", "1e3")]);
+}
+
+#[test]
+fn kubernetes_takes_more() {
+    let text = "apiVersion: v1\nkind: X\na: [1e3, 4_096, 0o17, 017, 0.5, 1.2.3, 5s, yes]\n";
+    let read = one(text);
+    assert_eq!(read.value["a"], json!([1000, 4096, 15, 15, 0.5, "1.2.3", "5s", true]));
+    assert!(read.texts.is_empty());
+}
+
+#[test]
+fn merge_keys_are_followed_and_told_of() {
+    let text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [{z: 1}, *a]}\nd: {'<<': 1}\n";
+    let merged = one(text);
+    assert_eq!(merged.value["b"], json!({"y": 3, "x": 1}));
+    assert_eq!(merged.value["c"], json!({"z": 1, "x": 1, "y": 2}));
+    assert_eq!(merged.merges, ["b", "c"]);
+    assert!(one(&format!("apiVersion: v1\nkind: X\n{text}")).merges.is_empty());
+}
+
+#[test]
+fn many_aliases_are_fine_and_a_bomb_is_not() {
+    let many = format!("a: &a {{b: 1}}\nc: [{}]\n", "*a,".repeat(50_000));
+    assert_eq!(one(&many).value["c"].as_array().unwrap().len(), 50_000);
+    let mut bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
+    for n in 1..30 {
+        let before = format!("*a{}, ", n - 1).repeat(10);
+        bomb += &format!("a{n}: &a{n} [{before}]\n");
+    }
+    assert!(read(&bomb).unwrap_err().starts_with("has more than 2000000 values once"));
+}
+
+#[test]
+fn depth_has_an_end_also_by_aliases() {
+    let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(read(&nested(190)).is_ok());
+    for depth in [201, 100_000] {
+        let error = read(&nested(depth)).unwrap_err();
+        assert!(error.starts_with("line 1, column "), "{error}");
+    }
+    let by_alias = format!("a: &a {}\nb: {}*a{}\n", nested(150), "[".repeat(150), "]".repeat(150));
+    assert!(read(&by_alias).unwrap_err().contains("nests more than 200 deep"));
+}
+
+#[test]
+fn what_cannot_be_read_says_where() {
+    for (text, expected) in [
+        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c stands there twice; keep one"),
+        ("? [a]\n: 1\n", "line 1, column 3: a key that is no text"),
+        ("a: {<<: 1}\n", "line 1, column 5: a merge key without an object"),
+        ("a: *b\n", "line 1, column "),
+        ("a: &a [*a]\n", "line 1, column "),
+        ("a: b: c\n", "line 1, column "),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+}
