@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, io};
 
 use crate::target_dir;
@@ -21,13 +22,22 @@ pub fn envoy_version() -> String {
     asked_version().unwrap_or_else(|| ENVOY_VERSION.to_owned())
 }
 
-/// Whether the release to run is 1.`minor` or a later one.
+/// Whether the Envoy that runs is 1.`minor` or a later one.
+///
+/// # Panics
+///
+/// If there is none that says so.
 #[must_use]
 pub fn envoy_since(minor: u32) -> bool {
-    let number = |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(0);
-    let version = envoy_version();
-    let mut parts = version.split('.');
-    (number(parts.next()), number(parts.next())) >= (1, minor)
+    // What was asked for need not be what is found in `ENVOY_BIN` or on `PATH`.
+    static RUNS: OnceLock<(u32, u32)> = OnceLock::new();
+    let runs = RUNS.get_or_init(|| {
+        let found = envoy_binary().and_then(|binary| version(&binary));
+        let found = found.unwrap_or_else(|why| panic!("which Envoy runs: {why}"));
+        let mut parts = found.split('.').map(|part| part.parse().expect("a number"));
+        (parts.next().expect("a major"), parts.next().expect("a minor"))
+    });
+    *runs >= (1, minor)
 }
 
 fn asked_version() -> Option<String> {

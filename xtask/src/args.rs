@@ -164,8 +164,8 @@ Exit code: 0 all ok, 1 at least one error, 2 a file that cannot be read.
         summary: "measure the CPU cost of a request on a real Envoy, beside a do-nothing filter",
         details: "\
 Prints a Markdown table: CPU microseconds per request of the Envoy process, requests per
-second, and both in relation to a Wasm filter that does nothing. Needs `wrk`, `h2load` and, for the section count, `valgrind`.
-docs/performance.md lists the sections.
+second, and both in relation to a Wasm filter that does nothing. Needs `wrk`, `h2load` and, for
+the section count, `valgrind`. docs/performance.md lists the sections.
 
   --quick           short rounds: to see that it works, not for figures
   --write           put the figures into docs/performance.md
@@ -309,9 +309,10 @@ impl Given {
             [(name, _)] if *name == COMPOSE.name => Ok(Part::Compose),
             [(name, _)] if *name == PROVIDER.name => Ok(Part::Provider),
             [(_, version)] => Ok(Part::Envoy(release(version)?)),
-            [(first, _), (second, _), ..] => {
-                Err(format!("`{first}` and `{second}` do not go together"))
-            }
+            [(first, _), (second, _), ..] => Err(match first == second {
+                true => format!("`{first}` stands twice"),
+                false => format!("`{first}` and `{second}` do not go together"),
+            }),
         }
     }
 

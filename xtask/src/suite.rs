@@ -2,7 +2,7 @@
 //! soonest. What a step needs and neither finds nor can fetch is that step's failure; only the
 //! JSONPath conformance suite and the definitions of Kubernetes objects, which are not part of this
 //! repository, are left out, visibly, where they are absent. What needs a Docker engine is a part
-//! of its own.
+//! of its own; without one it is left out where none can be installed: not on Debian, nor under CI.
 
 use std::io;
 use std::process::{Command, Stdio};

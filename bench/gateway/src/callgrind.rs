@@ -43,7 +43,7 @@ impl Dumps {
     /// What runs Envoy. V8 writes code while it runs, which callgrind must notice.
     pub(crate) fn command(&self) -> Vec<String> {
         let file = self.0.join(FILE);
-        ["valgrind", "--tool=callgrind", "--smc-check=all-non-file", "--instr-atstart=no"]
+        [VALGRIND, "--tool=callgrind", "--smc-check=all-non-file", "--instr-atstart=no"]
             .into_iter()
             .map(str::to_owned)
             .chain([format!("--callgrind-out-file={}", file.display())])
@@ -58,10 +58,10 @@ impl Dumps {
 /// Fails unless valgrind is there.
 pub(crate) fn available() -> Result<(), String> {
     for program in [VALGRIND, CONTROL] {
-        Command::new(program)
-            .arg("--version")
-            .output()
-            .map_err(|_| format!("`{program}` is not on PATH (Debian package valgrind)"))?;
+        let said = Command::new(program).arg("--version").output();
+        if !said.is_ok_and(|said| said.status.success()) {
+            return Err(format!("`{program}` does not run (Debian package valgrind)"));
+        }
     }
     Ok(())
 }

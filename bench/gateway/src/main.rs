@@ -54,6 +54,9 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<(), String> {
     load::available()?;
+    if options.wants("count", false) {
+        callgrind::available()?;
+    }
     let bench = Bench { placement: Placement::of_this_machine()?, quick: options.quick };
     let mut report = Report {
         machine: format!("{} {}", machine::description()?, bench.placement.note()),

@@ -7,7 +7,7 @@ use oidc_token_connector::config::{Endpoints, Policy};
 use super::Args;
 use crate::output::complain;
 
-/// Headers that only answers have, or that say nothing in a request.
+/// Headers that only answers have.
 const OF_ANSWERS: [&str; 10] = [
     "age",
     "authentication-info",

@@ -70,6 +70,7 @@ fn what_is_not_understood_is_named_and_followed_by_the_usage() {
         ("test --envoy 1.40.0/..", "a release such as 1.40.0, not `1.40.0/..`", TEST),
         ("test --envoy --quick", "`--envoy` takes VERSION, not `--quick`", TEST),
         ("test --envoy 1.36.4 --compose", "`--envoy` and `--compose` do not go together", TEST),
+        ("test --quick --quick", "`--quick` stands twice", TEST),
         ("test --provider now", "unexpected argument `now`", TEST),
         ("test --quick --provider", "`--quick` and `--provider` do not go together", TEST),
         ("fuzz --seconds", "takes N, not ``", "Usage: cargo xtask fuzz [--seconds N] [TARGET...]"),

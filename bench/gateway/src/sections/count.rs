@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use integration::Options;
 
-use crate::callgrind::{self, Counted, Dumps};
+use crate::callgrind::{Counted, Dumps};
 use crate::load::{scratch, wrk};
 use crate::measure::{Bench, Case};
 use crate::report::Section;
@@ -62,7 +62,6 @@ struct Row {
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
-    callgrind::available()?;
     let (warm, time) =
         (Duration::from_secs(4), Duration::from_secs(if bench.quick { 4 } else { 8 }));
     let directory = scratch()?;
