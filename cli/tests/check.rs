@@ -241,7 +241,7 @@ fn wrong_usage() {
     assert!(ran.err.starts_with("oidc-connector: --allow fail-opne: no such code; there are "));
 }
 
-/// The files of one call are one gateway's; a bootstrap is one by itself.
+/// The files of one call are one gateway's; of several bootstraps each is one by itself.
 #[test]
 fn files_are_looked_at_together() {
     let filter = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
@@ -261,7 +261,11 @@ fn files_are_looked_at_together() {
     let plain = report(&filter.replace("idp_default", "idp"), &plain);
     let expected = ["cluster-without-proxy".to_owned(), "cluster-without-tls".to_owned()];
     assert_eq!(codes(&plain, false), expected.into());
-    let bootstrap = report(filter, &here("../envoy/envoy.yaml"));
+    let reference = here("../envoy/envoy.yaml");
+    let one = report(filter, &reference);
+    assert_eq!(codes(&one, false), ["cluster-without-proxy".to_owned()].into(), "{one:#}");
+    let two = ["check", "--format", "json", "-", &reference, &here("tests/broken/clean.yaml")];
+    let bootstrap = json(&run_with_input(&two, filter));
     assert!(codes(&bootstrap, true).contains("cluster-not-seen"));
     let notes = findings(&bootstrap);
     let note = notes.iter().find(|finding| finding["code"] == "proxy-required").unwrap();
