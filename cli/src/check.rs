@@ -1,7 +1,7 @@
 //! `oidc-connector check`: every problem of the filter's configuration and of its surroundings.
 //!
 //! All files of one call are one gateway's: a listener, its clusters and its routes may stand in
-//! several. A bootstrap is a gateway by itself. What is not in the files is not guessed but noted.
+//! several. Of several bootstraps each is a gateway by itself. What is not in the files is not guessed but noted.
 
 mod cluster;
 mod codes;

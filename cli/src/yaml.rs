@@ -1,7 +1,8 @@
 //! YAML as those read it for whom it is meant: Envoy's reader (yaml-cpp, into a Struct) takes other
 //! scalars for numbers than that of Kubernetes, and knows no merge keys.
 //!
-//! Aliases are counted before they are followed, so that a small file never becomes a large one.
+//! Values are counted and scalars weighed before aliases are followed, so that a small file never
+//! becomes a large one.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,8 +12,12 @@ use serde_json::{Map, Number, Value};
 
 /// How deep values may nest; whoever walks through them does so by recursion.
 const MOST_DEPTH: usize = 200;
-/// How many values a file may have, its aliases followed: more than any gateway has.
+/// How many values a file may have, its aliases followed: more than any gateway has. A long scalar
+/// counts as several.
 const MOST_VALUES: usize = 2_000_000;
+/// How many bytes of a scalar count as one more value.
+const BYTES_OF_A_VALUE: usize = 64;
+const KEY_IS_NO_TEXT: &str = "a key that is no text; write a name";
 
 /// One document.
 #[derive(Debug, Default)]
@@ -47,8 +52,8 @@ pub(crate) fn read(text: &str) -> Result<Vec<Read>, String> {
         values = values.saturating_add(tree.values);
         if values > MOST_VALUES {
             return Err(format!(
-                "has more than {MOST_VALUES} values once its aliases are followed; give fewer at \
-                 a time"
+                "has more than {MOST_VALUES} values once its aliases are followed, long ones \
+                 counted several times; give fewer at a time"
             ));
         }
         let mut reading = Reading { kubernetes: tree.is_manifest(), read: Read::default() };
@@ -154,8 +159,9 @@ impl Composer {
                     Some(tag) => (tag.handle(), tag.suffix()) != ("", "!"),
                     None => style == ScalarStyle::Plain,
                 };
+                let values = 1_usize.saturating_add(text.len() / BYTES_OF_A_VALUE);
                 let kind = Kind::Scalar(text.into_owned(), open);
-                (anchor, Tree { kind, at, values: 1, depth: 1 })
+                (anchor, Tree { kind, at, values, depth: 1 })
             }
             Event::SequenceStart(_, anchor, _) => {
                 let mut items = Vec::new();
@@ -173,12 +179,15 @@ impl Composer {
                 loop {
                     let key = match events.next()? {
                         None | Some((Event::MappingEnd, _)) => break,
-                        Some((event, at)) => self.tree(event, at, events, within)?,
+                        Some((event, at)) => self.key(event, at, events, within)?,
                     };
                     let Some((event, at)) = events.next()? else { break };
                     members.push((key, self.tree(event, at, events, within)?));
                 }
                 let (values, depth) = sums(members.iter().map(|(_, value)| value));
+                // A short key counts with its value.
+                let keys = members.iter().map(|(key, _)| key.values.saturating_sub(1));
+                let values = keys.fold(values, usize::saturating_add);
                 (anchor, Tree { kind: Kind::Object(members), at, values, depth })
             }
             _ => return Err(at.says("found no value")),
@@ -189,6 +198,24 @@ impl Composer {
             self.anchors.insert(anchor, Rc::clone(&tree));
         }
         Ok(tree)
+    }
+
+    /// A key, which must be a scalar: depth is counted through values only.
+    fn key(
+        &mut self,
+        event: Event<'_>,
+        at: Place,
+        events: &mut Events<'_>,
+        depth: usize,
+    ) -> Result<Rc<Tree>, String> {
+        if matches!(event, Event::SequenceStart(..) | Event::MappingStart(..)) {
+            return Err(at.says(KEY_IS_NO_TEXT));
+        }
+        let key = self.tree(event, at, events, depth)?;
+        match key.kind {
+            Kind::Scalar(..) => Ok(key),
+            Kind::List(_) | Kind::Object(_) => Err(at.says(KEY_IS_NO_TEXT)),
+        }
     }
 }
 
@@ -223,7 +250,7 @@ impl Reading {
         let mut object = Map::new();
         for (key, tree) in members {
             let Kind::Scalar(name, open) = &key.kind else {
-                return Err(key.at.says("a key that is no text; write a name"));
+                return Err(key.at.says(KEY_IS_NO_TEXT));
             };
             if *open && name == "<<" {
                 continue;

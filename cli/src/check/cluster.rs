@@ -216,9 +216,14 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
             way(context.map_or(Tls::Unseen, |context| tls::of_context(&context, cluster, world)))
         }
         "http_11_proxy.v3.Http11ProxyUpstreamTransport" => {
-            let proxy = fields.has("default_proxy_address") || endpoints_name_a_proxy(cluster);
-            let own = proxies_of_endpoints(cluster);
-            let addresses = own.into_iter().chain(fields.get("default_proxy_address"));
+            let (own, each) = proxies_of_endpoints(cluster);
+            let default = fields.get("default_proxy_address");
+            let unlisted = endpoints(cluster).is_empty();
+            let elsewhere = unlisted && cluster.text("type") == Some("EDS");
+            let proxy = default.is_some() || each || elsewhere;
+            // It is for the endpoints that name none; nothing uses it where each does.
+            let default = default.filter(|_| !each);
+            let addresses = own.into_iter().chain(default);
             let proxy_addresses =
                 addresses.filter_map(|address| address.get("socket_address")).collect();
             let inner = fields.get("transport_socket");
@@ -238,31 +243,26 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
 /// By what name an endpoint's metadata say where the proxy is.
 const PROXY: &str = "envoy.http11_proxy_transport_socket.proxy_address";
 
-/// What the endpoints say of where the proxy is.
-fn proxies_of_endpoints<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
-    let assignment = cluster.get("load_assignment");
-    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
-    let endpoints =
-        localities.into_iter().flat_map(|node| node.list("lb_endpoints").into_iter().chain([node]));
-    let proxies = endpoints.filter_map(|node| {
-        node.at(&["metadata", "typed_filter_metadata"]).and_then(|node| node.member(PROXY))
-    });
-    proxies.collect()
+/// Where the proxy is by a node's metadata.
+fn proxy_of<'a>(node: &Node<'a>) -> Option<Node<'a>> {
+    node.at(&["metadata", "typed_filter_metadata"])?.member(PROXY)
 }
 
-/// Whether each endpoint says where the proxy is: one that does not is called directly.
-fn endpoints_name_a_proxy(cluster: &Node<'_>) -> bool {
-    let says = |node: &Node<'_>| {
-        let metadata = node.at(&["metadata", "typed_filter_metadata"]);
-        metadata.is_some_and(|metadata| metadata.member(PROXY).is_some())
-    };
-    let assignment = cluster.get("load_assignment");
-    let localities = assignment.map_or_else(Vec::new, |node| node.list("endpoints"));
-    if localities.is_empty() {
-        // Endpoints that come by EDS are not in the file.
-        return cluster.text("type") == Some("EDS");
+/// The endpoints that a cluster lists, by locality.
+fn endpoints<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
+    cluster.get("load_assignment").map(|node| node.list("endpoints")).unwrap_or_default()
+}
+
+/// What the endpoints say of where the proxy is, and whether each says it: one that does not goes
+/// to the default, or is called directly. Endpoints that come by EDS are not in the file.
+fn proxies_of_endpoints<'a>(cluster: &Node<'a>) -> (Vec<Node<'a>>, bool) {
+    let localities = endpoints(cluster);
+    let (mut proxies, mut each) = (Vec::new(), !localities.is_empty());
+    for locality in &localities {
+        let endpoints = locality.list("lb_endpoints");
+        let of_all = proxy_of(locality);
+        each &= of_all.is_some() || endpoints.iter().all(|node| proxy_of(node).is_some());
+        proxies.extend(endpoints.iter().filter_map(proxy_of).chain(of_all));
     }
-    localities
-        .iter()
-        .all(|locality| says(locality) || locality.list("lb_endpoints").iter().all(says))
+    (proxies, each)
 }

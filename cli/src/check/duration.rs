@@ -12,7 +12,9 @@ pub(crate) fn of(node: &Node<'_>, field: &str) -> Option<Duration> {
     // As a message, which Envoy's readers take as well.
     if node.has("seconds") || node.has("nanos") {
         let part = |name| node.get(name).map_or(Some(0), |part| whole(part.value));
-        return Some(Duration::new(part("seconds")?, part("nanos")?.try_into().ok()?));
+        // More than a second's would be carried over into seconds, which may be all there are.
+        let nanos = u32::try_from(part("nanos")?).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+        return Some(Duration::new(part("seconds")?, nanos));
     }
     parse(node.value.as_str()?)
 }
@@ -40,6 +42,20 @@ pub(crate) fn shown(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input;
+
+    #[test]
+    fn as_a_message() {
+        for (text, expected) in [
+            (r#"{"d": {"seconds": 2, "nanos": 500000000}}"#, Some("2500ms")),
+            (r#"{"d": {"seconds": "18446744073709551615", "nanos": "4000000000"}}"#, None),
+            (r#"{"d": {"seconds": 1, "nanos": 1000000000}}"#, None),
+        ] {
+            let documents = input::documents("f.json", text).unwrap();
+            let duration = of(&Node::root(&documents[0]), "d").map(shown);
+            assert_eq!(duration.as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn seconds_with_decimals() {

@@ -19,25 +19,19 @@ pub(crate) struct Manifests<'a> {
 /// What a cluster's name leads to.
 pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     let manifests = &world.gateway;
-    let nothing = manifests.routes.is_empty()
-        && manifests.backends.is_empty()
-        && manifests.tls_policies.is_empty();
     let parts: Vec<&str> = site.cluster.split('/').collect();
     // Others come from patches or other kinds of routes, which are not looked at.
     let &["httproute", namespace, name, "rule", rule] = &parts[..] else {
         return Resolved::NotSeen;
     };
-    if nothing {
-        return Resolved::NotSeen;
-    }
     let missing = || {
         Resolved::Missing(Some(format!(
-            "add to these files the HTTPRoute {name} of namespace {namespace}, whose rule {rule} \
-             (the first is 0) leads to the provider's Backend, or correct `clusters`"
+            "give the HTTPRoute {name} of namespace {namespace} a rule {rule} (the first is 0) that \
+             leads to the provider's Backend, or correct `clusters`"
         )))
     };
     let Some(route) = named(&manifests.routes, namespace, name) else {
-        return missing();
+        return Resolved::NotSeen;
     };
     let rules = route.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
     let Some(rule) = rule.parse().ok().and_then(|rule: usize| rules.get(rule).cloned()) else {
@@ -73,7 +67,7 @@ fn carrier<'a>(
     let own = backend.as_ref().and_then(|backend| backend.at(&["spec", "tls"]));
     let policy = manifests.tls_policies.iter().find(|policy| {
         let targets = policy.get("spec").map(|spec| spec.list("targetRefs")).unwrap_or_default();
-        namespace_of(policy) == namespace
+        namespace_of(policy).is_none_or(|own| own == namespace)
             && targets
                 .iter()
                 .any(|to| to.text("kind") == Some(kind) && to.text("name") == Some(name))
@@ -102,15 +96,16 @@ fn of_validation(fields: &Node<'_>) -> Tls {
     }
 }
 
+/// The manifest of that name. One that leaves its namespace to whoever applies it may be in any.
 fn named<'a>(manifests: &[Node<'a>], namespace: &str, name: &str) -> Option<Node<'a>> {
-    let mut named = manifests.iter().filter(|node| namespace_of(node) == namespace);
-    let wanted = |node: &&Node<'_>| {
+    let of_name = |node: &&Node<'_>| {
         node.get("metadata").is_some_and(|metadata| metadata.text("name") == Some(name))
     };
-    named.find(wanted).cloned()
+    let named = || manifests.iter().filter(of_name);
+    let exactly = named().find(|node| namespace_of(node) == Some(namespace));
+    exactly.or_else(|| named().find(|node| namespace_of(node).is_none())).cloned()
 }
 
-fn namespace_of<'a>(manifest: &Node<'a>) -> &'a str {
-    let metadata = manifest.get("metadata");
-    metadata.and_then(|metadata| metadata.text("namespace")).unwrap_or("default")
+fn namespace_of<'a>(manifest: &Node<'a>) -> Option<&'a str> {
+    manifest.get("metadata")?.text("namespace")
 }

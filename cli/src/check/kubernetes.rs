@@ -27,6 +27,9 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
     let Some(spec) = manifest.get("spec") else {
         return;
     };
+    if matches!(kind, "EnvoyFilter" | "WasmPlugin") {
+        world.manifests.push(manifest.clone());
+    }
     match kind {
         "EnvoyFilter" => {
             world.patches.extend(spec.list("configPatches"));

@@ -31,10 +31,6 @@ pub(crate) fn check<'a>(
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
     check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
-    for (_, instance) in instances.iter().filter(|(_, i)| i.node.is_true("is_optional")) {
-        let what = format!("{} is optional", instance.name);
-        findings.add(codes::INSTANCE_OPTIONAL, &instance.node, what);
-    }
     check_whole_request(manager, &instances, ways.as_deref(), findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
     ways
@@ -58,10 +54,13 @@ pub(crate) fn check_patch(
 
 /// Whether one of the instances is on where no route says anything.
 fn check_default(instances: &[(usize, &Instance<'_>)], ways: &[Way<'_>], found: &mut Findings) {
-    let [(_, first), ..] = instances else { return };
+    // Envoy Gateway switches these on for each route that it makes of its manifests.
+    const GATEWAYS: &str = "envoy.filters.http.wasm/envoyextensionpolicy/";
+    let mut own = instances.iter().filter(|(_, i)| !i.name.starts_with(GATEWAYS)).peekable();
+    let Some((_, first)) = own.peek().copied() else { return };
     let protected = ways.iter().all(|way| !way.on.is_empty() || way.public.is_some());
     // Where a route is not protected that is said, and is the greater harm.
-    if protected && !ways.is_empty() && instances.iter().all(|(_, instance)| instance.disabled) {
+    if protected && !ways.is_empty() && own.all(|(_, instance)| instance.disabled) {
         let what = "every instance is off unless a route switches it on";
         found.add(codes::NO_DEFAULT_INSTANCE, &first.node, what);
     }
@@ -192,11 +191,14 @@ fn check_whole_request(
     }
 }
 
-/// Looks at a bootstrap in whose document the filter stands.
+/// Looks at a bootstrap to whose Envoy the filter belongs.
 pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
     let instances = world.instances.iter();
     let instances: Vec<_> = instances
-        .filter(|instance| std::ptr::eq(instance.node.document, bootstrap.document))
+        .filter(|instance| {
+            let own = world.bootstrap(&instance.node);
+            own.is_some_and(|own| std::ptr::eq(own.document, bootstrap.document))
+        })
         .collect();
     if instances.is_empty() {
         return;

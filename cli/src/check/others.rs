@@ -44,7 +44,9 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
             }
             continue;
         };
-        for way in bare {
+        let around = || public_around(&manager.node, world);
+        for mut way in bare {
+            way.public = way.public.or_else(around);
             let cluster = way.cluster.unwrap_or_default();
             let other = protected.get(cluster).and_then(|ways| ways.iter().find(|way| beside(way)));
             let Some(other) = other else { continue };
@@ -70,6 +72,12 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
     found
 }
 
+/// Why the listener around a node says that it is for everybody.
+fn public_around<'a>(node: &Node<'_>, world: &World<'a>) -> Option<&'a str> {
+    let mut around = world.listeners.iter().filter(|around| node.is_inside(around));
+    around.find_map(routes::public)
+}
+
 /// What forwards connections as they are to a backend that an instance protects.
 fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
     for proxy in &world.tcp_proxies {
@@ -81,8 +89,7 @@ fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
             let way = protected
                 .find(|way| way.cluster == Some(cluster) && world.together(&way.node, proxy));
             let Some(way) = way else { continue };
-            let mut around = world.listeners.iter().filter(|around| proxy.is_inside(around));
-            if let Some(why) = around.find_map(routes::public) {
+            if let Some(why) = public_around(proxy, world) {
                 let what = format!("a TCP proxy to backend {cluster} is public: {why}");
                 findings.add(codes::ROUTE_PUBLIC, proxy, what);
                 continue;

@@ -8,27 +8,81 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::world::{Platform, World};
 use super::{codes, manager, routes};
+use crate::tree::Node;
+
+/// Istio's root namespace: what stands there is for every namespace.
+const ROOT: &str = "istio-system";
 
 /// Looks at everything of Istio's that is no instance itself.
 pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
     let instances = world.instances.iter().enumerate();
     let instances: Vec<(usize, &Instance<'_>)> =
         instances.filter(|(_, instance)| instance.platform == Platform::Istio).collect();
+    let meeting = |node: &Node<'_>| -> Vec<(usize, &Instance<'_>)> {
+        let instances = instances.iter().copied();
+        instances.filter(|(_, instance)| meets(node, instance, world)).collect()
+    };
     for patch in &world.patches {
         let of_routes = matches!(
             patch.text("applyTo"),
             Some("HTTP_ROUTE" | "VIRTUAL_HOST" | "ROUTE_CONFIGURATION")
         );
         if let Some(value) = patch.at(&["patch", "value"]).filter(|_| of_routes) {
-            routes::check_patch(&value, &instances, findings);
+            routes::check_patch(&value, &meeting(patch), findings);
         }
     }
     for patched in world.managers.iter().filter(|manager| manager.platform == Platform::Istio) {
-        manager::check_patch(patched, &instances, findings);
+        manager::check_patch(patched, &meeting(&patched.node), findings);
     }
     for (_, instance) in instances.iter().filter(|(_, instance)| instance.plugin.is_none()) {
         check_preflight(instance, world, findings);
     }
+}
+
+/// Whether a patch can change a proxy in which the instance is, by what their manifests say of where
+/// they apply.
+fn meets(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>) -> bool {
+    let manifests = (world.manifest(patch), world.manifest(&instance.node));
+    let (Some(patch), Some(own)) = manifests else { return true };
+    let namespace = |manifest: &Node<'_>| {
+        manifest
+            .at(&["metadata", "namespace"])
+            .and_then(|node| node.value.as_str().map(str::to_owned))
+    };
+    let (there, here) = (namespace(patch), namespace(own));
+    let (wanted, labels) = (selector(patch), selector(own));
+    let near = match (there.as_deref(), here.as_deref()) {
+        (None | Some(ROOT), _) | (_, None) => true,
+        // Without a selector it is in the proxies of every namespace.
+        (_, Some(ROOT)) if labels.is_empty() => true,
+        (there, here) => there == here,
+    };
+    let differs = |(name, value): &(&str, Node<'_>)| {
+        labels.iter().any(|(label, own)| label == name && own.value != value.value)
+    };
+    near && !wanted.iter().any(differs)
+}
+
+/// The labels of the workloads for which a manifest is; none for all.
+fn selector<'a>(manifest: &Node<'a>) -> Vec<(&'a str, Node<'a>)> {
+    let of_filter = manifest.at(&["spec", "workloadSelector", "labels"]);
+    let labels = of_filter.or_else(|| manifest.at(&["spec", "selector", "matchLabels"]));
+    labels.map(|labels| labels.members()).unwrap_or_default()
+}
+
+/// Whether a WasmPlugin is for gateways only.
+fn is_for_gateways(plugin: &Node<'_>) -> bool {
+    let spec = plugin.get("spec");
+    let targets = spec.map(|spec| spec.list("targetRefs")).unwrap_or_default();
+    targets.iter().any(|target| target.text("kind") == Some("Gateway"))
+        || selector(plugin).iter().any(|(name, value)| {
+            name.contains("gateway") || value.value.as_str().is_some_and(|v| v.contains("gateway"))
+        })
+}
+
+/// Whether a VirtualService is for the mesh's own calls only, and not for gateways.
+fn is_for_the_mesh(service: &Node<'_>) -> bool {
+    service.list("gateways").iter().all(|gateway| *gateway.value == "mesh")
 }
 
 /// In whatever phase, Istio puts a WasmPlugin before its CORS filter.
@@ -37,7 +91,10 @@ fn check_preflight(instance: &Instance<'_>, world: &World<'_>, findings: &mut Fi
     if policy.is_none_or(|policy| policy.preflight == Preflight::Pass) {
         return;
     }
-    let mut routes = world.virtual_services.iter().flat_map(|service| service.list("http"));
+    let for_gateways = world.manifest(&instance.node).is_some_and(is_for_gateways);
+    let services = world.virtual_services.iter();
+    let services = services.filter(|service| !(for_gateways && is_for_the_mesh(service)));
+    let mut routes = services.flat_map(|service| service.list("http"));
     let remedy = Some("set \"preflight\": \"pass\" in pluginConfig".to_owned());
     if routes.any(|route| route.has("corsPolicy")) {
         let found = "a WasmPlugin stands before Istio's CORS filter, and a VirtualService has a \

@@ -79,6 +79,10 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
     let Some(plugin) = &instance.plugin else {
         return;
     };
+    if instance.node.is_true("is_optional") {
+        let what = format!("{} is optional", instance.name);
+        findings.add(codes::INSTANCE_OPTIONAL, &instance.node, what);
+    }
     let policy = plugin.get("failure_policy");
     let word = match policy.as_ref().map(|node| node.value) {
         // Enums may be numbers.

@@ -58,6 +58,8 @@ pub(crate) struct World<'a> {
     pub(crate) destination_rules: Vec<Node<'a>>,
     /// Istio's VirtualServices: their `spec`.
     pub(crate) virtual_services: Vec<Node<'a>>,
+    /// The manifests of EnvoyFilters and WasmPlugins: whole, for what says where they apply.
+    pub(super) manifests: Vec<Node<'a>>,
     /// What EnvoyFilters change.
     pub(crate) patches: Vec<Node<'a>>,
     /// What Envoy Gateway makes clusters of.
@@ -109,7 +111,7 @@ impl<'a> World<'a> {
         self.walk(&root, None, Platform::Envoy);
         const ENVOYS: &[&str] =
             &["static_resources", "dynamic_resources", "admin", "resources", "configs", "@type"];
-        let is_envoys = ENVOYS.iter().any(|field| root.has(field)) || root.has("filter_chains");
+        let is_envoys = ENVOYS.iter().any(|field| root.has(field)) || is_listener(&root);
         if self.found() == before && !is_envoys {
             self.instances.push(Instance::alone(&root));
         }
@@ -147,7 +149,7 @@ impl<'a> World<'a> {
         if node.has("virtual_hosts") {
             self.routes.push(node.clone());
         }
-        if node.has("filter_chains") {
+        if is_listener(node) {
             self.listeners.push(node.clone());
         }
         self.tcp_proxies.extend(node.message(TCP));
@@ -231,16 +233,30 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether two nodes can be parts of one Envoy's configuration. A bootstrap is one by itself;
+    /// Whether two nodes can be parts of one Envoy's configuration. Each bootstrap is one by itself;
     /// everything else may be handed to the same Envoy.
     pub(crate) fn together(&self, one: &Node<'_>, other: &Node<'_>) -> bool {
         let same = std::ptr::eq(one.document, other.document);
-        same || (self.bootstrap(one).is_none() && self.bootstrap(other).is_none())
+        same || match (self.bootstrap(one), self.bootstrap(other)) {
+            (Some(one), Some(other)) => std::ptr::eq(one.document, other.document),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
-    /// The bootstrap in whose document the node stands.
+    /// The bootstrap to whose Envoy the node belongs: that in its document, or the only one there
+    /// is. What a manifest says reaches Envoys that their control plane gives a bootstrap.
     pub(crate) fn bootstrap(&self, node: &Node<'_>) -> Option<&Node<'a>> {
-        self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document))
+        let own = self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document));
+        own.or_else(|| match &self.bootstraps[..] {
+            [only] if !is_in_manifest(node) && !is_in_manifest(only) => Some(only),
+            _ => None,
+        })
+    }
+
+    /// The EnvoyFilter or WasmPlugin in which the node stands.
+    pub(crate) fn manifest(&self, node: &Node<'_>) -> Option<&Node<'a>> {
+        self.manifests.iter().find(|manifest| node.is_inside(manifest))
     }
 
     /// Whether an instance stands in a connection manager: among its filters, or in a list of
@@ -263,6 +279,14 @@ fn manager_fields<'a>(node: &Node<'a>) -> Option<Node<'a>> {
             node.has("http_filters") && (node.has("stat_prefix") || node.has("route_config"));
         (bare && node.member("@type").is_none()).then(|| node.clone())
     })
+}
+
+fn is_in_manifest(node: &Node<'_>) -> bool {
+    kubernetes::is_manifest(&Node::root(node.document))
+}
+
+fn is_listener(node: &Node<'_>) -> bool {
+    node.has("filter_chains") || node.has("default_filter_chain")
 }
 
 /// Whether an object that says not what it is looks like a cluster.

@@ -70,6 +70,13 @@ fn many_aliases_are_fine_and_a_bomb_is_not() {
         bomb += &format!("a{n}: &a{n} [{before}]\n");
     }
     assert!(read(&bomb).unwrap_err().starts_with("has more than 2000000 values once"));
+    let long = "x".repeat(100_000);
+    for bomb in [
+        format!("a: &a {long}\nb: [{}]\n", "*a,".repeat(5_000)),
+        format!("a: &a {{? {long} : 1}}\nb: [{}]\n", "*a,".repeat(5_000)),
+    ] {
+        assert!(read(&bomb).unwrap_err().starts_with("has more than 2000000 values once"));
+    }
 }
 
 #[test]
@@ -85,10 +92,21 @@ fn depth_has_an_end_also_by_aliases() {
 }
 
 #[test]
+fn keys_do_not_nest() {
+    let mut nested = "- &m0 {a: 1}\n".to_owned();
+    for n in 1..30_000 {
+        nested += &format!("- &m{n} {{? [*m{}] : 1}}\n", n - 1);
+    }
+    let error = read(&nested).unwrap_err();
+    assert!(error.starts_with("line 2, column ") && error.contains("no text"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_read_says_where() {
     for (text, expected) in [
         ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c stands there twice; keep one"),
         ("? [a]\n: 1\n", "line 1, column 3: a key that is no text"),
+        ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: a key that is no text"),
         ("a: {<<: 1}\n", "line 1, column 5: a merge key without an object"),
         ("a: *b\n", "line 1, column "),
         ("a: &a [*a]\n", "line 1, column "),
