@@ -112,6 +112,7 @@ const KEYS: &[&str] = &[
     "realm",
     "error_set",
     "userinfo_unavailable",
+    "provider_errors",
     "unknown_region",
     "accept_any_200",
     "require_subject",

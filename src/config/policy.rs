@@ -313,6 +313,8 @@ pub struct ReplyPolicy {
     pub unavailable: Unavailable,
     /// Where the provider's error text is.
     pub provider_text: ProviderText,
+    /// What becomes of a provider's error.
+    pub provider_errors: ProviderErrors,
 }
 
 /// `enable_error_set`
@@ -349,6 +351,16 @@ pub enum Unavailable {
         /// Whole seconds for `Retry-After`, if configured.
         retry_after: Option<u32>,
     },
+}
+
+/// `provider_errors`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderErrors {
+    /// Its status goes to the client, as in the source system.
+    Relay,
+    /// A verdict about the token becomes 401 or 403, every other error the reply of
+    /// `userinfo_unavailable`, whose status is then 503.
+    Map,
 }
 
 /// `error_metadata_location` with `error_header_name` or `error_payload_location`

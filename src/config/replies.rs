@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::duration::Range;
 use super::file::Fields;
 use super::place::Report;
-use super::policy::{ErrorSet, OwnErrors, ProviderText, ReplyPolicy, Unavailable};
+use super::policy::{ErrorSet, OwnErrors, ProviderErrors, ProviderText, ReplyPolicy, Unavailable};
 use super::{inject, names};
 use crate::json::Json;
 
@@ -29,14 +29,16 @@ const RETRY_AFTER: Range = Range {
 /// Reads everything about replies.
 pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> ReplyPolicy {
     let error_set = error_set(top, report);
+    let unavailable = unavailable(top, report);
     ReplyPolicy {
         realm: header_text(top, "realm", "api", report),
         own_errors: match enabled(top) {
             true => OwnErrors::ErrorSet(error_set),
             false => OwnErrors::Named,
         },
-        unavailable: unavailable(top, report),
+        unavailable,
         provider_text: provider_text(top, report),
+        provider_errors: provider_errors(top, unavailable, report),
     }
 }
 
@@ -128,6 +130,26 @@ fn provider_text(top: &Fields<'_>, report: &mut Report) -> ProviderText {
         Some("ResponsePayload") => payload.map_or(ProviderText::Payload, ProviderText::PayloadAt),
         _ => ProviderText::Withheld,
     }
+}
+
+/// `map` turns what is no verdict into the reply for an outage: with 401 there, clients would throw
+/// good tokens away because a provider is ill.
+fn provider_errors(
+    top: &Fields<'_>,
+    unavailable: Unavailable,
+    report: &mut Report,
+) -> ProviderErrors {
+    let choices = [("relay", ProviderErrors::Relay), ("map", ProviderErrors::Map)];
+    let chosen = top.choice("provider_errors", &choices, report).unwrap_or(ProviderErrors::Relay);
+    let is_503 = matches!(unavailable, Unavailable::ServiceUnavailable { .. });
+    if let (ProviderErrors::Map, false, Some(node)) = (chosen, is_503, top.get("provider_errors")) {
+        report.problem(
+            &node.place,
+            "found \"map\" without userinfo_unavailable.status 503, allowed with it alone: set \
+             userinfo_unavailable to {\"status\": 503}, or provider_errors to \"relay\"",
+        );
+    }
+    chosen
 }
 
 fn header_text(fields: &Fields<'_>, key: &str, default: &str, report: &mut Report) -> String {

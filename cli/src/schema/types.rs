@@ -24,6 +24,15 @@ use super::pattern;
             "properties": {"accept_any_200": {"const": true}, "require_subject": {"const": true}},
             "required": ["accept_any_200", "require_subject"],
         },
+        "dependentSchemas" = {"provider_errors": {
+            "if": {"properties": {"provider_errors": {"const": "map"}}},
+            "then": {
+                "properties": {"userinfo_unavailable": {
+                    "properties": {"status": {"const": 503}}, "required": ["status"],
+                }},
+                "required": ["userinfo_unavailable"],
+            },
+        }},
         // Envoy reaches a forward proxy with CONNECT alone.
         "if" = {"required": ["http_proxy_server"]},
         "then" = {"properties": {"userinfo_endpoint": {"properties": {
@@ -103,6 +112,10 @@ pub(super) struct Configuration {
     realm: Option<String>,
     error_set: Option<ErrorSet>,
     userinfo_unavailable: Option<Unavailable>,
+    /// What becomes of a provider's error: its status goes to the client, or a verdict becomes 401
+    /// or 403 and all else the reply of `userinfo_unavailable`, whose `status` must be 503.
+    #[schemars(extend("default" = "relay"))]
+    provider_errors: Option<ProviderErrors>,
     /// What a region code that is not configured gets: the default endpoint, or
     /// `InvalidRegionCode`.
     #[schemars(extend("default" = "default"))]
@@ -237,6 +250,13 @@ enum Preflight {
 enum UnknownRegion {
     Default,
     Reject,
+}
+
+#[derive(JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
+enum ProviderErrors {
+    Relay,
+    Map,
 }
 
 /// When a site of a provider is left alone for a while.

@@ -57,6 +57,7 @@ fn with(place: &[&str], value: &Value) -> Value {
         ["http_proxy_port"] => json!({"http_proxy_server": "a"}),
         ["deadline"] => json!({"timeout": "1ms"}),
         ["userinfo_unavailable", "retry_after"] => json!({"userinfo_unavailable": {"status": 503}}),
+        ["provider_errors"] => json!({"userinfo_unavailable": {"status": 503}}),
         ["userinfo_endpoint", "regionCodeHeader"] => json!({"userinfo_endpoint": {
             "defaultURI": "https://a.example/", "regionCodeValue": {"A": "https://a.example/"}}}),
         ["userinfo_endpoint", "regionCodeValue", ..] => json!({"userinfo_endpoint": {

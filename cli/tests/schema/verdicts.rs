@@ -48,6 +48,8 @@ fn accepted() {
         with(r#""realm": """#),
         with(r#""userinfo_unavailable": {"status": 503, "retry_after": "5s"}"#),
         with(r#""userinfo_unavailable": {}"#),
+        with(r#""provider_errors": "map", "userinfo_unavailable": {"status": 503}"#),
+        with(r#""provider_errors": "relay", "userinfo_unavailable": {}"#),
         with(r#""accept_any_200": true, "require_subject": false"#),
         with(r#""filter_state": {"user": "$.sub", "a_1": {"path": "$.a[*]", "join": ","}}"#),
         with(r#""filter_state": {}, "stat_name": "orders""#),
@@ -131,6 +133,9 @@ fn refused() {
         with(r#""error_set": {"status": 403}"#),
         with(r#""userinfo_unavailable": {"retry_after": "5s"}"#),
         with(r#""userinfo_unavailable": {"status": 401, "retry_after": "5s"}"#),
+        with(r#""provider_errors": "map""#),
+        with(r#""provider_errors": "map", "userinfo_unavailable": {}"#),
+        with(r#""provider_errors": "map", "userinfo_unavailable": {"status": 401}"#),
         with(r#""accept_any_200": true, "require_subject": true"#),
     ];
     let validator = validator();

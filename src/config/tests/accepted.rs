@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    AccessLog, Authorization, Egress, ErrorSet, Lists, OwnErrors, Preflight, ProviderText, Success,
-    Unavailable, UnknownRegion,
+    AccessLog, Authorization, Egress, ErrorSet, Lists, OwnErrors, Preflight, ProviderErrors,
+    ProviderText, Success, Unavailable, UnknownRegion,
 };
 
 const EXAMPLE: &str = r#"{
@@ -95,6 +95,7 @@ fn every_default() {
     assert!(matches!(policy.replies.own_errors, OwnErrors::Named));
     assert_eq!(policy.replies.unavailable, Unavailable::AsOwnError);
     assert!(matches!(policy.replies.provider_text, ProviderText::Withheld));
+    assert_eq!(policy.replies.provider_errors, ProviderErrors::Relay);
     assert_eq!(policy.max_token_bytes, 8192);
     assert_eq!(policy.preflight, Preflight::Authenticate);
     assert_eq!(policy.access_log, AccessLog::Silent);
@@ -392,6 +393,24 @@ fn the_reply_when_the_provider_gives_none() {
     ] {
         let loaded = load(&with(&format!(r#""userinfo_unavailable": {value}"#)));
         assert_eq!(loaded.policy.replies.unavailable, expected, "{value}");
+    }
+}
+
+#[test]
+fn what_becomes_of_a_providers_error() {
+    for (members, expected) in [
+        (r#""provider_errors": "relay""#, ProviderErrors::Relay),
+        (
+            r#""provider_errors": "relay", "userinfo_unavailable": {"status": 503}"#,
+            ProviderErrors::Relay,
+        ),
+        (
+            r#""provider_errors": "map", "userinfo_unavailable": {"status": 503}"#,
+            ProviderErrors::Map,
+        ),
+    ] {
+        let loaded = load(&with(members));
+        assert_eq!(loaded.policy.replies.provider_errors, expected, "{members}");
     }
 }
 

@@ -38,6 +38,7 @@ fn wrong_types() {
         ("userinfo_method", r#""GET" or "POST""#, "nbdao"),
         ("preflight", r#""authenticate" or "pass""#, "nbdao"),
         ("unknown_region", r#""default" or "reject""#, "nbdao"),
+        ("provider_errors", r#""relay" or "map""#, "nbdao"),
         ("timeout", "a duration as text, 1ms to 30s", "nbdao"),
         ("region_header", "a header name as text", "nbdao"),
         ("realm", "text", "nbdao"),
@@ -255,6 +256,25 @@ fn words() {
     check(
         r#""unknown_region": "deny\n""#,
         &[r#"unknown_region: found "deny\n", allowed is "default" or "reject""#],
+    );
+}
+
+/// What is no verdict becomes the reply for an outage, and that must not be a 401.
+#[test]
+fn provider_errors_are_mapped_with_a_503_alone() {
+    let line = r#"provider_errors: found "map" without userinfo_unavailable.status 503, allowed with it alone: set userinfo_unavailable to {"status": 503}, or provider_errors to "relay""#;
+    check(r#""provider_errors": "map""#, &[line]);
+    for unavailable in ["{}", r#"{"status": 401}"#] {
+        check(
+            &format!(r#""userinfo_unavailable": {unavailable}, "provider_errors": "map""#),
+            &[line],
+        );
+    }
+    check(
+        r#""provider_errors": "Map""#,
+        &[
+            r#"provider_errors: found "Map", allowed is "relay" or "map", to the letter: case counts"#,
+        ],
     );
 }
 
