@@ -1,14 +1,25 @@
 //! `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3): written by the filter, read from the provider.
 //!
+//! A parameter is read as its own scheme's alone: what a provider says of `DPoP` is not said of
+//! `Bearer`.
 //! Of what the provider said, only text in RFC 6750's characters goes into a challenge: Envoy does
 //! not check the headers of local replies, and a line break would split the response.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use parse::Parameters;
 
 use crate::json::Json;
 
 /// Longest `error_description` or `scope` that is handed on, in bytes.
 const MAX_PARAM: usize = 256;
 
-/// The error codes of RFC 6750 §3.1.
+/// Longest `max_age`, in digits: three hundred years in seconds.
+const MAX_AGE: usize = 10;
+
+/// The error codes of RFC 6750 §3.1, and that of RFC 9470 §3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The request is malformed.
@@ -17,21 +28,29 @@ pub enum ErrorCode {
     InvalidToken,
     /// The token does not give the needed privileges.
     InsufficientScope,
+    /// The user has to log in again, or better.
+    InsufficientUserAuthentication,
 }
 
 impl ErrorCode {
+    const ALL: [ErrorCode; 4] = [
+        ErrorCode::InvalidRequest,
+        ErrorCode::InvalidToken,
+        ErrorCode::InsufficientScope,
+        ErrorCode::InsufficientUserAuthentication,
+    ];
+
     fn text(self) -> &'static str {
         match self {
             ErrorCode::InvalidRequest => "invalid_request",
             ErrorCode::InvalidToken => "invalid_token",
             ErrorCode::InsufficientScope => "insufficient_scope",
+            ErrorCode::InsufficientUserAuthentication => "insufficient_user_authentication",
         }
     }
 
     fn of(text: &str) -> Option<ErrorCode> {
-        [ErrorCode::InvalidRequest, ErrorCode::InvalidToken, ErrorCode::InsufficientScope]
-            .into_iter()
-            .find(|code| code.text() == text)
+        ErrorCode::ALL.into_iter().find(|code| code.text() == text)
     }
 }
 
@@ -44,6 +63,10 @@ pub struct Challenge {
     pub description: Option<String>,
     /// The scope that is needed.
     pub scope: Option<String>,
+    /// The ways of logging in that would do (RFC 9470 §3).
+    pub acr_values: Option<String>,
+    /// How many seconds ago the user may have logged in (RFC 9470 §3).
+    pub max_age: Option<String>,
 }
 
 impl Challenge {
@@ -65,34 +88,51 @@ impl Challenge {
         if let Some(error) = self.error {
             push("error", error.text());
         }
-        if let Some(description) = &self.description {
-            push("error_description", description);
-        }
-        if let Some(scope) = &self.scope {
-            push("scope", scope);
+        for (name, text) in [
+            ("error_description", &self.description),
+            ("scope", &self.scope),
+            ("acr_values", &self.acr_values),
+            ("max_age", &self.max_age),
+        ] {
+            if let Some(text) = text {
+                push(name, text);
+            }
         }
         value
     }
 
-    /// What the provider's challenges say. Tolerant, as providers are: parameters are taken
-    /// wherever they stand, the first of each name counts, unusable ones are left out.
-    pub(crate) fn from_header(value: &[u8]) -> Challenge {
-        Challenge::from_params(|name| parameter(value, name))
+    /// What the provider's Bearer challenge says, or parameters without any scheme, if there is no
+    /// challenge that has one. Of several the first that names an error, else that says anything.
+    pub(crate) fn from_header<'v>(lines: impl Iterator<Item = &'v [u8]>) -> Challenge {
+        let said: Vec<Challenge> = parse::bearer(lines).iter().map(Challenge::of).collect();
+        let named = said.iter().position(|challenge| challenge.error.is_some());
+        let any = || said.iter().position(|challenge| *challenge != Challenge::default());
+        let chosen = named.or_else(any).and_then(|place| said.into_iter().nth(place));
+        chosen.unwrap_or_default()
+    }
+
+    fn of(parameters: &Parameters<'_>) -> Challenge {
+        Challenge {
+            acr_values: parameters.text("acr_values").filter(|text| is_tokens(text)),
+            max_age: parameters.text("max_age").filter(|text| is_seconds(text)),
+            ..Challenge::of_oauth(|name| parameters.text(name))
+        }
     }
 
     /// What an OAuth error document says.
     pub(crate) fn from_json(document: &Json<'_>) -> Challenge {
-        Challenge::from_params(|name| match document.member(name) {
+        Challenge::of_oauth(|name| match document.member(name) {
             Some(Json::String(text)) => Some(text.clone().into_owned()),
             _ => None,
         })
     }
 
-    fn from_params(get: impl Fn(&str) -> Option<String>) -> Challenge {
+    fn of_oauth(get: impl Fn(&str) -> Option<String>) -> Challenge {
         Challenge {
             error: get("error").as_deref().and_then(ErrorCode::of),
             description: get("error_description").filter(|text| is_description(text)),
-            scope: get("scope").filter(|text| is_scope(text)),
+            scope: get("scope").filter(|text| is_tokens(text)),
+            ..Challenge::default()
         }
     }
 }
@@ -103,10 +143,14 @@ fn is_description(text: &str) -> bool {
         && text.bytes().all(|byte| matches!(byte, 0x20..=0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
-/// Scope tokens of the same characters, one space between two and none around them
-/// (RFC 6749 §3.3): with any other space, readers need not agree which scopes are meant.
-fn is_scope(text: &str) -> bool {
+/// Tokens of the same characters, one space between two and none around them (RFC 6749 §3.3): with
+/// any other space, readers need not agree which scopes are meant.
+fn is_tokens(text: &str) -> bool {
     is_description(text) && text.split(' ').all(|token| !token.is_empty())
+}
+
+fn is_seconds(text: &str) -> bool {
+    (1..=MAX_AGE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A quoted-string's inside (RFC 9110 §5.6.4).
@@ -119,137 +163,4 @@ fn quote(text: &str) -> String {
         quoted.push(c);
     }
     quoted
-}
-
-/// The first parameter of that name, outside quoted strings, unquoted.
-fn parameter(value: &[u8], wanted: &str) -> Option<String> {
-    let mut rest = value;
-    loop {
-        // To the next name: skip separators, and whatever is not one.
-        let start = rest.iter().position(|b| is_name(*b) || *b == b'"')?;
-        rest = rest.get(start..)?;
-        if let [b'"', inside @ ..] = rest {
-            rest = quoted(inside)?.1;
-            continue;
-        }
-        let end = rest.iter().position(|b| !is_name(*b)).unwrap_or(rest.len());
-        let (name, after) = rest.split_at_checked(end)?;
-        rest = after;
-        let [b'=', text @ ..] = after.trim_ascii_start() else {
-            continue;
-        };
-        let text = text.trim_ascii_start();
-        let (found, after) = match text {
-            [b'"', inside @ ..] => quoted(inside)?,
-            _ => {
-                let end = text.iter().position(|b| !is_name(*b)).unwrap_or(text.len());
-                let (bare, after) = text.split_at_checked(end)?;
-                (bare.to_vec(), after)
-            }
-        };
-        if name.eq_ignore_ascii_case(wanted.as_bytes()) {
-            return String::from_utf8(found).ok();
-        }
-        rest = after;
-    }
-}
-
-/// The inside of a quoted-string whose opening quote is gone, and what follows its closing one.
-fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut inside = Vec::new();
-    let mut bytes = text.iter();
-    loop {
-        match bytes.next()? {
-            b'"' => return Some((inside, bytes.as_slice())),
-            b'\\' => inside.push(*bytes.next()?),
-            byte => inside.push(*byte),
-        }
-    }
-}
-
-fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::json;
-
-    #[track_caller]
-    fn check(provider: &str, ours: &str) {
-        let challenge = Challenge::from_header(provider.as_bytes());
-        assert_eq!(challenge.header("api"), format!("Bearer realm=\"api\"{ours}"), "{provider}");
-    }
-
-    #[test]
-    fn what_the_provider_said_in_rfc_6750_characters() {
-        check(
-            r#"error="invalid_token" , error_description="The Access Token expired""#,
-            r#", error="invalid_token", error_description="The Access Token expired""#,
-        );
-        check(
-            r#"Bearer realm="theirs", error="insufficient_scope", scope="read write""#,
-            r#", error="insufficient_scope", scope="read write""#,
-        );
-        check("Bearer error=invalid_token", r#", error="invalid_token""#);
-        check(
-            r#"Basic realm="x", Bearer error = "invalid_request""#,
-            r#", error="invalid_request""#,
-        );
-        check(r#"Bearer ERROR="invalid_token""#, r#", error="invalid_token""#);
-        check(r#""error=insufficient_scope" error=invalid_token"#, r#", error="invalid_token""#);
-    }
-
-    #[test]
-    fn what_cannot_be_said_is_left_out() {
-        check("", "");
-        check(r#"Bearer error="teapot""#, "");
-        check(r#"Bearer realm="error=\"invalid_token\"""#, "");
-        check(r#"Bearer error_description="a\"b""#, "");
-        check("Bearer error_description=\"a\r\nx-evil: 1\"", "");
-        check(r#"Bearer error_description="Zugriff verweigert für""#, "");
-        check(r#"Bearer error_description="""#, "");
-        check(r#"Bearer error="invalid_token"#, "");
-        check(&format!("Bearer scope=\"{}\"", "s".repeat(257)), "");
-        check(
-            &format!("Bearer scope={}", "s".repeat(256)),
-            &format!(", scope=\"{}\"", "s".repeat(256)),
-        );
-    }
-
-    #[test]
-    fn a_scope_is_tokens_with_one_space_between_two() {
-        for scope in ["a", "a b", "orders:read orders:write openid", "!#[]~"] {
-            check(&format!("Bearer scope=\"{scope}\""), &format!(", scope=\"{scope}\""));
-        }
-        for scope in [" ", "   ", " a", "a ", "a  b", "a\tb", "a\u{a0}b", "a\\\\b", ""] {
-            check(
-                &format!("Bearer error=\"invalid_token\", scope=\"{scope}\""),
-                r#", error="invalid_token""#,
-            );
-        }
-        let longest = format!("{}{}", "s ".repeat(127), "ss");
-        check(&format!("Bearer scope=\"{longest}\""), &format!(", scope=\"{longest}\""));
-        check(&format!("Bearer scope=\"{longest}s\""), "");
-    }
-
-    #[test]
-    fn a_description_may_have_any_spaces() {
-        check(
-            r#"Bearer error_description="  gone  ", scope=" a""#,
-            r#", error_description="  gone  ""#,
-        );
-    }
-
-    #[test]
-    fn the_realm_is_a_quoted_string() {
-        assert_eq!(Challenge::default().header(r#"a"b\c"#), r#"Bearer realm="a\"b\\c""#);
-    }
-
-    #[test]
-    fn an_oauth_error_document() {
-        let document = json::parse(br#"{"error":"invalid_token","error_description":7}"#).unwrap();
-        assert_eq!(Challenge::from_json(&document), Challenge::error(ErrorCode::InvalidToken));
-    }
 }

@@ -38,6 +38,8 @@ pub fn read(document: &Json<'_>, rule: &ClaimRule, budget: &mut Budget) -> Claim
         (Lists::Joined(separator), Selection::One(Json::Array(elements))) => {
             joined(elements.iter(), separator)
         }
+        // One value is a list of one, as providers write it: a group `a,b` must not become two.
+        (Lists::Joined(separator), Selection::One(node)) => joined([*node].into_iter(), separator),
         (Lists::Joined(_) | Lists::Json, _) => text(&selection, MAX_VALUE),
     };
     match text {
@@ -72,30 +74,56 @@ pub(crate) fn text(selection: &Selection<'_, '_>, limit: usize) -> Result<String
     if fits { Ok(text) } else { Err(Unwritable) }
 }
 
-/// Elements with the separator between them. Only scalars can be joined, and only those that do
-/// not contain the separator: a group named `users,admin` must not become two groups.
+/// Elements with the separator between them. What says nothing, and what no separator can part, is
+/// left out: `null`, `""`, arrays and objects.
 fn joined<'j, 'a: 'j>(
     nodes: impl Iterator<Item = &'j Json<'a>>,
     separator: &str,
 ) -> Result<String, Unwritable> {
     let mut text = String::new();
-    for (place, node) in nodes.enumerate() {
+    for node in nodes {
         let element = match node {
             Json::String(text) | Json::Number(text) => text.as_ref(),
             Json::Bool(true) => "true",
             Json::Bool(false) => "false",
-            Json::Null | Json::Array(_) | Json::Object(_) => return Err(Unwritable),
+            Json::Null | Json::Array(_) | Json::Object(_) => "",
         };
-        let between = if place == 0 { "" } else { separator };
-        let joinable = !element.is_empty() && !element.contains(separator);
-        if !joinable
-            || !append(&mut text, between, MAX_VALUE)
+        if element.is_empty() {
+            continue;
+        }
+        let between = if text.is_empty() { "" } else { separator };
+        if !append(&mut text, between, MAX_VALUE)
             || !append(&mut text, element, MAX_VALUE)
+            || !can_be_parted(element, separator)
         {
             return Err(Unwritable);
         }
     }
     Ok(text)
+}
+
+/// Whether whoever takes a joined list apart gets this element back, from the left or from the
+/// right, with or without the blanks around it: a group `users,admin` must not become two, nor
+/// ` admin` another one.
+fn can_be_parted(element: &str, separator: &str) -> bool {
+    if element.starts_with(is_blank) || element.ends_with(is_blank) {
+        return false;
+    }
+    let core = separator.trim_matches(is_blank);
+    if core.is_empty() {
+        return !element.contains(is_blank);
+    }
+    if core.len() == 1 {
+        return !element.contains(core);
+    }
+    // Neither within the element nor with its edges, `admin|` before `||`, may there be another one.
+    let between = [separator, element, separator].concat();
+    between.as_bytes().windows(core.len()).filter(|part| *part == core.as_bytes()).count() == 2
+}
+
+/// What somebody's `trim` takes away: Unicode's blanks, and what JavaScript takes for one too.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{FEFF}'
 }
 
 fn append(text: &mut String, more: &str, limit: usize) -> bool {
@@ -193,12 +221,145 @@ mod tests {
         let join = Some(",");
         check("$.c[*]", join, r#"{"c":["a",1,true]}"#, value("a,1,true"));
         check("$.c", join, r#"{"c":["a","b"]}"#, value("a,b"));
-        check("$.c", join, r#"{"c":"a"}"#, value("a"));
-        check("$.c", join, r#"{"c":[]}"#, Claim::Absent);
-        for elements in [r#""a,b","c""#, r#""a",["b"]"#, r#""a",null"#, r#""a",{}"#, r#""a","""#] {
-            check("$.c[*]", join, &format!("{{\"c\":[{elements}]}}"), Claim::Invalid);
-        }
+        check("$.c", join, r#"{"c":["a"]}"#, value("a"));
         check("$.c", Some(" "), r#"{"c":["a","b"]}"#, value("a b"));
+        check("$.c", Some(", "), r#"{"c":["a;b","c d"]}"#, value("a;b, c d"));
+    }
+
+    /// As some providers write a list of one.
+    #[test]
+    fn one_value_is_a_list_of_one() {
+        for (one, text) in [(r#""users""#, "users"), ("7", "7"), ("false", "false")] {
+            check("$.c", Some(","), &format!("{{\"c\":{one}}}"), value(text));
+        }
+        check("$.c", Some(","), r#"{"c":"users,admin"}"#, Claim::Invalid);
+        check("$.c", Some(" "), r#"{"c":"Domain Users"}"#, Claim::Invalid);
+        for none in ["null", r#""""#, "{}", r#"{"a":1}"#, "[]", "[[]]"] {
+            check("$.c", Some(","), &format!("{{\"c\":{none}}}"), Claim::Absent);
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_or_cannot_be_joined_is_left_out_of_a_list() {
+        for path in ["$.c", "$.c[*]"] {
+            for out in ["null", r#""""#, "[]", "{}", r#"["admin"]"#, r#"{"a":"admin"}"#] {
+                check(path, Some(","), &format!("{{\"c\":[{out}]}}"), Claim::Absent);
+                for list in [
+                    format!(r#"{out},"a","b""#),
+                    format!(r#""a",{out},"b""#),
+                    format!(r#""a","b",{out}"#),
+                ] {
+                    check(path, Some(","), &format!("{{\"c\":[{list}]}}"), value("a,b"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_that_would_not_come_back_makes_the_claim_invalid() {
+        for (separator, wrong, right) in [
+            (",", &["a,b", ",", ",a", "a,", " admin", "admin ", "\u{a0}a", "a\u{3000}"][..], "a b"),
+            (", ", &["a,b", "a, b", "a ,b", ","], "a b"),
+            (" ,", &["a,b"], "a;b"),
+            (" ", &["a b", "a\u{a0}b", "a\u{2003}b", "a\u{feff}b", "\u{feff}a"], "a_b"),
+            ("||", &["admin|", "|admin", "a||b", "|"], "a|b"),
+            (" || ", &["a||b", "||", "a || b"], "a|b"),
+            ("|| ", &["admin|", "a||b"], "a|b"),
+            (" ||", &["|admin"], "a|b"),
+            ("aba", &["ab", "ba", "xab", "bax", "b", "abab"], "xa"),
+            ("::=", &["::="], ":=:"),
+            ("é", &["é", "aéb"], "e"),
+            ("-1", &["-1", "-1.5"], "1"),
+        ] {
+            for element in wrong {
+                let element = serde_json::to_string(element).unwrap();
+                for list in [
+                    format!("[{element}]"),
+                    format!("[\"x\",{element}]"),
+                    format!("[{element},\"x\"]"),
+                ] {
+                    let body = format!("{{\"c\":{list}}}");
+                    check("$.c", Some(separator), &body, Claim::Invalid);
+                    check("$.c[*]", Some(separator), &body, Claim::Invalid);
+                }
+            }
+            let body = format!("{{\"c\":[\"{right}\",\"x\",\"{right}\"]}}");
+            let text = [right, "x", right].join(separator);
+            check("$.c", Some(separator), &body, value(&text));
+        }
+        // A number is text too.
+        check("$.c", Some("."), r#"{"c":[1.5]}"#, Claim::Invalid);
+        check("$.c", Some("--"), r#"{"c":["a",-1]}"#, Claim::Invalid);
+    }
+
+    /// What comes out is taken apart again by every reader, or nothing comes out.
+    #[test]
+    fn whatever_is_joined_can_be_taken_apart() {
+        // A fixed sequence (xorshift), so that a failure can be repeated.
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut random = |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 16) % below
+        };
+        let signs = ['|', ',', ' ', 'a', '\u{a0}', '|'];
+        let mut word = |least: u64, most: u64| -> String {
+            let length = least + random(most - least + 1);
+            (0..length).map(|_| signs[random(signs.len() as u64) as usize]).collect()
+        };
+        let mut counts = [0, 0, 0];
+        for round in 0..20_000 {
+            let separator = word(1, 3);
+            let elements: Vec<String> = (0..1 + round % 4).map(|_| word(0, 4)).collect();
+            let rule = ClaimRule {
+                name: "x-claim".into(),
+                path: JsonPath::compile("$").unwrap(),
+                lists: Lists::Joined(separator.clone()),
+            };
+            let body = serde_json::to_string(&elements).unwrap();
+            let document = json::parse(body.as_bytes()).unwrap();
+            let claim = read(&document, &rule, &mut Budget::for_answer());
+            let said: Vec<&str> =
+                elements.iter().map(String::as_str).filter(|e| !e.is_empty()).collect();
+            let comes_back = |text: &str, said: &[&str]| {
+                let core = separator.trim();
+                let mut backwards: Vec<&str> = text.rsplit(&*separator).collect();
+                backwards.reverse();
+                let forwards: Vec<&str> = text.split(&*separator).collect();
+                let trimmed: Vec<&str> = match core {
+                    "" => text.split_whitespace().collect(),
+                    _ => text.split(core).map(str::trim).collect(),
+                };
+                forwards == said && backwards == said && trimmed == said
+            };
+            match claim {
+                Claim::Value(text) => {
+                    counts[0] += 1;
+                    assert!(comes_back(&text, &said), "{separator:?} {elements:?} {text:?}");
+                }
+                Claim::Absent => {
+                    counts[1] += 1;
+                    assert!(said.is_empty(), "{separator:?} {elements:?}");
+                }
+                Claim::Invalid => {
+                    counts[2] += 1;
+                    // One of them would not come back, in the company of itself.
+                    let alone = said.iter().any(|element| {
+                        let three = [*element; 3];
+                        let text = three.join(&separator);
+                        let places = text
+                            .char_indices()
+                            .filter(|(at, _)| text[*at..].starts_with(separator.trim()));
+                        !comes_back(&text, &three)
+                            || !separator.trim().is_empty() && places.count() != 2
+                    });
+                    assert!(alone, "{separator:?} {elements:?}");
+                }
+                Claim::OverBudget => panic!("{elements:?}"),
+            }
+        }
+        assert!(counts.iter().all(|count| *count > 500), "{counts:?}");
     }
 
     /// Four gigabytes, were they written.

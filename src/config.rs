@@ -129,12 +129,13 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     let region_header = inject::region_header(&top, &targets, &injected, report);
     let egress = call::egress(&top, &targets, report);
     let call = call::read(&top, report);
+    let answer = call::answer(&top, report);
     let strip = StripList::new(injected.names().chain(region_header.as_deref()));
     Some(Policy {
-        endpoints: endpoints::build(&top, targets, &injected, &call, report),
+        endpoints: endpoints::build(&top, targets, &injected, (&call, &answer.success), report),
         stat_name: identity::stat_name(&top, report),
         call,
-        answer: call::answer(&top, report),
+        answer,
         cache: cache::read(&top, report),
         forward: ForwardPolicy {
             authorization: match top.boolean("block_authorization_header", report).unwrap_or(true) {
@@ -145,7 +146,9 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
             strip,
         },
         replies: replies::read(&top, report),
-        max_token_bytes: top.size("max_token_bytes", 1..=65_536, report).unwrap_or(8192),
+        // With `Bearer` and its name the header stays below the 8 KiB at which usual servers refuse
+        // it; some drop the whole HTTP/2 connection then, with everybody's calls on it.
+        max_token_bytes: top.size("max_token_bytes", 1..=65_536, report).unwrap_or(7168),
         preflight: top
             .choice(
                 "preflight",

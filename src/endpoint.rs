@@ -45,7 +45,7 @@ pub fn choose<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::EndpointTable;
+    use crate::config::{EndpointTable, Success};
     use crate::sim::call_policy;
     use crate::token_key::KeyPrefix;
 
@@ -55,7 +55,7 @@ mod tests {
             sites: Vec::new(),
             rules: Rc::from([]),
             state: Rc::from([]),
-            key: KeyPrefix::of(&call_policy(), region, &[]),
+            key: KeyPrefix::of(&call_policy(), &Success::Object, region, &[]),
         })
     }
 

@@ -106,6 +106,15 @@ impl Cleansing {
         }
         Cleansing { remove, connection }
     }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        let names = self.remove.iter().map(|name| match name {
+            Name::Borrowed(_) => size_of::<Name>(),
+            Name::Owned(name) => name.len().saturating_add(PAIR),
+        });
+        names.fold(self.connection.as_ref().map_or(0, String::len), usize::saturating_add)
+    }
 }
 
 /// The fields that may not pass, in headers or in trailers, as they are written there.

@@ -92,8 +92,14 @@ pub(crate) fn retry_after(head: &Head<'_>, now: Date) -> Option<Duration> {
     let Field::One(value) = head.field("retry-after") else {
         return None;
     };
-    let delay = seconds(value).or_else(|| {
-        let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+    // As [`crate::provider_error`] hands it on: what is not well-formed there is none here.
+    let is_delay = (1..=10).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let delay = if is_delay { text.parse::<u64>().ok() } else { None };
+    let delay = delay.or_else(|| {
+        // The one form that senders may use (RFC 9110 §5.6.7) has so many characters.
+        let date =
+            if value.len() == 29 { httpdate::parse_http_date(text).ok()? } else { return None };
         let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(date.as_secs().saturating_sub(now.0))
     });
@@ -180,7 +186,10 @@ mod tests {
         for (value, expected) in [
             ("5", Some(5)),
             ("0", Some(0)),
-            ("99999999999999999999", Some(u64::from(u32::MAX))),
+            ("9999999999", Some(9_999_999_999)),
+            ("99999999999999999999", None),
+            ("\"30\"", None),
+            ("Sunday, 06-Nov-94 08:49:47 GMT", None),
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
             ("soon", None),

@@ -9,17 +9,19 @@
 mod asking;
 mod cache;
 mod decision;
+mod familiar;
 mod flight;
 mod health;
 mod ledger;
 mod shared;
 mod statement;
+mod waits;
 
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::bearer::{self, BearerToken};
-use crate::config::{CacheScope, Caching, Endpoint, Endpoints, Policy};
+use crate::config::{CacheScope, Caching, Policy};
 use crate::correlation::Correlation;
 use crate::endpoint;
 use crate::enrich::{self, Cleansing, Vouched};
@@ -27,21 +29,24 @@ use crate::expiry;
 use crate::head::Head;
 use crate::outcome::{Outcome, Source};
 use crate::reply::{self, Dialect};
-use crate::time::Now;
+use crate::time::{Date, Moment, Now};
 pub use crate::token_key::Seed;
 use crate::token_key::{SharedKey, TokenKey};
 use crate::userinfo::{Answer, Call};
-use crate::verdict::{self, Hearing, Permit, Refusal};
+use crate::verdict::{self, Permit, Refusal};
+use asking::Found;
 use cache::Store;
 pub use decision::{Action, Decision, Record, Release};
 use decision::{decided, unasked};
-use flight::{Attempt, Flight, Flights, Full, Keeper, Late, Lead, Waiting};
+use familiar::Familiar;
+use flight::{Flight, Flights, Full, Keeper, Lead, Waiting};
 pub use health::Notice;
 use health::{Closed, Sites};
 pub use ledger::Ledger;
 pub use shared::{SLOTS, Slot};
 pub(crate) use statement::PAIR;
-use statement::{Judged, Kind, Statement, Words};
+use statement::{Judged, Kind, Statement};
+use waits::TokenWaits;
 
 /// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
 /// answer, so only a lost report runs into this.
@@ -60,8 +65,13 @@ pub struct CallId(u64);
 pub struct Gate {
     seed: Seed,
     store: Store,
+    familiar: Familiar,
     flights: Flights,
+    waits: TokenWaits,
     sites: Sites,
+    /// The latest date that it was told: what has been seen to end must not begin again because
+    /// somebody sets the clock back.
+    latest: Date,
     /// The configurations at work, for the bounds that they set.
     policies: Vec<Weak<Policy>>,
     ledger: Ledger,
@@ -96,17 +106,28 @@ pub struct Question {
     waiting: Waiting,
 }
 
-/// What the end of a call leads to.
+/// What the end of a call leads to, or the passing of time.
 #[derive(Default)]
 pub struct Settled {
-    /// Everybody who waited for it, unless it goes on.
+    /// Everybody who waits no more.
     pub releases: Vec<Release>,
-    /// The call to the next site that is to be made.
-    pub next: Option<(CallId, Call)>,
+    /// The calls that are to be made.
+    pub calls: Vec<(CallId, Call)>,
     /// What is to be written into the shared memory.
     pub share: Option<(Slot, Vec<u8>)>,
-    /// How long the call took that has ended, and at which region's endpoint.
-    pub took: Option<(Rc<str>, Duration)>,
+    /// How long the call took that has ended.
+    pub took: Option<Took>,
+}
+
+/// How long a call took.
+#[derive(Debug)]
+pub struct Took {
+    /// By whose configuration it was made.
+    pub policy: Rc<Policy>,
+    /// At which region's endpoint.
+    pub region: Rc<str>,
+    /// The time from the dispatch to its end.
+    pub time: Duration,
 }
 
 impl Gate {
@@ -115,8 +136,11 @@ impl Gate {
         Gate {
             seed,
             store: Store::new(),
+            familiar: Familiar::default(),
             flights: Flights::default(),
+            waits: TokenWaits::default(),
             sites: Sites::default(),
+            latest: Date(0),
             policies: Vec::new(),
             ledger: Ledger::default(),
         }
@@ -136,6 +160,7 @@ impl Gate {
         head: &Head<'_>,
         now: Now,
     ) -> Arrival {
+        let now = self.forward_only(now);
         if let Some(permit) = Permit::preflight(policy.preflight, head) {
             let cleansing = Cleansing::of(head, &policy.forward);
             let vouched = Rc::new(Vouched::of(&permit, None));
@@ -180,6 +205,7 @@ impl Gate {
         found: [Option<&[u8]>; 2],
         now: Now,
     ) -> Admission {
+        let now = self.forward_only(now);
         let Question { key, shared, waiting, .. } = &question;
         let (Caching::On(cache), Some(shared)) = (waiting.policy.cache, shared) else {
             return self.ask(question, now);
@@ -188,8 +214,16 @@ impl Gate {
         let statements: Vec<Statement> = statements.filter(|s| s.asked <= now.moment).collect();
         // A refusal of which another worker knows ends what this one knew, of use here or not.
         let refused = statements.iter().filter(|s| s.kind == Kind::Bad).map(|s| s.asked).max();
-        if let Some(refused) = refused.filter(|asked| Some(*asked) > self.store.asked(key)) {
+        if let Some(refused) = refused.filter(|asked| Some(*asked) >= self.store.asked(key)) {
             self.store.refused(key, refused);
+            self.familiar.remove(key);
+        }
+        // Beside a refusal only what was asked later counts; of one moment the refusal does.
+        let refused = refused.max(self.store.refused_at(key));
+        let counts = |s: &Statement| s.kind == Kind::Bad || Some(s.asked) > refused;
+        let statements: Vec<Statement> = statements.into_iter().filter(counts).collect();
+        if statements.iter().any(|s| s.kind == Kind::Good) {
+            self.familiar.insert(*key);
         }
         // What was heard later may be of no use here, but it must not be unlearned.
         let heard = self.store.asked(key).max(refused);
@@ -216,39 +250,24 @@ impl Gate {
 
     /// A call has ended.
     pub fn answered(&mut self, call: CallId, answer: &Answer<'_>, now: Now) -> Settled {
-        let Some(mut flight) = self.flights.ended(call) else {
-            return Settled::default();
-        };
-        let Attempt { started, timeout, .. } = flight.attempt;
-        let taken = now.moment.since(started);
-        let took = taken.map(|taken| (Rc::clone(&flight.lead.endpoint.region), taken));
-        let hearing = verdict::hear(answer, taken, timeout, now.date);
-        self.left(&flight, &hearing, now);
-        let settled = match hearing {
-            Hearing::Answered => self.settle(flight, answer, Some(started), now),
-            Hearing::Declined { .. } | Hearing::Silent { .. } => {
-                if let Hearing::Declined { .. } = hearing {
-                    flight.declined = Words::declined(answer).map(Rc::new).or(flight.declined);
-                }
-                let from = flight.attempt.site.saturating_add(1);
-                if let Ok((attempt, call)) = self.attempt(&flight.lead, from, flight.ends, now) {
-                    self.ledger.failed_over = self.ledger.failed_over.saturating_add(1);
-                    flight.attempt = attempt;
-                    self.flights.goes_on(flight);
-                    return Settled {
-                        next: Some((attempt.call, call)),
-                        took,
-                        ..Settled::default()
-                    };
-                }
-                match flight.declined.take() {
-                    // An earlier site's own word is of more use than none of the last.
-                    Some(words) => self.settle(flight, &words.answer(), None, now),
-                    None => self.settle(flight, answer, None, now),
-                }
+        let now = self.forward_only(now);
+        let mut settled = match self.flights.ended(call) {
+            Some(flight) => {
+                let taken = now.moment.since(flight.attempt.started);
+                let took = taken.map(|time| Took {
+                    policy: Rc::clone(&flight.lead.policy),
+                    region: Rc::clone(&flight.lead.endpoint.region),
+                    time,
+                });
+                Settled { took, ..self.call_ended(flight, answer, now) }
+            }
+            None => {
+                self.sites.probe_ended(call, verdict::is_providers(answer), now.moment);
+                Settled::default()
             }
         };
-        Settled { took, ..settled }
+        settled.calls.extend(self.probes(now));
+        settled
     }
 
     /// A request has ended by itself while it was held.
@@ -256,27 +275,38 @@ impl Gate {
         self.flights.leave(stream).map(|_| Outcome::ClientGone)
     }
 
-    /// Time has passed: whoever is past its deadline is let go, and what is too old is forgotten.
-    pub fn tick(&mut self, now: Now) -> Vec<Release> {
+    /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
+    /// old is forgotten.
+    pub fn tick(&mut self, now: Now) -> Settled {
+        let now = self.forward_only(now);
         let configured = self.policies.len();
         self.policies.retain(|policy| policy.strong_count() > 0);
         if self.policies.len() < configured {
             self.bound_store();
         }
         self.store.sweep(now);
-        let mut releases = Vec::new();
+        let mut settled = Settled::default();
         for flight in self.flights.lost(now.moment) {
-            self.left(&flight, &Hearing::Silent { counts: true }, now);
-            self.flights.over(&flight);
-            for (stream, waiting) in flight.waiting {
-                let declined = flight.declined.as_deref();
-                releases.push(self.unanswered(stream, &flight.key, waiting, declined, now));
-            }
+            settled.releases.extend(self.lost(flight, now).releases);
         }
-        for Late { stream, key, waiting, declined } in self.flights.late(now.moment) {
-            releases.push(self.unanswered(stream, &key, waiting, declined.as_deref(), now));
+        for late in self.flights.late(now.moment) {
+            settled.releases.push(self.late(late, now));
         }
-        releases
+        while let Some(flight) = self.flights.resumed(now.moment) {
+            let resumed = self.resume(flight, now);
+            settled.releases.extend(resumed.releases);
+            settled.calls.extend(resumed.calls);
+        }
+        for call in self.sites.lost_probes(now.moment) {
+            self.sites.probe_ended(call, false, now.moment);
+        }
+        settled.calls.extend(self.probes(now));
+        settled
+    }
+
+    /// When the next call is due that nothing but time leads to.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.flights.next_due().into_iter().chain(self.sites.next_due(&self.policies)).min()
     }
 
     /// What an operator wants to know since the last time.
@@ -287,7 +317,8 @@ impl Gate {
     /// The calls under way will never be reported: nobody is left to hear of them.
     pub fn abandon(&mut self) {
         self.flights.abandon();
-        self.sites = Sites::default();
+        self.waits = TokenWaits::default();
+        self.sites.abandon();
     }
 
     /// What has happened so far, and what there is now.
@@ -301,7 +332,8 @@ impl Gate {
             calls: self.flights.calls(),
             waiting: self.flights.waiting(),
             opened: self.sites.opened,
-            shut: self.sites.shut(),
+            probed: self.sites.probed,
+            open: self.sites.open(),
             ..self.ledger
         }
     }
@@ -312,12 +344,18 @@ impl Gate {
             Caching::On(cache) => Some(cache),
             Caching::Off => None,
         }));
-        let endpoints = policies.iter().filter_map(|policy| match &policy.endpoints {
-            Endpoints::Configured(table) => Some(table.regions.iter().chain(&table.default)),
-            Endpoints::NotConfigured => None,
+        let entries = policies.iter().filter_map(|policy| match &policy.cache {
+            Caching::On(cache) => Some(cache.max_entries),
+            Caching::Off => None,
         });
-        let endpoints: Vec<&Rc<Endpoint>> = endpoints.flatten().collect();
-        self.sites.retain(|site| endpoints.iter().any(|endpoint| endpoint.sites.contains(site)));
+        self.familiar.bound(entries.max().unwrap_or(0));
+        self.sites.retain(&self.policies);
+    }
+
+    /// The moment, and a date that never goes back.
+    fn forward_only(&mut self, now: Now) -> Now {
+        self.latest = self.latest.max(now.date);
+        Now { date: self.latest, ..now }
     }
 
     /// Answers from what is known, else looks further.
@@ -386,18 +424,27 @@ impl Gate {
                 Err(Full(waiting)) => self.refused(&key, waiting, Closed::Full, now),
             };
         }
-        if self.flights.is_full() {
-            return self.refused(&key, waiting, Closed::Full, now);
+        if let Some(wait) = self.waits.of(&key, now.moment) {
+            return self.waits(&key, waiting, wait, now);
         }
         let ends = now.moment.after(Lead::patience(&policy, &endpoint));
-        let lead = Lead { policy, endpoint, token, correlation };
-        match self.attempt(&lead, 0, ends, now) {
-            Ok((attempt, call)) => {
-                let flight = Flight::new(key, lead, attempt, ends, keeper);
+        let timeout = policy.call.timeout;
+        let known = self.familiar.knows(&key);
+        let lead = Lead { policy, endpoint, token, correlation, known };
+        if self.flights.is_full(lead.is_strange()) {
+            return self.refused(&key, waiting, Closed::Full, now);
+        }
+        let Found { made, crowded } = self.first_from(&lead, 0, timeout, now);
+        match made {
+            Some((attempt, call)) => {
+                let mut flight = Flight::new(key, lead, attempt, ends, keeper);
+                flight.so_far.passed_over(crowded);
                 self.flights.lead(stream, waiting, flight);
                 Admission::Lead(attempt.call, call)
             }
-            Err(closed) => self.refused(&key, waiting, closed, now),
+            // That we are crowded says nothing of the provider.
+            None if crowded => self.refused(&key, waiting, Closed::Full, now),
+            None => self.refused(&key, waiting, Closed::Open, now),
         }
     }
 }

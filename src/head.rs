@@ -9,6 +9,7 @@ use std::fmt;
 #[derive(Default, Clone, PartialEq, Eq)]
 pub struct Head<'b> {
     pairs: Vec<(&'b [u8], &'b [u8])>,
+    ends: bool,
 }
 
 /// Shows names alone: a value may be a credential.
@@ -30,9 +31,20 @@ pub enum Field<'b> {
 }
 
 impl<'b> Head<'b> {
-    /// A head of these name and value pairs.
+    /// A head of these name and value pairs. A body may follow.
     pub fn new(pairs: Vec<(&'b [u8], &'b [u8])>) -> Head<'b> {
-        Head { pairs }
+        Head { pairs, ends: false }
+    }
+
+    /// The same head, of a message that ends with it or does not.
+    #[must_use]
+    pub fn ending(self, ends: bool) -> Head<'b> {
+        Head { ends, ..self }
+    }
+
+    /// Whether the message is known to end here: neither body nor trailers follow.
+    pub fn ends(&self) -> bool {
+        self.ends
     }
 
     /// The header of that lower-cased name.

@@ -24,6 +24,7 @@
 )]
 
 pub mod bearer;
+pub mod call_outcome;
 pub mod challenge;
 pub mod claims;
 pub mod config;

@@ -4,8 +4,9 @@
 //! configured code.
 
 use crate::bearer::CredentialFault;
+use crate::challenge::ErrorCode;
 use crate::endpoint::EndpointFault;
-use crate::verdict::{NoAnswer, Refusal};
+use crate::verdict::{NoAnswer, Refusal, Unusable};
 
 /// How a request ended, one counter each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,14 +23,17 @@ pub enum Outcome {
     UnknownRegion,
     /// Refused: no UserInfo endpoint is configured for it.
     Misconfigured,
-    /// Refused: the provider answered 401.
+    /// Refused: the provider does not vouch for the token. It answered 401, named the error
+    /// `invalid_token`, or said 200 without the subject that is required.
     InvalidToken,
-    /// Refused: the provider answered 403.
+    /// Refused: the provider answered 403, or named the error `insufficient_scope`.
     Forbidden,
     /// Refused: the provider answered another error.
     ProviderError,
-    /// Refused: the provider gave no usable answer.
+    /// Refused: the provider gave no answer, or was not asked.
     Unavailable,
+    /// Refused: the provider answered 200 with what cannot be used.
+    Unusable,
     /// The client left, or Envoy gave the request up, before there was a decision.
     ClientGone,
     /// Answered 500: Envoy refused to read or edit the request's headers.
@@ -38,7 +42,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in the order of their counters.
-    pub const ALL: [Outcome; 12] = [
+    pub const ALL: [Outcome; 13] = [
         Outcome::Pass,
         Outcome::Preflight,
         Outcome::NoCredentials,
@@ -49,6 +53,7 @@ impl Outcome {
         Outcome::Forbidden,
         Outcome::ProviderError,
         Outcome::Unavailable,
+        Outcome::Unusable,
         Outcome::ClientGone,
         Outcome::Internal,
     ];
@@ -66,6 +71,7 @@ impl Outcome {
             Outcome::Forbidden => "forbidden",
             Outcome::ProviderError => "provider_error",
             Outcome::Unavailable => "unavailable",
+            Outcome::Unusable => "unusable",
             Outcome::ClientGone => "client_gone",
             Outcome::Internal => "internal",
         }
@@ -121,18 +127,18 @@ pub const REASONS: [&str; 24] = [
     "unknown_code",
     "provider_4xx",
     "provider_5xx",
+    "no_subject",
+    "too_large",
+    "encoded",
+    "jwt",
+    "not_a_json_object",
     "not_sent",
     "cut_off",
     "unreachable",
     "timed_out",
     "unexpected_status",
-    "too_large",
-    "encoded",
-    "not_a_json_object",
-    "no_subject",
     "too_many_waiting",
     "breaker_open",
-    "slowed_down",
 ];
 
 impl Refusal {
@@ -145,11 +151,16 @@ impl Refusal {
             Refusal::Endpoint(EndpointFault::NotConfigured | EndpointFault::NoDefault) => {
                 Outcome::Misconfigured
             }
-            Refusal::Provider(error) => match error.status {
-                401 => Outcome::InvalidToken,
-                403 => Outcome::Forbidden,
+            Refusal::Provider(error) => match (error.status, error.said) {
+                (401, _) | (400 | 403, Some(ErrorCode::InvalidToken)) => Outcome::InvalidToken,
+                (400 | 403, Some(ErrorCode::InsufficientUserAuthentication)) => {
+                    Outcome::InvalidToken
+                }
+                (403, _) | (400, Some(ErrorCode::InsufficientScope)) => Outcome::Forbidden,
                 _ => Outcome::ProviderError,
             },
+            Refusal::NotVouched => Outcome::InvalidToken,
+            Refusal::Unusable(_) => Outcome::Unusable,
             Refusal::Unavailable(_) => Outcome::Unavailable,
         }
     }
@@ -175,19 +186,21 @@ impl Refusal {
                 400..=499 => "provider_4xx",
                 _ => "provider_5xx",
             },
+            Refusal::NotVouched => "no_subject",
+            Refusal::Unusable(why) => match why {
+                Unusable::TooLarge => "too_large",
+                Unusable::Encoded => "encoded",
+                Unusable::Jwt => "jwt",
+                Unusable::NotAnObject => "not_a_json_object",
+            },
             Refusal::Unavailable(cause) => match cause {
                 NoAnswer::NotSent => "not_sent",
                 NoAnswer::CutOff => "cut_off",
-                NoAnswer::Unreachable => "unreachable",
+                NoAnswer::Unreachable { .. } => "unreachable",
                 NoAnswer::TimedOut => "timed_out",
                 NoAnswer::UnexpectedStatus => "unexpected_status",
-                NoAnswer::TooLarge => "too_large",
-                NoAnswer::Encoded => "encoded",
-                NoAnswer::NotAnObject => "not_a_json_object",
-                NoAnswer::NoSubject => "no_subject",
                 NoAnswer::Crowded => "too_many_waiting",
-                NoAnswer::Shut => "breaker_open",
-                NoAnswer::Slowed { .. } => "slowed_down",
+                NoAnswer::BreakerOpen => "breaker_open",
             },
         }
     }
@@ -226,19 +239,16 @@ mod tests {
         ];
         let endpoints =
             [EndpointFault::NotConfigured, EndpointFault::NoDefault, EndpointFault::UnknownRegion];
+        let unusable =
+            [Unusable::TooLarge, Unusable::Encoded, Unusable::Jwt, Unusable::NotAnObject];
         let answers = [
             NoAnswer::NotSent,
             NoAnswer::CutOff,
-            NoAnswer::Unreachable,
+            NoAnswer::Unreachable { bytes_came: false },
             NoAnswer::TimedOut,
             NoAnswer::UnexpectedStatus,
-            NoAnswer::TooLarge,
-            NoAnswer::Encoded,
-            NoAnswer::NotAnObject,
-            NoAnswer::NoSubject,
             NoAnswer::Crowded,
-            NoAnswer::Shut,
-            NoAnswer::Slowed { seconds: 1 },
+            NoAnswer::BreakerOpen,
         ];
         let provider = |status| {
             let error = ProviderError::read(
@@ -252,6 +262,8 @@ mod tests {
         let refusals = credentials.map(Refusal::Credentials).into_iter();
         let refusals = refusals.chain(endpoints.map(Refusal::Endpoint));
         let refusals = refusals.chain([401, 500].map(provider));
+        let refusals = refusals.chain([Refusal::NotVouched]);
+        let refusals = refusals.chain(unusable.map(Refusal::Unusable));
         let refusals = refusals.chain(answers.map(Refusal::Unavailable));
         let reasons: Vec<&str> = refusals.map(|refusal| refusal.reason()).collect();
         assert_eq!(reasons, REASONS);

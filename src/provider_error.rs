@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::call_outcome::CallOutcome;
 use crate::challenge::{Challenge, ErrorCode};
 use crate::claims;
 use crate::config::ProviderText;
@@ -21,6 +22,9 @@ const MAX_TEXT: usize = 8 * 1024;
 pub struct ProviderError {
     /// Its status.
     pub status: u16,
+    /// The error code that it named itself, in its Bearer challenge or its JSON body, if that is
+    /// a known one. Of a token it speaks only so: a firewall answers 403 too.
+    pub(crate) said: Option<ErrorCode>,
     /// Its text, where the configuration says where that is and it can be used.
     pub text: Option<ErrorText>,
     /// What the challenge to the client says; `None` where the reply carries none.
@@ -39,10 +43,15 @@ pub struct ErrorText {
 }
 
 impl ProviderError {
+    /// What it is evidence of.
+    pub(crate) fn call_outcome(&self) -> CallOutcome {
+        CallOutcome::of_error(self.status, self.said, self.retry_after.is_some())
+    }
+
     /// About how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
-        // The challenge's two texts have at most 256 bytes each.
-        const REST: usize = 768;
+        // The challenge's three texts have at most 256 bytes each.
+        const REST: usize = 1024;
         let text = self.text.as_ref();
         text.map_or(0, |t| t.text.len().saturating_add(t.content_type.len())).saturating_add(REST)
     }
@@ -54,11 +63,17 @@ impl ProviderError {
         location: &ProviderText,
     ) -> ProviderError {
         let bytes = body.plain(head).unwrap_or_default();
-        let document = if userinfo::is_json(head) { json::parse(bytes).ok() } else { None };
+        // Errors are JSON under many a content type, `text/html` among them: an object is proof
+        // enough where nothing but texts at known places is taken from it.
+        let document = json::parse(bytes).ok();
+        let document =
+            document.filter(|json| matches!(json, Json::Object(_)) || userinfo::is_json(head));
+        let words = words(head, document.as_ref());
         ProviderError {
             status,
+            said: words.error,
             text: error_text(location, head, bytes, document.as_ref()),
-            challenge: challenge(status, head, document.as_ref()),
+            challenge: challenge(status, words),
             retry_after: retry_after(status, head),
         }
     }
@@ -98,22 +113,36 @@ fn text_type<'b>(head: &Head<'b>) -> Option<&'b str> {
     if harmless && clean { std::str::from_utf8(value).ok() } else { None }
 }
 
-/// A refused token is challenged (RFC 6750 §3): always on 401 and 403, on another client error
-/// only if the provider named one of RFC 6750's codes; never where the token is not at fault.
-fn challenge(status: u16, head: &Head<'_>, document: Option<&Json<'_>>) -> Option<Challenge> {
-    let by_status = match status {
-        401 => Some(ErrorCode::InvalidToken),
-        403 => Some(ErrorCode::InsufficientScope),
-        429 | 500.. => return None,
-        _ => None,
+/// What the provider said in OAuth's words: its challenge or its body, whichever names an error, and
+/// never a mixture of both.
+fn words(head: &Head<'_>, document: Option<&Json<'_>>) -> Challenge {
+    let challenge = Challenge::from_header(head.values("www-authenticate"));
+    let body = document.map(Challenge::from_json).unwrap_or_default();
+    match (challenge.error, body.error) {
+        (None, Some(_)) => body,
+        (None, None) if challenge == Challenge::default() => body,
+        (None, None) | (Some(_), _) => challenge,
+    }
+}
+
+/// A refused token is challenged (RFC 6750 §3): always on 401, on 403 and another client error only
+/// if the provider named an error that goes with it; never where the token is not at fault.
+fn challenge(status: u16, words: Challenge) -> Option<Challenge> {
+    use ErrorCode::{InsufficientUserAuthentication, InvalidRequest, InvalidToken};
+    let error = match (status, words.error) {
+        (429 | 500.., _) => None,
+        // The other codes do not go with a 401 (RFC 6750 §3.1).
+        (401, Some(code @ (InvalidToken | InsufficientUserAuthentication))) => Some(code),
+        (401, _) => Some(InvalidToken),
+        // The client's request is not the one that the provider refuses.
+        (403, Some(InvalidRequest)) => None,
+        (_, said) => said,
     };
-    let header = head
-        .values("www-authenticate")
-        .map(Challenge::from_header)
-        .find(|challenge| *challenge != Challenge::default());
-    let said = header.or_else(|| document.map(Challenge::from_json)).unwrap_or_default();
-    let error = said.error.or(by_status);
-    error.map(|code| Challenge { error: Some(code), ..said })
+    let words = Challenge { error: Some(error?), ..words };
+    if error == Some(InsufficientUserAuthentication) {
+        return Some(words);
+    }
+    Some(Challenge { acr_values: None, max_age: None, ..words })
 }
 
 /// Delay seconds or an HTTP date (RFC 9110 §10.2.3).
@@ -135,4 +164,43 @@ fn is_http_date(value: &[u8]) -> bool {
             b'a' => byte.is_ascii_lowercase(),
             _ => byte == model,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::head;
+
+    #[track_caller]
+    fn said(fields: &[(&str, &str)], body: &str) -> Option<ErrorCode> {
+        let body = Body::Read(body.as_bytes());
+        ProviderError::read(401, &head(fields), body, &ProviderText::Withheld).said
+    }
+
+    /// Neither what a status stands for, nor what a reply makes of a code.
+    #[test]
+    fn the_providers_own_code() {
+        use ErrorCode::*;
+        let challenged = |value: &str| said(&[("www-authenticate", value)], "");
+        assert_eq!(said(&[], ""), None);
+        for (text, code) in [
+            ("invalid_request", Some(InvalidRequest)),
+            ("invalid_token", Some(InvalidToken)),
+            ("insufficient_scope", Some(InsufficientScope)),
+            ("insufficient_user_authentication", Some(InsufficientUserAuthentication)),
+            ("Invalid_Token", None),
+            ("invalid_grant", None),
+            ("", None),
+        ] {
+            assert_eq!(challenged(&format!("Bearer error=\"{text}\"")), code, "{text}");
+            assert_eq!(challenged(&format!("error=\"{text}\"")), code, "{text}");
+            let body = format!("{{\"error\":\"{text}\"}}");
+            assert_eq!(said(&[], &body), code, "{text}");
+            assert_eq!(said(&[("content-type", "text/html")], &body), code, "{text}");
+        }
+        assert_eq!(challenged("DPoP error=invalid_token"), None);
+        assert_eq!(said(&[], r#"{"error":["invalid_token"]}"#), None);
+        let header = [("www-authenticate", "Bearer error=insufficient_scope")];
+        assert_eq!(said(&header, r#"{"error":"invalid_token"}"#), Some(InsufficientScope));
+    }
 }

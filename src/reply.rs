@@ -5,12 +5,13 @@
 //! [`ProviderError`] let through.
 
 use crate::bearer::CredentialFault;
+use crate::call_outcome::CallOutcome;
 use crate::challenge::{Challenge, ErrorCode};
-use crate::config::{ErrorSet, OwnErrors, ReplyPolicy, Unavailable};
+use crate::config::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
 use crate::endpoint::EndpointFault;
 use crate::head::{Field, Head};
 use crate::provider_error::{ErrorText, ProviderError};
-use crate::verdict::{NoAnswer, Refusal};
+use crate::verdict::Refusal;
 
 /// An answer that the filter gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,18 @@ const TARGET_ENDPOINT: OwnError = OwnError {
     description: "No usable answer could be had from the UserInfo endpoint.",
 };
 
+// What the provider says, in this filter's words: never replaced by the error set.
+const INVALID_TOKEN: OwnError = OwnError {
+    name: "invalid_token",
+    description: "The provider does not vouch for the access token.",
+};
+const INSUFFICIENT_SCOPE: OwnError = OwnError {
+    name: "insufficient_scope",
+    description: "The access token does not give the privileges that the provider requires.",
+};
+const DENIED: OwnError =
+    OwnError { name: "access_denied", description: "The provider denied the access token." };
+
 /// The reply to a refused request.
 pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> LocalReply {
     let mut reply = match refusal {
@@ -87,8 +100,15 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
             };
             own(error, &Challenge::default(), policy)
         }
-        Refusal::Provider(error) => provider(error, policy),
-        Refusal::Unavailable(why) => unavailable(*why, policy),
+        Refusal::Provider(error) => match policy.provider_errors {
+            ProviderErrors::Relay => provider(error, policy),
+            ProviderErrors::Map => mapped(error, policy),
+        },
+        Refusal::NotVouched => {
+            named(&INVALID_TOKEN, 401, Some(&Challenge::error(ErrorCode::InvalidToken)), policy)
+        }
+        Refusal::Unusable(_) => unusable(policy),
+        Refusal::Unavailable(_) => unavailable(None, policy),
     };
     reply.details =
         format!("oidc_token_connector{{{}:{}}}", refusal.outcome().word(), refusal.reason());
@@ -114,18 +134,64 @@ fn own(error: &OwnError, challenge: &Challenge, policy: &ReplyPolicy) -> LocalRe
     }
 }
 
-fn unavailable(why: NoAnswer, policy: &ReplyPolicy) -> LocalReply {
+/// `said` is the provider's own `Retry-After`, which counts before the configured one.
+fn unavailable(said: Option<String>, policy: &ReplyPolicy) -> LocalReply {
     match policy.unavailable {
         Unavailable::AsOwnError => own(&TARGET_ENDPOINT, &Challenge::default(), policy),
         Unavailable::Unauthorized => {
             named(&TARGET_ENDPOINT, 401, Some(&Challenge::default()), policy)
         }
         Unavailable::ServiceUnavailable { retry_after } => {
-            // The larger of the two, where there are both.
-            let retry_after = retry_after.max(why.retry_after());
+            let retry_after = said.or_else(|| retry_after.map(|seconds| seconds.to_string()));
             let mut reply = named(&TARGET_ENDPOINT, 503, None, policy);
-            reply.headers.extend(retry_after.map(|s| ("retry-after", s.to_string())));
+            reply.headers.extend(retry_after.map(|value| ("retry-after", value)));
             reply
+        }
+    }
+}
+
+/// A 200 that cannot be used: trying again does not help, so no client is told to.
+fn unusable(policy: &ReplyPolicy) -> LocalReply {
+    match policy.unavailable {
+        Unavailable::AsOwnError | Unavailable::Unauthorized => unavailable(None, policy),
+        Unavailable::ServiceUnavailable { .. } => named(&TARGET_ENDPOINT, 502, None, policy),
+    }
+}
+
+/// The reply under `provider_errors: "map"`: the client never called the provider, so it gets what
+/// the provider's answer means here.
+fn mapped(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
+    match error.call_outcome() {
+        CallOutcome::Refused => {
+            let scope = error.status != 401 && error.said == Some(ErrorCode::InsufficientScope);
+            let (status, words) =
+                if scope { (403, &INSUFFICIENT_SCOPE) } else { (401, &INVALID_TOKEN) };
+            let challenge = error.challenge.clone().unwrap_or_default();
+            match &error.text {
+                Some(text) => {
+                    let challenge = Some(challenge);
+                    provider_text(status, text.clone(), challenge.as_ref(), policy)
+                }
+                None => named(words, status, Some(&challenge), policy),
+            }
+        }
+        CallOutcome::Denied => named(&DENIED, 403, None, policy),
+        CallOutcome::Vouched
+        | CallOutcome::NotVouched
+        | CallOutcome::Rejected
+        | CallOutcome::Misdirected
+        | CallOutcome::Limited
+        | CallOutcome::Paused
+        | CallOutcome::Failed
+        | CallOutcome::Down
+        | CallOutcome::NoAnswer
+        | CallOutcome::NotSent
+        | CallOutcome::Unusable
+        | CallOutcome::UnexpectedStatus
+        | CallOutcome::Crowded
+        | CallOutcome::BreakerOpen => {
+            // "Now" would be no reason to come sooner than the configuration says.
+            unavailable(error.retry_after.clone().filter(|said| said != "0"), policy)
         }
     }
 }
@@ -157,6 +223,7 @@ fn error_set(set: &ErrorSet, challenge: &Challenge, policy: &ReplyPolicy) -> Loc
     reply
 }
 
+/// The nine scenarios of the source system: status and text are the provider's.
 fn provider(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
     let standard = || ErrorText {
         text: format!(
@@ -165,14 +232,22 @@ fn provider(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
         ),
         content_type: "text/plain".to_owned(),
     };
-    let ErrorText { text, content_type } = error.text.clone().unwrap_or_else(standard);
-    let mut reply = bare(error.status, content_type, text);
-    reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
-    reply
-        .headers
-        .extend(error.challenge.as_ref().map(|c| ("www-authenticate", c.header(&policy.realm))));
+    let text = error.text.clone().unwrap_or_else(standard);
+    let mut reply = provider_text(error.status, text, error.challenge.as_ref(), policy);
     reply.headers.extend(error.retry_after.clone().map(|value| ("retry-after", value)));
-    if error.status == 401 {
+    reply
+}
+
+fn provider_text(
+    status: u16,
+    ErrorText { text, content_type }: ErrorText,
+    challenge: Option<&Challenge>,
+    policy: &ReplyPolicy,
+) -> LocalReply {
+    let mut reply = bare(status, content_type, text);
+    reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    reply.headers.extend(challenge.map(|c| ("www-authenticate", c.header(&policy.realm))));
+    if status == 401 {
         reply.headers.push(mashery_401());
     }
     reply
@@ -188,7 +263,8 @@ fn bare(status: u16, content_type: String, body: String) -> LocalReply {
 }
 
 /// Envoy makes the gRPC status from the HTTP one, sets the content type itself and turns the body
-/// into `grpc-message`: a fixed text that a developer can read.
+/// into `grpc-message`: a fixed text that a developer can read. A status that is not about the token
+/// becomes UNAVAILABLE: Envoy would make UNIMPLEMENTED of a 404, and UNKNOWN of a 500.
 fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
     reply.headers.retain(|(name, _)| !matches!(*name, "content-type" | "x-content-type-options"));
     reply.body = match refusal {
@@ -196,8 +272,24 @@ fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
         Refusal::Endpoint(EndpointFault::NotConfigured) => NO_USERINFO_ENDPOINT.description,
         Refusal::Endpoint(EndpointFault::NoDefault) => NO_DEFAULT_URI.description,
         Refusal::Endpoint(EndpointFault::UnknownRegion) => INVALID_REGION.description,
-        Refusal::Provider(_) => "The UserInfo endpoint refused the token.",
-        Refusal::Unavailable(_) => TARGET_ENDPOINT.description,
+        Refusal::Provider(error) => match (error.call_outcome(), error.status) {
+            (CallOutcome::Refused, _) => {
+                // A 400 would become INTERNAL.
+                if reply.status == 400 {
+                    reply.status = 401;
+                }
+                "The UserInfo endpoint refused the token."
+            }
+            (CallOutcome::Denied, 403) => "The UserInfo endpoint denied the token.",
+            _ => {
+                reply.status = 503;
+                // A challenge says that the token is at fault.
+                reply.headers.retain(|(name, _)| *name != "www-authenticate");
+                "The UserInfo endpoint gave no verdict on the token."
+            }
+        },
+        Refusal::NotVouched => INVALID_TOKEN.description,
+        Refusal::Unusable(_) | Refusal::Unavailable(_) => TARGET_ENDPOINT.description,
     }
     .to_owned();
     reply

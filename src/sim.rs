@@ -19,7 +19,7 @@ use crate::userinfo::{Answer, Body, Call};
 
 pub(crate) struct World {
     pub(crate) gate: Gate,
-    policy: Rc<Policy>,
+    pub(crate) policy: Rc<Policy>,
     pub(crate) now: Now,
     next_stream: u32,
     /// What the workers of the process share; a test may hand it from world to world.
@@ -85,20 +85,40 @@ impl World {
         self.now = Now { moment: self.now.moment.after(time), date };
     }
 
+    /// Time has passed: who is let go.
+    #[track_caller]
     pub(crate) fn tick(&mut self) -> Vec<Release> {
-        self.gate.tick(self.now)
+        let (releases, calls) = self.ticks();
+        assert!(calls.is_empty(), "{} calls", calls.len());
+        releases
+    }
+    /// Time has passed: who is let go, and which calls are to be made.
+    pub(crate) fn ticks(&mut self) -> (Vec<Release>, Vec<(CallId, Call)>) {
+        let settled = self.gate.tick(self.now);
+        assert!(settled.share.is_none() && settled.took.is_none());
+        (settled.releases, settled.calls)
+    }
+    /// Waits until a call is due that nothing but time leads to: that call.
+    #[track_caller]
+    pub(crate) fn due(&mut self) -> (CallId, Call) {
+        let due = self.gate.next_due().expect("a call is due");
+        self.wait(due.since(self.now.moment).unwrap_or_default());
+        let (releases, mut calls) = self.ticks();
+        assert_eq!((releases.len(), calls.len()), (0, 1));
+        calls.remove(0)
     }
 
     pub(crate) fn admit(&mut self, headers: &[(&str, &str)]) -> (StreamId, Admission) {
         let stream = StreamId(self.next_stream);
         self.next_stream += 1;
-        let admission = match self.gate.admit(&self.policy, stream, &head(headers), self.now) {
-            Arrival::Admitted(admission) => admission,
-            Arrival::LookUp(question, slots) => {
-                let found = slots.map(|slot| self.shared.get(&slot).map(Vec::as_slice));
-                self.gate.looked_up(question, found, self.now)
-            }
-        };
+        let admission =
+            match self.gate.admit(&self.policy, stream, &head(headers).ending(true), self.now) {
+                Arrival::Admitted(admission) => admission,
+                Arrival::LookUp(question, slots) => {
+                    let found = slots.map(|slot| self.shared.get(&slot).map(Vec::as_slice));
+                    self.gate.looked_up(question, found, self.now)
+                }
+            };
         (stream, admission)
     }
 
@@ -178,7 +198,8 @@ impl World {
     ) -> (Vec<Release>, Option<(CallId, Call)>) {
         let settled = self.gate.answered(call, answer, self.now);
         self.shared.extend(settled.share);
-        (settled.releases, settled.next)
+        assert!(settled.calls.len() <= 1, "{} calls", settled.calls.len());
+        (settled.releases, settled.calls.into_iter().next())
     }
 }
 

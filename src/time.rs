@@ -35,6 +35,11 @@ impl Moment {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
 
+    /// The moment that much earlier, not before the clock's start.
+    pub fn before(self, wait: Duration) -> Moment {
+        Moment(self.0.saturating_sub(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// The moment that much later; the end of time rather than an overflow.
     pub fn after(self, wait: Duration) -> Moment {
         Moment(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
@@ -67,12 +72,12 @@ mod tests {
             let admission = gate.admit(&policy, stream, &request, at(now));
             assert!(matches!(admission, Arrival::Admitted(Admission::Lead(..))));
             // A clock that goes back, or stands still, lets nobody go.
-            assert!(gate.tick(at(Moment::from_nanos(0))).is_empty());
+            assert!(gate.tick(at(Moment::from_nanos(0))).releases.is_empty());
             let saturated = now.after(Duration::from_secs(31)) == Moment::from_nanos(u64::MAX);
             if !saturated {
-                assert!(gate.tick(at(now)).is_empty());
+                assert!(gate.tick(at(now)).releases.is_empty());
             }
-            let released = gate.tick(at(now.after(Duration::from_secs(31))));
+            let released = gate.tick(at(now.after(Duration::from_secs(31)))).releases;
             assert_eq!(released.len(), 1, "at {nanos}");
             assert_eq!(released[0].stream, stream);
             assert_eq!(released[0].decision.record.outcome, Outcome::Unavailable);
@@ -93,5 +98,7 @@ mod tests {
         assert_eq!(end.after(Duration::from_nanos(1)), end);
         assert_eq!(Moment::from_nanos(1).after(Duration::MAX), end);
         assert_eq!(Moment::from_nanos(1).after(Duration::from_nanos(2)), Moment::from_nanos(3));
+        assert_eq!(Moment::from_nanos(3).before(Duration::from_nanos(2)), Moment::from_nanos(1));
+        assert_eq!(end.before(Duration::MAX), Moment::from_nanos(0));
     }
 }

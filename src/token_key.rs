@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::bearer::BearerToken;
-use crate::config::{CallPolicy, Site};
+use crate::config::{CallPolicy, Site, SubjectPath, Success};
 
 /// What a worker's keys are made with: without it nobody can make two questions that have one key.
 #[derive(Clone, Copy)]
@@ -86,23 +86,6 @@ impl fmt::Debug for SharedKey {
     }
 }
 
-/// SHA-256 over a token alone: it tells tokens apart wherever they are asked about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TokenDigest([u8; 32]);
-
-impl TokenDigest {
-    /// The digest of this token.
-    pub(crate) fn of(token: &BearerToken<'_>) -> TokenDigest {
-        TokenDigest(Sha256::digest(token.expose()).into())
-    }
-}
-
-impl fmt::Debug for TokenDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 /// Everything of a key but the token: one per endpoint and region, computed with the
 /// configuration.
 #[derive(Clone)]
@@ -114,12 +97,26 @@ pub struct KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// What the call to an endpoint consists of. The fixed headers are part of it: one of them may
-    /// be what the provider knows its client by.
-    pub(crate) fn of(call: &CallPolicy, region: &str, sites: &[Site]) -> KeyPrefix {
+    /// What the call to an endpoint consists of, and what in its answer vouches. The fixed headers
+    /// are part of it: one of them may be what the provider knows its client by.
+    pub(crate) fn of(
+        call: &CallPolicy,
+        success: &Success,
+        region: &str,
+        sites: &[Site],
+    ) -> KeyPrefix {
         let mut begun = Sha256::new();
         let mut feed = |part: &str| feed(&mut begun, part);
         feed(call.method);
+        match success {
+            Success::Object => feed("object"),
+            Success::ObjectWithSubject => feed("sub"),
+            Success::ObjectWithSubjectAt(SubjectPath { text, .. }) => {
+                feed("subject at");
+                feed(text);
+            }
+            Success::Any => feed("any"),
+        }
         feed(region);
         for Site { cluster, authority, path, scheme } in sites {
             [scheme, cluster.as_str(), authority, path].into_iter().for_each(&mut feed);
@@ -172,6 +169,7 @@ mod tests {
     use super::*;
     use crate::bearer;
     use crate::head::Head;
+    use crate::jsonpath::JsonPath;
     use crate::sim::call_policy;
 
     fn call(method: &'static str, headers: &[(&str, &str)]) -> CallPolicy {
@@ -182,7 +180,7 @@ mod tests {
     /// Scheme, cluster, authority and path of one site, and a region.
     fn prefix(call: &CallPolicy, endpoint: [&'static str; 5]) -> KeyPrefix {
         let [scheme, cluster, authority, path, region] = endpoint;
-        KeyPrefix::of(call, region, &[site(scheme, cluster, authority, path)])
+        KeyPrefix::of(call, &Success::Object, region, &[site(scheme, cluster, authority, path)])
     }
 
     fn site(scheme: &'static str, cluster: &str, authority: &str, path: &str) -> Site {
@@ -230,7 +228,20 @@ mod tests {
         let two =
             [site("https", "idp", "a.example", "/u"), site("https", "idp", "b.example", "/u")];
         for sites in [&two[..], &[two[1].clone(), two[0].clone()], &two[..1]] {
-            keys.push(super::tests::keys(&KeyPrefix::of(&get, "FR", sites), "token"));
+            let prefix = KeyPrefix::of(&get, &Success::Object, "FR", sites);
+            keys.push(super::tests::keys(&prefix, "token"));
+        }
+        // What has to be in the answer: what vouched by one rule says nothing by another.
+        let at = |text: &str| {
+            let path = JsonPath::compile(text).unwrap();
+            Success::ObjectWithSubjectAt(SubjectPath { text: text.into(), path })
+        };
+        let sites = [site("https", "idp", "idp.example", "/userinfo")];
+        for success in
+            [Success::ObjectWithSubject, at("$.sub"), at("$.data.sub"), at("FR"), Success::Any]
+        {
+            let prefix = KeyPrefix::of(&get, &success, "FR", &sites);
+            keys.push(super::tests::keys(&prefix, "token"));
         }
         let different: HashSet<TokenKey> = keys.iter().map(|(key, _)| *key).collect();
         assert_eq!(different.len(), keys.len());
@@ -250,7 +261,7 @@ mod tests {
     fn another_worker_has_other_keys_and_the_same_shared_ones() {
         let head = Head::new(vec![(b"authorization", b"Bearer token")]);
         let token = bearer::parse(&head, 100).unwrap();
-        let prefix = KeyPrefix::of(&call("GET", &[]), "FR", &[]);
+        let prefix = KeyPrefix::of(&call("GET", &[]), &Success::Object, "FR", &[]);
         let key = prefix.key(&token, SEED);
         assert_ne!(prefix.key(&token, Seed([8; 16])), key);
         // Both halves are compared: one alone would make keys of half the length.

@@ -31,29 +31,50 @@ pub fn call(
     correlation: &Correlation,
     timeout: Duration,
 ) -> Call {
-    let is_fixed = |name| policy.headers.iter().any(|(fixed, _)| fixed == name);
-    let mut headers = HeaderList::default();
-    headers.push(":method", &[policy.method]);
-    headers.push(":scheme", &[site.scheme]);
-    headers.push(":authority", &[&site.authority]);
-    headers.push(":path", &[&site.path]);
+    let mut headers = begin(policy, site);
     headers.push("authorization", &["Bearer ", token.expose()]);
-    if !is_fixed("accept") {
-        headers.push("accept", &["application/json"]);
-    }
-    for (name, value) in &policy.headers {
-        headers.push(name, &[value]);
-    }
+    fixed(&mut headers, policy);
     for (name, value) in correlation.headers() {
         // What the operator has fixed stays so.
-        if !is_fixed(name) {
+        if !is_fixed(policy, name) {
             headers.push(name, &[value]);
         }
     }
     Call { cluster: site.cluster.clone(), headers, timeout: timeout.max(LEAST) }
 }
 
-/// Headers to send, in one piece of memory: a call has ten, and every request that asks makes one.
+/// The call that asks whether this site answers at all: about no token.
+pub fn probe(policy: &CallPolicy, site: &Site, timeout: Duration) -> Call {
+    let mut headers = begin(policy, site);
+    fixed(&mut headers, policy);
+    Call { cluster: site.cluster.clone(), headers, timeout: timeout.max(LEAST) }
+}
+
+fn begin(policy: &CallPolicy, site: &Site) -> HeaderList {
+    let mut headers = HeaderList::default();
+    headers.push(":method", &[policy.method]);
+    headers.push(":scheme", &[site.scheme]);
+    headers.push(":authority", &[&site.authority]);
+    headers.push(":path", &[&site.path]);
+    headers
+}
+
+fn fixed(headers: &mut HeaderList, policy: &CallPolicy) {
+    if !is_fixed(policy, "accept") {
+        headers.push("accept", &["application/json"]);
+    }
+    // Without it any coding is allowed (RFC 9110 §12.5.3), and an encoded answer is of no use.
+    headers.push("accept-encoding", &["identity"]);
+    for (name, value) in &policy.headers {
+        headers.push(name, &[value]);
+    }
+}
+
+fn is_fixed(policy: &CallPolicy, name: &str) -> bool {
+    policy.headers.iter().any(|(fixed, _)| fixed == name)
+}
+
+/// Headers to send, in one piece of memory: a call has eleven, and every request that asks makes one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HeaderList {
     text: String,
@@ -64,7 +85,7 @@ pub struct HeaderList {
 impl Default for HeaderList {
     /// An empty list with room for a usual call.
     fn default() -> HeaderList {
-        HeaderList { text: String::with_capacity(512), ends: Vec::with_capacity(10) }
+        HeaderList { text: String::with_capacity(512), ends: Vec::with_capacity(11) }
     }
 }
 
@@ -199,6 +220,7 @@ mod tests {
                 (":path", "/fr/userinfo?schema=openid"),
                 ("authorization", "Bearer t0k"),
                 ("accept", "application/json"),
+                ("accept-encoding", "identity"),
                 ("user-agent", "gateway/1"),
                 ("x-request-id", "7b1c"),
             ]

@@ -8,6 +8,8 @@ mod codes;
 mod duration;
 mod finding;
 mod gateway;
+mod guard;
+mod idle;
 mod instance;
 mod istio;
 mod kubernetes;
@@ -139,6 +141,7 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
         if !world.is_in_a_manager(instance) {
             let found = "no connection manager with this filter is in these files";
             findings.add(codes::SURROUNDINGS_NOT_SEEN, &instance.node, found);
+            guard::check_made(instance, &world, &mut findings);
         }
     }
     let managers = 0..world.managers.len();

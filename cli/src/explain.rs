@@ -7,6 +7,7 @@ mod request;
 mod story;
 mod why;
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -119,23 +120,30 @@ fn asked(
     gate: &mut Gate,
     first: (CallId, Call),
     given: Option<&Given>,
-    now: Now,
+    mut now: Now,
     story: &mut Story,
 ) -> Option<Decision> {
-    let mut due = Some(first);
-    while let Some((id, call)) = due {
-        story.asks(&call);
-        let given = given?;
-        let fits = given.body.len() <= gate.answer_limit(id);
-        let body = if fits { Body::Read(&given.body) } else { Body::TooLarge };
-        let answer = Answer::Whole { head: given.headers.head(), body };
-        let settled = gate.answered(id, &answer, now);
+    let mut calls = VecDeque::from([first]);
+    loop {
+        let settled = match calls.pop_front() {
+            Some((id, call)) => {
+                story.asks(&call);
+                let given = given?;
+                let fits = given.body.len() <= gate.answer_limit(id);
+                let body = if fits { Body::Read(&given.body) } else { Body::TooLarge };
+                gate.answered(id, &Answer::Whole { head: given.headers.head(), body }, now)
+            }
+            // A call that ended at once without an answer is repeated after a while.
+            None => {
+                now.moment = gate.next_due()?;
+                gate.tick(now)
+            }
+        };
         if let Some(release) = settled.releases.into_iter().next() {
             return Some(release.decision);
         }
-        due = settled.next;
+        calls.extend(settled.calls);
     }
-    None
 }
 
 fn chosen<'w, 'a>(world: &'w World<'a>, args: &Args) -> Result<&'w Instance<'a>, String> {
@@ -186,8 +194,9 @@ fn now() -> Now {
 }
 
 impl Headers {
-    /// As the filter sees them.
+    /// As the filter sees them, with nothing behind them.
     fn head(&self) -> Head<'_> {
-        Head::new(self.0.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
+        let pairs = self.0.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        Head::new(pairs).ending(true)
     }
 }

@@ -2,4 +2,5 @@
 //! migrated configuration on the real Envoy.
 
 pub mod migrate;
+pub mod outcomes;
 pub mod schema;

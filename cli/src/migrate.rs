@@ -199,6 +199,8 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
         let name = |cluster: &Cluster| (cluster.authority.clone(), cluster.name.clone().into());
         config.insert("clusters".to_owned(), Json::Object(clusters.iter().map(name).collect()));
     }
+    // By this the guard behind the filter knows whom it let pass.
+    config.insert("access_log_state".to_owned(), Json::Bool(true));
     let config::Loaded { policy, faults } = read(&config)?;
     let faults = faults.into_iter().map(|problem| Finding {
         weight: Weight::Refusing,

@@ -107,7 +107,7 @@ fn the_references_have_nothing_wrong() {
         ("../envoy/envoy.yaml", &["route-public"][..]),
         ("../envoy/forward-proxy.yaml", &[]),
         ("tests/broken/clean.yaml", &[]),
-        ("../deploy/istio/wasmplugin.yaml", &["surroundings-not-seen"]),
+        ("../deploy/istio/wasmplugin.yaml", &["guard-not-seen", "surroundings-not-seen"]),
         ("../deploy/istio/envoyfilter.yaml", &["cluster-not-seen", "surroundings-not-seen"]),
         ("../deploy/envoy-gateway/policy.yaml", &["surroundings-not-seen"]),
     ];
@@ -121,6 +121,10 @@ fn the_references_have_nothing_wrong() {
         );
         assert!(codes(&json(&ran), false).is_empty(), "{file}");
     }
+    let [plugin, filters] =
+        ["wasmplugin", "envoyfilter"].map(|name| format!("../deploy/istio/{name}.yaml"));
+    let ran = run(&["check", "--format", "json", &here(&plugin), &here(&filters)]);
+    assert!(!codes(&json(&ran), true).contains("guard-not-seen"), "{}", ran.out);
     let ran = run(&["check", &here("../envoy/envoy.yaml")]);
     assert!(ran.out.ends_with("ok: 2 instances, 0 errors, 0 warnings, 1 note\n"), "{}", ran.out);
 }
@@ -286,7 +290,10 @@ fn the_reference_with_something_taken_away() {
         ("trusted_ca: *trusted_ca", "{}", "tls-without-ca"),
         ("\"require_subject\": true,", "", "subject-not-required"),
         ("public: ", "publik: ", "route-unprotected"),
-        ("route: { cluster: public }", "route: { cluster: partners }", "backend-shared"),
+        ("route: { cluster: partners }", "route: { cluster: upstream }", "backend-shared"),
+        ("key: wasm.oidc_outcome", "key: wasm.oidc_outcomes", "no-guard"),
+        (",\n                              \"access_log_state\": true", "", "guard-refuses"),
+        ("idle_timeout: 4s", "idle_timeout: 0s", "no-upstream-idle-timeout"),
     ] {
         let broken = reference.replacen(from, to, 1);
         let broken = broken.replace("              {}\n", "");

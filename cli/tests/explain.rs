@@ -47,6 +47,7 @@ fn without_an_answer_it_says_what_is_asked() {
 asks GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 ms, with
   authorization: Bearer <token>
   accept: application/json
+  accept-encoding: identity
   x-api-key: <as configured>
   user-agent: gateway
 region FR: the request's x-region says so
@@ -96,6 +97,9 @@ fn a_good_answer_becomes_headers() {
     assert_eq!(
         story["record"],
         json!({"outcome": "pass", "reason": null, "source": "asked", "region": "default",
+               "evidence": {"came": "200 that vouches", "about": "the token",
+                            "kept": "as good, for `ttl`", "ends_good": false,
+                            "next_site": false, "stale": false},
                "claims_invalid": 1, "claims_over_budget": 0})
     );
     let text = explained(&["--userinfo", &answer]).out;
@@ -167,6 +171,41 @@ fn it_says_which_header_was_left_out_and_why() {
 }
 
 #[test]
+fn a_list_that_is_joined_has_reasons_of_its_own() {
+    let answer = here("tests/userinfo.json");
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
+        "inject_headers": {"default": {"X-Groups": {"path": "$.groups", "join": ","},
+                                       "X-Odd": {"path": "$.odd", "join": ","}}}}"#;
+    let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], config);
+    for line in [
+        "left out x-groups: its path finds nothing to join: null, empty texts, arrays and objects \
+         are left out\n",
+        "left out x-odd: nothing can carry what its path finds, or whoever takes the list apart \
+         would not get the same elements\n",
+    ] {
+        assert!(ran.out.contains(line), "{line}{}", ran.out);
+    }
+}
+
+#[test]
+fn a_preflight_is_one_without_a_body_and_an_upgrade() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
+        "preflight": "pass"}"#;
+    let explain = |more: &[&str]| {
+        let arguments =
+            ["explain", "--config", "-", "--no-token", "--method", "OPTIONS", "--header"];
+        let headers =
+            ["Origin: https://a.example", "--header", "Access-Control-Request-Method: GET"];
+        run_with_input(&[&arguments, &headers[..], more].concat(), config).out
+    };
+    assert!(explain(&[]).contains("outcome: preflight"), "{}", explain(&[]));
+    for more in ["Upgrade: websocket", "Content-Length: 5", "Origin: https://b.example"] {
+        let out = explain(&["--header", more]);
+        assert!(out.contains("outcome: no_credentials"), "{more} {out}");
+    }
+}
+
+#[test]
 fn a_header_that_only_answers_have_is_pointed_out() {
     let ran = explained(&["--header", "WWW-Authenticate: Bearer secret", "--status", "401"]);
     let said = "oidc-connector: --header www-authenticate: only answers have this; the provider's \
@@ -193,7 +232,18 @@ fn a_provider_that_is_down_is_asked_at_each_site() {
     let story = json_of(&["--region", "FR", "--no-answer"]);
     let urls: Vec<&Value> =
         story["questions"].as_array().unwrap().iter().map(|question| &question["url"]).collect();
-    assert_eq!(urls, ["https://fr.idp.example/userinfo", "https://fr2.idp.example/u"]);
+    let (one, two) = ("https://fr.idp.example/userinfo", "https://fr2.idp.example/u");
+    assert_eq!(urls, [one, one, two, two, two]);
+    let again: Vec<&Value> =
+        story["questions"].as_array().unwrap().iter().map(|question| &question["again"]).collect();
+    assert_eq!(again, [false, true, false, true, true]);
+    assert_eq!(story["record"]["evidence"]["about"], "the connection, or the site");
+    let text = explained(&["--region", "FR", "--no-answer"]).out;
+    assert!(text.contains("asks GET https://fr2.idp.example/u again, after a pause"), "{text}");
+    assert!(
+        text.contains("kept: no; ends what was good: no; another site is asked: yes; an outdated"),
+        "{text}"
+    );
     assert_eq!(story["record"]["outcome"], "unavailable");
     assert_eq!(story["record"]["reason"], "unreachable");
 }
@@ -203,7 +253,7 @@ fn the_size_of_an_answer_counts() {
     let config = CONFIG.replacen('{', r#"{"max_userinfo_bytes": 8, "#, 1);
     let answer = here("tests/userinfo.json");
     let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], &config);
-    assert!(ran.out.contains("outcome: unavailable, reason too_large;"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("outcome: unusable, reason too_large;"), "{}{}", ran.out, ran.err);
 }
 
 #[test]

@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 enum Kind {
     /// Envoy's `http_filters`, with the filter's configuration in it.
     HttpFilters,
+    /// Envoy's `http_filters`, of which the second is the guard.
+    Guard,
     /// One member of the filter's configuration.
     Member,
     /// What a route of the reference has.
@@ -32,12 +34,13 @@ enum Kind {
 }
 
 /// File, first line, kind.
-const LISTED: [(&str, &str, Kind); 5] = [
+const LISTED: [(&str, &str, Kind); 6] = [
     ("README.md", "http_filters:", Kind::HttpFilters),
     ("docs/caching.md", "\"cache\": {", Kind::Member),
     ("docs/check.md", "metadata:", Kind::RouteMetadata),
     ("docs/deployment.md", "- name: metrics", Kind::Listener),
     ("docs/migration.md", "- name: idp_uki_acme_travel_com_9001", Kind::Clusters),
+    ("docs/security.md", "http_filters:", Kind::Guard),
 ];
 
 /// Languages whose blocks are no configuration.
@@ -150,6 +153,11 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
             }
             refused(inner(found, "configuration")["value"].as_str().ok_or("no text")?)
         }
+        Kind::Guard => {
+            let filters = manager["http_filters"].as_array().unwrap();
+            let guard = filters.iter().find(|f| f["name"] == "oidc-token-connector-guard");
+            same(&value["http_filters"][1], guard.unwrap(), "guard")
+        }
         Kind::RouteMetadata => {
             let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
             let public = routes.iter().find(|route| route["name"] == "public").unwrap();
@@ -223,6 +231,7 @@ fn what_does_not_load_is_noticed() {
         (Kind::Listener, "- name: metrics"),
         (Kind::Clusters, "- {name: a, load_assignment: {cluster_name: b}}"),
         (Kind::HttpFilters, "http_filters: [{name: oidc-token-connector}]"),
+        (Kind::Guard, "http_filters: [{}, {name: oidc-token-connector-guard}]"),
     ] {
         assert!(listed(kind, bad).is_err(), "{kind:?} {bad}");
     }

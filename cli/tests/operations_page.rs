@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 
+use oidc_token_connector::call_outcome::CallOutcome;
 use oidc_token_connector::outcome::{Outcome, REASONS};
 
 fn page(name: &str) -> String {
@@ -78,5 +79,18 @@ fn troubleshooting_goes_from_symptom_to_remedy() {
     assert!(rows.len() > 15, "{rows:?}");
     for row in rows {
         assert!(row.len() == 3 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+    }
+}
+
+/// The table of evidence is the filter's own: `cli::outcomes::table()`.
+#[test]
+fn what_an_answer_proves_is_the_filters_own_table() {
+    let table = cli::outcomes::table();
+    assert!(page("operations.md").contains(&table), "docs/operations.md ought to have\n{table}");
+    // An alert that the table names is one that there is.
+    let rules = page("../deploy/prometheus/rules.yml");
+    let alerts = CallOutcome::ALL.map(|outcome| outcome.consequences().alert);
+    for alert in alerts.into_iter().flatten() {
+        assert!(rules.contains(&format!("- alert: {alert}\n")), "{alert}");
     }
 }

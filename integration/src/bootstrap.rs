@@ -66,9 +66,7 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
                 cluster.as_object_mut().map(|cluster| cluster.shift_remove("transport_socket"));
             }
         }
-        for edit in &place.listener.edits {
-            edit(&mut parts);
-        }
+        place.listener.change(&mut parts);
         for cluster in &mut parts.clusters {
             point(cluster, if is_provider(cluster) { provider } else { place.upstream });
             trust_the_rig(cluster);

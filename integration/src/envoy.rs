@@ -29,11 +29,18 @@ pub struct Options {
     pub component_log_level: Option<String>,
     /// A program that runs Envoy, and its arguments; it must keep its process id.
     pub under: Vec<String>,
+    /// Most bytes of addresses that it may have (`RLIMIT_AS`).
+    pub address_space: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { concurrency: 1, component_log_level: None, under: Vec::new() }
+        Options {
+            concurrency: 1,
+            component_log_level: None,
+            under: Vec::new(),
+            address_space: None,
+        }
     }
 }
 
@@ -111,6 +118,9 @@ impl Envoy {
             levels.push_str(level);
         }
         command.args(["--component-log-level", &levels]);
+        if let Some(bytes) = options.address_space {
+            process::limit_addresses(&mut command, bytes);
+        }
         let mut child =
             process::start(command).map_err(|e| broken(format!("{}: {e}", binary.display())))?;
         let log = LogBook::of(child.stderr.take().expect("stderr is piped"));
@@ -133,6 +143,15 @@ impl Envoy {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Gives it at most so many bytes of addresses beyond those that it has now.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not let it be limited.
+    pub fn limit_more_addresses(&self, more: u64) {
+        process::limit_more_addresses(self.id, more).expect("our own process can be limited");
     }
 
     /// Where its admin interface listens.
@@ -203,6 +222,25 @@ impl Envoy {
     /// One counter or gauge; 0 where it does not exist (yet).
     pub async fn stat(&self, name: &str) -> u64 {
         self.stats().await.get(name).copied().unwrap_or(0)
+    }
+
+    /// A histogram: bounds, and how many values so far are at most as large; none where it does not
+    /// exist (yet). Envoy adds to it every five seconds.
+    ///
+    /// # Panics
+    ///
+    /// If the admin interface does not answer.
+    pub async fn histogram(&self, name: &str) -> Vec<(f64, u64)> {
+        let target = format!("/stats?filter=^{name}$&histogram_buckets=cumulative");
+        let answer = self.admin_get(&target).await.expect("the admin interface answers").text();
+        let line = answer.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        let bucket = |text: &str| {
+            // "B250(3,120)": in the last interval, and ever.
+            let (bound, counts) = text.strip_prefix('B')?.strip_suffix(')')?.split_once('(')?;
+            let (_, ever) = counts.split_once(',')?;
+            Some((bound.parse().ok()?, ever.parse().ok()?))
+        };
+        line.unwrap_or_default().split(' ').filter_map(bucket).collect()
     }
 
     /// Waits until a counter or gauge satisfies `wanted`, and returns it.

@@ -1,5 +1,5 @@
 //! HTTP/2 byte for byte (RFC 9113), for what a library would not send, or not so that it can be
-//! counted. One stream per connection, nothing compressed.
+//! counted. Nothing compressed; a client's connection has one stream.
 
 use std::io::ErrorKind;
 
@@ -14,9 +14,19 @@ pub const RST_STREAM: u8 = 3;
 /// The end of a connection.
 pub const GOAWAY: u8 = 7;
 
-const SETTINGS: u8 = 4;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const CONTINUATION: u8 = 9;
+const WINDOW_UPDATE: u8 = 8;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const PRIORITY: u8 = 0x20;
+
+/// The most that a frame carries (`SETTINGS_MAX_FRAME_SIZE` as it begins).
+const MOST: usize = 16_384;
+const REFUSED_STREAM: u32 = 7;
 
 /// One frame as it was read.
 #[derive(Clone, Debug)]
@@ -35,24 +45,37 @@ pub fn preface() -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, b"")].concat()
 }
 
-/// A header or trailer section, as literal fields without indexing (RFC 7541 §6.2.2); `last` if
-/// nothing follows.
-///
-/// # Panics
-///
-/// If a name or value takes 127 bytes or more.
+/// What a server begins with: nothing out of the ordinary, and room for any request.
+pub(crate) fn greeting() -> Vec<u8> {
+    let room = 0x0100_0000_u32.to_be_bytes();
+    [frame(SETTINGS, 0, 0, b""), frame(WINDOW_UPDATE, 0, 0, &room)].concat()
+}
+
+/// A header or trailer section; `last` if nothing follows.
 #[must_use]
 pub fn headers(fields: &[(&str, &str)], last: bool) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            assert!(text.len() < 127, "the length takes more than one byte: {text}");
-            block.push(text.len() as u8);
-            block.extend_from_slice(text.as_bytes());
-        }
+    let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+    frame(HEADERS, END_HEADERS | (u8::from(last) * END_STREAM), 1, &block(&fields))
+}
+
+/// A whole response. Nobody looks at the peer's windows: it must be within what they are at first.
+pub(crate) fn response(stream: u32, fields: &[(&[u8], &[u8])], body: &[u8]) -> Vec<u8> {
+    let mut bytes = frame(HEADERS, END_HEADERS, stream, &block(fields));
+    for part in body.chunks(MOST) {
+        bytes.extend(frame(DATA, 0, stream, part));
     }
-    frame(HEADERS, END_HEADERS | (u8::from(last) * END_STREAM), 1, &block)
+    bytes.extend(frame(DATA, END_STREAM, stream, b""));
+    bytes
+}
+
+/// The end of a stream that the server has not looked at.
+pub(crate) fn refused_stream(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &REFUSED_STREAM.to_be_bytes())
+}
+
+/// The end of a connection, without an error; streams after `last` are not looked at.
+pub(crate) fn goaway(last: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
 }
 
 /// A part of the body; `last` if nothing follows.
@@ -112,7 +135,42 @@ pub async fn body(connection: &mut Connection) -> Vec<u8> {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(payload.len()).expect("a small frame").to_be_bytes();
-    [&[0, length[0], length[1], kind, flags, 0, 0, 0, stream], payload].concat()
+/// One frame.
+///
+/// # Panics
+///
+/// If it carries more than a frame may.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    assert!(payload.len() <= MOST, "{} bytes in a frame", payload.len());
+    let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
+    let head = [length[1], length[2], length[3], kind, flags];
+    [&head[..], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Literal fields without indexing (RFC 7541 §6.2.2), names as they are.
+fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        string(&mut block, name);
+        string(&mut block, value);
+    }
+    block
+}
+
+/// A string, its length with a prefix of 7 bits (RFC 7541 §5.1, §5.2).
+fn string(block: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text.len();
+    if rest < 127 {
+        block.push(rest as u8);
+    } else {
+        block.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            block.push((rest % 128) as u8 | 0x80);
+            rest /= 128;
+        }
+        block.push(rest as u8);
+    }
+    block.extend_from_slice(text);
 }

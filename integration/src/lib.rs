@@ -24,10 +24,12 @@
 //! - [`Gateway::provider`] answers what the test says: `gw.provider.answer(Reply::json(200,
 //!   &json!({"sub": "1"})))`, or misbehaves: [`Reply::reset`], [`Reply::stall_after`],
 //!   [`Reply::raw`], [`Provider::down`]. A [`Gate`] holds an answer until the test opens it, so no
-//!   test needs a sleep.
+//!   test needs a sleep. It speaks HTTP/2 with a cluster that does: [`Reply::goaway_at`],
+//!   [`Reply::refused_stream`].
 //! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
 //!   [`Upstream::assert_untouched`].
-//! - [`ForwardProxy`] is a real one, `tinyproxy`; [`OpenIdProvider`] too, npm's `oidc-provider`.
+//! - [`ForwardProxy`] is a real one, `tinyproxy`; [`OpenIdProvider`] too, npm's `oidc-provider`; and
+//!   [`Nginx`] before a scripted one.
 //! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
 //!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
 //! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
@@ -48,6 +50,7 @@ mod identity;
 mod install;
 mod listener;
 mod logbook;
+mod nginx;
 mod openid_provider;
 mod process;
 mod provider;
@@ -56,6 +59,7 @@ mod tally;
 mod tls;
 pub mod tokens;
 mod upstream;
+mod watched;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -71,20 +75,32 @@ pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
 pub use identity::{Identity, Pems};
 pub use install::{
-    envoy_binary, envoy_since, envoy_version, install_into, tinyproxy_binary, version,
+    envoy_binary, envoy_since, envoy_version, install_into, nginx_binary, tinyproxy_binary, version,
 };
-pub use listener::{Config, DEFAULT_INSTANCE, Listener, PARTNERS_INSTANCE};
+pub use listener::{Config, DEFAULT_INSTANCE, GUARD, Listener, PARTNERS_INSTANCE};
 pub use logbook::LogBook;
+pub use nginx::Nginx;
 pub use openid_provider::OpenIdProvider;
 pub use provider::{Call, Provider};
 pub use reply::{Gate, Reply};
 pub use tls::Certificate;
 pub use upstream::{Received, Upstream, sha256};
+pub use watched::Watched;
 pub use wire::Headers;
 
 /// How long any wait of the rig may last before it fails the test. Far above what is ever needed:
 /// it bounds a hang, it does not measure.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Lets so much time pass: where the passing of time itself is what a test is about, never to wait
+/// for something.
+pub async fn pass(time: Duration) {
+    if !time.is_zero() {
+        let mut clock = tokio::time::interval(time);
+        clock.tick().await;
+        clock.tick().await;
+    }
+}
 
 /// The project's root directory.
 #[must_use]

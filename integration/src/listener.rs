@@ -10,6 +10,10 @@ pub const DEFAULT_INSTANCE: &str = "oidc-token-connector";
 /// Name of the instance that the reference's route `/partners` switches on.
 pub const PARTNERS_INSTANCE: &str = "oidc-token-connector-partners";
 
+/// Name of Envoy's own filter behind the instances, which lets pass only what they say that they let
+/// pass.
+pub const GUARD: &str = "oidc-token-connector-guard";
+
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// A filter configuration and the form in which Envoy gets it.
@@ -47,9 +51,11 @@ pub struct Listener {
     pub(crate) name: Option<String>,
     pub(crate) port: u16,
     pub(crate) plain_provider: bool,
-    pub(crate) edits: Vec<Edit>,
+    edits: Vec<Edit>,
     pub(crate) provider_at: Option<SocketAddr>,
     pub(crate) extra_clusters: Vec<(Option<SocketAddr>, String)>,
+    reconfigured: bool,
+    guarded: bool,
 }
 
 impl Listener {
@@ -90,7 +96,7 @@ impl Listener {
     }
 
     /// Gives the default instance this configuration: JSON (sent as text), text as it is, or a
-    /// Struct.
+    /// Struct. The guard behind it goes, see [`Listener::guarded`].
     #[must_use]
     pub fn config(self, config: impl Into<Config>) -> Listener {
         self.config_of(DEFAULT_INSTANCE, config)
@@ -98,7 +104,8 @@ impl Listener {
 
     /// Gives a named instance this configuration.
     #[must_use]
-    pub fn config_of(self, instance: &'static str, config: impl Into<Config>) -> Listener {
+    pub fn config_of(mut self, instance: &'static str, config: impl Into<Config>) -> Listener {
+        self.reconfigured = true;
         let configuration = match config.into() {
             Config::Text(text) => {
                 json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text})
@@ -108,6 +115,15 @@ impl Listener {
             }
         };
         self.plugin(instance, "configuration", configuration)
+    }
+
+    /// Keeps the reference's guard behind instances with another configuration, which then need
+    /// `access_log_state`. Without this it goes with the reference's configuration: what the filter
+    /// lets pass that it must not, a test has to see at the upstream, and not the guard's refusal.
+    #[must_use]
+    pub fn guarded(mut self) -> Listener {
+        self.guarded = true;
+        self
     }
 
     /// Sets `allow_on_headers_stop_iteration` on all instances.
@@ -191,14 +207,7 @@ impl Listener {
     /// Takes a filter out of the chain by its name, with what the routes say about it.
     #[must_use]
     pub fn without_filter(self, name: &'static str) -> Listener {
-        self.edit(move |l| {
-            filters(l).retain(|f| f["name"] != name);
-            for route in routes(l) {
-                if let Some(said) = route["typed_per_filter_config"].as_object_mut() {
-                    said.shift_remove(name);
-                }
-            }
-        })
+        self.edit(move |l| take_out(l, name))
     }
 
     /// Puts a route before all others.
@@ -221,7 +230,8 @@ impl Listener {
             let mut filter = named(filters, PARTNERS_INSTANCE).clone();
             filter["name"] = json!(name);
             filter["typed_config"]["config"]["name"] = json!(name);
-            filters.insert(filters.len() - 1, filter);
+            let before = filters.iter().position(|f| f["name"] == GUARD);
+            filters.insert(before.unwrap_or(filters.len() - 1), filter);
             let switch = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
             routes(l).insert(
                 0,
@@ -276,6 +286,16 @@ impl Listener {
         self.edit_parts(move |parts| edit(&mut parts.listener))
     }
 
+    /// Makes all changes.
+    pub(crate) fn change(&self, parts: &mut Parts) {
+        for edit in &self.edits {
+            edit(parts);
+        }
+        if self.reconfigured && !self.guarded {
+            take_out(&mut parts.listener, GUARD);
+        }
+    }
+
     fn edit_parts(mut self, edit: impl Fn(&mut Parts) + Send + Sync + 'static) -> Listener {
         self.edits.push(Box::new(edit));
         self
@@ -302,6 +322,15 @@ fn hcm(listener: &mut Value) -> &mut Value {
 
 fn filters(listener: &mut Value) -> &mut Vec<Value> {
     hcm(listener)["http_filters"].as_array_mut().expect("the reference has a filter chain")
+}
+
+fn take_out(listener: &mut Value, filter: &str) {
+    filters(listener).retain(|f| f["name"] != filter);
+    for route in routes(listener) {
+        if let Some(said) = route["typed_per_filter_config"].as_object_mut() {
+            said.shift_remove(filter);
+        }
+    }
 }
 
 fn routes(listener: &mut Value) -> &mut Vec<Value> {

@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{LazyLock, mpsc};
-use std::{io, thread};
+use std::{fs, io, thread};
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
@@ -48,4 +48,34 @@ fn die_with_parent(command: &mut Command) {
             Ok(())
         });
     }
+}
+
+/// Lets the process that `command` starts have at most so many bytes of addresses.
+#[allow(unsafe_code)]
+pub(crate) fn limit_addresses(command: &mut Command, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: between fork and exec only setrlimit is called, with a pointer to what the closure
+    // owns; nothing is allocated on the success path.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &raw const limit) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+}
+
+/// Lets a running process have at most so many bytes of addresses beyond those that it has.
+#[allow(unsafe_code)]
+pub(crate) fn limit_more_addresses(process: u32, more: u64) -> io::Result<()> {
+    let broken = |what: &str| io::Error::other(format!("process {process}: {what}"));
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let used = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB"));
+    let used: u64 = used.and_then(|n| n.trim().parse().ok()).ok_or_else(|| broken("no VmSize"))?;
+    let process = process.try_into().map_err(|_| broken("no process id"))?;
+    let bytes = (used << 10) + more;
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the new limit lives through the call, and the old one is not asked for.
+    let done =
+        unsafe { libc::prlimit(process, libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,47 +1,32 @@
 //! A scripted UserInfo provider on loopback: answers what the test says, misbehaves on request,
-//! records every call. It speaks HTTP/1.1 by itself, because an HTTP library would not send what it
-//! should not send; over TLS with whoever begins so, else in plain.
+//! records every call. It speaks HTTP/1.1 and HTTP/2 by itself, whichever the caller begins with,
+//! because an HTTP library would not send what it should not send; over TLS with whoever begins so,
+//! else in plain.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use std::{fmt, io};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::identity::Identity;
-use crate::reply::{Reply, Step};
+use crate::reply::Reply;
 use crate::tls::{Certificate, Link};
-use crate::wire::{Framing, Headers, Reader};
 use crate::{DEADLINE, runtime};
 
-/// One call that reached the provider, as it stood on the wire.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The method, to the letter.
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// Header lines in their order.
-    pub headers: Headers,
-    /// The body.
-    pub body: Vec<u8>,
-    /// The name that the connection's TLS greeting asked for; none on a plain one.
-    pub server_name: Option<String>,
-}
+mod call;
+mod http1;
+mod http2;
 
-impl Call {
-    /// The token of `Authorization: Bearer <token>`, if it has that form.
-    #[must_use]
-    pub fn token(&self) -> Option<String> {
-        self.headers.get("authorization")?.strip_prefix("Bearer ").map(str::to_owned)
-    }
-}
+pub use call::Call;
+use call::Line;
 
 type Answer = dyn Fn(&Call) -> Option<Reply> + Send + Sync;
 
@@ -56,6 +41,7 @@ struct Script {
     forgetful: bool,
     certificate: Certificate,
     identity: Option<Identity>,
+    idle: Option<Duration>,
 }
 
 /// The provider. Clones are handles to the same one; it stops when the last is dropped.
@@ -74,6 +60,7 @@ struct Shared {
     /// Even: up. Odd: down. Connections end when it changes.
     phase: watch::Sender<u64>,
     listening: Mutex<Option<JoinHandle<()>>>,
+    connections: AtomicUsize,
     /// Keeps the port ours while nothing listens on it.
     _reserved: TcpSocket,
 }
@@ -108,6 +95,7 @@ impl Provider {
             count: watch::Sender::new(0),
             phase: watch::Sender::new(0),
             listening: Mutex::default(),
+            connections: AtomicUsize::new(0),
             _reserved: reserved,
         });
         let provider = Provider { address, shared };
@@ -194,6 +182,12 @@ impl Provider {
     /// Shows this one instead, whatever name a client asks for.
     pub fn identity(&self, identity: Identity) -> &Provider {
         self.script().identity = Some(identity);
+        self
+    }
+
+    /// Closes HTTP/1.1 connections on which no call has come for so long, as servers do.
+    pub fn closes_idle(&self, after: Duration) -> &Provider {
+        self.script().idle = Some(after);
         self
     }
 
@@ -325,45 +319,28 @@ impl Shared {
 
     /// Serves one connection until either side ends it.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let (certificate, identity) = {
+        let (certificate, identity, idle) = {
             let script = self.script();
-            (script.certificate, script.identity.clone())
+            (script.certificate, script.identity.clone(), script.idle)
         };
-        let link = Link::accept(stream, certificate, identity).await?;
-        let server_name = link.server_name();
-        let mut reader = Reader::new(link);
-        while let Some(head) = reader.head().await? {
-            let (body, _) = reader.body(Framing::of_request(&head.headers)).await?;
-            let mut start = head.start.splitn(3, ' ').map(str::to_owned);
-            let call = Call {
-                method: start.next().unwrap_or_default(),
-                target: start.next().unwrap_or_default(),
-                headers: head.headers,
-                body,
-                server_name: server_name.clone(),
-            };
-            let to_head = call.method == "HEAD";
-            for step in self.answer(call).steps(to_head) {
-                match step {
-                    Step::Send(bytes) => {
-                        reader.io.write_all(&bytes).await?;
-                        reader.io.flush().await?;
-                    }
-                    Step::Drip { bytes, size, every } => {
-                        drip(&mut reader.io, &bytes, size, every).await?;
-                    }
-                    Step::Hold(gate) => gate.opened().await,
-                    Step::Stall => {
-                        let mut sink = [0; 1024];
-                        while reader.io.read(&mut sink).await? > 0 {}
-                        return Ok(());
-                    }
-                    Step::Close => return reader.io.shutdown().await,
-                    Step::Reset => return reader.io.set_zero_linger(),
-                }
+        let mut link = Link::accept(stream, certificate, identity).await?;
+        let line = Line {
+            server_name: link.server_name(),
+            number: self.connections.fetch_add(1, Ordering::Relaxed),
+            idle,
+        };
+        // "PRI" is no HTTP/1.1 method (RFC 9113 §3.4).
+        let mut early = Vec::new();
+        while early.len() < 3 {
+            if link.read_buf(&mut early).await? == 0 {
+                return Ok(());
             }
         }
-        Ok(())
+        if early.starts_with(b"PRI") {
+            http2::serve(self, link, early, &line).await
+        } else {
+            http1::serve(self, link, early, &line).await
+        }
     }
 
     fn answer(&self, call: Call) -> Reply {
@@ -399,17 +376,6 @@ async fn accept(listener: &TcpListener, phase: &mut watch::Receiver<u64>) -> Opt
             },
         }
     }
-}
-
-/// The slowness is the misbehaviour under test, so here time passes on purpose.
-async fn drip(io: &mut Link, bytes: &[u8], size: usize, every: Duration) -> io::Result<()> {
-    let mut clock = tokio::time::interval(every);
-    for piece in bytes.chunks(size.max(1)) {
-        clock.tick().await;
-        io.write_all(piece).await?;
-        io.flush().await?;
-    }
-    Ok(())
 }
 
 /// A socket of ours at this address, on which nothing listens yet.

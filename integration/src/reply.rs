@@ -6,12 +6,15 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::frames;
 use crate::wire::Headers;
 
 /// One thing done on the connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Send(Vec<u8>),
+    /// Lets so much time pass.
+    Wait(Duration),
     Drip {
         bytes: Vec<u8>,
         size: usize,
@@ -34,6 +37,20 @@ pub struct Reply {
     shape: Shape,
     gate: Option<Gate>,
     interim: Vec<u8>,
+    /// Before the first byte.
+    wait: Duration,
+    end: End,
+}
+
+/// What comes after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The next call may come.
+    Kept,
+    /// The connection is closed after so long, without having said so.
+    Closed(Duration),
+    /// HTTP/2: no further stream is taken.
+    Goaway,
 }
 
 #[derive(Clone, Debug)]
@@ -41,13 +58,22 @@ enum Shape {
     Whole,
     Chunked,
     UntilClose,
-    Drip { size: usize, every: Duration },
+    Drip {
+        size: usize,
+        every: Duration,
+    },
     StallAfter(usize),
     CutAfter(usize),
     ResetAfter(usize),
     ChunkCutAfter(usize),
     Verbatim,
     Then(Step),
+    /// HTTP/2: the end of the stream by error.
+    RefusedStream,
+    /// HTTP/2: the end of the connection, which takes this stream with it, or leaves it undone.
+    Goaway {
+        taken: bool,
+    },
 }
 
 impl Reply {
@@ -67,6 +93,8 @@ impl Reply {
             shape: Shape::Whole,
             gate: None,
             interim: Vec::new(),
+            wait: Duration::ZERO,
+            end: End::Kept,
         }
     }
 
@@ -98,6 +126,53 @@ impl Reply {
     #[must_use]
     pub fn close() -> Reply {
         Reply { shape: Shape::Then(Step::Close), ..Reply::text(0, "") }
+    }
+
+    /// HTTP/2: `RST_STREAM` with `REFUSED_STREAM`, instead of an answer.
+    #[must_use]
+    pub fn refused_stream() -> Reply {
+        Reply { shape: Shape::RefusedStream, ..Reply::text(0, "") }
+    }
+
+    /// HTTP/2: `GOAWAY` that leaves this stream out, instead of an answer. Streams before it are
+    /// still answered.
+    #[must_use]
+    pub fn goaway_below() -> Reply {
+        Reply { shape: Shape::Goaway { taken: false }, ..Reply::text(0, "") }
+    }
+
+    /// HTTP/2: `GOAWAY` that says this stream was taken, then the connection is closed without an
+    /// answer, on whatever other stream.
+    #[must_use]
+    pub fn goaway_at() -> Reply {
+        Reply { shape: Shape::Goaway { taken: true }, ..Reply::text(0, "") }
+    }
+
+    /// Lets so much time pass before the first byte.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Reply {
+        self.wait = time;
+        self
+    }
+
+    /// Closes the connection after the answer, without having said so (`Connection: close`).
+    #[must_use]
+    pub fn then_close(self) -> Reply {
+        self.then_close_after(Duration::ZERO)
+    }
+
+    /// The same so long after the answer. What comes meanwhile is not read.
+    #[must_use]
+    pub fn then_close_after(mut self, time: Duration) -> Reply {
+        self.end = End::Closed(time);
+        self
+    }
+
+    /// HTTP/2: `GOAWAY` after the answer.
+    #[must_use]
+    pub fn then_goaway(mut self) -> Reply {
+        self.end = End::Goaway;
+        self
     }
 
     /// Adds a header line.
@@ -175,8 +250,9 @@ impl Reply {
         self
     }
 
+    /// What is done on an HTTP/1.1 connection.
     pub(crate) fn steps(&self, to_head: bool) -> Vec<Step> {
-        let mut steps: Vec<Step> = self.gate.iter().cloned().map(Step::Hold).collect();
+        let mut steps = self.first_steps();
         if !self.interim.is_empty() {
             steps.push(Step::Send(self.interim.clone()));
         }
@@ -219,8 +295,52 @@ impl Reply {
             }
             Shape::Verbatim => steps.extend([Step::Send(self.body.clone()), Step::Close]),
             Shape::Then(step) => steps.push(step.clone()),
+            Shape::RefusedStream | Shape::Goaway { .. } => panic!("only HTTP/2 has it: {self:?}"),
+        }
+        match self.end {
+            End::Kept => {}
+            End::Closed(after) => steps.extend([Step::Wait(after), Step::Close]),
+            End::Goaway => panic!("only HTTP/2 has it: {self:?}"),
         }
         steps
+    }
+
+    /// What is done on a stream of an HTTP/2 connection.
+    pub(crate) fn steps_on(&self, stream: u32) -> Vec<Step> {
+        let mut steps = self.first_steps();
+        match &self.shape {
+            Shape::Whole => {
+                let status = &self.status.as_bytes()[..3];
+                let length = self.body.len().to_string();
+                let own = [(&b":status"[..], status), (b"content-length", length.as_bytes())];
+                // A field name has no capitals there (RFC 9113 §8.2.1).
+                let lower = |(n, v): &(String, Vec<u8>)| (n.to_ascii_lowercase(), v.clone());
+                let more: Vec<_> = self.headers.0.iter().map(lower).collect();
+                let more = more.iter().map(|(n, v)| (n.as_bytes(), v.as_slice()));
+                let fields: Vec<_> = own.into_iter().chain(more).collect();
+                steps.push(Step::Send(frames::response(stream, &fields, &self.body)));
+            }
+            Shape::Then(step) => steps.push(step.clone()),
+            Shape::RefusedStream => steps.push(Step::Send(frames::refused_stream(stream))),
+            Shape::Goaway { taken: true } => {
+                steps.extend([Step::Send(frames::goaway(stream)), Step::Close]);
+            }
+            Shape::Goaway { taken: false } => {
+                steps.push(Step::Send(frames::goaway(stream.saturating_sub(2))));
+            }
+            _ => panic!("only HTTP/1.1 has it: {self:?}"),
+        }
+        match self.end {
+            End::Kept => {}
+            End::Closed(after) => steps.extend([Step::Wait(after), Step::Close]),
+            End::Goaway => steps.push(Step::Send(frames::goaway(stream))),
+        }
+        steps
+    }
+
+    fn first_steps(&self) -> Vec<Step> {
+        let wait = (!self.wait.is_zero()).then_some(Step::Wait(self.wait));
+        self.gate.iter().cloned().map(Step::Hold).chain(wait).collect()
     }
 
     fn head(&self, framing: &str, body: &[u8]) -> Vec<u8> {

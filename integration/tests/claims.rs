@@ -14,10 +14,12 @@ static RIG: OnceCell<Running> = OnceCell::const_new();
 
 /// The listener of one test, in the Envoy that all tests of this file share.
 async fn gateway(name: &str) -> Gateway {
-    let rig = RIG.get_or_init(|| async {
-        let named = |name: &str, config: Value| Listener::named(name).config(config);
-        let texts = json!({"X-Name": "$.name", "X-Nested": "$.user['家名']", "X-All": "$.all[*]"});
-        Setup::new()
+    let rig =
+        RIG.get_or_init(|| async {
+            let named = |name: &str, config: Value| Listener::named(name).config(config);
+            let texts =
+                json!({"X-Name": "$.name", "X-Nested": "$.user['家名']", "X-All": "$.all[*]"});
+            Setup::new()
             .listener(named("guide", injecting(guide_headers())))
             .listener(named("texts", injecting(texts.clone())))
             .listener(named("texts_h2", injecting(texts)).http2_upstream())
@@ -27,6 +29,9 @@ async fn gateway(name: &str) -> Gateway {
             .listener(named("forged", injecting(json!({"X-C": "$.c", "X-Sub": "$.sub"}))))
             .listener(named("typed", one(json!({}))))
             .listener(named("strict", one(json!({"require_subject": true}))))
+            .listener(named("wrapped", one(json!({
+                "require_subject": "$.data.sub", "inject_headers": {"X-User-Id": "$.data.sub"}
+            }))))
             .listener(named("loose", one(json!({}))))
             .listener(named(
                 "any",
@@ -34,7 +39,7 @@ async fn gateway(name: &str) -> Gateway {
             ))
             .start()
             .await
-    });
+        });
     rig.await.gateway(name)
 }
 
@@ -212,17 +217,21 @@ async fn a_path_that_may_select_several_gives_a_list() {
 #[tokio::test]
 async fn lists_can_be_joined() {
     let gw = gateway("joined").await;
-    // An element that holds the separator, or that is no scalar, makes the claim invalid: a group
-    // called `users,admin` must not become two.
+    // An element that would not come back makes the claim invalid: a group called `users,admin` must
+    // not become two. What says nothing, or is no scalar, is left out.
     for (json, comma, semicolon) in [
         (r#"["a","b","c"]"#, Some("a,b,c"), Some("a; b; c")),
         (r#"["a",1.50,true]"#, Some("a,1.50,true"), Some("a; 1.50; true")),
         (r#"["a"]"#, Some("a"), Some("a")),
         (r#"["users,admin","b"]"#, None, Some("users,admin; b")),
         (r#"["a; b","c"]"#, Some("a; b,c"), None),
-        (r#"["a",["b"]]"#, None, None),
-        (r#"["a",null]"#, None, None),
-        (r#"["a",""]"#, None, None),
+        (r#"["a;b","c"]"#, Some("a;b,c"), None),
+        (r#"["users"," admin"]"#, None, None),
+        ("[\"users\",\"\u{a0}admin\"]", None, None),
+        (r#"["a",["b"]]"#, Some("a"), Some("a")),
+        (r#"["a",null]"#, Some("a"), Some("a")),
+        (r#"["","a","",{"b":"c"},"d"]"#, Some("a,d"), Some("a; d")),
+        (r#"[null]"#, None, None),
     ] {
         gw.provider.answer(body(&format!("{{\"list\": {json}}}")));
         let mut request = gw.get("/").bearer("t");
@@ -234,6 +243,15 @@ async fn lists_can_be_joined() {
         assert_eq!(r.upstream_header("x-comma").as_deref(), comma, "{json}");
         assert_eq!(r.upstream_header("x-semicolon").as_deref(), semicolon, "{json}");
         assert_eq!(r.upstream_header("x-plain").as_deref(), Some(json));
+    }
+    // One value as providers write it that have one to tell: a list of one.
+    for (json, semicolon) in
+        [(r#""users""#, Some("users")), (r#""users;admin""#, None), (r#"{"a":"b"}"#, None)]
+    {
+        gw.provider.answer(body(&format!("{{\"list\": {json}}}")));
+        let r = gw.get("/").bearer("t").header("x-semicolon", "forged").send().await;
+        assert_eq!(r.status, 200, "{json} {r:?}");
+        assert_eq!(r.upstream_header("x-semicolon").as_deref(), semicolon, "{json}");
     }
 }
 
@@ -402,14 +420,43 @@ async fn require_subject_wants_a_non_empty_text() {
     ] {
         strict.provider.answer(body(json));
         let r = strict.get("/").bearer("t").send().await;
-        assert_eq!((r.status, &r.json()["error"]), (401, &json!("TargetEndpointError")), "{json}");
+        assert_eq!((r.status, &r.json()["error"]), (401, &json!("invalid_token")), "{json}");
+        let challenge = r.header("www-authenticate").expect("a challenge");
+        assert!(challenge.contains(r#"error="invalid_token""#), "{json}: {challenge}");
         loose.provider.answer(body(json));
         assert_eq!(loose.get("/").bearer("t").send().await.status, 200, "{json}");
     }
+    // What is no object says nothing of the token.
+    strict.provider.answer(body(r#"["sub"]"#));
+    let r = strict.get("/").bearer("t").send().await;
+    assert_eq!((r.status, &r.json()["error"]), (401, &json!("TargetEndpointError")), "{r:?}");
     strict.upstream.assert_untouched();
     strict.provider.answer(body(r#"{"sub": "s"}"#));
     let r = strict.get("/").bearer("t").send().await;
     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("s"), "{r:?}");
+}
+
+/// As providers answer that wrap their documents, whatever the status is.
+#[tokio::test]
+async fn require_subject_may_be_a_path() {
+    let gw = gateway("wrapped").await;
+    for json in [
+        r#"{"code": 401, "data": null}"#,
+        r#"{"sub": "139"}"#,
+        r#"{"code": 200, "data": {"sub": ""}}"#,
+        r#"{"code": 200, "data": {"sub": 1.5}}"#,
+        r#"{"code": 200, "data": {"sub": true}}"#,
+        r#"{"code": 200, "data": [{"sub": "139"}]}"#,
+    ] {
+        gw.provider.answer(body(json));
+        assert_eq!(gw.get("/").bearer("t").send().await.status, 401, "{json}");
+    }
+    gw.upstream.assert_untouched();
+    for subject in [r#""139""#, "139"] {
+        gw.provider.answer(body(&format!(r#"{{"code": 200, "data": {{"sub": {subject}}}}}"#)));
+        let r = gw.get("/").bearer("t").send().await;
+        assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("139"), "{r:?}");
+    }
 }
 
 #[tokio::test]

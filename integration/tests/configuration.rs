@@ -93,6 +93,7 @@ struct Scenario {
 }
 
 const GOOD: &[(&str, &str)] = &[("authorization", "Bearer good")];
+const BUSY: &[(&str, &str)] = &[("authorization", "Bearer busy")];
 
 fn scenarios() -> Vec<Scenario> {
     let scenario = |name, headers, answer, status| Scenario { name, headers, answer, status };
@@ -138,13 +139,15 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario("expired", GOOD, Provider::expired(), 401),
         scenario("forbidden without a text", GOOD, Reply::json(403, &json!({"x": 1})), 403),
-        scenario("busy", GOOD, Reply::status(429).header("retry-after", "3"), 429),
-        scenario("no subject", GOOD, Reply::json(200, &json!({"ok": true})), 503),
+        // It waits, so nobody else may have its token.
+        scenario("busy", BUSY, Reply::status(429).header("retry-after", "60"), 429),
+        scenario("no subject", GOOD, Reply::json(200, &json!({"ok": true})), 401),
+        scenario("a page", GOOD, Reply::text(200, "<html>"), 502),
         scenario(
             "too large",
             GOOD,
             Reply::json(200, &json!({"sub": "s", "more": "x".repeat(300)})),
-            503,
+            502,
         ),
         scenario("cut off", GOOD, Provider::good().cut_after(7), 503),
         scenario("silence", GOOD, Reply::silence(), 503),
@@ -174,7 +177,12 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
     let of_envoy = ["x-request-id"];
     let received = received.iter().map(|r| lines(&r.headers, &of_envoy));
     let calls = gw.provider.calls().split_off(calls);
-    let calls = calls.iter().map(|c| json!([c.method, c.target, lines(&c.headers, &of_envoy)]));
+    // A repeat gets what is left of the time, after a pause of its own.
+    let of_repeat = ["x-request-id", "x-envoy-expected-rq-timeout-ms"];
+    let calls = calls.iter().enumerate().map(|(n, call)| {
+        let but: &[&str] = if n == 0 { &of_envoy } else { &of_repeat };
+        json!([call.method, call.target, lines(&call.headers, but)])
+    });
     json!({
         "status": r.status,
         "headers": lines(&r.headers, &["date", "content-length", "x-envoy-upstream-service-time"]),

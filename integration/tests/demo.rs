@@ -78,7 +78,8 @@ fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
     let told = "asked of the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
                 came:     none\n";
     assert!(first.contains(told), "{first}");
-    assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     200\n"), "{out}");
+    // Who asks nobody lets nobody past the guard.
+    assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     403\n"), "{out}");
     for title in TITLES {
         assert!(out.contains(title), "the demo stopped before {title}:\n{out}");
     }
@@ -147,9 +148,10 @@ async fn it_serves_until_it_is_interrupted_and_leaves_nothing_behind() {
         ("/orders", "good", 200),
         ("/orders", "expired", 401),
         ("/orders", "forbidden", 403),
-        ("/orders", "busy", 429),
-        ("/orders", "nobody", 503),
-        ("/orders", "webpage", 503),
+        // The reference maps.
+        ("/orders", "busy", 503),
+        ("/orders", "nobody", 401),
+        ("/orders", "webpage", 502),
         ("/orders", "crash", 503),
         ("/orders", "whatever", 401),
         ("/partners/orders", "good", 200),

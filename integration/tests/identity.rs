@@ -41,7 +41,7 @@ async fn start() -> Running {
     let state = || {
         one(json!({"filter_state": {
             "user": "$.sub",
-            "groups": {"path": "$.groups[*]", "join": ","},
+            "groups": {"path": "$.groups", "join": ","},
         }}))
     };
     let named = json!({"filter_state": {"key": "wasm.user", "string_match": {"exact": "alice"}}});
@@ -89,6 +89,11 @@ async fn envoys_own_rbac_decides_by_a_claim() {
     gets(&gw, "/member", 200).await;
     gw.provider.answer(userinfo("bob", &["staff", "nonbuyers"]));
     gets(&gw, "/other", 403).await;
+    // As providers answer that write one value as text.
+    gw.provider.answer(Reply::json(200, &json!({"sub": "bob", "groups": "buyers"})));
+    gets(&gw, "/only", 200).await;
+    gw.provider.answer(Reply::json(200, &json!({"sub": "bob", "groups": "staff,buyers"})));
+    gets(&gw, "/one", 403).await;
 
     // Without `filter_state` there is nothing to decide by.
     let gw = running.gateway("none");

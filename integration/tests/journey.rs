@@ -190,14 +190,21 @@ async fn step_6_any_status_but_200_is_a_failed_validation() {
 #[tokio::test]
 async fn step_7_no_answer_is_blocked() {
     let gw = gateway("step7").await;
-    for reply in [Reply::reset(), Reply::close(), Reply::silence(), Provider::good().cut_after(5)] {
-        gw.provider.answer(reply);
-        let r = gw.get("/").bearer("good").send().await;
+    // Each with its calls: what ended at once without an answer is asked twice more.
+    for (token, reply, calls) in [
+        ("reset", Reply::reset(), 3),
+        ("close", Reply::close(), 3),
+        ("silence", Reply::silence(), 1),
+        ("cut", Provider::good().cut_after(5), 3),
+    ] {
+        gw.provider.answer_token(token, reply);
+        let r = gw.get("/").bearer(token).send().await;
         assert_error(&r, "TargetEndpointError");
         // No error code: the token is not known to be bad (RFC 6750 §3.1).
         assert_eq!(r.header("www-authenticate").as_deref(), Some(r#"Bearer realm="api""#));
+        assert_eq!(gw.provider.calls_with(token).len(), calls, "{token}");
     }
-    assert_eq!(gw.provider.count(), 4);
+    assert_eq!(gw.provider.count(), 10);
     gw.provider.down().await;
     assert_error(&gw.get("/").bearer("good").send().await, "TargetEndpointError");
     gw.upstream.assert_untouched();

@@ -1,7 +1,18 @@
 //! What a provider's answers may cost in memory, with the reference configuration.
 
-use integration::{Gate, Gateway, Reply};
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod base;
+
+use base::one;
+use integration::{Gate, Gateway, Listener, Reply, Setup};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+
+/// Each fills the machine with work: beside the other its calls would not be made in time.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 const ANSWERS: usize = 40;
 const ANSWER_BYTES: usize = 31 << 20;
@@ -17,6 +28,7 @@ fn memory(id: u32, line: &str) -> u64 {
 
 #[tokio::test]
 async fn forty_answers_of_31_mb_at_once() {
+    let _turn = TURN.lock().await;
     let gw = Gateway::reference().await;
     // Whatever a first request allocates is not what is measured.
     assert_eq!(gw.get("/warm-up").bearer("good").send().await.status, 200);
@@ -44,5 +56,63 @@ async fn forty_answers_of_31_mb_at_once() {
     assert!(peak.saturating_sub(before) < ALLOWED_KIB, "RSS {before} KiB, at most {peak} KiB");
     assert_eq!(gw.upstream.bytes(), upstream_before);
     assert_eq!(gw.envoy.stat("wasmcustom.oidc_outcome.unavailable").await, ANSWERS as u64);
+    gw.envoy.assert_no_vm_restart().await;
+}
+
+/// How many requests a stranger sends and gives up; as many killed a worker's VM when calls had no
+/// weight.
+const ABORTED: usize = 18_800;
+const AT_ONCE: usize = 16;
+
+/// With the largest values that the configuration accepts. The provider answers nobody, so every
+/// call goes on for its whole timeout, whether or not its client waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_who_gives_requests_up_does_not_fill_a_workers_memory() {
+    let _turn = TURN.lock().await;
+    let config = one(json!({
+        "max_in_flight": 65_536, "max_token_bytes": 65_536, "timeout": "30s",
+        "access_log_state": true,
+    }));
+    let listener = Listener::named("gw")
+        .config(config)
+        .connection_manager(|manager| {
+            manager["max_request_headers_kb"] = json!(96);
+            manager["access_log"] = json!([]);
+        })
+        .cluster("idp_default", |cluster| {
+            // Thousands of connections at once take a busy machine its time.
+            cluster["connect_timeout"] = json!("30s");
+            let most = json!(100_000);
+            cluster["circuit_breakers"] = json!({"thresholds": [{
+                "max_connections": most, "max_pending_requests": most, "max_requests": most,
+            }]});
+        });
+    let gw = Setup::new().concurrency(1).listener(listener).start().await.gateway("gw");
+    let gate = Gate::closed();
+    gw.provider.forget().answer(Reply::json(200, &json!({"sub": "a"})).held_by(&gate));
+
+    let mut strangers = JoinSet::new();
+    for first in 0..AT_ONCE {
+        let gw = gw.clone();
+        strangers.spawn(async move {
+            for number in (first..ABORTED).step_by(AT_ONCE) {
+                let token = format!("{number}-{}", "~".repeat(65_000));
+                let request = gw.get("/orders").bearer(&token).to_bytes();
+                let mut connection = TcpStream::connect(gw.address()).await.expect("a connection");
+                connection.write_all(&request).await.expect("sent");
+            }
+        });
+    }
+    strangers.join_all().await;
+    // Of some Envoy sees the end before it has read the whole request.
+    gw.envoy.wait_stat("http.gw.downstream_cx_active", |left| left == 0).await;
+    let refused = gw.envoy.stat("wasmcustom.oidc_calls.refused_by_cap").await;
+    println!("of {ABORTED} requests {refused} refused for their weight");
+    assert!(refused > 1_000, "{refused}");
+    gw.envoy.assert_no_vm_restart().await;
+    // The calls end, and there is room again.
+    gate.open();
+    gw.envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |calls| calls == 0).await;
+    assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
     gw.envoy.assert_no_vm_restart().await;
 }

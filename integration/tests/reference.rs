@@ -1,9 +1,9 @@
 //! What the reference configuration promises, read from the file itself: a lint, so that an edit
 //! cannot quietly take a protection away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use integration::{DEFAULT_INSTANCE, forward_proxy_cluster, reference};
+use integration::{DEFAULT_INSTANCE, GUARD, forward_proxy_cluster, reference};
 use serde_json::{Value, json};
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -72,6 +72,65 @@ fn cors_comes_first_and_the_router_last() {
     let names: Vec<_> = filters(&bootstrap).iter().map(|f| f["name"].as_str().unwrap()).collect();
     assert_eq!(names.first(), Some(&"envoy.filters.http.cors"));
     assert_eq!(names.last(), Some(&"envoy.filters.http.router"));
+}
+
+/// Behind the instances, so that it is there where Envoy leaves them out; `guard.rs` sees it at work.
+#[test]
+fn the_guard_lets_pass_only_what_an_instance_let_pass() {
+    let bootstrap = reference().unwrap();
+    let filters = filters(&bootstrap);
+    let guard = &filters[filters.len() - 2];
+    assert_eq!((&guard["name"], guard.get("disabled")), (&json!(GUARD), None));
+    let config = &guard["typed_config"];
+    assert!(config["@type"].as_str().unwrap().ends_with(".filters.http.rbac.v3.RBAC"), "{config}");
+    let passed = json!({"key": "wasm.oidc_outcome", "string_match": {"prefix": "pass;"}});
+    let policy = json!({"permissions": [{"any": true}], "principals": [{"filter_state": passed}]});
+    let rules = json!({"action": "ALLOW", "policies": {"passed-by-the-connector": policy}});
+    assert_eq!(config["rules"], rules);
+    // Of its own, or it could not be told from those of another such filter.
+    assert_eq!(config["rules_stat_prefix"], "oidc_token_connector_guard");
+    for instance in instances(&bootstrap) {
+        assert_eq!(configuration(instance)["access_log_state"], true, "{}", instance["name"]);
+    }
+}
+
+/// Whatever an instance may set, in small letters.
+fn identity_headers(bootstrap: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for instance in instances(bootstrap) {
+        let config = configuration(instance);
+        names.extend(config["region_header"].as_str().map(str::to_ascii_lowercase));
+        for (name, rule) in config["inject_headers"].as_object().unwrap() {
+            // By region, or for all.
+            let is_path = rule.is_string() || rule.get("path").is_some();
+            let of_region = rule.as_object().filter(|_| !is_path).into_iter().flatten();
+            let names_there = of_region.map(|(name, _)| name).chain(is_path.then_some(name));
+            names.extend(names_there.map(|name| name.to_ascii_lowercase()));
+        }
+    }
+    names
+}
+
+#[test]
+fn the_guard_is_off_exactly_where_no_instance_is_on_and_there_envoy_removes_what_they_set() {
+    let bootstrap = reference().unwrap();
+    let routes = &connection_manager(&bootstrap)["route_config"]["virtual_hosts"][0]["routes"];
+    let expected = identity_headers(&bootstrap);
+    assert!(
+        ["x-user-id", "x-user-region", "x-partner-roles"].iter().all(|n| expected.contains(*n))
+    );
+    for route in routes.as_array().unwrap() {
+        let off = |filter: &str| route["typed_per_filter_config"][filter]["disabled"] == true;
+        let public = route["name"] == "public";
+        assert_eq!(off(GUARD), public, "{}", route["name"]);
+        if public {
+            let removed = route["request_headers_to_remove"].as_array().unwrap().iter();
+            let removed: BTreeSet<_> = removed.map(|name| name.as_str().unwrap()).collect();
+            let missing = expected.iter().filter(|name| !removed.contains(name.as_str()));
+            assert_eq!(missing.count(), 0, "{removed:?}");
+            assert!(removed.contains("authorization"));
+        }
+    }
 }
 
 #[test]
@@ -146,6 +205,14 @@ fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
         let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
         let socket = &endpoint["address"]["socket_address"];
         assert_eq!(socket, &json!({"address": host, "port_value": 443}));
+        // Before the provider closes an idle connection; and one call at a time on each.
+        let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        let connections = json!({
+            "@type": format!("type.googleapis.com/{options}"),
+            "common_http_protocol_options": {"idle_timeout": "4s"},
+            "explicit_http_config": {"http_protocol_options": {}},
+        });
+        assert_eq!(cluster["typed_extension_protocol_options"], json!({options: connections}));
         let tls = &cluster["transport_socket"]["typed_config"];
         assert!(tls["@type"].as_str().unwrap().ends_with(".tls.v3.UpstreamTlsContext"), "{tls}");
         assert_eq!(tls["sni"], host);
@@ -160,7 +227,7 @@ fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
 }
 
 #[test]
-fn the_cluster_behind_a_forward_proxy_has_the_same_tls() {
+fn the_cluster_behind_a_forward_proxy_has_the_same_tls_and_connections() {
     let bootstrap = reference().unwrap();
     let clusters = bootstrap["static_resources"]["clusters"].as_array().unwrap();
     let behind = forward_proxy_cluster().unwrap();
@@ -168,6 +235,8 @@ fn the_cluster_behind_a_forward_proxy_has_the_same_tls() {
     let outer = &behind["transport_socket"]["typed_config"];
     assert!(outer["@type"].as_str().unwrap().ends_with(".Http11ProxyUpstreamTransport"));
     assert_eq!(outer["transport_socket"], direct["transport_socket"]);
+    let connections = "typed_extension_protocol_options";
+    assert!(direct[connections].is_object() && behind[connections] == direct[connections]);
     let host = &direct["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
     let named = &behind["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
     assert_eq!(named["hostname"], host["address"]["socket_address"]["address"]);

@@ -111,6 +111,11 @@ async fn the_default_instance_decides_on_every_path_without_a_word() {
     let call = gw.provider.only_call();
     assert_eq!((call.method.as_str(), call.target.as_str()), ("GET", "/userinfo"));
     assert_eq!(call.headers.all("host"), ["fr.idp.example"]);
+
+    // One group as text, as some providers write it.
+    gw.provider.answer(Reply::json(200, &json!({"sub": "1", "groups": "travel"})));
+    let r = gw.get("/orders").bearer("other").header("x-region", "FR").send().await;
+    assert_eq!(upstream_saw(&r, &["x-user-groups"]), pairs(&[("x-user-groups", "travel")]));
 }
 
 /// Names that the reference configuration's instances inject.

@@ -54,6 +54,7 @@ async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
         .fold(setup, |setup, (what, ..)| setup.listener(Listener::named(what).tls()))
         .start()
         .await;
+    let mut told = 0;
     for (before, (what, certificate, counter)) in BAD.into_iter().enumerate() {
         let gw = running.gateway(what);
         gw.provider.certificate(certificate);
@@ -69,9 +70,15 @@ async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
         let line = running.envoy.access_entry(&format!("\"path\":\"/{what}\"")).await;
         let details = "oidc_token_connector{unavailable:unreachable}";
         assert_eq!(line["details"], details, "{what}: {line}");
-        assert_eq!(ssl(&running, what, counter).await, 1, "{what}");
+        // It is repeated where it ended soon, which is a matter of the machine.
+        let connections = format!("cluster.idp_default_{what}.upstream_cx_total");
+        let made = running.envoy.stat(&connections).await;
+        assert!((1..=3).contains(&made), "{what}: {made} connections");
+        assert_eq!(ssl(&running, what, counter).await, made, "{what}");
         assert_eq!(ssl(&running, what, "handshake").await, 0, "{what}");
-        assert_eq!(reasons(&running).len(), before + 1, "{what}: {}", running.envoy.log().text());
+        told += made;
+        let lines = reasons(&running).len() as u64;
+        assert_eq!(lines, told, "{what}: {}", running.envoy.log().text());
 
         // The same provider once its certificate holds: nothing else was wrong.
         gw.provider.certificate(Certificate::Good);

@@ -19,6 +19,7 @@ async fn gateway(name: &str) -> Gateway {
             .listener(named("get", one(json!({"userinfo_method": "GET"}))))
             .listener(named("post", one(json!({"userinfo_method": "POST"}))))
             .listener(named("retries", one(json!({}))))
+            .listener(named("told", one(json!({}))))
             .listener(named(
                 "fixed",
                 one(json!({"userinfo_headers": {
@@ -87,6 +88,7 @@ async fn the_provider_sees_the_token_well_formed_identifiers_and_nothing_else_of
         let agent = format!("oidc-token-connector/{}", env!("CARGO_PKG_VERSION"));
         let mut expected = pairs(&[
             ("accept", "application/json"),
+            ("accept-encoding", "identity"),
             ("authorization", "Bearer good"),
             ("host", "idp.example"),
             ("traceparent", PARENT),
@@ -94,7 +96,7 @@ async fn the_provider_sees_the_token_well_formed_identifiers_and_nothing_else_of
             ("x-request-id", &id),
         ]);
         if method == "POST" {
-            expected.insert(2, ("content-length".to_owned(), "0".to_owned()));
+            expected.insert(3, ("content-length".to_owned(), "0".to_owned()));
         }
         assert_eq!(lines, expected, "{call:?}");
         let of_envoy = call.headers.0.iter().filter(|(n, _)| OF_ENVOY.contains(&n.as_str()));
@@ -137,6 +139,23 @@ async fn userinfo_headers_go_with_every_call() {
     // They concern the provider alone.
     assert_eq!(r.upstream_header("user-agent").as_deref(), Some("browser"));
     assert_eq!(r.upstream_header("x-tenant").as_deref(), Some("forged"));
+}
+
+/// Such a server compresses for whoever does not forbid it: any coding is allowed without the field.
+#[tokio::test]
+async fn a_provider_that_compresses_unless_told_not_to_is_told() {
+    let gw = gateway("told").await;
+    gw.provider.answer_with(|call| {
+        let told = call.headers.all("accept-encoding") == ["identity"];
+        Some(if told { Provider::good() } else { Provider::good().gzip() })
+    });
+    // What the client wants is between it and the backend.
+    let request = gw.get("/").bearer("good").header("accept-encoding", "gzip, br");
+    for r in [request.clone().send().await, request.send_h2().await] {
+        assert_eq!(r.status, 200, "{r:?}");
+        assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"));
+        assert_eq!(r.upstream_header("accept-encoding").as_deref(), Some("gzip, br"));
+    }
 }
 
 #[tokio::test]
@@ -215,13 +234,7 @@ async fn the_access_log_tells_the_outcome() {
             "unavailable;asked;default",
             "unavailable:unexpected_status",
         ),
-        (
-            Some("Bearer page"),
-            Some("DE"),
-            401,
-            "unavailable;asked;DE",
-            "unavailable:not_a_json_object",
-        ),
+        (Some("Bearer page"), Some("DE"), 401, "unusable;asked;DE", "unusable:not_a_json_object"),
     ];
     for (number, (authorization, region, status, outcome, details)) in rows.iter().enumerate() {
         let path = format!("/logged/{number}");
@@ -267,8 +280,9 @@ async fn the_counters_add_up() {
         .answer_token("forbidden", Reply::status(403))
         .answer_token("busy", Reply::status(500))
         .answer_token("cut", Reply::reset())
+        .answer_token("page", Reply::text(200, "<html>"))
         .answer_token("held", Provider::good().held_by(&held));
-    for token in ["good", "good", "good", "old", "old", "forbidden", "busy", "cut", "a,b"] {
+    for token in ["good", "good", "good", "old", "old", "forbidden", "busy", "cut", "page", "a,b"] {
         gw.get("/").bearer(token).send().await;
     }
     gw.get("/").send().await;
@@ -277,7 +291,7 @@ async fn the_counters_add_up() {
     preflight.header("access-control-request-method", "GET").send().await;
     let mut leaving = gw.connect().await.unwrap();
     leaving.write(gw.get("/").bearer("held").to_bytes()).await.unwrap();
-    gw.provider.wait_calls(9).await;
+    gw.envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n == 1).await;
     leaving.reset().unwrap();
     gw.envoy.wait_stat("wasmcustom.oidc_outcome.client_gone", |n| n == 1).await;
 
@@ -299,6 +313,7 @@ async fn the_counters_add_up() {
         ("provider_error", 1),
         ("unavailable", 1),
         ("unknown_region", 1),
+        ("unusable", 1),
     ];
     assert_eq!(outcomes, expected);
     let sum: u64 = outcomes.iter().map(|(_, count)| count).sum();

@@ -6,8 +6,9 @@ use super::duration::Range;
 use super::endpoints::Targets;
 use super::file::Fields;
 use super::place::Report;
-use super::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, Success};
-use super::{names, uri};
+use super::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, SubjectPath, Success};
+use super::{inject, names, uri};
+use crate::json::Json;
 
 /// Longest value of a fixed header, in bytes.
 const LONGEST_VALUE: usize = 4096;
@@ -80,21 +81,61 @@ fn breaker(top: &Fields<'_>, report: &mut Report) -> Breaker {
 /// Reads `max_userinfo_bytes`, `accept_any_200` and `require_subject`.
 pub(super) fn answer(top: &Fields<'_>, report: &mut Report) -> AnswerPolicy {
     let any = top.boolean("accept_any_200", report).unwrap_or(false);
-    let subject = top.boolean("require_subject", report).unwrap_or(false);
-    if let (true, true, Some(node)) = (any, subject, top.get("require_subject")) {
-        report.problem(
-            &node.place,
-            "found true together with accept_any_200, allowed is one of them: an answer of any \
-             kind has no subject",
-        );
+    let success = subject(top, report);
+    if let (true, Some(node)) = (any, top.get("require_subject")) {
+        let found = match success {
+            Success::ObjectWithSubject => Some("true"),
+            Success::ObjectWithSubjectAt(_) => Some("a JSONPath"),
+            Success::Object | Success::Any => None,
+        };
+        if let Some(found) = found {
+            report.problem(
+                &node.place,
+                format!(
+                    "found {found} together with accept_any_200, allowed is one of them: an answer \
+                     of any kind has no subject"
+                ),
+            );
+        }
     }
     AnswerPolicy {
         max_bytes: top.size("max_userinfo_bytes", 1..=1_048_576, report).unwrap_or(65_536),
-        success: match (any, subject) {
-            (true, _) => Success::Any,
-            (false, true) => Success::ObjectWithSubject,
-            (false, false) => Success::Object,
-        },
+        success: if any { Success::Any } else { success },
+    }
+}
+
+/// `require_subject`: true for `sub`, or the path to another place.
+fn subject(top: &Fields<'_>, report: &mut Report) -> Success {
+    const ALLOWED: &str = "true, false or a JSONPath as text";
+    let Some(node) = top.get("require_subject") else {
+        return Success::Object;
+    };
+    let text = match node.json {
+        Json::Bool(true) => return Success::ObjectWithSubject,
+        Json::Bool(false) => return Success::Object,
+        Json::String(text) => text.as_ref(),
+        Json::Null | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            return node.wrong_kind(ALLOWED, report).unwrap_or(Success::Object);
+        }
+    };
+    // The connector's older form would make the path `$.true` of it.
+    if matches!(text, "true" | "false") {
+        let allowed = "true or false without quotation marks, or a JSONPath as text";
+        return node.wrong_kind(allowed, report).unwrap_or(Success::Object);
+    }
+    match inject::compile(&node, ALLOWED, report) {
+        Some(path) if path.is_singular() => {
+            Success::ObjectWithSubjectAt(SubjectPath { text: text.into(), path })
+        }
+        Some(_) => {
+            report.problem(
+                &node.place,
+                "found a JSONPath that may select several nodes, allowed is one of names and \
+                 indexes alone, such as $.data.sub: a token has one subject",
+            );
+            Success::Object
+        }
+        None => Success::Object,
     }
 }
 
@@ -142,9 +183,12 @@ const MOST_HEADERS: usize = 64;
 fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (written, node) in top.map("userinfo_headers", report).iter().flat_map(Fields::iter) {
-        let name = names::writable(written).and_then(|name| match name.as_str() {
-            "accept-encoding" => Err("not allowed: an encoded answer cannot be read".to_owned()),
-            _ => Ok(name),
+        let name = names::writable(written).and_then(|name| {
+            if names::same(&name, "accept-encoding") {
+                let always = "not allowed: it is always identity, an encoded answer cannot be read";
+                return Err(always.to_owned());
+            }
+            Ok(name)
         });
         let name = name.map_err(|wrong| report.problem(&node.place, wrong));
         let value = node.header_text(LONGEST_VALUE, report);

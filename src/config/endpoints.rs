@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::file::{Fields, Node};
 use super::inject::Injected;
 use super::place::{Place, Report};
-use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, UnknownRegion};
+use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, Success, UnknownRegion};
 use super::problem::{first_not, quoted};
 use super::uri::{self, Uri};
 use super::{DEFAULT_REGION, identity, names};
@@ -103,7 +103,7 @@ pub(super) fn build(
     top: &Fields<'_>,
     targets: Targets,
     injected: &Injected,
-    call: &CallPolicy,
+    (call, success): (&CallPolicy, &Success),
     report: &mut Report,
 ) -> Endpoints {
     let clusters = clusters(top, report);
@@ -127,7 +127,7 @@ pub(super) fn build(
     let endpoint = |region: Region| {
         let sites: Vec<Site> = region.targets.into_iter().map(site).collect();
         Rc::new(Endpoint {
-            key: KeyPrefix::of(call, &region.code, &sites),
+            key: KeyPrefix::of(call, success, &region.code, &sites),
             rules: injected.rules(&region.code),
             state: Rc::clone(&state),
             region: region.code.into(),

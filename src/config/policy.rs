@@ -68,6 +68,17 @@ pub enum Endpoints {
     Configured(EndpointTable),
 }
 
+impl Endpoints {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Endpoint>> {
+        let table = match self {
+            Endpoints::Configured(table) => Some(table),
+            Endpoints::NotConfigured => None,
+        };
+        table.into_iter().flat_map(|table| table.regions.iter().chain(&table.default))
+    }
+}
+
 /// The endpoints by region.
 #[derive(Debug)]
 pub struct EndpointTable {
@@ -134,8 +145,8 @@ pub struct ClaimRule {
 pub enum Lists {
     /// As a compact JSON array.
     Json,
-    /// Its elements with this separator between them; an element that contains the separator
-    /// makes the claim invalid.
+    /// Its elements with this separator between them; one that would not come back when the list
+    /// is taken apart makes the claim invalid.
     Joined(String),
 }
 
@@ -193,15 +204,27 @@ pub struct AnswerPolicy {
     pub success: Success,
 }
 
-/// Which answers with status 200 are successful validations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which answers with status 200 are successful validations. It is part of what names a question
+/// ([`KeyPrefix`]): what vouches by one rule says nothing by another.
+#[derive(Debug)]
 pub enum Success {
     /// A JSON object.
     Object,
     /// A JSON object with a string `sub` (OpenID Connect Core §5.3.2) that a header can carry.
     ObjectWithSubject,
+    /// A JSON object with a subject elsewhere: text that a header can carry, or an integer.
+    ObjectWithSubjectAt(SubjectPath),
     /// Any complete, unencoded answer within the size, as in the source system.
     Any,
+}
+
+/// Where the subject is. The path is singular: of several nodes nobody could say which is meant.
+#[derive(Debug)]
+pub struct SubjectPath {
+    /// As written.
+    pub text: Box<str>,
+    /// The path itself.
+    pub path: JsonPath,
 }
 
 /// `cache`

@@ -160,6 +160,11 @@ impl Store {
         known.into_iter().flatten().map(|entry| entry.statement.asked).max()
     }
 
+    /// When a refusal was asked for that is known of a key.
+    pub(super) fn refused_at(&self, key: &TokenKey) -> Option<Moment> {
+        self.bad.entries.peek(key).map(|entry| entry.statement.asked)
+    }
+
     /// Forgets some of what no instance may use any more. What is not used drifts to the end that
     /// is looked at. A refusal stays as long as a good verdict would: it keeps an older one of
     /// another worker from coming back.

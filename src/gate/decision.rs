@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::flight::Waiting;
 use super::statement::Judged;
 use super::{Admission, StreamId};
+use crate::call_outcome::CallOutcome;
 use crate::enrich::{self, ClaimFaults, HeaderEdit};
 use crate::outcome::{Outcome, Source};
 use crate::reply::{self, LocalReply};
@@ -48,6 +49,8 @@ pub struct Record {
     pub reason: Option<&'static str>,
     /// The region whose endpoint was chosen, if it came to that.
     pub region: Option<Rc<str>>,
+    /// What the provider's answer is evidence of; `None` where it has nothing to do with it.
+    pub call_outcome: Option<CallOutcome>,
     /// Claims that gave no header.
     pub claims: ClaimFaults,
 }
@@ -69,6 +72,7 @@ impl Waiting {
             source,
             reason,
             region: Some(Rc::clone(&endpoint.region)),
+            call_outcome: Some(judged.outcome()),
             claims,
         };
         match judged {
@@ -99,5 +103,5 @@ pub(super) fn unavailable(why: NoAnswer) -> Judged {
 
 pub(super) fn unasked(outcome: Outcome, reason: Option<&'static str>) -> Record {
     let (source, claims) = (Source::Filter, ClaimFaults::default());
-    Record { outcome, source, reason, region: None, claims }
+    Record { outcome, source, reason, region: None, call_outcome: None, claims }
 }

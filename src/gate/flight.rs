@@ -1,10 +1,11 @@
 //! Calls under way, who waits for them, and until when.
 //!
-//! Requests with the same key share one call, and where it fails the next site is asked for all of
-//! them. A request is released by taking it out of here, so it is released once; nobody waits past
-//! its own deadline; and how many wait for one call is bounded.
+//! Requests with the same key share one call, and where it fails it is repeated, or the next site is
+//! asked, for all of them. A request is released by taking it out of here, so it is released once;
+//! nobody waits past its own deadline; and how many wait for one call, and how many bytes all of it
+//! takes, is bounded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use rustc_hash::FxBuildHasher;
 
 use super::health::Leave;
 use super::statement::Words;
+use super::waits::Wait;
 use super::{CallId, GRACE, StreamId};
 use crate::bearer::BearerToken;
-use crate::config::{Endpoint, Policy, Site};
+use crate::config::{Caching, Endpoint, Policy, Site};
 use crate::correlation::Correlation;
 use crate::enrich::Cleansing;
 use crate::outcome::Source;
@@ -22,6 +24,7 @@ use crate::reply::Dialect;
 use crate::time::{Date, Moment};
 use crate::token_key::TokenKey;
 use crate::userinfo::{self, Call};
+use crate::verdict::NoAnswer;
 
 /// Most requests that wait for one call.
 pub(super) const MOST_WAITING: usize = 4096;
@@ -29,15 +32,56 @@ pub(super) const MOST_WAITING: usize = 4096;
 /// Most requests that wait in all.
 pub(super) const MOST_HELD: usize = 16_384;
 
+/// Most bytes that questions and those who wait for them take: far below the 1 GiB at which a VM
+/// dies, whatever the number of sites.
+pub(super) const MOST_BYTES: usize = 128 * 1024 * 1024;
+
+/// What a question takes beside its texts.
+const QUESTION: usize = 1024;
+
+/// What a request that waits takes beside its texts.
+const REQUEST: usize = 512;
+
 /// All calls under way on one worker.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     by_key: HashMap<TokenKey, Flight, FxBuildHasher>,
     /// What each call asks.
     calls: BTreeMap<CallId, TokenKey>,
+    /// The questions that pause before their call is repeated, by when that is.
+    pausing: BTreeSet<(Moment, TokenKey)>,
     /// What each held request waits for.
     held: BTreeMap<StreamId, TokenKey>,
+    all: Load,
+    /// What of it is about tokens that were not vouched for before, where there is a cache.
+    strangers: Load,
     pub(super) next: u64,
+}
+
+/// What questions and those who wait for them take.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    requests: usize,
+    /// About how many.
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, requests: usize, bytes: usize) {
+        self.requests = self.requests.saturating_add(requests);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn remove(&mut self, requests: usize, bytes: usize) {
+        self.requests = self.requests.saturating_sub(requests);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Whether this many times of it would be too much.
+    fn fills(self, part: usize) -> bool {
+        self.requests.saturating_mul(part) >= MOST_HELD
+            || self.bytes.saturating_mul(part) >= MOST_BYTES
+    }
 }
 
 /// A question under way. It goes on when nobody waits for it any more: its call cannot be called
@@ -46,16 +90,64 @@ pub(super) struct Flights {
 pub(super) struct Flight {
     pub(super) key: TokenKey,
     pub(super) lead: Lead,
-    /// The call that is under way.
+    /// The call that is under way, or that is to be repeated.
     pub(super) attempt: Attempt,
+    /// When the first call was made.
+    pub(super) began: Moment,
     /// When no further call may be made.
     pub(super) ends: Moment,
     /// The last that a provider really said, where it was no verdict.
     pub(super) declined: Option<Rc<Words>>,
+    /// Why the last call had no answer.
+    pub(super) silent: NoAnswer,
+    /// What the calls so far are evidence of, taken together.
+    pub(super) so_far: SoFar,
     /// Who has its answer kept.
     pub(super) keeper: Option<Keeper>,
     pub(super) waiting: BTreeMap<StreamId, Waiting>,
     most_bytes: usize,
+    /// What of it is counted, those who wait aside.
+    weight: usize,
+}
+
+/// What the sites that were asked are evidence of, taken together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SoFar {
+    /// One of them gave an answer beside which no outdated verdict may serve, or was passed over
+    /// because too many calls are under way.
+    no_stale: bool,
+    /// One of them asked for no pause.
+    no_wait: bool,
+    /// The shortest pause that one of them asked for.
+    wait: Option<Wait>,
+}
+
+impl SoFar {
+    /// A site has given no verdict; whether an outdated one may serve, and the pause it asks for.
+    pub(super) fn site_ended(&mut self, stale: bool, wait: Option<Wait>) {
+        self.no_stale |= !stale;
+        match (wait, self.wait) {
+            (None, _) => self.no_wait = true,
+            (Some(wait), Some(other)) if other.until <= wait.until => {}
+            (Some(wait), _) => self.wait = Some(wait),
+        }
+    }
+
+    /// A site was passed over, because too many calls are under way or not. That we are crowded is
+    /// no outage: it might have refused the token.
+    pub(super) fn passed_over(&mut self, crowded: bool) {
+        self.no_stale |= crowded;
+    }
+
+    /// Whether an outdated verdict may serve.
+    pub(super) fn stale(self) -> bool {
+        !self.no_stale
+    }
+
+    /// How long the token waits, if every site that was asked wants it to.
+    pub(super) fn wait(self) -> Option<Wait> {
+        self.wait.filter(|_| !self.no_wait).map(|wait| Wait { stale: self.stale(), ..wait })
+    }
 }
 
 /// What the first who asked has brought: by this the calls are made.
@@ -65,6 +157,8 @@ pub(super) struct Lead {
     pub(super) endpoint: Rc<Endpoint>,
     pub(super) token: BearerToken<'static>,
     pub(super) correlation: Correlation,
+    /// Whether the token was vouched for before.
+    pub(super) known: bool,
 }
 
 /// One call.
@@ -73,6 +167,8 @@ pub(super) struct Attempt {
     pub(super) call: CallId,
     /// Which of the endpoint's sites is asked.
     pub(super) site: usize,
+    /// How often it was asked before about this question.
+    pub(super) repeated: u8,
     pub(super) leave: Leave,
     pub(super) started: Moment,
     pub(super) timeout: Duration,
@@ -106,6 +202,10 @@ pub(super) struct Late {
     pub(super) waiting: Waiting,
     /// What it may be told.
     pub(super) declined: Option<Rc<Words>>,
+    /// When the first call was made.
+    pub(super) began: Moment,
+    /// Whether an outdated verdict may serve.
+    pub(super) stale: bool,
 }
 
 /// As many wait as may.
@@ -121,9 +221,21 @@ impl Lead {
         }
     }
 
+    /// Whether it is about a token that was not vouched for before. Without a cache nobody is known.
+    pub(super) fn is_strange(&self) -> bool {
+        !self.known && matches!(self.policy.cache, Caching::On(_))
+    }
+
     /// The call to this site.
     pub(super) fn call(&self, site: &Site, timeout: Duration) -> Call {
         userinfo::call(&self.policy.call, site, &self.token, &self.correlation, timeout)
+    }
+}
+
+impl Waiting {
+    /// About how many bytes it takes: its client chooses how many names are to be removed.
+    fn weight(&self) -> usize {
+        REQUEST.saturating_add(self.cleansing.size())
     }
 }
 
@@ -143,8 +255,29 @@ impl Flight {
         ends: Moment,
         keeper: Option<Keeper>,
     ) -> Flight {
-        let waiting = BTreeMap::new();
-        Flight { key, lead, attempt, ends, declined: None, keeper, waiting, most_bytes: 0 }
+        Flight {
+            key,
+            lead,
+            attempt,
+            began: attempt.started,
+            ends,
+            declined: None,
+            silent: NoAnswer::NotSent,
+            so_far: SoFar::default(),
+            keeper,
+            waiting: BTreeMap::new(),
+            most_bytes: 0,
+            weight: 0,
+        }
+    }
+
+    /// About how many bytes it takes, those who wait aside.
+    fn weigh(&self) -> usize {
+        let declined = self.declined.as_ref().map_or(0, |words| words.size());
+        let Lead { token, correlation, .. } = &self.lead;
+        [token.expose().len(), correlation.size(), declined]
+            .into_iter()
+            .fold(QUESTION, usize::saturating_add)
     }
 
     /// The site that is being asked.
@@ -159,9 +292,24 @@ impl Flights {
         self.by_key.contains_key(key)
     }
 
-    /// Whether as many wait in all as may.
-    pub(super) fn is_full(&self) -> bool {
-        self.held.len() >= MOST_HELD
+    /// Whether as many wait in all as may, or take as many bytes. Half of it is for tokens that were
+    /// vouched for before.
+    pub(super) fn is_full(&self, stranger: bool) -> bool {
+        self.all.fills(1) || (stranger && self.strangers.fills(2))
+    }
+
+    fn add(&mut self, stranger: bool, requests: usize, bytes: usize) {
+        self.all.add(requests, bytes);
+        if stranger {
+            self.strangers.add(requests, bytes);
+        }
+    }
+
+    fn remove(&mut self, stranger: bool, requests: usize, bytes: usize) {
+        self.all.remove(requests, bytes);
+        if stranger {
+            self.strangers.remove(requests, bytes);
+        }
     }
 
     /// A number for a call.
@@ -174,6 +322,7 @@ impl Flights {
     /// A request waits for a call of its own, which is to be made now.
     pub(super) fn lead(&mut self, stream: StreamId, waiting: Waiting, mut flight: Flight) {
         self.held.insert(stream, flight.key);
+        self.add(flight.lead.is_strange(), 1, waiting.weight());
         flight.most_bytes = waiting.policy.answer.max_bytes;
         flight.waiting.insert(stream, waiting);
         self.goes_on(flight);
@@ -187,19 +336,22 @@ impl Flights {
         waiting: Waiting,
         keeper: Option<Keeper>,
     ) -> Result<(), Full> {
-        if self.is_full() {
+        let stranger = self.by_key.get(key).is_some_and(|flight| flight.lead.is_strange());
+        if self.is_full(stranger) {
             return Err(Full(waiting));
         }
+        let weight = waiting.weight();
         match self.by_key.get_mut(key) {
             Some(flight) if flight.waiting.len() < MOST_WAITING => {
                 flight.most_bytes = flight.most_bytes.max(waiting.policy.answer.max_bytes);
                 flight.keeper = flight.keeper.take().or(keeper);
                 flight.waiting.insert(stream, waiting);
-                self.held.insert(stream, *key);
-                Ok(())
             }
-            Some(_) | None => Err(Full(waiting)),
+            Some(_) | None => return Err(Full(waiting)),
         }
+        self.held.insert(stream, *key);
+        self.add(stranger, 1, weight);
+        Ok(())
     }
 
     /// The largest answer to a call that anybody reads, in bytes.
@@ -210,19 +362,53 @@ impl Flights {
     /// A call has ended; the question may go on with another.
     pub(super) fn ended(&mut self, call: CallId) -> Option<Flight> {
         let key = self.calls.remove(&call)?;
-        self.by_key.remove(&key)
+        self.take(&key)
     }
 
-    /// The question goes on with this call.
+    fn take(&mut self, key: &TokenKey) -> Option<Flight> {
+        let flight = self.by_key.remove(key)?;
+        self.remove(flight.lead.is_strange(), 0, flight.weight);
+        Some(flight)
+    }
+
+    fn put(&mut self, mut flight: Flight) {
+        flight.weight = flight.weigh();
+        self.add(flight.lead.is_strange(), 0, flight.weight);
+        self.by_key.insert(flight.key, flight);
+    }
+
+    /// The question goes on with its call.
     pub(super) fn goes_on(&mut self, flight: Flight) {
         self.calls.insert(flight.attempt.call, flight.key);
-        self.by_key.insert(flight.key, flight);
+        self.put(flight);
+    }
+
+    /// The question goes on at that moment.
+    pub(super) fn pauses(&mut self, flight: Flight, until: Moment) {
+        self.pausing.insert((until, flight.key));
+        self.put(flight);
+    }
+
+    /// A question that has paused long enough.
+    pub(super) fn resumed(&mut self, now: Moment) -> Option<Flight> {
+        let (until, key) = *self.pausing.first()?;
+        if until > now {
+            return None;
+        }
+        self.pausing.pop_first();
+        self.take(&key)
+    }
+
+    /// When the next question has paused long enough.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.pausing.first().map(|(until, _)| *until)
     }
 
     /// The question is over: nobody waits for it any more.
     pub(super) fn over(&mut self, flight: &Flight) {
-        for stream in flight.waiting.keys() {
+        for (stream, waiting) in &flight.waiting {
             self.held.remove(stream);
+            self.remove(flight.lead.is_strange(), 1, waiting.weight());
         }
     }
 
@@ -230,12 +416,15 @@ impl Flights {
     /// kept of its answer.
     pub(super) fn leave(&mut self, stream: StreamId) -> Option<Waiting> {
         let key = self.held.remove(&stream)?;
-        self.by_key.get_mut(&key)?.waiting.remove(&stream)
+        let flight = self.by_key.get_mut(&key)?;
+        let (waiting, stranger) = (flight.waiting.remove(&stream)?, flight.lead.is_strange());
+        self.remove(stranger, 1, waiting.weight());
+        Some(waiting)
     }
 
     /// The questions whose call has ended without a report.
     pub(super) fn lost(&mut self, now: Moment) -> Vec<Flight> {
-        // In the order of the calls: that decides how long a site is shut.
+        // In the order of the calls: that decides when a breaker asks.
         let over = |key: &TokenKey| {
             self.by_key.get(key).is_some_and(|flight| flight.attempt.deadline() <= now)
         };
@@ -246,13 +435,23 @@ impl Flights {
 
     /// Everybody who has waited too long for a call that goes on.
     pub(super) fn late(&mut self, now: Moment) -> Vec<Late> {
-        let mut late: Vec<Late> = Vec::new();
+        let (mut late, mut gone): (Vec<Late>, Vec<(bool, usize)>) = (Vec::new(), Vec::new());
         for flight in self.by_key.values_mut() {
             for (stream, waiting) in flight.waiting.extract_if(.., |_, w| w.deadline <= now) {
                 self.held.remove(&stream);
-                let declined = flight.declined.clone();
-                late.push(Late { stream, key: flight.key, waiting, declined });
+                gone.push((flight.lead.is_strange(), waiting.weight()));
+                late.push(Late {
+                    stream,
+                    key: flight.key,
+                    waiting,
+                    declined: flight.declined.clone(),
+                    began: flight.began,
+                    stale: flight.so_far.stale(),
+                });
             }
+        }
+        for (stranger, weight) in gone {
+            self.remove(stranger, 1, weight);
         }
         late.sort_by_key(|late| late.stream);
         late
@@ -266,6 +465,12 @@ impl Flights {
     /// How many calls are under way.
     pub(super) fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// About how many bytes questions and those who wait take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.all.bytes.max(self.strangers.bytes)
     }
 
     /// How many requests wait.

@@ -1,36 +1,43 @@
-//! How the sites of providers are doing: which may be asked now, and which are left alone.
+//! How the sites of providers are doing: which may be asked now, and which may not.
 //!
-//! A site that fails to answer several times in a row is left alone for a while, then tried by one
-//! call at a time. What a caller can provoke with odd tokens must not shut a site: any answer of
-//! the provider's own shows that it is there. Only `Retry-After` slows a site down that answers.
+//! A circuit breaker saves waiting, so only calls that were waited for count, and only the filter's
+//! own question, which carries no token, opens it: nobody can open it with tokens, and nobody's
+//! token is spent on a try. Half of the calls at a time are kept for tokens that were vouched for
+//! before, so that slow junk cannot take them all.
 
 use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use crate::config::{Breaker, CallPolicy, Site};
+use super::{CallId, GRACE};
+use crate::config::{Breaker, Caching, Policy, Site};
 use crate::time::Moment;
-use crate::token_key::TokenDigest;
-use crate::verdict::Hearing;
 
-/// The longest that a site's `Retry-After` is heeded.
-const LONGEST_SLOW: Duration = Duration::from_secs(10);
+/// How soon a site with an open breaker is asked for the first time.
+const FIRST_PROBE: Duration = Duration::from_millis(250);
 
-/// How often a site that asked for a pause is tried meanwhile.
-const SLOW: Duration = Duration::from_secs(1);
+/// How long a breaker is open before one call about a token that was vouched for may try, if ever a
+/// site answers none without a token. One call at a time, and the next after as long again.
+const TRIAL: Duration = Duration::from_secs(60);
+
+/// The longest time that a call takes without being waited for.
+const NO_WAIT: Duration = Duration::from_millis(250);
 
 /// The sites that a worker has asked.
 #[derive(Debug, Default)]
 pub(super) struct Sites {
-    health: HashMap<Site, Health>,
-    /// How often a site has been shut.
+    sites: HashMap<Site, SiteState>,
+    /// How often a breaker has been opened.
     pub(super) opened: u64,
+    /// How often the filter itself has asked.
+    pub(super) probed: u64,
     notices: Vec<Notice>,
 }
 
 /// Something about a site that an operator wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// It does not answer and is left alone.
+    /// It does not answer: the breaker is open.
     Opened {
         /// The site's cluster.
         cluster: String,
@@ -40,44 +47,74 @@ pub enum Notice {
         /// The site's cluster.
         cluster: String,
     },
+    /// It answers calls with a token and none without: the breaker is of no use there, and off.
+    Deaf {
+        /// The site's cluster.
+        cluster: String,
+    },
 }
 
+/// One site, for all instances: the cap protects the provider, and an answer to anybody shows that
+/// it serves.
 #[derive(Debug, Default)]
-struct Health {
+struct SiteState {
     /// Calls under way.
     calls: usize,
-    /// Calls without an answer, in a row.
+    /// Those of them about tokens that were not vouched for before.
+    strangers: usize,
+    /// The last answer that shows that it serves.
+    served: Option<Moment>,
+    breakers: Vec<BreakerState>,
+}
+
+/// A site's breaker by one set of settings: an impatient instance must not speak for a patient one.
+#[derive(Debug)]
+struct BreakerState {
+    settings: Settings,
+    /// Calls that were waited for without an answer, in a row.
     failures: u32,
-    shut: Option<Shut>,
-    slowed: Option<Slowed>,
-    /// The token of the last answer, if that was a 429.
-    limited: Option<TokenDigest>,
+    phase: Phase,
+    /// When it was opened, or last tried by a client's call.
+    opened: Moment,
+    /// A client's call tries it.
+    trial: bool,
+    /// A client's call was answered: the filter asks whether it is, too.
+    verifying: bool,
+    /// The site answers calls with a token and none without: its silence means nothing.
+    deaf: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Shut {
-    until: Moment,
-    /// One call tries whether it is back.
-    probing: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Settings {
+    timeout: Duration,
+    failures: u32,
+    open_for: Duration,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Slowed {
-    /// Until when it is heeded.
-    until: Moment,
-    /// Until when the provider wants it to be.
-    asked: Moment,
-    /// When the next call may be made.
-    next: Moment,
+/// What a breaker does. It is open where there is a pause between two questions of the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    /// The filter asks at this moment.
+    Due {
+        at: Moment,
+        pause: Option<Duration>,
+    },
+    /// The filter asks.
+    Probing {
+        call: CallId,
+        started: Moment,
+        pause: Option<Duration>,
+    },
 }
 
 /// Leave to make one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leave {
-    /// It tries a site that had been shut until then: no two shuttings of a site end together.
-    probe: Option<Moment>,
-    /// It is made in spite of a pause that the site asked for, as it then stood.
-    pause: Option<Moment>,
+    /// It is about a token that was not vouched for before.
+    stranger: bool,
+    /// It tries a site whose breaker is open.
+    trial: bool,
 }
 
 /// Why a site cannot be asked now.
@@ -85,27 +122,67 @@ pub(super) struct Leave {
 pub(super) enum Closed {
     /// As many calls are under way as may be.
     Full,
-    /// It has not answered lately.
-    Shut,
-    /// It wants to be asked less, for so long.
-    Slowed(Duration),
+    /// It does not answer.
+    Open,
+}
+
+/// How a call ended, as far as its site goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The provider answered, whatever.
+    pub(super) answered: bool,
+    /// The answer shows that the site serves.
+    pub(super) serving: bool,
+    /// It was waited for: it took a while.
+    pub(super) waited: bool,
+}
+
+/// A question of the filter's own that is to be asked.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) call: CallId,
+    pub(super) site: Site,
+    pub(super) policy: Rc<Policy>,
+}
+
+/// Whether a call that was given `timeout` and took so long was waited for.
+pub(super) fn was_waited_for(taken: Duration, timeout: Duration) -> bool {
+    taken >= NO_WAIT.min(timeout.checked_div(2).unwrap_or_default())
 }
 
 impl Sites {
-    /// Asks for leave to call a site.
+    /// Asks for leave to call a site about a token that is `known` to have been good.
     pub(super) fn enter(
         &mut self,
         site: &Site,
-        policy: &CallPolicy,
+        policy: &Policy,
+        known: bool,
         now: Moment,
     ) -> Result<Leave, Closed> {
-        if !self.health.contains_key(site) {
-            self.health.insert(site.clone(), Health::default());
+        if !self.sites.contains_key(site) {
+            self.sites.insert(site.clone(), SiteState::default());
         }
-        match self.health.get_mut(site) {
-            Some(health) => health.enter(policy, now),
-            None => Err(Closed::Full),
+        let Some(state) = self.sites.get_mut(site) else {
+            return Err(Closed::Full);
+        };
+        let full = state.is_full(policy, known);
+        let mut trial = false;
+        if let Some(settings) = Settings::of(policy)
+            && let Some(breaker) = state.breakers.iter_mut().find(|b| b.settings == settings)
+            && breaker.is_open()
+        {
+            let trusted = known || matches!(policy.cache, Caching::Off);
+            if full || !trusted || !breaker.wants_a_trial(now) {
+                return Err(Closed::Open);
+            }
+            (breaker.trial, trial) = (true, true);
         }
+        if full {
+            return Err(Closed::Full);
+        }
+        state.calls = state.calls.saturating_add(1);
+        state.strangers = state.strangers.saturating_add(usize::from(!known));
+        Ok(Leave { stranger: !known, trial })
     }
 
     /// A call to a site has ended, or has been given up.
@@ -113,50 +190,185 @@ impl Sites {
         &mut self,
         site: &Site,
         leave: Leave,
-        hearing: &Hearing,
-        token: impl Fn() -> TokenDigest,
-        policy: &CallPolicy,
+        ended: Ended,
+        policy: &Policy,
         now: Moment,
     ) {
-        let Some(health) = self.health.get_mut(site) else {
+        let Some(state) = self.sites.get_mut(site) else {
             return;
         };
-        let before = health.shut.is_some();
-        health.calls = health.calls.saturating_sub(1);
-        match *hearing {
-            Hearing::Answered => {
-                // What was asked before the pause began says nothing of it.
-                let slowed = health.slowed.filter(|slowed| leave.pause != Some(slowed.until));
-                *health = Health { calls: health.calls, slowed, ..Health::default() };
-            }
-            Hearing::Declined { status, retry_after } => {
-                (health.failures, health.shut) = (0, None);
-                match policy.breaker {
-                    Breaker::After { .. } => health.declined(status, retry_after, token, now),
-                    Breaker::Off => {}
+        state.calls = state.calls.saturating_sub(1);
+        state.strangers = state.strangers.saturating_sub(usize::from(leave.stranger));
+        if ended.serving {
+            state.served = Some(now);
+        }
+        let Some(settings) = Settings::of(policy) else {
+            return;
+        };
+        let known = state.breakers.iter().position(|breaker| breaker.settings == settings);
+        if let Some(breaker) = known.and_then(|at| state.breakers.get_mut(at))
+            && leave.trial
+        {
+            (breaker.trial, breaker.opened) = (false, now);
+        }
+        if ended.answered {
+            if let Some(breaker) = known.and_then(|at| state.breakers.get_mut(at))
+                && breaker.answered()
+            {
+                self.notices.push(Notice::Closed { cluster: site.cluster.clone() });
+                if leave.trial {
+                    // Answered with a token, silent without one? Then its silence means nothing.
+                    breaker.phase = Phase::Due { at: now, pause: None };
+                    breaker.verifying = true;
                 }
             }
-            Hearing::Silent { counts } => health.failed(leave, counts, policy.breaker, now),
-        }
-        let cluster = || site.cluster.clone();
-        match (before, health.shut.is_some()) {
-            (false, true) => {
-                self.opened = self.opened.saturating_add(1);
-                self.notices.push(Notice::Opened { cluster: cluster() });
+        } else if ended.waited {
+            match known.and_then(|at| state.breakers.get_mut(at)) {
+                Some(breaker) => breaker.waited_in_vain(now),
+                None => {
+                    let mut breaker = BreakerState::new(settings, now);
+                    breaker.waited_in_vain(now);
+                    state.breakers.push(breaker);
+                }
             }
-            (true, false) => self.notices.push(Notice::Closed { cluster: cluster() }),
-            (true, true) | (false, false) => {}
         }
     }
 
-    /// Forgets the sites that are in nobody's configuration any more.
-    pub(super) fn retain(&mut self, configured: impl Fn(&Site) -> bool) {
-        self.health.retain(|site, health| health.calls > 0 || configured(site));
+    /// The questions of the filter's own that are due, each with a number of its own, as one of the
+    /// configurations at work asks them.
+    pub(super) fn due(
+        &mut self,
+        policies: &[Weak<Policy>],
+        now: Moment,
+        mut number: impl FnMut() -> CallId,
+    ) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        for (site, state) in &mut self.sites {
+            for breaker in &mut state.breakers {
+                let Phase::Due { at, pause } = breaker.phase else {
+                    continue;
+                };
+                if at > now {
+                    continue;
+                }
+                if let Some(policy) = asker(policies, site, breaker.settings) {
+                    let call = number();
+                    breaker.phase = Phase::Probing { call, started: now, pause };
+                    probes.push(Probe { call, site: site.clone(), policy });
+                }
+            }
+        }
+        self.probed = self.probed.saturating_add(u64::try_from(probes.len()).unwrap_or(u64::MAX));
+        probes
     }
 
-    /// How many sites are shut.
-    pub(super) fn shut(&self) -> usize {
-        self.health.values().filter(|health| health.shut.is_some()).count()
+    /// When the next question of the filter's own is due.
+    pub(super) fn next_due(&self, policies: &[Weak<Policy>]) -> Option<Moment> {
+        let breakers = self
+            .sites
+            .iter()
+            .flat_map(|(site, state)| state.breakers.iter().map(move |breaker| (site, breaker)));
+        breakers
+            .filter_map(|(site, breaker)| match breaker.phase {
+                Phase::Due { at, .. } => {
+                    asker(policies, site, breaker.settings).is_some().then_some(at)
+                }
+                Phase::Closed | Phase::Probing { .. } => None,
+            })
+            .min()
+    }
+
+    /// A question of the filter's own has ended; whether it was one.
+    pub(super) fn probe_ended(&mut self, call: CallId, answered: bool, now: Moment) -> bool {
+        for (site, state) in &mut self.sites {
+            for breaker in &mut state.breakers {
+                let Phase::Probing { call: probing, started, pause } = breaker.phase else {
+                    continue;
+                };
+                if probing != call {
+                    continue;
+                }
+                let cluster = || site.cluster.clone();
+                let verifying = std::mem::take(&mut breaker.verifying);
+                if verifying && !answered {
+                    (breaker.failures, breaker.phase) = (0, Phase::Closed);
+                    breaker.deaf = true;
+                    self.notices.push(Notice::Deaf { cluster: cluster() });
+                } else if answered {
+                    if breaker.answered() {
+                        self.notices.push(Notice::Closed { cluster: cluster() });
+                    }
+                } else {
+                    let taken = now.since(started).unwrap_or_default();
+                    let waited = was_waited_for(taken, breaker.settings.timeout);
+                    breaker.phase = match pause {
+                        Some(pause) => {
+                            let pause = pause.saturating_mul(2).min(breaker.settings.open_for);
+                            Phase::Due { at: now.after(pause), pause: Some(pause) }
+                        }
+                        None if waited => {
+                            self.opened = self.opened.saturating_add(1);
+                            breaker.opened = now;
+                            self.notices.push(Notice::Opened { cluster: cluster() });
+                            let pause = breaker.settings.first_pause();
+                            Phase::Due { at: now.after(pause), pause: Some(pause) }
+                        }
+                        // Refused at once: there is nothing to save.
+                        None => {
+                            breaker.failures = 0;
+                            Phase::Closed
+                        }
+                    };
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The questions of the filter's own whose end was never reported.
+    pub(super) fn lost_probes(&self, now: Moment) -> Vec<CallId> {
+        let breakers = self.sites.values().flat_map(|state| &state.breakers);
+        let mut lost: Vec<CallId> = breakers
+            .filter_map(|breaker| match breaker.phase {
+                Phase::Probing { call, started, .. }
+                    if started.after(breaker.settings.timeout).after(GRACE) <= now =>
+                {
+                    Some(call)
+                }
+                Phase::Probing { .. } | Phase::Due { .. } | Phase::Closed => None,
+            })
+            .collect();
+        lost.sort();
+        lost
+    }
+
+    /// Whether a site has served anybody since then.
+    pub(super) fn has_served_since(&self, site: &Site, since: Moment) -> bool {
+        let served = self.sites.get(site).and_then(|state| state.served);
+        served.is_some_and(|served| served >= since)
+    }
+
+    /// Forgets the sites and the breakers that are in nobody's configuration any more.
+    pub(super) fn retain(&mut self, policies: &[Weak<Policy>]) {
+        for (site, state) in &mut self.sites {
+            state.breakers.retain(|b| asker(policies, site, b.settings).is_some());
+        }
+        let named =
+            |site: &Site| policies.iter().any(|p| p.upgrade().is_some_and(|p| names(&p, site)));
+        self.sites.retain(|site, state| state.calls > 0 || named(site));
+    }
+
+    /// The ends of calls will never be reported: nothing is known of any site.
+    pub(super) fn abandon(&mut self) {
+        self.sites.clear();
+        self.notices.clear();
+    }
+
+    /// How many breakers are open.
+    pub(super) fn open(&self) -> usize {
+        let breakers = self.sites.values().flat_map(|state| &state.breakers);
+        breakers.filter(|breaker| breaker.is_open()).count()
     }
 
     /// What has happened since the last time.
@@ -165,73 +377,93 @@ impl Sites {
     }
 }
 
-impl Health {
-    fn enter(&mut self, policy: &CallPolicy, now: Moment) -> Result<Leave, Closed> {
-        if self.calls >= policy.max_in_flight {
-            return Err(Closed::Full);
-        }
-        if let Some(Shut { until, probing }) = self.shut
-            && (now < until || probing)
-        {
-            return Err(Closed::Shut);
-        }
-        if let Some(slowed) = &mut self.slowed {
-            if let Some(left) = slowed.until.since(now).filter(|left| *left > Duration::ZERO) {
-                if now < slowed.next {
-                    let left = slowed.asked.since(now).unwrap_or(left);
-                    return Err(Closed::Slowed(left));
-                }
-                slowed.next = now.after(SLOW);
-            } else {
-                self.slowed = None;
-            }
-        }
-        let probe = self.shut.map(|shut| shut.until);
-        if let Some(shut) = &mut self.shut {
-            shut.probing = true;
-        }
-        self.calls = self.calls.saturating_add(1);
-        Ok(Leave { probe, pause: self.slowed.map(|slowed| slowed.until) })
-    }
+/// A configuration at work by which a site with these settings of its breaker is asked.
+fn asker(policies: &[Weak<Policy>], site: &Site, settings: Settings) -> Option<Rc<Policy>> {
+    let mut policies = policies.iter().filter_map(Weak::upgrade);
+    policies.find(|policy| Settings::of(policy) == Some(settings) && names(policy, site))
+}
 
-    fn failed(&mut self, leave: Leave, counts: bool, breaker: Breaker, now: Moment) {
-        match (&mut self.shut, breaker) {
-            // Calls that were under way when it was shut say nothing new.
-            (Some(shut), _) if leave.probe != Some(shut.until) => {}
-            (Some(shut), Breaker::After { open_for, .. }) => {
-                *shut = Shut { until: now.after(open_for), probing: false };
-            }
-            // An instance without a breaker makes the others wait no longer, and no shorter.
-            (Some(shut), Breaker::Off) => shut.probing = false,
-            (None, Breaker::After { failures, open_for }) if counts => {
-                self.failures = self.failures.saturating_add(1);
-                if self.failures >= failures {
-                    self.shut = Some(Shut { until: now.after(open_for), probing: false });
+/// Whether this configuration has an endpoint at that site.
+fn names(policy: &Policy, site: &Site) -> bool {
+    policy.endpoints.iter().any(|endpoint| endpoint.sites.contains(site))
+}
+
+impl SiteState {
+    /// Whether as many calls are under way as this instance allows.
+    fn is_full(&self, policy: &Policy, known: bool) -> bool {
+        let cap = policy.call.max_in_flight;
+        match policy.cache {
+            // Nothing is known of anybody.
+            Caching::Off => self.calls >= cap,
+            Caching::On(_) => {
+                let for_strangers = cap.saturating_sub(cap / 2);
+                if known {
+                    // Strangers who come in by other instances take nothing of the other half.
+                    let known = self.calls.saturating_sub(self.strangers);
+                    known.saturating_add(self.strangers.min(for_strangers)) >= cap
+                } else {
+                    self.calls >= cap || self.strangers >= for_strangers
                 }
             }
-            (None, Breaker::After { .. } | Breaker::Off) => {}
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of an instance; `None` if it has no breaker.
+    fn of(policy: &Policy) -> Option<Settings> {
+        match policy.call.breaker {
+            Breaker::Off => None,
+            Breaker::After { failures, open_for } => {
+                Some(Settings { timeout: policy.call.timeout, failures, open_for })
+            }
         }
     }
 
-    /// A provider limits one user, or everybody: a 429 slows the site only where the answer before
-    /// it was a 429 about another token, so that one user alone cannot hold up the others.
-    fn declined(
-        &mut self,
-        status: u16,
-        retry_after: Option<Duration>,
-        token: impl Fn() -> TokenDigest,
-        now: Moment,
-    ) {
-        let limited = (status == 429).then(token);
-        let another = self.limited.is_some_and(|other| limited.is_some_and(|this| this != other));
-        self.limited = limited;
-        let everybody = status == 503 || another;
-        let Some(wait) = retry_after.filter(|_| matches!(status, 429 | 503)) else {
-            return;
-        };
-        if everybody || self.slowed.is_some() {
-            let (until, asked) = (now.after(wait.min(LONGEST_SLOW)), now.after(wait));
-            self.slowed = Some(Slowed { until, asked, next: now.after(SLOW) });
+    fn first_pause(self) -> Duration {
+        FIRST_PROBE.min(self.open_for)
+    }
+}
+
+impl BreakerState {
+    fn new(settings: Settings, now: Moment) -> BreakerState {
+        BreakerState {
+            settings,
+            failures: 0,
+            phase: Phase::Closed,
+            opened: now,
+            trial: false,
+            verifying: false,
+            deaf: false,
+        }
+    }
+
+    /// Whether it has been open for so long without an answer to the filter's own questions that one
+    /// client's call may try.
+    fn wants_a_trial(&self, now: Moment) -> bool {
+        !self.trial && self.opened.after(TRIAL) <= now
+    }
+
+    fn is_open(&self) -> bool {
+        match self.phase {
+            Phase::Closed => false,
+            Phase::Due { pause, .. } | Phase::Probing { pause, .. } => pause.is_some(),
+        }
+    }
+
+    /// An answer came, whatever it says; whether that closes the breaker.
+    fn answered(&mut self) -> bool {
+        let was_open = self.is_open();
+        (self.failures, self.phase) = (0, Phase::Closed);
+        was_open
+    }
+
+    fn waited_in_vain(&mut self, now: Moment) {
+        if self.phase == Phase::Closed && !self.deaf {
+            self.failures = self.failures.saturating_add(1);
+            if self.failures >= self.settings.failures {
+                self.phase = Phase::Due { at: now, pause: None };
+            }
         }
     }
 }

@@ -21,12 +21,18 @@ pub struct Ledger {
     pub expired: u64,
     /// Calls to a further site, because the one before it gave no verdict.
     pub failed_over: u64,
+    /// Calls that repeated one that ended at once without an answer.
+    pub repeated: u64,
     /// Requests that were refused because of too many calls, or too many that wait for one.
     pub refused_by_cap: u64,
-    /// Requests that were refused because every site had been shut or slowed down.
+    /// Requests that were refused because the breaker of every site was open.
     pub refused_by_breaker: u64,
-    /// Sites that were shut.
+    /// Requests that got the provider's 429 or 503 again, because their token waits.
+    pub refused_by_wait: u64,
+    /// Breakers that were opened.
     pub opened: u64,
+    /// Questions of the filter's own, by which breakers are opened and closed.
+    pub probed: u64,
     /// Requests that an outdated verdict let pass, because nobody answered.
     pub stale: u64,
     /// Verdicts kept.
@@ -37,6 +43,6 @@ pub struct Ledger {
     pub calls: usize,
     /// Requests that wait.
     pub waiting: usize,
-    /// Sites that are shut.
-    pub shut: usize,
+    /// Breakers that are open.
+    pub open: usize,
 }

@@ -80,6 +80,9 @@ pub(super) fn write(statement: &Statement, key: &SharedKey) -> Option<(Slot, Vec
 
 /// The statement that a value holds of this key, if it does.
 pub(super) fn read(value: &[u8], key: &SharedKey) -> Option<Statement> {
+    if value.len() > MOST_BYTES {
+        return None;
+    }
     let (content, sum) = value.split_at_checked(value.len().checked_sub(SUM)?)?;
     if Sha256::digest(content).get(..SUM)? != sum {
         return None;

@@ -1,16 +1,18 @@
 //! What a provider said of a token, kept for a while as it said it.
 //!
-//! Only a statement is kept: a 200 that became a verdict, a real 401 or 403. Never an outage, a
-//! 429, a 5xx, a cut or unreadable answer: these say nothing of the token. What an instance of the
-//! filter makes of it is judged afresh by that instance's own configuration.
+//! Only what [`CallOutcome`] calls a verdict is kept. Never an outage, a 429, a 5xx, a cut or unreadable
+//! answer: these say nothing of the token. What an instance of the filter makes of it is judged afresh
+//! by that instance's own configuration.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::call_outcome::{CallOutcome, Consequences, Kept};
 use crate::config::{CachePolicy, Endpoint, NoStore, Policy};
 use crate::enrich::Vouched;
 use crate::expiry::Freshness;
 use crate::head::Head;
+use crate::provider_error::ProviderError;
 use crate::time::{Date, Moment, Now};
 use crate::token_key::TokenKey;
 use crate::userinfo::{Answer, Body};
@@ -54,7 +56,7 @@ pub(super) type Field = (Box<[u8]>, Box<[u8]>);
 pub(super) enum Kind {
     /// The token is good.
     Good,
-    /// It is not: 401 or 403.
+    /// It is not.
     Bad,
 }
 
@@ -68,23 +70,52 @@ pub(super) enum Judged {
 impl Judged {
     /// Judges an answer by the rules of the instance that asked this endpoint.
     pub(super) fn of(answer: &Answer<'_>, policy: &Policy, endpoint: &Endpoint) -> Judged {
-        match verdict::judge(policy.answer.success, &policy.replies, &within(answer, policy)) {
+        match verdict::judge(&policy.answer.success, &policy.replies, &within(answer, policy)) {
             Ok(permit) => Judged::Good(Rc::new(Vouched::of(&permit, Some(endpoint)))),
             Err(refusal) => Judged::Bad(Rc::new(refusal)),
         }
     }
 
-    /// What it states about the token, if anything.
-    pub(super) fn kind(&self) -> Option<Kind> {
+    /// What it is evidence of.
+    pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Judged::Good(_) => Some(Kind::Good),
+            Judged::Good(_) => CallOutcome::Vouched,
+            // What no answer is judged to be says nothing.
+            Judged::Bad(refusal) => refusal.call_outcome().unwrap_or(CallOutcome::Unusable),
+        }
+    }
+
+    /// What follows from it.
+    pub(super) fn consequences(&self) -> Consequences {
+        self.outcome().consequences()
+    }
+
+    /// The same, told to come again after so many seconds.
+    pub(super) fn with_retry_after(&self, seconds: u64) -> Judged {
+        match self {
             Judged::Bad(refusal) => match &**refusal {
-                Refusal::Provider(error) if matches!(error.status, 401 | 403) => Some(Kind::Bad),
-                Refusal::Provider(_)
+                Refusal::Provider(error) => {
+                    // Ten digits are what is handed on.
+                    let retry_after = Some(seconds.min(9_999_999_999).to_string());
+                    let error = ProviderError { retry_after, ..(**error).clone() };
+                    Judged::Bad(Rc::new(Refusal::Provider(Box::new(error))))
+                }
+                Refusal::NotVouched
+                | Refusal::Unusable(_)
                 | Refusal::Unavailable(_)
                 | Refusal::Credentials(_)
-                | Refusal::Endpoint(_) => None,
+                | Refusal::Endpoint(_) => self.clone(),
             },
+            Judged::Good(_) => self.clone(),
+        }
+    }
+
+    /// What it states about the token, if anything that may be kept.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        match self.consequences().kept {
+            Kept::AsGood => Some(Kind::Good),
+            Kept::AsRefusal => Some(Kind::Bad),
+            Kept::No => None,
         }
     }
 
@@ -94,7 +125,11 @@ impl Judged {
             Judged::Good(vouched) => vouched.size(),
             Judged::Bad(refusal) => match &**refusal {
                 Refusal::Provider(error) => error.size(),
-                Refusal::Unavailable(_) | Refusal::Credentials(_) | Refusal::Endpoint(_) => 0,
+                Refusal::NotVouched
+                | Refusal::Unusable(_)
+                | Refusal::Unavailable(_)
+                | Refusal::Credentials(_)
+                | Refusal::Endpoint(_) => 0,
             },
         };
         texts.saturating_add(READING)
@@ -155,7 +190,7 @@ impl Words {
     }
 
     /// About how many bytes it takes.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let pair = |n: usize, v: usize| n.saturating_add(v).saturating_add(PAIR);
         let fields = self.fields.iter().map(|(n, v)| pair(n.len(), v.len()));
         fields.sum::<usize>().saturating_add(self.body.as_ref().map_or(0, |body| body.len()))
@@ -221,9 +256,14 @@ impl Statement {
         honored && self.is_younger_than(ttl, key, now)
     }
 
-    /// Whether nobody can have any use for it, where these are the longest times of all.
+    /// Whether nobody can have any use for it, where these are the longest times of all. A refusal is
+    /// of use for as long as any good verdict that is older may serve, whatever its own time is.
     pub(super) fn is_over(&self, ttl: Duration, stale: Duration, key: &TokenKey, now: Now) -> bool {
-        !self.is_within(self.lifetime(ttl, key).saturating_add(stale), now)
+        let lifetime = match self.kind {
+            Kind::Good => self.lifetime(ttl, key),
+            Kind::Bad => ttl,
+        };
+        !self.is_within(lifetime.saturating_add(stale), now)
     }
 
     fn is_younger_than(&self, ttl: Duration, key: &TokenKey, now: Now) -> bool {

@@ -1,17 +1,94 @@
 //! Tests: one request at a time, and many.
 use std::time::Duration;
 
-use super::{Action, Admission, CallId, Release};
+use super::{Action, Admission, CallId, Decision, Release};
 use crate::outcome::{Outcome, Source};
 use crate::sim::{World, head};
 use crate::userinfo::{Answer, Body};
 
+mod breaker;
 mod caching;
+mod crowding;
 mod joining;
 mod reaching;
+mod repeats;
 mod sharing;
+mod stale;
+mod waits;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
+
+fn bearer(number: u64) -> [(&'static str, String); 1] {
+    [("authorization", format!("Bearer t{number}"))]
+}
+
+impl World {
+    #[track_caller]
+    fn leads(&mut self, number: u64) -> CallId {
+        let [(name, value)] = bearer(number);
+        self.held(&[(name, &value)]).1
+    }
+
+    #[track_caller]
+    fn refused_for(&mut self, number: u64) -> String {
+        let [(name, value)] = bearer(number);
+        self.decided(&[(name, &value)]).replied().details
+    }
+
+    /// The provider's own answer without a verdict.
+    fn declines(&mut self, call: CallId, status: &str, headers: &[(&str, &str)]) -> Next {
+        let real = [(":status", status), ("x-envoy-upstream-service-time", "1")];
+        let head = head(&[&real, headers].concat());
+        self.goes_on(call, &Answer::Whole { head, body: Body::Read(b"") })
+    }
+
+    /// Envoy gives a call up after this time.
+    fn times_out(&mut self, call: CallId, after: Duration) -> Next {
+        self.wait(after);
+        self.goes_on(call, &envoys("504"))
+    }
+}
+
+type Next = (Vec<Release>, Option<(CallId, crate::userinfo::Call)>);
+
+fn envoys(status: &str) -> Answer<'_> {
+    Answer::Whole { head: head(&[(":status", status)]), body: Body::Read(b"") }
+}
+
+/// The cluster that is asked next, and its call.
+#[track_caller]
+fn next((releases, next): Next) -> (CallId, String, Duration) {
+    assert!(releases.is_empty(), "released: {releases:?}");
+    let (id, call) = next.expect("a call");
+    (id, call.cluster, call.timeout)
+}
+
+/// The one request that is let go, with nothing to be called.
+#[track_caller]
+fn over((mut releases, next): Next) -> Decision {
+    assert!(next.is_none() && releases.len() == 1, "{releases:?}, {}", next.is_some());
+    releases.remove(0).decision
+}
+
+/// Nobody is let go and nothing is called: the question pauses.
+#[track_caller]
+fn pauses((releases, next): Next) {
+    assert!(releases.is_empty() && next.is_none(), "{releases:?}, {}", next.is_some());
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn is_probe(call: &crate::userinfo::Call) -> bool {
+    !call.headers.iter().any(|(name, _)| name == "authorization")
+}
 
 const BY_REGION: &str = r#""inject_headers": {
     "FR": {"X-User-Email": "$.uid", "X-Roles": {"path": "$.roles[*]", "join": ","}},

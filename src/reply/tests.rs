@@ -98,10 +98,9 @@ fn challenges_of_refused_tokens() {
     let bearer = |rest: &str| Some(format!("Bearer realm=\"api\"{rest}"));
     let said = [("www-authenticate", r#"Bearer error="invalid_request", error_description="d""#)];
     assert_eq!(challenge("401", &[], ""), bearer(r#", error="invalid_token""#));
-    assert_eq!(challenge("403", &[], ""), bearer(r#", error="insufficient_scope""#));
     assert_eq!(
         challenge("401", &said, ""),
-        bearer(r#", error="invalid_request", error_description="d""#)
+        bearer(r#", error="invalid_token", error_description="d""#)
     );
     let scope = r#"{"error":"insufficient_scope","scope":"orders:read"}"#;
     assert_eq!(
@@ -116,6 +115,99 @@ fn challenges_of_refused_tokens() {
     for status in ["429", "500", "503", "599"] {
         assert_eq!(challenge(status, &said, ""), None, "{status}");
     }
+}
+
+/// A firewall's 403 is no matter of scopes, and no challenge can mend it.
+#[test]
+fn a_403_is_challenged_only_where_the_provider_names_what_is_wrong() {
+    for said in ["", "Bearer", "Basic", r#"Bearer error="teapot""#, r#"Bearer scope="a""#] {
+        let reply = refused("", "403", &[("www-authenticate", said)], "");
+        assert_eq!(reply.header("www-authenticate"), None, "{said}");
+    }
+    let reply = refused("", "403", &[("www-authenticate", "Bearer error=invalid_request")], "");
+    assert_eq!(reply.header("www-authenticate"), None);
+    for code in ["invalid_token", "insufficient_scope", "insufficient_user_authentication"] {
+        let said = format!("Bearer error={code}");
+        let reply = refused("", "403", &[("www-authenticate", &said)], "");
+        let ours = format!(r#"Bearer realm="api", error="{code}""#);
+        assert_eq!(reply.header("www-authenticate"), Some(&*ours));
+    }
+}
+
+/// RFC 6750 §3.1 gives a 401 one code, and RFC 9470 §3 another.
+#[test]
+fn what_does_not_go_with_a_401_becomes_invalid_token() {
+    for (said, ours) in [
+        (
+            r#"Bearer error="insufficient_scope", error_description="d", scope="a""#,
+            r#"error="invalid_token", error_description="d", scope="a""#,
+        ),
+        ("Bearer error=invalid_request", r#"error="invalid_token""#),
+        ("Bearer error=teapot, max_age=5", r#"error="invalid_token""#),
+        (
+            r#"Bearer error="insufficient_user_authentication", acr_values="phr", max_age=5"#,
+            r#"error="insufficient_user_authentication", acr_values="phr", max_age="5""#,
+        ),
+    ] {
+        let reply = refused("", "401", &[("www-authenticate", said)], "");
+        let ours = format!(r#"Bearer realm="api", {ours}"#);
+        assert_eq!(reply.header("www-authenticate"), Some(&*ours), "{said}");
+    }
+}
+
+/// django-oauth-toolkit says `text/html` of it.
+#[test]
+fn a_json_error_is_read_whatever_its_content_type_says() {
+    let body = r#"{"error":"invalid_token","error_description":"gone","scope":"a"}"#;
+    let ours = r#"Bearer realm="api", error="invalid_token", error_description="gone", scope="a""#;
+    for content_type in ["text/html", "text/html; charset=utf-8", "text/plain", "image/png"] {
+        let fields = [("content-type", content_type)];
+        let reply = refused(&in_payload("$.error_description"), "403", &fields, body);
+        assert_eq!(reply.body, "gone");
+        assert_eq!(reply.header("content-type"), Some("text/plain"), "{content_type}");
+        assert_eq!(reply.header("www-authenticate"), Some(ours), "{content_type}");
+        // One object, strictly, and as it is.
+        for wrong in [
+            format!("[{body}]"),
+            format!("{body}{body}"),
+            format!("<p>{body}</p>"),
+            body.replace(',', r#","error":"invalid_token","#),
+        ] {
+            let reply = refused(&in_payload("$..error_description"), "403", &fields, &wrong);
+            assert_eq!(reply.body, format!("{STANDARD}403"), "{wrong}");
+            assert_eq!(reply.header("www-authenticate"), None, "{wrong}");
+        }
+        let encoded = [fields[0], ("content-encoding", "gzip")];
+        let reply = refused(&in_payload("$.error_description"), "403", &encoded, body);
+        assert_eq!(reply.body, format!("{STANDARD}403"));
+        assert_eq!(reply.header("www-authenticate"), None);
+    }
+    // What says that it is JSON may be a list, as ever.
+    let list = refused(&in_payload("$[0].error"), "403", &[JSON], &format!("[{body}]"));
+    assert_eq!(list.body, "invalid_token");
+    // The whole body goes on as what it says it is, or as plain text.
+    let whole = r#""error_metadata_location": "ResponsePayload""#;
+    let reply = refused(whole, "403", &[("content-type", "text/html")], body);
+    assert_eq!(reply.header("content-type"), Some("text/plain"));
+}
+
+#[test]
+fn the_challenge_or_the_body_whichever_names_an_error() {
+    let body = r#"{"error":"insufficient_scope","scope":"b"}"#;
+    for (said, ours) in [
+        (r#"Bearer error="invalid_token""#, r#", error="invalid_token""#),
+        (r#"Bearer scope="a""#, r#", error="insufficient_scope", scope="b""#),
+        (r#"DPoP error="invalid_token""#, r#", error="insufficient_scope", scope="b""#),
+        (r#"Bearer realm="x""#, r#", error="insufficient_scope", scope="b""#),
+    ] {
+        let reply = refused("", "403", &[("www-authenticate", said), JSON], body);
+        let ours = format!(r#"Bearer realm="api"{ours}"#);
+        assert_eq!(reply.header("www-authenticate"), Some(&*ours), "{said}");
+    }
+    let said = [("www-authenticate", r#"Bearer scope="a""#), JSON];
+    let reply = refused("", "401", &said, r#"{"error_description":"d"}"#);
+    let ours = r#"Bearer realm="api", error="invalid_token", scope="a""#;
+    assert_eq!(reply.header("www-authenticate"), Some(ours));
 }
 
 #[test]
@@ -265,7 +357,7 @@ fn details_say_the_reason() {
     assert_eq!(details(&mut world, "401", b""), "oidc_token_connector{invalid_token:provider_4xx}");
     assert_eq!(
         details(&mut world, "200", b"[]"),
-        "oidc_token_connector{unavailable:not_a_json_object}"
+        "oidc_token_connector{unusable:not_a_json_object}"
     );
 }
 
@@ -275,7 +367,7 @@ fn every_reason_has_its_word_and_its_grpc_message() {
     use crate::bearer::CredentialFault::*;
     use crate::endpoint::EndpointFault::*;
     use crate::reply::{Dialect, reply};
-    use crate::verdict::{NoAnswer::*, Refusal};
+    use crate::verdict::{NoAnswer::*, Refusal, Unusable::*};
 
     const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";
     const NONE: &str = "No usable answer could be had from the UserInfo endpoint.";
@@ -301,19 +393,25 @@ fn every_reason_has_its_word_and_its_grpc_message() {
     let unavailable = [
         (NotSent, "unavailable:not_sent"),
         (CutOff, "unavailable:cut_off"),
-        (Unreachable, "unavailable:unreachable"),
+        (Unreachable { bytes_came: false }, "unavailable:unreachable"),
+        (Unreachable { bytes_came: true }, "unavailable:unreachable"),
         (TimedOut, "unavailable:timed_out"),
         (UnexpectedStatus, "unavailable:unexpected_status"),
-        (TooLarge, "unavailable:too_large"),
-        (Encoded, "unavailable:encoded"),
-        (NotAnObject, "unavailable:not_a_json_object"),
-        (NoSubject, "unavailable:no_subject"),
+        (Crowded, "unavailable:too_many_waiting"),
+        (BreakerOpen, "unavailable:breaker_open"),
+    ];
+    let unusable = [
+        (TooLarge, "unusable:too_large"),
+        (Encoded, "unusable:encoded"),
+        (Jwt, "unusable:jwt"),
+        (NotAnObject, "unusable:not_a_json_object"),
     ];
     let rows = credentials
         .map(|(fault, words)| (Refusal::Credentials(fault), words, TOKEN))
         .into_iter()
         .chain(endpoints.map(|(fault, words, text)| (Refusal::Endpoint(fault), words, text)))
-        .chain(unavailable.map(|(why, words)| (Refusal::Unavailable(why), words, NONE)));
+        .chain(unavailable.map(|(why, words)| (Refusal::Unavailable(why), words, NONE)))
+        .chain(unusable.map(|(why, words)| (Refusal::Unusable(why), words, NONE)));
     for (refusal, words, message) in rows {
         let http = reply(&refusal, &policy, Dialect::Http);
         let grpc = reply(&refusal, &policy, Dialect::Grpc);
@@ -334,5 +432,126 @@ fn a_provider_error_is_counted_by_its_status() {
         ("599", "provider_error:provider_5xx"),
     ] {
         assert_eq!(details(status), format!("oidc_token_connector{{{words}}}"));
+    }
+}
+
+const UNAVAILABLE: &str = r#""userinfo_unavailable": {"status": 503, "retry_after": "5s"}"#;
+
+/// The provider's status, what it says besides, and what the client gets under `map`: status,
+/// challenge, `Retry-After`, and the name in the body.
+#[test]
+fn under_map_a_client_gets_what_the_answer_means_here() {
+    let invalid = Some("Bearer realm=\"api\", error=\"invalid_token\"");
+    let scope = Some("Bearer realm=\"api\", error=\"insufficient_scope\"");
+    let step_up = Some("Bearer realm=\"api\", error=\"insufficient_user_authentication\"");
+    let says = |error: &str| format!("Bearer error=\"{error}\"");
+    let rows = [
+        ("401", "", 401, invalid, None, "invalid_token"),
+        ("401", "insufficient_scope", 401, invalid, None, "invalid_token"),
+        ("400", "invalid_token", 401, invalid, None, "invalid_token"),
+        ("403", "invalid_token", 401, invalid, None, "invalid_token"),
+        ("403", "insufficient_scope", 403, scope, None, "insufficient_scope"),
+        ("400", "insufficient_scope", 403, scope, None, "insufficient_scope"),
+        ("403", "insufficient_user_authentication", 401, step_up, None, "invalid_token"),
+        ("403", "", 403, None, None, "access_denied"),
+        ("404", "", 403, None, None, "access_denied"),
+        ("410", "", 403, None, None, "access_denied"),
+        ("400", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("400", "invalid_request", 503, None, Some("5"), "TargetEndpointError"),
+        ("405", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("407", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("421", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("429", "", 503, None, Some("7"), "TargetEndpointError"),
+        ("500", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("502", "", 503, None, Some("5"), "TargetEndpointError"),
+        ("503", "", 503, None, Some("7"), "TargetEndpointError"),
+    ];
+    for error_set in ["", r#", "enable_error_set": true"#] {
+        for (provider, error, status, challenge, retry_after, name) in rows {
+            let members = format!(r#"{UNAVAILABLE}, "provider_errors": "map"{error_set}"#);
+            let said = says(error);
+            let headers = [("www-authenticate", &*said), ("retry-after", "7")];
+            let headers = if error.is_empty() { &headers[1..] } else { &headers };
+            let reply = World::new(&members).asked(&[], provider, headers, b"").replied();
+            let row = format!("{provider} {error}{error_set}");
+            assert_eq!(reply.status, status, "{row}");
+            assert_eq!(reply.header("www-authenticate"), challenge, "{row}");
+            assert_eq!(reply.header("retry-after"), retry_after, "{row}");
+            assert!(reply.body.starts_with(&format!("{{\"error\":\"{name}\"")), "{row}: {reply:?}");
+            let mashery = (status == 401).then_some("ERR_401_UNAUTHORIZED");
+            assert_eq!(reply.header("x-mashery-error-code"), mashery, "{row}");
+        }
+    }
+}
+
+/// A text of the provider's about the token still goes along.
+#[test]
+fn under_map_the_providers_text_about_a_token_goes_along() {
+    let members = format!(
+        r#"{UNAVAILABLE}, "provider_errors": "map", "error_metadata_location": "ResponseHeaders",
+           "error_header_name": "X-Why""#
+    );
+    let why = [("x-why", "revoked at noon"), ("www-authenticate", "Bearer error=invalid_token")];
+    let reply = World::new(&members).asked(&[], "400", &why, b"").replied();
+    assert_eq!((reply.status, reply.body.as_str()), (401, "revoked at noon"));
+    let reply = World::new(&members).asked(&[], "404", &why[..1], b"").replied();
+    assert!(reply.status == 403 && !reply.body.contains("noon"), "{reply:?}");
+}
+
+/// 401 becomes UNAUTHENTICATED, 403 PERMISSION_DENIED, 503 UNAVAILABLE; Envoy would make
+/// UNIMPLEMENTED of a 404, INTERNAL of a 400 and UNKNOWN of a 500.
+#[test]
+fn a_grpc_client_is_told_of_a_refusal_only_where_there_is_one() {
+    let refused = "The UserInfo endpoint refused the token.";
+    let denied = "The UserInfo endpoint denied the token.";
+    let none = "The UserInfo endpoint gave no verdict on the token.";
+    let grpc = ("content-type", "application/grpc");
+    let token = ("www-authenticate", "Bearer error=invalid_token");
+    for (provider, headers, status, message) in [
+        ("401", &[][..], 401, refused),
+        ("400", &[token], 401, refused),
+        ("403", &[token], 403, refused),
+        ("403", &[], 403, denied),
+        ("404", &[], 503, none),
+        ("404", &[token], 503, none),
+        ("400", &[], 503, none),
+        ("429", &[], 503, none),
+        ("500", &[], 503, none),
+        ("503", &[], 503, none),
+    ] {
+        let reply = World::new("").asked(&[grpc], provider, headers, b"").replied();
+        assert_eq!((reply.status, reply.body.as_str()), (status, message), "{provider}");
+        let challenged = reply.header("www-authenticate").is_some();
+        assert_eq!(challenged, message == refused, "{provider}: {reply:?}");
+    }
+}
+
+/// What trying again cannot mend is not told to come again.
+#[test]
+fn an_answer_that_cannot_be_used_is_a_bad_gateway() {
+    for (members, status) in [
+        (UNAVAILABLE, 502),
+        (r#""userinfo_unavailable": {"status": 401}"#, 401),
+        ("", 401),
+        (r#""enable_error_set": true"#, 403),
+    ] {
+        let reply = World::new(members).asked(&[], "200", &[JSON], b"[]").replied();
+        assert_eq!((reply.status, reply.header("retry-after")), (status, None), "{members}");
+        let named = reply.body.contains("TargetEndpointError");
+        assert_eq!(named, status != 403, "{members}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_missing_subject_is_an_invalid_token_whatever_is_configured() {
+    for members in [
+        r#""require_subject": true"#,
+        r#""require_subject": "$.data.sub", "enable_error_set": true"#,
+    ] {
+        let reply = World::new(members).asked(&[], "200", &[JSON], b"{\"sub\":null}").replied();
+        let challenge = reply.header("www-authenticate");
+        assert_eq!(challenge, Some("Bearer realm=\"api\", error=\"invalid_token\""), "{members}");
+        assert!(reply.status == 401 && reply.body.starts_with("{\"error\":\"invalid_token\""));
+        assert_eq!(reply.details, "oidc_token_connector{invalid_token:no_subject}");
     }
 }

@@ -83,8 +83,8 @@ extern "C" fn proxy_on_tick(root: u32) {
 
 /// The headers of a request.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(stream: u32, _: usize, _: bool) -> Flow {
-    http::headers(&Worker::of_vm(), StreamId(stream))
+extern "C" fn proxy_on_request_headers(stream: u32, _: usize, ends: bool) -> Flow {
+    http::headers(&Worker::of_vm(), StreamId(stream), ends)
 }
 
 /// A part of the body of a request.

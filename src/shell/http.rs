@@ -120,10 +120,10 @@ impl Streams {
     }
 }
 
-/// The headers of a request have come.
-pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
+/// The headers of a request have come, perhaps as all there is of it.
+pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Flow {
     let phase = match worker.streams.filter(id) {
-        Some(filter) => worker.while_arriving(id, || arrive(worker, id, &filter)),
+        Some(filter) => worker.while_arriving(id, || arrive(worker, id, &filter, ends)),
         None => {
             let what = "a request came before any configuration; answered with 500";
             host::log(Level::Error, what);
@@ -138,7 +138,7 @@ pub(super) fn headers(worker: &Worker, id: StreamId) -> Flow {
     worker.streams.phase(id).flow()
 }
 
-fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
+fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Phase {
     worker.wake(id);
     filter.meter.arrived();
     let Ok(block) = HeaderBlock::of_request() else {
@@ -147,6 +147,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>) -> Phase {
     let Ok(head) = block.head() else {
         return filter.answer_internal_error();
     };
+    let head = head.ending(ends);
     sabotage::trap(&head);
     let arrival = worker.gate.borrow_mut().admit(&filter.policy, id, &head, worker.now());
     let admission = match arrival {

@@ -68,7 +68,7 @@ enum Kind {
 }
 
 /// Every entry of the ledger.
-const ENTRIES: [Entry; 18] = [
+const ENTRIES: [Entry; 21] = [
     ("oidc_cache.hit", Kind::Counter, |l| l.hits),
     ("oidc_cache.negative_hit", Kind::Counter, |l| l.negative_hits),
     ("oidc_cache.shared_hit", Kind::Counter, |l| l.shared_hits),
@@ -79,14 +79,17 @@ const ENTRIES: [Entry; 18] = [
     ("oidc_calls.joined", Kind::Counter, |l| l.joined),
     ("oidc_cache.stale", Kind::Counter, |l| l.stale),
     ("oidc_calls.failed_over", Kind::Counter, |l| l.failed_over),
+    ("oidc_calls.repeated", Kind::Counter, |l| l.repeated),
     ("oidc_calls.refused_by_cap", Kind::Counter, |l| l.refused_by_cap),
     ("oidc_calls.refused_by_breaker", Kind::Counter, |l| l.refused_by_breaker),
+    ("oidc_calls.refused_by_wait", Kind::Counter, |l| l.refused_by_wait),
     ("oidc_breaker.opened", Kind::Counter, |l| l.opened),
+    ("oidc_breaker.probed", Kind::Counter, |l| l.probed),
     ("oidc_cache_entries", Kind::Gauge, |l| l.entries as u64),
     ("oidc_cache_bytes", Kind::Gauge, |l| l.bytes as u64),
     ("oidc_calls_in_flight", Kind::Gauge, |l| l.calls as u64),
     ("oidc_requests_waiting", Kind::Gauge, |l| l.waiting as u64),
-    ("oidc_breaker_open", Kind::Gauge, |l| l.shut as u64),
+    ("oidc_breaker_open", Kind::Gauge, |l| l.open as u64),
 ];
 
 impl Meter {

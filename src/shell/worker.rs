@@ -17,7 +17,7 @@ use super::root::{self, Root, UnderWay};
 use crate::config::{AccessLog, Policy};
 use crate::enrich::HeaderEdit;
 use crate::gate::{
-    Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled, StreamId,
+    Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled, StreamId, Took,
 };
 use crate::outcome::Outcome;
 use crate::sabotage::Guard;
@@ -55,8 +55,9 @@ pub(super) struct Worker {
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
     /// times.
     ticking: Cell<Option<u32>>,
-    /// It ticks slowly: when it last did, nothing was under way, and nothing had changed.
-    resting: Cell<bool>,
+    /// How often it does: slowly when nothing is under way and nothing has changed, sooner where a
+    /// call is to be repeated.
+    period: Cell<Duration>,
     /// The root that ticks fast until nothing is pending.
     hurried: Cell<Option<u32>>,
     /// The stream whose headers have come just now: what its callback returns lets it go on.
@@ -86,7 +87,7 @@ impl Worker {
                 calls: RefCell::default(),
                 pending: RefCell::default(),
                 ticking: Cell::default(),
-                resting: Cell::default(),
+                period: Cell::new(tick()),
                 hurried: Cell::default(),
                 arriving: Cell::default(),
                 ahead: Cell::new(ahead()),
@@ -121,55 +122,87 @@ impl Worker {
         self.conclude(root, call, &answer);
     }
 
-    /// Tells the gate how a call of this root ended, makes the call to the next site where there is
-    /// to be one, and lets go whoever waited.
+    /// Tells the gate how a call of this root ended, makes the calls that follow, and lets go whoever
+    /// waited.
     pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
-        let mut settled = self.gate.borrow_mut().answered(call, answer, self.now());
-        if let Some((region, time)) = settled.took.take()
-            && let Some(filter) = self.roots.borrow().get(&root).and_then(Root::filter)
-        {
-            filter.meter.took(&region, time);
-        }
-        while let Some((id, call)) = settled.next.take() {
-            if root::dispatch(self, root, id, &call).is_err() {
-                settled = self.gate.borrow_mut().answered(id, &Answer::NotSent, self.now());
-            }
-        }
-        let Settled { releases, share, .. } = settled;
-        if let Some((slot, value)) = share {
-            host::set_shared_data(&slot.name(), &value);
-        }
-        self.pending.borrow_mut().extend(releases);
+        let settled = self.gate.borrow_mut().answered(call, answer, self.now());
+        self.carry_on(root, settled);
+        self.hasten();
         self.release(root);
     }
 
-    /// The timer of this root: lets go whoever is past its deadline.
+    /// Makes the calls that are to be made, with this root or a stream of it in effect, and shares
+    /// what is to be shared. Whoever is to be let go is pending then.
+    fn carry_on(&self, root: u32, settled: Settled) {
+        let mut steps = VecDeque::from([settled]);
+        while let Some(Settled { releases, calls, share, took }) = steps.pop_front() {
+            if let Some(Took { policy, region, time }) = took {
+                let roots = self.roots.borrow();
+                let mut filters = roots.values().filter_map(Root::filter);
+                if let Some(filter) = filters.find(|filter| Rc::ptr_eq(&filter.policy, &policy)) {
+                    filter.meter.took(&region, time);
+                }
+            }
+            if let Some((slot, value)) = share {
+                host::set_shared_data(&slot.name(), &value);
+            }
+            self.pending.borrow_mut().extend(releases);
+            for (id, call) in calls {
+                if root::dispatch(self, root, id, &call).is_err() {
+                    let now = self.now();
+                    steps.push_back(self.gate.borrow_mut().answered(id, &Answer::NotSent, now));
+                }
+            }
+        }
+    }
+
+    /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
-        let late = self.gate.borrow_mut().tick(self.now());
-        self.pending.borrow_mut().extend(late);
+        let settled = self.gate.borrow_mut().tick(self.now());
+        self.carry_on(root, settled);
         self.release(root);
         let idle = !self.publish() && self.streams.are_over();
-        if idle != self.resting.get()
-            && self.ticking.get() == Some(root)
-            && host::put_in_effect(root).is_ok()
+        if self.ticking.get() == Some(root) {
+            self.keep_time(root, if idle { REST } else { tick() });
+        }
+    }
+
+    /// The root that ticks does so after this time, or sooner where a call is due before.
+    fn keep_time(&self, root: u32, usual: Duration) {
+        let due = self.gate.borrow().next_due();
+        let due = due.map(|due| due.since(self.now().moment).unwrap_or_default());
+        let period = due.map_or(usual, |due| due.clamp(HURRY, usual));
+        // One that is in a hurry comes down to this by itself.
+        if period == self.period.get() || self.hurried.get() == Some(root) {
+            return;
+        }
+        if host::put_in_effect(root).is_ok() {
+            self.period.set(period);
+            host::set_tick_period(period);
+        } else {
+            self.lost_the_tick(root);
+        }
+    }
+
+    /// A call may have become due before the root that ticks would look.
+    fn hasten(&self) {
+        if let Some(root) = self.ticking.get()
+            && self.gate.borrow().next_due().is_some()
         {
-            self.resting.set(idle);
-            host::set_tick_period(if idle { REST } else { tick() });
+            self.keep_time(root, self.period.get());
         }
     }
 
     /// A request has come, and is in effect: the worker has something to do.
     pub(super) fn wake(&self, StreamId(stream): StreamId) {
-        let Some(root) = self.ticking.get().filter(|_| self.resting.get()) else {
+        let Some(root) = self.ticking.get().filter(|_| self.period.get() > tick()) else {
             return;
         };
         if host::put_in_effect(root).is_ok() {
             self.tick_by(root);
         } else {
-            // The host has dropped it without a word.
-            self.roots.borrow_mut().remove(&root);
-            self.pass_on_the_tick();
+            self.lost_the_tick(root);
         }
         let _ = host::put_in_effect(stream);
     }
@@ -211,16 +244,26 @@ impl Worker {
 
     /// An instance is at work no more, and its configuration given up.
     pub(super) fn stopped(&self, root: u32) {
-        if self.instances() == 0 {
-            self.gate.borrow_mut().abandon();
-        }
-        self.tick(root);
         if self.hurried.get() == Some(root) {
             self.hurried.set(None);
         }
         if self.ticking.get() == Some(root) {
             self.pass_on_the_tick();
         }
+        match self.ticking.get() {
+            // What is due is for a root to call that will hear of the end.
+            Some(next) if host::put_in_effect(next).is_ok() => self.tick(next),
+            Some(_) | None => {
+                self.gate.borrow_mut().abandon();
+                self.tick(root);
+            }
+        }
+    }
+
+    /// The host has dropped the root that ticked, without a word.
+    fn lost_the_tick(&self, root: u32) {
+        self.roots.borrow_mut().remove(&root);
+        self.pass_on_the_tick();
     }
 
     /// Another root ticks from now on.
@@ -236,7 +279,7 @@ impl Worker {
     /// This root, which is in effect, ticks from now on.
     fn tick_by(&self, root: u32) {
         self.ticking.set(Some(root));
-        self.resting.set(false);
+        self.period.set(tick());
         // One that is in a hurry comes down to this by itself.
         if self.hurried.get() != Some(root) {
             host::set_tick_period(tick());
@@ -255,12 +298,19 @@ impl Worker {
         for notice in gate.take_notices() {
             match notice {
                 Notice::Opened { cluster } => {
-                    let what =
-                        format!("cluster {cluster} does not answer: it is left alone for a while");
+                    let what = format!("circuit breaker opened: cluster {cluster} does not answer");
+                    host::log(Level::Warn, &what);
+                }
+                Notice::Deaf { cluster } => {
+                    let what = format!(
+                        "circuit breaker switched off: cluster {cluster} answers calls with a token \
+                         and none without, by which the filter would know"
+                    );
                     host::log(Level::Warn, &what);
                 }
                 Notice::Closed { cluster } => {
-                    host::log(Level::Info, &format!("cluster {cluster} answers again"));
+                    let what = format!("circuit breaker closed: cluster {cluster} answers again");
+                    host::log(Level::Info, &what);
                 }
             }
         }
@@ -277,7 +327,11 @@ impl Worker {
         let period = match self.hurried.get() {
             None if left => Some(HURRY),
             Some(hurried) if hurried == root && !left => {
-                Some(if self.ticking.get() == Some(root) { tick() } else { Duration::ZERO })
+                Some(if self.ticking.get() == Some(root) {
+                    self.period.get()
+                } else {
+                    Duration::ZERO
+                })
             }
             None | Some(_) => None,
         };

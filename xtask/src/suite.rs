@@ -19,13 +19,15 @@ const ENVOY_VERSION: &str = "OIDC_ENVOY_VERSION";
 const OLDEST_ENVOY: &str = "1.36.4";
 
 /// What runs on it in the whole suite: what a release could do differently, in a minute or so.
-const ON_THE_OLDEST: [&str; 9] = [
+const ON_THE_OLDEST: [&str; 11] = [
     "bodies",
     "caching",
     "claims",
     "configuration",
     "forward_proxy",
+    "guard",
     "journey",
+    "preflight",
     "routes",
     "smoke",
     "stripping",
@@ -182,7 +184,8 @@ mod tests {
                 "cargo test --package integration",
                 "OIDC_ENVOY_VERSION=1.36.4 cargo test --package integration --test bodies \
                  --test caching --test claims --test configuration --test forward_proxy \
-                 --test journey --test routes --test smoke --test stripping",
+                 --test guard --test journey --test preflight --test routes --test smoke \
+                 --test stripping",
             ]
         );
     }

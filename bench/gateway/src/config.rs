@@ -14,9 +14,13 @@ pub(crate) fn bootstrap(listeners: &[Value], clusters: &[Value]) -> Value {
     })
 }
 
-/// A listener for HTTP/1.1 and HTTP/2 in the clear, with these routes and at most one filter before
-/// the router.
-pub(crate) fn listener(name: &str, routes: &[Value], filter: Option<Value>) -> Value {
+/// A listener for HTTP/1.1 and HTTP/2 in the clear, with these routes and these filters before the
+/// router.
+pub(crate) fn listener(
+    name: &str,
+    routes: &[Value],
+    filters: impl IntoIterator<Item = Value>,
+) -> Value {
     const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network\
                            .http_connection_manager.v3.HttpConnectionManager";
     const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
@@ -24,7 +28,7 @@ pub(crate) fn listener(name: &str, routes: &[Value], filter: Option<Value>) -> V
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": ROUTER},
     });
-    let filters: Vec<Value> = filter.into_iter().chain([router]).collect();
+    let filters: Vec<Value> = filters.into_iter().chain([router]).collect();
     let manager = json!({
         "@type": MANAGER,
         "stat_prefix": name,
@@ -67,8 +71,8 @@ pub(crate) fn answer(matching: &Value, status: u16, kind: &str, body: &str) -> V
     })
 }
 
-/// A Wasm filter in a VM of its own.
-pub(crate) fn wasm(name: &str, module: &Path, configuration: &str) -> Value {
+/// A Wasm filter in the VM of that name.
+pub(crate) fn wasm(name: &str, vm: &str, module: &Path, configuration: &str) -> Value {
     json!({
         "name": name,
         "typed_config": {
@@ -81,13 +85,22 @@ pub(crate) fn wasm(name: &str, module: &Path, configuration: &str) -> Value {
                     "value": configuration,
                 },
                 "vm_config": {
-                    "vm_id": name,
+                    "vm_id": vm,
                     "runtime": "envoy.wasm.runtime.v8",
                     "code": {"local": {"filename": module}},
                 },
             },
         },
     })
+}
+
+/// The guard behind our filter, as the reference has it.
+pub(crate) fn guard() -> Result<Value, String> {
+    let reference = integration::reference()?;
+    let chain = &reference["static_resources"]["listeners"][0]["filter_chains"][0];
+    let filters = chain["filters"][0]["typed_config"]["http_filters"].as_array();
+    let guard = filters.into_iter().flatten().find(|filter| filter["name"] == integration::GUARD);
+    guard.cloned().ok_or_else(|| "the reference has no guard".to_owned())
 }
 
 /// Envoy's own filter for external authorization, asking the UserInfo endpoint: a 200 lets pass.

@@ -29,7 +29,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             all.push(Operation::new(name, move || {
                 let (policy, answer) = (policy(headers, ""), answer("200", body));
                 Box::new(move || {
-                    let judged = verdict::judge(policy.answer.success, &policy.replies, &answer);
+                    let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
                     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
                     Effect::Vouches(Vouched::of(&permit, Some(endpoint(&policy))))
                 })
@@ -77,6 +77,6 @@ fn endpoint(policy: &Policy) -> &Endpoint {
 /// What an answer gives that states nothing: only the client's headers are left to edit.
 fn vouched(policy: &Policy) -> Vouched {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
-    let judged = verdict::judge(policy.answer.success, &policy.replies, &answer);
+    let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
     Vouched::of(&judged.unwrap_or_else(|refusal| panic!("{refusal:?}")), Some(endpoint(policy)))
 }

@@ -4,6 +4,7 @@ use oidc_token_connector::config::{Egress, Site};
 
 use super::finding::Findings;
 use super::gateway;
+use super::idle::{self, Kept};
 use super::instance::Instance;
 use super::istio;
 use super::tls::{self, San, Tls};
@@ -24,6 +25,8 @@ pub(crate) struct Carrier<'a> {
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
     pub(crate) remedy: Option<String>,
+    /// Whether they are kept when they are idle.
+    pub(crate) kept: Option<Kept<'a>>,
 }
 
 /// What a cluster's name leads to.
@@ -129,6 +132,10 @@ fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Fin
             format!("cluster {cluster} reaches {authority} without the forward proxy"),
         );
     }
+    if let Some(Kept { at, time, remedy }) = &carrier.kept {
+        let found = format!("cluster {cluster} keeps idle connections for {time}");
+        findings.add_with(codes::NO_UPSTREAM_IDLE_TIMEOUT, at, found, remedy.clone());
+    }
     if site.scheme == "https" {
         let what = format!("cluster {cluster}, which reaches https://{authority},");
         judge_tls(carrier, &what, findings);
@@ -183,13 +190,15 @@ fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
         Tls::Unseen => 4,
         Tls::On { san: San::Compared, .. } => 5,
     });
-    worst.unwrap_or_else(|| Carrier {
+    let worst = worst.unwrap_or_else(|| Carrier {
         node: cluster.clone(),
         proxy: false,
         proxy_addresses: Vec::new(),
         tls: Tls::Absent,
         remedy: None,
-    })
+        kept: None,
+    });
+    Carrier { kept: idle::of_cluster(cluster, world), ..worst }
 }
 
 fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
@@ -200,6 +209,7 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
         proxy_addresses: Vec::new(),
         tls,
         remedy: None,
+        kept: None,
     };
     let Some((message, fields)) = socket.get("typed_config").and_then(|config| config.any()) else {
         return way(match socket.text("name") {

@@ -66,12 +66,21 @@ codes! {
     VM_ID_SHARED = "vm-id-shared", Error,
         "modules with one vm_id read and write each other's shared data, where cached verdicts lie",
         "give this module a vm_id of its own; only instances with the same code may share one";
+    GUARD_REFUSES = "guard-refuses", Error,
+        "Envoy's RBAC filter answers 403 to those whom it should let pass",
+        "set \"access_log_state\": true, let the guard accept the prefix `pass;` (and `preflight;` \
+         with \"preflight\": \"pass\") behind every instance, and switch it off on public routes";
     ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
         "Envoy drops an optional per-route configuration of a Wasm filter without a word",
         "remove is_optional, and use an instance of its own for another configuration";
     INSTANCE_OPTIONAL = "instance-optional", Warning,
         "an Envoy that does not know Wasm filters starts without it, and lets everybody pass",
         "remove is_optional from its entry in http_filters";
+    NO_GUARD = "no-guard", Warning,
+        "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, whatever \
+         failure_policy says: there every request passes, with identity headers of its own",
+        "put Envoy's RBAC filter behind it, which lets pass only what wasm.oidc_outcome says \
+         that the filter let pass, as envoy/envoy.yaml does";
     NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
         "the next route that somebody adds is unprotected, and nothing says so",
         "remove `disabled` from one instance, and switch it off where another one is on";
@@ -118,6 +127,13 @@ codes! {
     TIMEOUTS_DO_NOT_NEST = "timeouts-do-not-nest", Warning,
         "Envoy cuts off requests with a bare 504 that the filter would have answered",
         "make timeout and deadline smaller, or Envoy's time longer";
+    NO_UPSTREAM_IDLE_TIMEOUT = "no-upstream-idle-timeout", Warning,
+        "Envoy keeps idle connections for an hour, the provider closes them earlier, and a call \
+         that goes out as it does is lost",
+        "set common_http_protocol_options.idle_timeout in the cluster's HttpProtocolOptions below \
+         the provider's keep-alive: 4s where that is not known (Node.js closes after 5 s; starman \
+         after 1 s needs less). Over HTTP/2, where anonymous callers can end a connection that all \
+         share, also max_concurrent_streams: 1, or use HTTP/1.1";
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "answers that max_userinfo_bytes allows reach the filter as no answer at all",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
@@ -134,6 +150,10 @@ codes! {
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
         "clients throw good tokens away when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
+    GUARD_NOT_SEEN = "guard-not-seen", Note,
+        "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, and then only a \
+         filter of its own behind it refuses",
+        "give the manifest with the guard as well, or write one as deploy/ has it";
     PREFLIGHT_REFUSED = "preflight-refused", Note,
         "a preflight carries no token and is refused: pages of other origins cannot call",
         "set \"preflight\": \"pass\", if pages of other origins are to call";

@@ -4,6 +4,7 @@
 use oidc_token_connector::config::Site;
 
 use super::cluster::{Carrier, Resolved};
+use super::idle::{self, Kept};
 use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
@@ -14,6 +15,9 @@ pub(crate) struct Manifests<'a> {
     pub(crate) routes: Vec<Node<'a>>,
     pub(crate) backends: Vec<Node<'a>>,
     pub(crate) tls_policies: Vec<Node<'a>>,
+    pub(crate) traffic_policies: Vec<Node<'a>>,
+    /// What EnvoyPatchPolicies change of what is made: no manifests.
+    pub(crate) patches: Vec<Node<'a>>,
 }
 
 /// What a cluster's name leads to.
@@ -49,7 +53,9 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
         None => 2,
     });
     match worst {
-        Some(Some(carrier)) => Resolved::Found(carrier),
+        Some(Some(carrier)) => {
+            Resolved::Found(Carrier { kept: kept(&route, manifests), ..carrier })
+        }
         Some(None) => Resolved::NotSeen,
         None => missing(),
     }
@@ -83,7 +89,41 @@ fn carrier<'a>(
         "add a BackendTLSPolicy with targetRefs: [{{ group: gateway.envoyproxy.io, kind: {kind}, \
          name: {name} }}] and validation: {{ hostname: HOST, wellKnownCACertificates: System }}"
     );
-    Some(Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy) })
+    let remedy = Some(remedy);
+    Some(Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy, kept: None })
+}
+
+/// What the policy of a route, or else of its Gateway, says of idle connections.
+fn kept<'a>(route: &Node<'a>, manifests: &Manifests<'a>) -> Option<Kept<'a>> {
+    let name = route.get("metadata").and_then(|metadata| metadata.text("name"));
+    let near = |policy: &&Node<'a>| match (namespace_of(policy), namespace_of(route)) {
+        (Some(one), Some(other)) => one == other,
+        (None, _) | (_, None) => true,
+    };
+    let targets = |policy: &Node<'a>, kind: &str, name: Option<&str>| {
+        let spec = policy.get("spec");
+        let one = spec.as_ref().and_then(|spec| spec.get("targetRef"));
+        let several = spec.as_ref().map(|spec| spec.list("targetRefs")).unwrap_or_default();
+        one.into_iter().chain(several).any(|target| {
+            target.text("kind") == Some(kind) && (name.is_none() || target.text("name") == name)
+        })
+    };
+    let policies = || manifests.traffic_policies.iter();
+    // Whom these select is not in the files.
+    if policies().any(|policy| policy.at(&["spec", "targetSelectors"]).is_some()) {
+        return None;
+    }
+    let own = policies().filter(near).find(|policy| targets(policy, "HTTPRoute", name));
+    let policy = own.or_else(|| policies().find(|policy| targets(policy, "Gateway", None)));
+    let remedy = format!(
+        "add a BackendTrafficPolicy with targetRefs: [{{ group: gateway.networking.k8s.io, kind: \
+         HTTPRoute, name: {} }}] and timeout.http.connectionIdleTimeout below the provider's \
+         keep-alive: 4s where that is not known",
+        name.unwrap_or_default()
+    );
+    let at = policy.unwrap_or(route);
+    let kept = idle::kept(at, &["spec", "timeout", "http"], "connectionIdleTimeout", at)?;
+    Some(Kept { remedy: Some(remedy), ..kept })
 }
 
 /// A policy's validation, or a Backend's own TLS, which has the same fields.

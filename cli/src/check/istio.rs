@@ -4,6 +4,7 @@
 use oidc_token_connector::config::Site;
 
 use super::cluster::{Carrier, Resolved};
+use super::idle::{self, Kept};
 use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
@@ -76,7 +77,28 @@ fn carrier<'a>(
          caCertificates: system, subjectAltNames: [{host}] }}"
     );
     let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
-    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy) }
+    let kept = rule.and_then(|rule| kept(rule, port, subset, host));
+    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), kept }
+}
+
+/// What a rule says of idle connections; where there is none that TLS lacks says enough.
+fn kept<'a>(rule: &Node<'a>, port: &str, subset: &str, host: &str) -> Option<Kept<'a>> {
+    let mut subsets = rule.list("subsets").into_iter();
+    let of_subset = subsets.find(|entry| entry.text("name") == Some(subset));
+    let policies = [of_subset.as_ref(), Some(rule)].into_iter().flatten();
+    let pool = policies.filter_map(|node| node.get("trafficPolicy")).find_map(|policy| {
+        let mut by_port = policy.list("portLevelSettings").into_iter();
+        let of_port = by_port.find(|entry| is_port(entry.at(&["port", "number"]), port));
+        // A port's own settings take the place of all others.
+        of_port.unwrap_or(policy).get("connectionPool")
+    });
+    let remedy = format!(
+        "set in a DestinationRule for host {host} trafficPolicy.connectionPool.http.idleTimeout \
+         (below portLevelSettings, if the port has such) below the provider's keep-alive: 4s where \
+         that is not known"
+    );
+    let kept = idle::kept(pool.as_ref().unwrap_or(rule), &["http"], "idleTimeout", rule)?;
+    Some(Kept { remedy: Some(remedy), ..kept })
 }
 
 fn of_settings(settings: &Node<'_>) -> Tls {

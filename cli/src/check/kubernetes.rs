@@ -39,6 +39,8 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         "HTTPRoute" => world.gateway.routes.push(manifest.clone()),
         "Backend" => world.gateway.backends.push(manifest.clone()),
         "BackendTLSPolicy" => world.gateway.tls_policies.push(manifest.clone()),
+        "BackendTrafficPolicy" => world.gateway.traffic_policies.push(manifest.clone()),
+        "EnvoyPatchPolicy" => world.gateway.patches.extend(spec.list("jsonPatches")),
         "ServiceEntry" => world.service_entries.push(spec),
         "DestinationRule" => world.destination_rules.push(spec),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),

@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration, others, policy};
+use super::{codes, duration, guard, others, policy};
 use crate::tree::Node;
 
 /// What a reply takes beside the calls: docs/operations.md says 250 ms.
@@ -32,6 +32,7 @@ pub(crate) fn check<'a>(
     check_idle(manager, &instances, ways.as_deref(), findings);
     check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
     check_whole_request(manager, &instances, ways.as_deref(), findings);
+    guard::check(manager, &instances, ways.as_deref(), findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
     ways
 }

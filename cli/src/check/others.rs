@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use super::codes;
 use super::finding::Findings;
 use super::instance::Instance;
 use super::policy::shown;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
+use super::{codes, guard};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -182,6 +182,8 @@ pub(crate) fn check_upgrades(
                           the instances into it";
             let remedy = Some(remedy.to_owned());
             findings.add_with(codes::ROUTE_UNPROTECTED, &upgrade, found, remedy);
+        } else if reached {
+            guard::check_list(&filters, kind, world, findings);
         }
     }
 }

@@ -39,6 +39,13 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
     }
 }
 
+/// What patches of that kind put into a proxy in which the instance is.
+pub(crate) fn around<'a>(world: &World<'a>, instance: &Instance<'_>, kind: &str) -> Vec<Node<'a>> {
+    let patches = world.patches.iter().filter(|patch| patch.text("applyTo") == Some(kind));
+    let near = patches.filter(|patch| meets(patch, instance, world));
+    near.filter_map(|patch| patch.at(&["patch", "value"])).collect()
+}
+
 /// Whether a patch can change a proxy in which the instance is, by what their manifests say of where
 /// they apply.
 fn meets(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>) -> bool {

@@ -16,7 +16,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
         return;
     };
     match policy.answer.success {
-        Success::ObjectWithSubject => {}
+        Success::ObjectWithSubject | Success::ObjectWithSubjectAt(_) => {}
         Success::Object => {
             findings.add(codes::SUBJECT_NOT_REQUIRED, place, "require_subject is off");
         }

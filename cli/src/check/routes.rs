@@ -34,6 +34,25 @@ pub(crate) struct Way<'a> {
     pub(crate) upgrades: Vec<(&'a str, bool)>,
     /// The headers that Envoy removes.
     pub(crate) removed: Vec<String>,
+    /// Where filters may be switched for it, the most particular first.
+    pub(crate) levels: Vec<Node<'a>>,
+}
+
+impl<'a> Way<'a> {
+    /// Through these instances, of which nothing else is known.
+    pub(crate) fn of(node: Node<'a>, on: Vec<usize>) -> Way<'a> {
+        Way {
+            node,
+            on,
+            idle_timeout: None,
+            stream_duration: None,
+            cluster: None,
+            public: None,
+            upgrades: Vec::new(),
+            removed: Vec::new(),
+            levels: Vec::new(),
+        }
+    }
 }
 
 /// Looks at a manager's routes; `None` if they are not all in these files.
@@ -109,16 +128,8 @@ pub(crate) fn check_patch<'a>(
         return;
     }
     let is_on = |entry: &&(usize, &Instance<'a>)| switched(entry).unwrap_or(!entry.1.disabled);
-    let way = Way {
-        node: patch.clone(),
-        on: instances.iter().filter(is_on).map(|(index, _)| *index).collect(),
-        idle_timeout: None,
-        stream_duration: None,
-        cluster: None,
-        public: public(patch),
-        upgrades: Vec::new(),
-        removed: Vec::new(),
-    };
+    let on = instances.iter().filter(is_on).map(|(index, _)| *index).collect();
+    let way = Way { public: public(patch), ..Way::of(patch.clone(), on) };
     look.check_way(&way, patch, findings);
 }
 
@@ -230,6 +241,7 @@ impl<'a> Look<'_, 'a> {
                 removed: removed
                     .filter_map(|name| name.value.as_str().map(str::to_ascii_lowercase))
                     .collect(),
+                levels: levels.into_iter().cloned().collect(),
             }
         };
         if action.has("weighted_clusters") {
@@ -300,8 +312,12 @@ pub(crate) fn enabled(upgrade: &Node<'_>) -> bool {
 
 /// Whether a level switches the filter of that name on or off.
 fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
-    let config = level.get("typed_per_filter_config")?.member(name)?;
-    Some(!config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled")))
+    Some(switches_on(&level.get("typed_per_filter_config")?.member(name)?))
+}
+
+/// Whether what a level says of a filter leaves it on.
+pub(crate) fn switches_on(config: &Node<'_>) -> bool {
+    !config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled"))
 }
 
 /// Why a route, virtual host or listener says that it is for everybody.

@@ -6,11 +6,14 @@ use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::userinfo::Call;
 use serde_json::{Value, json};
 
+use cli::outcomes;
+
 use super::request::Headers;
 use crate::output::{Format, say};
 
 /// Headers of a call whose value is no secret of the operator's.
-const OPEN: &[&str] = &["accept", "user-agent", "x-request-id", "traceparent", "tracestate"];
+const OPEN: &[&str] =
+    &["accept", "accept-encoding", "user-agent", "x-request-id", "traceparent", "tracestate"];
 /// Headers of a request whose value is a credential.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
@@ -33,6 +36,8 @@ struct Question {
     url: String,
     milliseconds: u128,
     headers: Vec<(String, String)>,
+    /// It repeats the one before, which had no answer.
+    again: bool,
 }
 
 /// What the request gets.
@@ -106,10 +111,13 @@ impl Story {
             };
             (name.to_owned(), value.to_owned())
         };
+        let url = format!("{}://{}{}", pseudo(":scheme"), pseudo(":authority"), pseudo(":path"));
+        let last = self.questions.last();
         self.questions.push(Question {
             cluster: call.cluster.clone(),
             method: pseudo(":method").to_owned(),
-            url: format!("{}://{}{}", pseudo(":scheme"), pseudo(":authority"), pseudo(":path")),
+            again: last.is_some_and(|last| last.url == url && last.cluster == call.cluster),
+            url,
             milliseconds: call.timeout.as_millis(),
             headers: headers.map(shown).collect(),
         });
@@ -165,9 +173,10 @@ impl Story {
     fn text(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for question in &self.questions {
-            let Question { cluster, method, url, milliseconds, headers } = question;
+            let Question { cluster, method, url, milliseconds, headers, again } = question;
+            let again = if *again { " again, after a pause" } else { "" };
             lines.push(format!(
-                "asks {method} {url} through cluster {cluster}, for up to {milliseconds} ms, with"
+                "asks {method} {url}{again} through cluster {cluster}, for up to {milliseconds} ms, with"
             ));
             lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
         }
@@ -208,6 +217,20 @@ impl Story {
         let reason = end.reason().map(|reason| format!(", reason {reason}")).unwrap_or_default();
         let outcome = record.outcome.word();
         lines.push(format!("outcome: {outcome}{reason}; access log {}", record.access_log()));
+        if let Some(came) = record.call_outcome {
+            let (came_words, about) = outcomes::words(came);
+            let follows = came.consequences();
+            let yes = |is| if is { "yes" } else { "no" };
+            lines.push(format!("the provider's answer: {came_words}; it is about {about}"));
+            lines.push(format!(
+                "  kept: {}; ends what was good: {}; another site is asked: {}; an outdated verdict may \
+                 serve: {}",
+                outcomes::kept(came),
+                yes(follows.ends_good),
+                yes(follows.next_site),
+                yes(follows.stale),
+            ));
+        }
         for (number, what) in [
             (record.claims.invalid, "no header can carry"),
             (record.claims.over_budget, "took too many steps to find"),
@@ -227,6 +250,7 @@ impl Story {
                 "url": question.url,
                 "timeout_ms": u64::try_from(question.milliseconds).unwrap_or(u64::MAX),
                 "headers": listed(&question.headers),
+                "again": question.again,
             })
         });
         let result = match &self.end {
@@ -250,6 +274,18 @@ impl Story {
                 "reason": end.reason(),
                 "source": record.source.word(),
                 "region": record.region.as_deref(),
+                "evidence": record.call_outcome.map(|came| {
+                    let (came_words, about) = outcomes::words(came);
+                    let follows = came.consequences();
+                    json!({
+                        "came": came_words,
+                        "about": about,
+                        "kept": outcomes::kept(came),
+                        "ends_good": follows.ends_good,
+                        "next_site": follows.next_site,
+                        "stale": follows.stale,
+                    })
+                }),
                 "claims_invalid": record.claims.invalid,
                 "claims_over_budget": record.claims.over_budget,
             })

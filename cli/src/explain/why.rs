@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use oidc_token_connector::claims::{self, Claim};
-use oidc_token_connector::config::{ClaimRule, Endpoints, Policy};
+use oidc_token_connector::config::{ClaimRule, Endpoints, Lists, Policy};
 use oidc_token_connector::endpoint;
 use oidc_token_connector::head::{Field, Head};
 use oidc_token_connector::json;
@@ -48,11 +48,19 @@ pub(super) fn left_out(
     };
     // In the filter's order, because all share the budget.
     let mut budget = Budget::for_answer();
-    let mut why = |rule: &ClaimRule| match claims::read(&document, rule, &mut budget) {
-        Claim::Absent => "its path finds nothing, or null or an empty text",
-        Claim::Invalid => "nothing can carry what its path finds",
-        Claim::OverBudget => "its path takes too many steps",
-        Claim::Value(_) => "all of them together would be more than 16 KiB",
+    let mut why = |rule: &ClaimRule| match (claims::read(&document, rule, &mut budget), &rule.lists)
+    {
+        (Claim::Absent, Lists::Json) => "its path finds nothing, or null or an empty text",
+        (Claim::Absent, Lists::Joined(_)) => {
+            "its path finds nothing to join: null, empty texts, arrays and objects are left out"
+        }
+        (Claim::Invalid, Lists::Json) => "nothing can carry what its path finds",
+        (Claim::Invalid, Lists::Joined(_)) => {
+            "nothing can carry what its path finds, or whoever takes the list apart would not \
+                 get the same elements"
+        }
+        (Claim::OverBudget, _) => "its path takes too many steps",
+        (Claim::Value(_), _) => "all of them together would be more than 16 KiB",
     };
     let headers = endpoint.rules.iter().map(|rule| (rule.name.to_string(), why(rule)));
     let headers: Vec<_> = headers.collect();

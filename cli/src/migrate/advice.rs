@@ -57,7 +57,7 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         said(true, "Requests with one token that come together share one call to the provider."),
         said(
             true,
-            "A token over 8192 bytes is refused with 401 (`malformed:too_long`) before any call; \
+            "A token over 7168 bytes is refused with 401 (`malformed:too_long`) before any call; \
              `max_token_bytes` allows longer ones.",
         ),
         said(
@@ -133,7 +133,8 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         said(
             true,
             "`require_subject: true` refuses a 200 without `sub` (OpenID Connect Core §5.3.2); \
-             recommended, because a health page with 200 would else vouch for every token.",
+             recommended, because a health page with 200 would else vouch for every token. A path \
+             such as `$.data.sub` is for a subject that is elsewhere.",
         ),
         said(
             true,
@@ -146,11 +147,17 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
             "`userinfo_unavailable: {\"status\": 503}`: without it an outage is answered 401, as \
              there, and clients throw good tokens away.",
         ),
+        said(
+            true,
+            "`provider_errors: \"map\"`: without it the provider's 404, 405 or 500 goes to the client as \
+             it is, as there. It needs `userinfo_unavailable` with 503.",
+        ),
         said(true, "`userinfo_method`: `GET` unless said."),
         said(
             true,
-            "`access_log_state: true` fills `outcome` in the access log: how each request ended, \
-             by whose word, in which region.",
+            "`access_log_state: true` stands in the result, and not in the text. By it the guard in \
+             `envoy.yaml` knows whom the filter let pass: without it the guard refuses everybody. It \
+             also fills `outcome` in the access log.",
         ),
         said(
             subject.has_regions(),

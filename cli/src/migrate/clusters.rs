@@ -138,7 +138,8 @@ impl Cluster {
             Ok(_) => format!("[{}]", self.host),
             Err(_) => self.host.clone(),
         };
-        yaml.replace("<name>", &self.name)
+        yaml.replace("<connections>\n", CONNECTIONS)
+            .replace("<name>", &self.name)
             .replace("<host>", &self.host)
             .replace("<bracketed host>", &bracketed)
             .replace("<port>", &self.port.to_string())
@@ -176,10 +177,25 @@ pub(super) fn indented(lines: &str, indent: &str) -> String {
     lines.lines().map(|line| format!("{indent}{line}\n")).collect()
 }
 
+/// A call on a connection that the provider closes as it comes is lost, so Envoy closes first.
+/// Envoy's own limits lie above what the filter's `max_in_flight` can need, all workers together.
+const CONNECTIONS: &str = r#"  circuit_breakers:
+    thresholds:
+      # For the whole process; the filter's max_in_flight is per worker.
+      - { max_connections: 16384, max_pending_requests: 16384, max_requests: 16384 }
+  typed_extension_protocol_options:
+    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+      "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+      # Below the provider's keep-alive: many servers close after 5 s, some after 1 s.
+      common_http_protocol_options: { idle_timeout: 4s }
+      explicit_http_config: { http_protocol_options: {} }
+"#;
+
 const BY_NAME: &str = r#"- name: <name>
   type: STRICT_DNS
   dns_lookup_family: V4_PREFERRED
   connect_timeout: 1s
+<connections>
   load_assignment:
     cluster_name: <name>
     endpoints:
@@ -191,6 +207,7 @@ const BY_NAME: &str = r#"- name: <name>
 const AT_AN_ADDRESS: &str = r#"- name: <name>
   type: STATIC
   connect_timeout: 1s
+<connections>
   load_assignment:
     cluster_name: <name>
     endpoints:
@@ -203,6 +220,7 @@ const AT_AN_ADDRESS: &str = r#"- name: <name>
 const BEHIND_A_PROXY: &str = r#"- name: <name>
   type: STATIC
   connect_timeout: 1s
+<connections>
   load_assignment:
     cluster_name: <name>
     endpoints:

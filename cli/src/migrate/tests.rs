@@ -42,7 +42,8 @@ const TAKEN: &str = r#"{
   "clusters": {
     "uki.acme-travel.com:9001": "idp_uki_acme_travel_com_9001",
     "uki.acme-travel.com": "idp_uki_acme_travel_com"
-  }
+  },
+  "access_log_state": true
 }
 "#;
 
@@ -413,7 +414,7 @@ fn bounds_are_told_as_differences() {
     let (_, table) = page.split_once("\n## Departures from the source system\n").unwrap();
     let table = table.split("\n## ").next().unwrap();
     for said in
-        ["8192 bytes", "malformed:too_long", "64 KiB", "4096 bytes", "16 KiB", "step budget"]
+        ["7168 bytes", "malformed:too_long", "64 KiB", "4096 bytes", "16 KiB", "step budget"]
     {
         assert!(report.contains(said), "{said}\n{report}");
         assert!(table.contains(said), "{said}\n{table}");

@@ -21,7 +21,9 @@ use super::pattern;
             "http_proxy_port": ["http_proxy_server"],
         },
         "not" = {
-            "properties": {"accept_any_200": {"const": true}, "require_subject": {"const": true}},
+            "properties": {
+                "accept_any_200": {"const": true}, "require_subject": {"not": {"const": false}},
+            },
             "required": ["accept_any_200", "require_subject"],
         },
         "dependentSchemas" = {"provider_errors": {
@@ -89,8 +91,8 @@ pub(super) struct Configuration {
     /// Calls to one site at a time, per worker.
     #[schemars(extend("default" = 1024, "minimum" = 1, "maximum" = 65_536))]
     max_in_flight: Option<u32>,
-    /// Fixed headers of the call to the provider; not `accept-encoding`, and no name that is
-    /// reserved.
+    /// Fixed headers of the call to the provider; not `accept-encoding`, which is always `identity`,
+    /// and no name that is reserved.
     #[schemars(extend(
         "maxProperties" = 64,
         "propertyNames" = {"$ref": "#/$defs/HeaderName"},
@@ -101,7 +103,7 @@ pub(super) struct Configuration {
     /// Request header that tells the backend which region was used.
     region_header: Option<HeaderName>,
     /// What a CORS preflight gets: `pass` lets it through unauthenticated, for when the filter
-    /// stands before CORS.
+    /// stands before CORS. It has one `Origin`, no body and no `Upgrade`.
     #[schemars(extend("default" = "authenticate"))]
     preflight: Option<Preflight>,
     /// Writes filter state `wasm.oidc_outcome` for the access log.
@@ -123,11 +125,12 @@ pub(super) struct Configuration {
     /// Any complete 200 is a success, whatever its body. Not together with `require_subject`.
     #[schemars(extend("default" = false))]
     accept_any_200: Option<bool>,
-    /// A 200 without a string `sub` is a failed validation (OpenID Connect Core §5.3.2).
+    /// A 200 without a string `sub` is a failed validation (OpenID Connect Core §5.3.2); with a path,
+    /// one without text or an integer there.
     #[schemars(extend("default" = false))]
-    require_subject: Option<bool>,
-    /// Longer tokens are refused before any call.
-    #[schemars(extend("default" = 8192, "minimum" = 1, "maximum" = 65_536))]
+    require_subject: Option<RequireSubject>,
+    /// Longer tokens are refused before any call. Usual servers refuse header fields of 8 KiB.
+    #[schemars(extend("default" = 7168, "minimum" = 1, "maximum" = 65_536))]
     max_token_bytes: Option<u32>,
     /// Larger answers are not read.
     #[schemars(extend("default" = 65_536, "minimum" = 1, "maximum" = 1_048_576))]
@@ -196,6 +199,19 @@ struct HeaderName(String);
 #[schemars(extend("minLength" = 1, "maxLength" = 256))]
 struct JsonPath(String);
 
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+enum RequireSubject {
+    Sub(bool),
+    At(SubjectPath),
+}
+
+/// A JSONPath of names and indexes alone, to where a provider has the subject that does not have it
+/// in `sub`.
+#[derive(JsonSchema)]
+#[schemars(extend("minLength" = 1, "maxLength" = 256, "not" = {"enum": ["true", "false"]}))]
+struct SubjectPath(String);
+
 /// Headers for the backend, each with a JSONPath into the provider's answer: for all endpoints, or
 /// by region (a code of `regionCodeValue`, or `default`).
 #[derive(JsonSchema)]
@@ -224,7 +240,8 @@ enum ValueRule {
 #[schemars(deny_unknown_fields)]
 struct ListRule {
     path: JsonPath,
-    /// Separates the elements, instead of a JSON array.
+    /// Separates the elements, instead of a JSON array. An element that would not come back when the
+    /// list is taken apart makes the claim invalid; `null`, `""`, arrays and objects are left out.
     #[schemars(extend("minLength" = 1, "maxLength" = 64, "pattern" = pattern::NO_CONTROL))]
     join: Option<String>,
 }
@@ -259,11 +276,11 @@ enum ProviderErrors {
     Map,
 }
 
-/// When a site of a provider is left alone for a while.
+/// When a site of a provider is not asked for a while.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Breaker {
-    /// Calls in a row without an answer that shut a site; 0 is off, also for `Retry-After`.
+    /// Calls in a row, waited for without an answer, after which the filter itself asks the site; 0 is off.
     #[schemars(extend("default" = 5, "minimum" = 0, "maximum" = 1000))]
     failures: Option<u32>,
     /// For how long a site is shut.

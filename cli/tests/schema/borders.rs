@@ -100,7 +100,7 @@ fn lengths() {
         assert!(judge.judge(&place, &text(longest).into()), "{place:?}");
         assert!(!judge.judge(&place, &text(longest + 1).into()), "{place:?}");
     }
-    judge.finish(21);
+    judge.finish(22);
 }
 
 #[test]

@@ -51,6 +51,8 @@ fn accepted() {
         with(r#""provider_errors": "map", "userinfo_unavailable": {"status": 503}"#),
         with(r#""provider_errors": "relay", "userinfo_unavailable": {}"#),
         with(r#""accept_any_200": true, "require_subject": false"#),
+        with(r#""require_subject": "$.data.sub""#),
+        with(r#""accept_any_200": false, "require_subject": "data.sub""#),
         with(r#""filter_state": {"user": "$.sub", "a_1": {"path": "$.a[*]", "join": ","}}"#),
         with(r#""filter_state": {}, "stat_name": "orders""#),
         with(r#""error_set": {}, "cache": {}, "breaker": {}"#),
@@ -137,6 +139,10 @@ fn refused() {
         with(r#""provider_errors": "map", "userinfo_unavailable": {}"#),
         with(r#""provider_errors": "map", "userinfo_unavailable": {"status": 401}"#),
         with(r#""accept_any_200": true, "require_subject": true"#),
+        with(r#""accept_any_200": true, "require_subject": "$.sub""#),
+        with(r#""require_subject": "true""#),
+        with(r#""require_subject": """#),
+        with(r#""require_subject": ["$.sub"]"#),
     ];
     let validator = validator();
     for configuration in &refused {
@@ -162,6 +168,7 @@ fn what_a_schema_cannot_say() {
             "a grammar that is no regular expression: JSONPath",
         ),
         (r#""inject_headers": {"X-A": "$..a..b"}"#, "how a JSONPath is built"),
+        (r#""require_subject": "$.a[*]""#, "how a JSONPath is built: names and indexes alone"),
         (
             r#""inject_headers": {"Host": "a"}"#,
             "names in every spelling that folds to them: reserved",

@@ -69,6 +69,7 @@ fn each_configuration_has_what_the_documentation_recommends() {
         let config = found.json();
         assert_eq!(config["require_subject"], true, "{}", found.file);
         assert_eq!(config["userinfo_unavailable"]["status"], 503, "{}", found.file);
+        assert_eq!(config["provider_errors"], "map", "{}", found.file);
         assert_eq!(config["access_log_state"], true, "{}", found.file);
     }
 }

@@ -43,7 +43,9 @@ fn a_preflight_passes_exactly_where_the_filter_stands_before_cors() {
     assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
     assert_eq!(plugin["pluginConfig"]["cache"].get("shared"), None, "it has no vm_id of its own");
     for object in objects().iter().filter(|object| object.value["kind"] != "WasmPlugin") {
-        assert!(!object.value.to_string().contains("preflight"), "{}", object.file);
+        // The guard knows the filter's word for them.
+        let text = object.value.to_string().replace("preflight;", "");
+        assert!(!text.contains("preflight"), "{}", object.file);
     }
 }
 
@@ -100,6 +102,81 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
             "stats_config": reference["stats_config"],
         })
     );
+}
+
+/// The guard of the reference.
+fn guard() -> Value {
+    let mut manager = connection_manager();
+    let filters = manager["http_filters"].as_array_mut().expect("filters");
+    let guard = filters.iter_mut().find(|filter| filter["name"] == "oidc-token-connector-guard");
+    guard.expect("the reference has a guard").take()
+}
+
+/// A WasmPlugin lets preflights pass, so there the guard has to as well.
+#[test]
+fn istio_gets_the_guard_of_the_reference_behind_the_filter_and_preflights_besides() {
+    let name = "oidc-token-connector-guard";
+    let patches = patches(name);
+    let [patch] = &patches[..] else { panic!("{patches:?}") };
+    assert_eq!(
+        (&patch["applyTo"], &patch["patch"]["operation"]),
+        (&json!("HTTP_FILTER"), &json!("INSERT_BEFORE"))
+    );
+    let filter = &patch["match"]["listener"]["filterChain"]["filter"];
+    assert_eq!(filter["subFilter"]["name"], "envoy.filters.http.router");
+    let priority =
+        |name: &str| object("EnvoyFilter", name)["spec"]["priority"].as_i64().unwrap_or(0);
+    assert!(priority(name) > priority("oidc-token-connector"), "it would stand before the filter");
+    let mut expected = guard();
+    let policies = &mut expected["typed_config"]["rules"]["policies"];
+    let principals = &mut policies["passed-by-the-connector"]["principals"];
+    let mut preflight = principals[0].clone();
+    preflight["filter_state"]["string_match"]["prefix"] = json!("preflight;");
+    principals.as_array_mut().expect("principals").push(preflight);
+    assert_eq!(patch["patch"]["value"], expected);
+}
+
+#[test]
+fn envoy_gateway_gets_the_guard_of_the_reference_behind_the_filter() {
+    let policy = object("EnvoyPatchPolicy", "oidc-token-connector-guard");
+    let spec = &policy["spec"];
+    let gateway = object("Gateway", "gateway");
+    let patches = spec["jsonPatches"].as_array().expect("patches");
+    let listeners = gateway["spec"]["listeners"].as_array().expect("listeners");
+    assert_eq!((patches.len(), &spec["type"]), (listeners.len(), &json!("JSONPatch")));
+    for (patch, listener) in patches.iter().zip(listeners) {
+        let part = |value: &Value| value.as_str().expect("text").to_owned();
+        let metadata = &gateway["metadata"];
+        let name = [&metadata["namespace"], &metadata["name"], &listener["name"]].map(part);
+        assert_eq!(patch["name"], name.join("/"));
+        let operation = &patch["operation"];
+        assert_eq!(operation["op"], "add");
+        let before = "$..http_filters[?(@.name=='envoy.filters.http.router')]";
+        assert_eq!((&operation["jsonPath"], &operation["value"]), (&json!(before), &guard()));
+    }
+}
+
+/// How long an idle connection to a provider is kept, by the reference.
+fn idle_timeout() -> Value {
+    let reference = document("envoy/envoy.yaml");
+    let clusters = reference["static_resources"]["clusters"].as_array().expect("clusters");
+    let provider = clusters.iter().find(|cluster| cluster["name"] == "idp_default");
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let options = &provider.expect("a provider")["typed_extension_protocol_options"][options];
+    options["common_http_protocol_options"]["idle_timeout"].clone()
+}
+
+#[test]
+fn idle_connections_to_the_provider_are_closed_as_early_as_in_the_reference() {
+    let rule = object("DestinationRule", "idp-example")["spec"].take();
+    let settings = &rule["trafficPolicy"]["portLevelSettings"][0];
+    assert_eq!(settings["connectionPool"]["http"]["idleTimeout"], idle_timeout());
+    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
+    assert_eq!(traffic["timeout"]["http"]["connectionIdleTimeout"], idle_timeout());
+    let route = object("HTTPRoute", "userinfo");
+    let target = &traffic["targetRefs"][0];
+    assert_eq!((&target["kind"], &target["name"]), (&route["kind"], &route["metadata"]["name"]));
+    assert_eq!(idle_timeout(), "4s");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Target: the provider's `WWW-Authenticate` → ours. Input: a digit that chooses the provider's
-//! status, then its header's values, one per line; after an empty line its JSON body.
+//! Target: the provider's `WWW-Authenticate` → ours. Input: a character that chooses the provider's
+//! status and whether it says that its body is JSON (a digit says so), then its header's values, one
+//! per line; after an empty line its body.
 
 use std::rc::Rc;
 
@@ -27,7 +28,81 @@ thread_local! {
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
-    let Some((status, lines, body)) = input(data) else { return };
+    let Some(input) = Input::of(data) else { return };
+    assert_eq!(ours(&input), expected(&input), "{input:?}");
+    a_valid_bearer_challenge_survives(&input);
+}
+
+/// Whether something that the provider said is repeated to the client.
+pub fn accepts(data: &[u8]) -> Option<bool> {
+    let input = Input::of(data)?;
+    Some(expected(&input) != expected(&Input { lines: Vec::new(), body: b"", ..input.clone() }))
+}
+
+/// Whatever else stands in other lines and in the body, what is said by the grammar is repeated.
+fn a_valid_bearer_challenge_survives(input: &Input<'_>) {
+    // Each ends in another scheme: the next line may begin with a parameter.
+    let valid = [
+        (
+            r#"bearer error=insufficient_user_authentication,acr_values="urn:a b", max_age=60,X"#,
+            r#"error="insufficient_user_authentication", acr_values="urn:a b", max_age="60""#,
+        ),
+        (
+            concat!(
+                r#"Negotiate a+/==, BEARER realm="a, b" , error_description="gone, \because" ,"#,
+                r#"error="invalid_token", Basic realm="c""#
+            ),
+            r#"error="invalid_token", error_description="gone, because""#,
+        ),
+        (
+            r#"Bearer error = "invalid_token" , scope=a, DPoP algs="ES256""#,
+            r#"error="invalid_token", scope="a""#,
+        ),
+    ];
+    // Of several that name an error the first counts.
+    let named = Said::in_lines(&input.lines).error.is_some();
+    for (line, said) in valid {
+        let line = line.as_bytes();
+        let wanted = match input.status {
+            429 | 500 => None,
+            _ => Some(format!("Bearer realm=\"api\", {said}")),
+        };
+        let first = [&[line], &input.lines[..]].concat();
+        let found = ours(&Input { lines: first, ..input.clone() });
+        assert_eq!(found, wanted, "first of {input:?}");
+        if !named {
+            let last = [&input.lines[..], &[line]].concat();
+            let found = ours(&Input { lines: last, ..input.clone() });
+            assert_eq!(found, wanted, "last of {input:?}");
+        }
+    }
+}
+
+/// What the provider answers.
+#[derive(Debug, Clone)]
+struct Input<'d> {
+    status: u16,
+    content_type: &'static str,
+    lines: Vec<&'d [u8]>,
+    body: &'d [u8],
+}
+
+impl<'d> Input<'d> {
+    fn of(data: &'d [u8]) -> Option<Input<'d>> {
+        let (choice, text) = data.split_first()?;
+        let at = text.windows(2).position(|two| two == b"\n\n");
+        let (lines, body) = at.map_or((text, &b""[..]), |at| (&text[..at], &text[at + 2..]));
+        Some(Input {
+            status: [401_u16, 403, 400, 429, 500][usize::from(choice & 15) % 5],
+            content_type: if choice & 16 == 0 { "text/html" } else { "application/json" },
+            lines: lines.split(|b| *b == b'\n').collect(),
+            body,
+        })
+    }
+}
+
+/// The challenge in the filter's reply.
+fn ours(input: &Input<'_>) -> Option<String> {
     let mut gate = Gate::new(Seed::new([1; 16]));
     let policy = POLICY.with(Rc::clone);
     let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
@@ -36,52 +111,40 @@ pub fn check(data: &[u8]) {
     let Arrival::Admitted(Admission::Lead(call, _)) = arrival else {
         panic!("not held");
     };
-    let digits = status.to_string();
+    let digits = input.status.to_string();
     let mut pairs: Vec<(&[u8], &[u8])> = vec![
         (b":status", digits.as_bytes()),
-        (b"content-type", b"application/json"),
+        (b"content-type", input.content_type.as_bytes()),
         (b"x-envoy-upstream-service-time", b"1"),
     ];
-    pairs.extend(lines.split(|b| *b == b'\n').map(|value| (&b"www-authenticate"[..], value)));
-    let answer = Answer::Whole { head: Head::new(pairs), body: Body::Read(body) };
+    pairs.extend(input.lines.iter().map(|value| (&b"www-authenticate"[..], *value)));
+    let answer = Answer::Whole { head: Head::new(pairs), body: Body::Read(input.body) };
     let release = gate.answered(call, &answer, now).releases.pop().expect("released");
     let reply = rules::replied(&release.decision);
-
-    assert_eq!(reply.status, status);
+    assert_eq!(reply.status, input.status);
     let ours = reply.headers.iter().find(|(name, _)| *name == "www-authenticate");
-    let expected = expected(status, lines, body);
-    assert_eq!(ours.map(|(_, value)| value), expected.as_ref(), "{status} {lines:?} {body:?}");
+    ours.map(|(_, value)| value.clone())
 }
 
-/// Whether something that the provider said is repeated to the client.
-pub fn accepts(data: &[u8]) -> Option<bool> {
-    let (status, lines, body) = input(data)?;
-    Some(expected(status, lines, body) != expected(status, b"", b""))
-}
-
-/// The provider's status, the lines of its header and its body.
-fn input(data: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let (choice, text) = data.split_first()?;
-    let status = [401_u16, 403, 400, 429, 500][usize::from(choice & 15) % 5];
-    let at = text.windows(2).position(|two| two == b"\n\n");
-    let (lines, body) = at.map_or((text, &b""[..]), |at| (&text[..at], &text[at + 2..]));
-    Some((status, lines, body))
-}
-
-/// The challenge to the client. The provider's header counts before its body, and of several lines
-/// the first that says anything usable; lines and body are never mixed.
-fn expected(status: u16, lines: &[u8], body: &[u8]) -> Option<String> {
-    let by_status = match status {
-        401 => Some("invalid_token"),
-        403 => Some("insufficient_scope"),
-        400 => None,
-        _ => return None, // the token is not at fault
-    };
-    let said = lines.split(|b| *b == b'\n').map(Said::in_line).find(Said::anything);
-    let said = said.unwrap_or_else(|| Said::in_body(body));
-    let error = said.error.as_deref().or(by_status)?;
+/// The challenge to the client: what header or body says, whichever names an error, the header
+/// where both do or neither does; header and body are never mixed.
+fn expected(input: &Input<'_>) -> Option<String> {
+    let (header, body) = (Said::in_lines(&input.lines), Said::in_body(input.body));
+    let of_body = header.error.is_none() && (body.error.is_some() || !header.anything());
+    let said = if of_body { body } else { header };
+    let error = match (input.status, said.error.as_deref()) {
+        (429 | 500, _) | (403, Some("invalid_request")) => None, // the token is not at fault
+        (401, Some("invalid_request" | "insufficient_scope") | None) => Some("invalid_token"),
+        (_, error) => error,
+    }?;
     let mut challenge = format!("Bearer realm=\"api\", error=\"{error}\"");
-    for (name, text) in [("error_description", said.description), ("scope", said.scope)] {
+    let login = error == "insufficient_user_authentication";
+    for (name, text) in [
+        ("error_description", said.description),
+        ("scope", said.scope),
+        ("acr_values", said.acr_values.filter(|_| login)),
+        ("max_age", said.max_age.filter(|_| login)),
+    ] {
         if let Some(text) = text {
             challenge += &format!(", {name}=\"{text}\"");
         }
@@ -94,25 +157,49 @@ struct Said {
     error: Option<String>,
     description: Option<String>,
     scope: Option<String>,
+    acr_values: Option<String>,
+    max_age: Option<String>,
 }
 
 impl Said {
-    fn in_line(line: &[u8]) -> Said {
-        let read = parameters(line);
-        // The first of a name counts, usable or not.
-        Said::of(|wanted| {
-            let (_, value) = read.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
-            String::from_utf8(value.clone()).ok()
-        })
+    /// The first Bearer challenge that names an error, else that says anything; where there is no
+    /// scheme at all, what stands there without one.
+    fn in_lines(lines: &[&[u8]]) -> Said {
+        let challenges = challenges(lines);
+        let all_loose = challenges.len() == 1;
+        let wanted = challenges.into_iter().filter(|(scheme, _)| match scheme {
+            Some(scheme) => scheme.eq_ignore_ascii_case("bearer"),
+            None => all_loose,
+        });
+        let mut said: Vec<Said> = wanted
+            .map(|(_, read)| {
+                // The first of a name counts, usable or not.
+                Said::of(|wanted| {
+                    let (_, value) =
+                        read.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+                    String::from_utf8(value.clone()).ok()
+                })
+            })
+            .collect();
+        said.sort_by_key(|said| (said.error.is_none(), !said.anything()));
+        said.into_iter().next().unwrap_or_else(|| Said::of(|_| None))
     }
 
     fn in_body(body: &[u8]) -> Said {
         let document = Document::read(body);
-        Said::of(|wanted| Some(document.as_ref()?.member(wanted)?.text()?.to_owned()))
+        Said::of(|wanted| match wanted {
+            "acr_values" | "max_age" => None,
+            _ => Some(document.as_ref()?.member(wanted)?.text()?.to_owned()),
+        })
     }
 
     fn of(get: impl Fn(&str) -> Option<String>) -> Said {
-        let codes = ["invalid_request", "invalid_token", "insufficient_scope"];
+        let codes = [
+            "invalid_request",
+            "invalid_token",
+            "insufficient_scope",
+            "insufficient_user_authentication",
+        ];
         let allowed = |text: &String| {
             (1..=LONGEST).contains(&text.len())
                 && text.chars().all(|c| (' '..='~').contains(&c) && c != '"' && c != '\\')
@@ -120,53 +207,139 @@ impl Said {
         // Tokens with one space between two (RFC 6749 §3.3).
         let spaced =
             |text: &String| !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
+        let digits = |text: &String| {
+            (1..=10).contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit())
+        };
         Said {
             error: get("error").filter(|text| codes.contains(&text.as_str())),
             description: get("error_description").filter(allowed),
             scope: get("scope").filter(allowed).filter(spaced),
+            acr_values: get("acr_values").filter(allowed).filter(spaced),
+            max_age: get("max_age").filter(digits),
         }
     }
 
     fn anything(&self) -> bool {
-        self.error.is_some() || self.description.is_some() || self.scope.is_some()
+        let texts = [&self.description, &self.scope, &self.acr_values, &self.max_age];
+        self.error.is_some() || texts.iter().any(|text| text.is_some())
     }
 }
 
-/// Every `name=value` outside of quotes, up to a quote that is not closed. What is neither, a
-/// scheme or a stray sign, is passed over, as providers write many things.
-fn parameters(line: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    let word = |at: usize| line[at..].iter().take_while(|b| is_name(b)).count() + at;
-    let solid = |at: usize| line[at..].iter().take_while(|b| b.is_ascii_whitespace()).count() + at;
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(byte) = line.get(at) {
-        if *byte == b'"' {
-            let Some((_, end)) = unquoted(line, at + 1) else { break };
-            at = end;
-            continue;
+/// A scheme, and its parameters.
+type Challenge = (Option<String>, Vec<(String, Vec<u8>)>);
+
+/// A piece of a line.
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Blank,
+    Comma,
+    Equals,
+    Word(String),
+    Quoted(Vec<u8>),
+    /// What is neither, and a quote that is not closed, with all that follows.
+    Odd(Vec<u8>),
+}
+
+/// Every challenge of all lines. The first one has no scheme.
+fn challenges(lines: &[&[u8]]) -> Vec<Challenge> {
+    let mut found: Vec<Challenge> = vec![(None, Vec::new())];
+    for line in lines {
+        let pieces = pieces(line);
+        for element in pieces.split(|piece| *piece == Piece::Comma) {
+            let mut element = element;
+            while let [Piece::Blank, rest @ ..] | [rest @ .., Piece::Blank] = element {
+                element = rest;
+            }
+            let parameters = match element {
+                _ if is_parameter(element) => parameters(element),
+                [Piece::Word(scheme)] => {
+                    found.push((Some(scheme.clone()), Vec::new()));
+                    None
+                }
+                [Piece::Word(scheme), Piece::Blank, rest @ ..]
+                    if is_parameter(rest) || is_token68(rest) =>
+                {
+                    found.push((Some(scheme.clone()), Vec::new()));
+                    parameters(rest)
+                }
+                _ => None,
+            };
+            let (_, own) = found.last_mut().expect("there is one");
+            own.extend(parameters.into_iter().flatten());
         }
-        let end = word(at);
-        if end == at {
-            at += 1;
-            continue;
-        }
-        let name = String::from_utf8_lossy(&line[at..end]).into_owned();
-        at = end;
-        if line.get(solid(at)) != Some(&b'=') {
-            continue;
-        }
-        at = solid(solid(at) + 1);
-        let value = if line.get(at) == Some(&b'"') {
-            unquoted(line, at + 1)
-        } else {
-            Some((line[at..word(at)].to_vec(), word(at)))
-        };
-        let Some((value, end)) = value else { break };
-        found.push((name, value));
-        at = end;
     }
     found
+}
+
+fn is_parameter(element: &[Piece]) -> bool {
+    matches!(
+        element,
+        [Piece::Word(_), Piece::Equals, ..] | [Piece::Word(_), Piece::Blank, Piece::Equals, ..]
+    )
+}
+
+/// One parameter, or several, each but the last quoted; `None` if it is anything else.
+fn parameters(element: &[Piece]) -> Option<Vec<(String, Vec<u8>)>> {
+    let (name, rest) = match element {
+        [Piece::Word(name), Piece::Equals, rest @ ..]
+        | [Piece::Word(name), Piece::Blank, Piece::Equals, rest @ ..] => (name, rest),
+        _ => return None,
+    };
+    let value = match rest {
+        [Piece::Blank, value @ ..] => value,
+        value => value,
+    };
+    match value {
+        [Piece::Word(value)] => Some(vec![(name.clone(), value.clone().into_bytes())]),
+        [Piece::Quoted(value)] => Some(vec![(name.clone(), value.clone())]),
+        [Piece::Quoted(value), Piece::Blank, more @ ..] => {
+            let more = parameters(more)?;
+            Some([vec![(name.clone(), value.clone())], more].concat())
+        }
+        _ => None,
+    }
+}
+
+/// Letters, digits and a few signs, `=` at the end alone (RFC 9110 §11.2).
+fn is_token68(element: &[Piece]) -> bool {
+    let mut text = String::new();
+    for piece in element {
+        match piece {
+            Piece::Equals => text.push('='),
+            Piece::Word(word) => text += word,
+            Piece::Odd(odd) if odd == b"/" => text.push('/'),
+            Piece::Blank | Piece::Comma | Piece::Quoted(_) | Piece::Odd(_) => return false,
+        }
+    }
+    let inside = text.trim_end_matches('=');
+    !inside.is_empty() && inside.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c))
+}
+
+fn pieces(line: &[u8]) -> Vec<Piece> {
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let is_blank = |b: &u8| *b == b' ' || *b == b'\t';
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while let Some(first) = rest.first() {
+        let run = |of: &dyn Fn(&u8) -> bool| rest.iter().take_while(|b| of(b)).count();
+        let (piece, length) = match first {
+            b',' => (Piece::Comma, 1),
+            b'=' => (Piece::Equals, 1),
+            b'"' => match unquoted(rest, 1) {
+                Some((text, end)) => (Piece::Quoted(text), end),
+                None => (Piece::Odd(rest.to_vec()), rest.len()),
+            },
+            byte if is_blank(byte) => (Piece::Blank, run(&is_blank)),
+            byte if is_word(byte) => {
+                let end = run(&is_word);
+                (Piece::Word(String::from_utf8_lossy(&rest[..end]).into_owned()), end)
+            }
+            byte => (Piece::Odd(vec![*byte]), 1),
+        };
+        pieces.push(piece);
+        rest = &rest[length..];
+    }
+    pieces
 }
 
 /// The quoted text that begins at `at`, and where the line goes on after it.

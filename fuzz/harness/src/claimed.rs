@@ -10,10 +10,8 @@ pub fn claimed(header: &str, document: &Document) -> Option<String> {
         "x-sub" => one(member("sub")),
         "x-email" => one(member("email")),
         "x-roles" => joined(children(member("roles")), ","),
-        "x-groups" => match member("groups") {
-            Some(Document::List(groups)) => joined(groups.iter().collect(), " "),
-            other => one(other),
-        },
+        "x-groups" => joined(listed(member("groups")), " "),
+        "x-units" => joined(listed(member("units")), " || "),
         "x-all" => list(below(document)),
         "x-names" => {
             let nodes = std::iter::once(document).chain(within(document));
@@ -68,16 +66,45 @@ fn list(nodes: Vec<&Document>) -> Option<String> {
     (!texts.is_empty()).then(|| format!("[{}]", texts.join(",")))
 }
 
-/// Only scalars that say something, and none that could be read as two.
+/// The elements of a list, or the one value that stands for a list of one.
+fn listed(node: Option<&Document>) -> Vec<&Document> {
+    match node {
+        Some(Document::List(items)) => items.iter().collect(),
+        other => other.into_iter().collect(),
+    }
+}
+
+/// Scalars that say something; none at all where one of them would not come back to a reader, who
+/// may look from either end, at any place, and trim what is found.
 fn joined(nodes: Vec<&Document>, separator: &str) -> Option<String> {
     let scalar = |node: &Document| match node {
         Document::Text(text) | Document::Number(text) => Some(text.clone()),
         Document::Bool(truth) => Some(truth.to_string()),
         Document::Null | Document::List(_) | Document::Members(_) => None,
     };
-    let texts: Vec<String> = nodes.into_iter().map(scalar).collect::<Option<_>>()?;
-    let is_one = |text: &String| !text.is_empty() && !text.contains(separator);
-    texts.iter().all(is_one).then(|| texts.join(separator))
+    let texts: Vec<String> =
+        nodes.into_iter().filter_map(scalar).filter(|text| !text.is_empty()).collect();
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let core = separator.trim();
+    let comes_back = |text: &String| {
+        let three = [text.as_str(); 3];
+        let whole = three.join(separator);
+        let mut backwards: Vec<&str> = whole.rsplit(separator).collect();
+        backwards.reverse();
+        let (trimmed, places) = if core.is_empty() {
+            let words = whole.split(blank).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+            (words, 2)
+        } else {
+            let places = whole.char_indices().filter(|(at, _)| whole[*at..].starts_with(core));
+            (whole.split(core).map(|part| part.trim_matches(blank)).collect(), places.count())
+        };
+        backwards == three
+            && whole.split(separator).eq(three)
+            && trimmed == three
+            && text.trim_matches(blank) == text
+            && places == 2
+    };
+    texts.iter().all(comes_back).then(|| texts.join(separator))
 }
 
 fn children(node: Option<&Document>) -> Vec<&Document> {

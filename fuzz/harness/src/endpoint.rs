@@ -86,6 +86,7 @@ fn is_call_of(call: &Call, region: &str) {
         (":path", path),
         ("authorization", "Bearer t"),
         ("accept", "application/json"),
+        ("accept-encoding", "identity"),
         ("user-agent", &agent),
     ];
     assert_eq!(headers, expected);

@@ -1,7 +1,7 @@
-//! Target: a sequence of events on two workers, against the [model](crate::model). Input: four
-//! bytes for each event.
+//! Target: a sequence of events on two workers, against the [model](crate::model), and with and
+//! without what a [stranger](crate::model::fair) does in it. Input: four bytes for each event.
 
-use crate::model::{Event, Tally, World};
+use crate::model::{Event, Tally, World, fair};
 
 /// Longest trace, which keeps one run short.
 const MOST_EVENTS: usize = 256;
@@ -14,5 +14,7 @@ pub fn check(data: &[u8]) {
 /// Runs the target and tells what has happened.
 pub fn run(data: &[u8]) -> Tally {
     let events = Event::all_of(data);
-    World::run(&events[..events.len().min(MOST_EVENTS)])
+    let events = &events[..events.len().min(MOST_EVENTS)];
+    fair::check(events);
+    World::run(events)
 }

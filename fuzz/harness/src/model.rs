@@ -1,38 +1,45 @@
 //! The gate beside a model of it that is small enough to be believed: who waits for what until
 //! when, and what was answered to whom.
 //!
-//! Fuzzing, the property test and the enumeration of all short traces drive the same [`World`]. It
+//! Fuzzing, the property tests and the enumeration of all short traces drive the same [`World`]. It
 //! must know nothing of how the gate keeps its books: only what was told and what came back. Every
 //! answer carries the number of its call, so that what a request gets tells which answer it was.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use oidc_token_connector::config::Policy;
-use oidc_token_connector::gate::{CallId, Gate, Ledger, Seed};
+use oidc_token_connector::gate::{CallId, Gate, Seed};
 use oidc_token_connector::outcome::Source;
 use oidc_token_connector::time::{Date, Moment, Now};
 
 mod admit;
 mod asking;
+mod audit;
 mod check;
 mod ending;
 mod event;
+pub mod fair;
+mod known;
+mod meaning;
+mod passing;
 mod request;
 mod setup;
 mod sites;
 mod step;
+mod tally;
 
 pub use ending::{ENDINGS, Ending};
 pub use event::Event;
 pub use request::{Region, Who};
 pub use setup::MOST_SETUPS;
+pub use tally::Tally;
 
-use ending::Says;
+use fair::Diary;
+use known::{Known, Refused};
 use request::{Key, Request};
-use setup::{SETUPS, Setup};
-use sites::Site;
+use setup::{SETUPS, Settings, Setup};
+use sites::{Change, Site};
 
 /// How long after a call's timeout a request is let go, in milliseconds.
 const GRACE: u64 = 150;
@@ -51,58 +58,34 @@ pub struct World {
     date_off: i64,
     questions: Vec<Question>,
     calls: Vec<Made>,
+    probes: Vec<Probe>,
     /// What the workers share, by the names that the host knows.
     places: BTreeMap<String, Place>,
-}
-
-impl Default for World {
-    fn default() -> World {
-        World {
-            workers: [Worker::new(1), Worker::new(2)],
-            now: 0,
-            date_off: 0,
-            questions: Vec::new(),
-            calls: Vec::new(),
-            places: BTreeMap::new(),
-        }
-    }
+    /// How many requests have come: of the stranger, and of others.
+    requests: [u64; 2],
+    diary: Diary,
 }
 
 /// One worker's gate, and what the model knows of it.
 struct Worker {
     gate: Gate,
     at_work: [Option<Rc<Policy>>; MOST_SETUPS],
+    /// Every configuration that was ever at work: it stays so until nobody holds it.
+    policies: Vec<(&'static Setup, Weak<Policy>)>,
+    /// The latest date that the gate was told.
+    date: u64,
     /// The requests that have not ended, in the order of their numbers: those that wait, and those
     /// that were decided.
     streams: BTreeMap<u32, Option<Waiting>>,
     known: BTreeMap<Key, Known>,
+    refused: BTreeMap<Key, Refused>,
+    /// The last call that vouched for a token, and whether that is certainly not forgotten.
+    vouched: BTreeMap<Key, (usize, bool)>,
+    waits: BTreeMap<Key, TokenWait>,
     sites: BTreeMap<&'static str, Site>,
+    /// The breakers that have opened and closed since operators were told.
+    changes: Vec<(&'static str, Change)>,
     tally: Tally,
-}
-
-/// What has happened, counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in the ledger")]
-pub struct Tally {
-    pub hits: u64,
-    pub negative_hits: u64,
-    pub shared_hits: u64,
-    pub misses: u64,
-    pub joined: u64,
-    pub stored: u64,
-    pub failed_over: u64,
-    pub refused_by_cap: u64,
-    pub refused_by_breaker: u64,
-    pub opened: u64,
-    pub stale: u64,
-    /// Sites that answered again.
-    pub closed: u64,
-    /// Requests that had been held.
-    pub released: u64,
-    /// Requests that ended while they were held.
-    pub gone: u64,
-    /// Shared values that were damaged or moved.
-    pub torn: u64,
 }
 
 /// A request that waits.
@@ -112,14 +95,7 @@ struct Waiting {
     setup: &'static Setup,
     deadline: u64,
     source: Source,
-}
-
-/// The answer that a worker goes by.
-#[derive(Clone, Copy)]
-struct Known {
-    call: usize,
-    /// Whether it is certainly not forgotten yet.
-    surely: bool,
+    number: u64,
 }
 
 /// A question that was asked.
@@ -128,22 +104,72 @@ struct Question {
     key: Key,
     /// Who asked first: by this one's rules the calls are made.
     lead: &'static Setup,
+    policy: Weak<Policy>,
+    /// The number of the request that asked first.
+    number: u64,
+    /// Whether the token was vouched for before, if that is certain.
+    known: Option<bool>,
+    began: u64,
     /// When no further call may be made.
     ends: u64,
     /// The first with a cache among those who asked.
     keeper: Option<&'static Setup>,
     /// The longest answer that one of them reads.
     limit: usize,
-    /// The call that is under way.
-    call: Option<usize>,
+    /// The site that is asked, and how often it was asked again.
+    site: usize,
+    repeats: usize,
+    step: Step,
     /// The last call to which a provider really said something, though no verdict.
     word: Option<usize>,
+    /// Why the last call without an answer had none.
+    silence: &'static str,
+    so_far: SoFar,
+}
+
+/// What a question is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// This call is under way.
+    Asking(usize),
+    /// It pauses before its call is repeated, until some moment between these. It may be over
+    /// already where nobody waits for it and the moment may have passed.
+    Pausing {
+        from: u64,
+        to: u64,
+        is_certain: bool,
+    },
+    Over,
+}
+
+/// What the sites that were asked are evidence of, taken together.
+#[derive(Default)]
+struct SoFar {
+    /// An outdated verdict must not serve: one of them said something else than an outage, or one
+    /// was not asked because too many calls are under way.
+    no_stale: bool,
+    /// One of them did not ask the token to wait.
+    no_wait: bool,
+    /// Until when the token waits for each, and until when each wants that.
+    waits: Vec<(u64, u64)>,
+}
+
+/// A token that waits: until when, until when some provider wants that, whether an outdated verdict
+/// may serve, and the call whose answer its requests get again.
+#[derive(Clone)]
+struct TokenWait {
+    until: u64,
+    said: Vec<u64>,
+    allows_stale: bool,
+    word: usize,
 }
 
 /// A call that was made.
 struct Made {
     question: usize,
     id: CallId,
+    /// What its answer carries.
+    number: u64,
     key: Key,
     /// Which of the sites was asked.
     site: usize,
@@ -155,6 +181,16 @@ struct Made {
     is_mark: bool,
 }
 
+/// A question of the filter's own.
+struct Probe {
+    worker: usize,
+    site: &'static str,
+    settings: Settings,
+    id: CallId,
+    asked: u64,
+    is_over: bool,
+}
+
 /// A place in the shared memory.
 #[derive(Clone)]
 struct Place {
@@ -163,139 +199,63 @@ struct Place {
     call: Option<usize>,
 }
 
-/// Whether an answer may still decide a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fresh {
-    No,
-    /// In the last tenth of its life it may be asked for again.
-    Perhaps,
-    Surely,
-}
-
 impl World {
+    fn new(diary: Diary) -> World {
+        World {
+            workers: [Worker::new(1), Worker::new(2)],
+            now: 0,
+            date_off: 0,
+            questions: Vec::new(),
+            calls: Vec::new(),
+            probes: Vec::new(),
+            places: BTreeMap::new(),
+            requests: [0; 2],
+            diary,
+        }
+    }
+
     /// Runs a whole trace, then lets everybody who still waits run into the deadline.
     pub fn run(events: &[Event]) -> Tally {
-        let mut world = World::default();
+        let mut world = World::new(Diary::Closed);
         events.iter().for_each(|event| world.step(*event));
         world.finish()
     }
 
-    fn now(&self) -> Now {
-        Now { moment: Moment::from_nanos(self.now * 1_000_000), date: Date(self.date()) }
+    /// What the clocks say, which this worker is told.
+    fn now(&mut self, worker: usize) -> Now {
+        let date = self.date();
+        let told = &mut self.workers[worker].date;
+        *told = date.max(*told);
+        Now { moment: Moment::from_nanos(self.now * 1_000_000), date: Date(date) }
     }
 
     fn date(&self) -> u64 {
         (START + self.now / 1_000).saturating_add_signed(self.date_off)
     }
 
-    /// Whether the answer to this call may decide a request at this instance now.
-    fn fresh(&self, call: usize, setup: &Setup) -> Fresh {
-        self.fresh_for(call, setup, 0)
-    }
-
-    /// The same, if it may be so much older than usual.
-    fn fresh_for(&self, call: usize, setup: &Setup, longer: u64) -> Fresh {
-        let made = &self.calls[call];
-        let (Some(cache), Some((ending, exp))) = (&setup.cache, made.ended) else {
-            return Fresh::No;
+    /// This question, while it is asked on this worker; and whether that is certain.
+    fn under_way(&self, worker: usize, key: Key) -> Option<(usize, bool)> {
+        let is = |asked: &Question| {
+            asked.step != Step::Over && asked.worker == worker && asked.key == key
         };
-        let (ttl, ends) = match ending.says(setup) {
-            Says::Good => (cache.ttl, exp.into_iter().chain(made.key.token_exp()).min()),
-            Says::Bad(_) => (cache.negative_ttl, None),
-            Says::Nothing(..) => return Fresh::No,
-        };
-        let refused = cache.honors_no_store && ending.is_no_store();
-        let ended = ends.is_some_and(|exp| self.date() >= exp);
-        let lifetime = ttl.min(ending.max_age());
-        let age = self.now - made.asked;
-        if refused || ended || age >= lifetime + longer || !ending.is_whole() {
-            Fresh::No
-        } else if age * 10 < lifetime * 9 + longer * 10 {
-            Fresh::Surely
-        } else {
-            Fresh::Perhaps
-        }
-    }
-
-    /// Whether what this worker knows may decide a request at this instance now.
-    fn known(&self, worker: usize, key: Key, setup: &Setup) -> (Option<usize>, Fresh) {
-        match self.workers[worker].known.get(&key) {
-            None => (None, Fresh::No),
-            Some(Known { call, surely }) => {
-                let most = if *surely { Fresh::Surely } else { Fresh::Perhaps };
-                (Some(*call), self.fresh(*call, setup).min(most))
-            }
-        }
-    }
-
-    /// The same of a good verdict, while nobody answers.
-    fn stale(&self, worker: usize, key: Key, setup: &Setup) -> (Option<usize>, Fresh) {
-        let stale = setup.cache.map_or(0, |cache| cache.stale);
-        let known = self.workers[worker].known.get(&key);
-        match known {
-            Some(Known { call, surely }) if stale > 0 && !self.refuses(*call) => {
-                let most = if *surely { Fresh::Surely } else { Fresh::Perhaps };
-                (Some(*call), self.fresh_for(*call, setup, stale).min(most))
-            }
-            Some(_) | None => (None, Fresh::No),
-        }
-    }
-
-    /// Whether this call's answer was that the token is bad.
-    fn refuses(&self, call: usize) -> bool {
-        self.calls[call].ended.is_some_and(|(ending, _)| ending.is_refusal())
-    }
-
-    /// This question, while it is asked on this worker.
-    fn under_way(&self, worker: usize, key: Key) -> Option<usize> {
-        let is =
-            |asked: &Question| asked.call.is_some() && asked.worker == worker && asked.key == key;
         let mut found = self.questions.iter().enumerate().filter(|(_, asked)| is(asked));
-        let first = found.next().map(|(question, _)| question);
+        let first = found.next().map(|(question, asked)| match asked.step {
+            Step::Pausing { is_certain, .. } => (question, is_certain),
+            Step::Asking(_) | Step::Over => (question, true),
+        });
         assert!(found.next().is_none(), "two calls for one question");
         first
     }
 
-    /// Which of two calls was made later.
-    fn compare(&self, one: usize, other: usize) -> Ordering {
-        self.calls[one].asked.cmp(&self.calls[other].asked)
+    /// Whether somebody waits for the answer to this question.
+    fn is_waited_for(&self, question: usize) -> bool {
+        let mut waiting = self.workers[self.questions[question].worker].streams.values().flatten();
+        waiting.any(|waiting| waiting.question == question)
     }
 
-    /// The books of each worker say what the model says.
-    fn audit(&self) {
-        for (at, worker) in self.workers.iter().enumerate() {
-            let tally = &worker.tally;
-            let Tally { hits, negative_hits, shared_hits, misses, joined, stored, .. } = *tally;
-            let Tally { failed_over, refused_by_cap, refused_by_breaker, opened, stale, .. } =
-                *tally;
-            let ledger = worker.gate.ledger();
-            let asked = self.questions.iter().filter(|asked| asked.worker == at);
-            let waiting = worker.streams.values().flatten();
-            let expected = Ledger {
-                hits,
-                negative_hits,
-                shared_hits,
-                misses,
-                joined,
-                stored,
-                calls: asked.filter(|asked| asked.call.is_some()).count(),
-                waiting: waiting.count(),
-                failed_over,
-                refused_by_cap,
-                refused_by_breaker,
-                opened,
-                stale,
-                shut: worker.sites.values().filter(|site| site.is_shut()).count(),
-                // What the model cannot know exactly.
-                evicted: ledger.evicted,
-                expired: ledger.expired,
-                entries: ledger.entries,
-                bytes: ledger.bytes,
-            };
-            assert_eq!(ledger, expected, "worker {at} at {} ms", self.now);
-            assert!(ledger.entries <= worker.known.len());
-            assert_eq!(ledger.entries == 0, ledger.bytes == 0);
-        }
+    /// Whether this call is about a token of the stranger.
+    fn is_strangers(&self, call: usize) -> bool {
+        self.calls[call].key.is_strangers()
     }
 }
 
@@ -305,39 +265,27 @@ impl Worker {
         Worker {
             gate: Gate::new(Seed::new([seed; 16])),
             at_work: Default::default(),
+            policies: Vec::new(),
+            date: 0,
             streams: BTreeMap::new(),
             known: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            vouched: BTreeMap::new(),
+            waits: BTreeMap::new(),
             sites: BTreeMap::new(),
+            changes: Vec::new(),
             tally: Tally::default(),
         }
     }
 
-    /// Whatever is known may have been forgotten.
-    fn doubt(&mut self) {
-        self.known.values_mut().for_each(|known| known.surely = false);
+    /// The instances that are at work: somebody holds their configuration.
+    fn setups(&self) -> impl Iterator<Item = &'static Setup> {
+        let held = self.policies.iter().filter(|(_, policy)| policy.strong_count() > 0);
+        held.map(|(setup, _)| *setup)
     }
-}
 
-impl Tally {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Tally) -> Tally {
-        Tally {
-            hits: self.hits + other.hits,
-            negative_hits: self.negative_hits + other.negative_hits,
-            shared_hits: self.shared_hits + other.shared_hits,
-            misses: self.misses + other.misses,
-            joined: self.joined + other.joined,
-            stored: self.stored + other.stored,
-            failed_over: self.failed_over + other.failed_over,
-            refused_by_cap: self.refused_by_cap + other.refused_by_cap,
-            refused_by_breaker: self.refused_by_breaker + other.refused_by_breaker,
-            opened: self.opened + other.opened,
-            stale: self.stale + other.stale,
-            closed: self.closed + other.closed,
-            released: self.released + other.released,
-            gone: self.gone + other.gone,
-            torn: self.torn + other.torn,
-        }
+    /// Whether an instance at work has a breaker like this.
+    fn has(&self, settings: Settings) -> bool {
+        self.setups().any(|setup| setup.settings() == Some(settings))
     }
 }

@@ -41,18 +41,27 @@ pub fn local_reply(reply: &LocalReply) {
 }
 
 /// `Bearer realm="api"`, then at most one each of `error`, `error_description` and `scope`, in the
-/// characters of RFC 6750 §3.
+/// characters of RFC 6750 §3, and where a better login is wanted what RFC 9470 §3 adds.
 #[track_caller]
 pub fn challenge(value: &str) {
     let mut rest = value.strip_prefix("Bearer realm=\"api\"").expect("scheme and realm first");
-    for name in ["error", "error_description", "scope"] {
+    let mut login = false;
+    for name in ["error", "error_description", "scope", "acr_values", "max_age"] {
         let Some(after) = rest.strip_prefix(&format!(", {name}=\"")) else { continue };
         let (text, after) = after.split_once('"').expect("closed");
         assert!((1..=256).contains(&text.len()), "{name}: {} bytes", text.len());
         assert!(text.bytes().all(|b| matches!(b, 0x20..=0x5B | 0x5D..=0x7E)), "{value:?}");
-        if name == "error" {
-            let codes = ["invalid_request", "invalid_token", "insufficient_scope"];
-            assert!(codes.contains(&text), "{value:?}");
+        match name {
+            "error" => {
+                login = text == "insufficient_user_authentication";
+                let codes = ["invalid_request", "invalid_token", "insufficient_scope"];
+                assert!(login || codes.contains(&text), "{value:?}");
+            }
+            "acr_values" => assert!(login, "{value:?}"),
+            "max_age" => {
+                assert!(login && text.bytes().all(|b| b.is_ascii_digit()), "{value:?}");
+            }
+            _ => {}
         }
         rest = after;
     }

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use integration::{Headers, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,7 +38,6 @@ pub struct Http2 {
     block: Vec<u8>,
     connection_window: i64,
     stream_window: i64,
-    started: Instant,
     got: Got,
 }
 
@@ -73,7 +71,6 @@ impl Http2 {
             block: Vec::new(),
             connection_window: 65_535,
             stream_window: 65_535,
-            started: Instant::now(),
             got: Got::default(),
         };
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
@@ -98,7 +95,6 @@ impl Http2 {
             bytes.extend(frame(kind, flags, STREAM, piece));
             kind = CONTINUATION;
         }
-        self.started = Instant::now();
         self.io.write_all(&bytes).await
     }
 
@@ -142,8 +138,7 @@ impl Http2 {
         while !whole(self) && enough.is_none_or(|n| self.got.body.len() < n) {
             self.frame().await?;
         }
-        let elapsed = self.started.elapsed();
-        let mut response = Response { elapsed, ..Response::default() };
+        let mut response = Response::default();
         for fields in &self.got.heads {
             let status = fields.iter().find(|(name, _)| name == b":status");
             let status = status.and_then(|(_, s)| std::str::from_utf8(s).ok()?.parse().ok());

@@ -4,12 +4,12 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
-use integration::{DEFAULT_INSTANCE, Gate, Gateway, Listener, Setup};
+use integration::{DEFAULT_INSTANCE, Gate, Gateway, Listener, Setup, Watched};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::TURN;
-use crate::updates::{Watched, config, subject};
+use crate::updates::{config, subject};
 
 /// An Envoy whose listener comes from a file.
 struct Listened {

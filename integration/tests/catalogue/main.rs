@@ -56,9 +56,6 @@ async fn catalogue() {
     let rows = chosen(every_row());
     let number = rows.len();
     assert!(number > 0, "OIDC_ROWS names no row of the catalogue");
-    for line in not_everywhere(&rows) {
-        println!("{line}");
-    }
     let subject = Subject { worlds: vec![worlds::CROWD], more_workers: 1, ..Subject::default() };
     let catalogue = Catalogue::start(&subject, rows).await;
     let report = catalogue.run().await;
@@ -77,13 +74,13 @@ async fn catalogue() {
     say(&format!("crowd: {crowd} requests in {:.1?}", started.elapsed()));
     let problems = flapping::flapping(&catalogue, 2_000).await;
     failures.extend(problems.into_iter().map(|problem| run::whole(format!("flapping: {problem}"))));
+    let problems = crowd::late(&catalogue).await;
+    failures.extend(problems.into_iter().map(|problem| run::whole(format!("late: {problem}"))));
     failures.extend(catalogue.judge_envoy().await);
     // First: an Envoy that sees a test fail prints its log, here hundreds of thousands of lines.
     drop(catalogue);
-    for failure in &failures {
-        println!("{failure}");
-    }
-    assert!(failures.is_empty(), "{} failures, see above", failures.len());
+    let told: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), told.join("\n"));
     let runs = report.runs;
     say(&format!("catalogue: {number} rows × variants = {runs} runs passed in {elapsed:.1?}"));
 }
@@ -113,13 +110,16 @@ fn every_case_has_a_row_or_a_reason() {
         }
     }
     problems.extend(runtime::missing_tests());
-    assert!(problems.is_empty(), "{problems:#?}");
+    for line in not_everywhere(&rows) {
+        println!("{line}");
+    }
     for (case, file, test) in tests() {
         println!("case {case}: {test} in {file}");
     }
     for (cases, why) in left_out {
         say(&format!("catalogue: {} to {} left out: {why}", cases.start(), cases.end()));
     }
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 /// All cases that are tests of their own.

@@ -102,11 +102,11 @@ fn wrong() -> Vec<(Row, &'static str)> {
             "the reply tells canary-claim",
         ),
         (
+            // Nobody is asked, and the stage waits for the call.
             row("3-hangs", "wrong")
-                .world("preflight")
-                .method("OPTIONS")
-                .header("origin", "https://app.example")
-                .header("access-control-request-method", "PUT")
+                .world("reference")
+                .under("/public")
+                .method("PUT")
                 .body("hello")
                 .pace(Pace::Held)
                 .not(Skip::Http2, "once is enough: it takes its time"),

@@ -99,7 +99,8 @@ fn grpc() -> Vec<Row> {
         .world("busy")
         .reply_header("retry-after", "5")
         .answers(Reply::close())
-        .refused(200, "unavailable:unreachable"),
+        .refused(200, "unavailable:unreachable")
+        .calls(3),
         row("69d", "gRPC with a good token")
             .world("trailers")
             .method("POST")

@@ -71,7 +71,8 @@ pub struct Row {
     pub elsewhere: bool,
     /// Whether it must not be over before the look-up timeout either.
     pub waits: bool,
-    /// The longest time it may take; the look-up timeout and 250 ms unless said.
+    /// The longest time it may take by Envoy's clock; less than two look-up timeouts unless said:
+    /// nobody waits for a second one.
     pub within: Option<Duration>,
 }
 
@@ -235,7 +236,13 @@ impl Row {
             Expected::Pass(_) | Expected::Gone => 1,
             Expected::Envoy(_) => 0,
             Expected::Refused(_, details) => {
-                let asked = ["invalid_token:", "forbidden:", "provider_error:", "unavailable:"];
+                let asked = [
+                    "invalid_token:",
+                    "forbidden:",
+                    "provider_error:",
+                    "unavailable:",
+                    "unusable:",
+                ];
                 let asked = asked.iter().any(|outcome| details.starts_with(outcome));
                 usize::from(asked && !self.provider_down && !details.ends_with(":not_sent"))
             }

@@ -239,7 +239,8 @@ impl Catalogue {
         let mut failures = Vec::new();
         for run in runs {
             let row = &self.rows[run.row];
-            for complaint in check::access_log(row, run.entries(&entries)) {
+            let world = worlds::world(row.world);
+            for complaint in check::access_log(row, world, run.entries(&entries)) {
                 failures.push(failure(row, run.variant, complaint));
             }
         }

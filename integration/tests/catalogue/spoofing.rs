@@ -36,11 +36,11 @@ fn claims() -> Vec<Row> {
         mail("27d", json!([]), Some("[]")),
         mail("27e", json!(false), Some("false")),
         mail("27f", json!(0), Some("0")),
-        // The claim that can be required is `sub`, and its absence is no usable answer.
+        // The claim that can be required is `sub`: without it the provider does not vouch.
         row(28, "the required claim is missing")
             .world("subject")
             .claims(&json!({"name": "Ada"}))
-            .refused(401, "unavailable:no_subject"),
+            .refused(401, "invalid_token:no_subject"),
     ]
 }
 
@@ -178,10 +178,12 @@ fn other_paths() -> Vec<Row> {
             .refused(401, "no_credentials:absent"),
         refused("41b", "refused by the provider")
             .answers(Reply::json(403, &json!({"error": "insufficient_scope"})))
+            .reply_header("www-authenticate", "Bearer realm=\"api\", error=\"insufficient_scope\"")
             .refused(403, "forbidden:provider_4xx"),
         refused("41c", "refused for want of an answer")
             .answers(Reply::close())
-            .refused(401, "unavailable:unreachable"),
+            .refused(401, "unavailable:unreachable")
+            .calls(3),
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integration::{Gate, Gateway, Request, Response};
 
@@ -266,7 +266,6 @@ impl Stage {
             return Ok(Exchange::of(Response::default()));
         }
         let (now, later) = bytes.split_at(now);
-        let started = Instant::now();
         let rest = match row.pace {
             Pace::BodyAfterCall => {
                 connection.write(now).await?;
@@ -281,7 +280,7 @@ impl Stage {
             _ => now,
         };
         let response = match connection.exchange(rest, to_head).await {
-            Ok(response) => Response { elapsed: started.elapsed(), ..response },
+            Ok(response) => response,
             Err(e) if is_end(&e) => return Ok(Exchange::of(Response::default())),
             Err(e) => return Err(e),
         };

@@ -2,13 +2,12 @@
 //! one that holds a secret. Tests are named by their row.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use integration::{
-    DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, PARTNERS_INSTANCE, Reply, Setup,
+    DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, PARTNERS_INSTANCE, Reply, Setup, Watched,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -30,38 +29,6 @@ pub fn config(edit: impl FnOnce(&mut Value)) -> Value {
 
 pub fn subject(sub: &str) -> Reply {
     Reply::json(200, &json!({"sub": sub, "uid": format!("uid-{sub}")}))
-}
-
-/// A file for Envoy to watch, replaced at once.
-pub struct Watched {
-    directory: PathBuf,
-}
-
-impl Watched {
-    pub fn new() -> Watched {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name =
-            format!("watched-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = integration::target_dir().join("rig").join(name);
-        fs::create_dir_all(&directory).expect("a directory under target/");
-        Watched { directory }
-    }
-
-    pub fn file(&self) -> PathBuf {
-        self.directory.join("watched")
-    }
-
-    pub fn replace(&self, text: &str) {
-        let next = self.directory.join("next");
-        fs::write(&next, text).expect("a file under target/");
-        fs::rename(next, self.file()).expect("a file under target/");
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
 }
 
 /// An Envoy whose default instance gets its configuration from a file (ECDS).

@@ -20,8 +20,16 @@ const TOKENS: [&str; 12] = [
     "good0", "good1", "good2", "good3", "good4", "good5", "good6", "good7", "good8", "good9",
     "bad0", "bad1",
 ];
+/// The phase in which one in ten of those who stay is hostile.
+pub(crate) const HOSTILE: &str = "hostile";
+/// What hostile tokens make of a site: the site looks at how they begin.
+const ATTACKS: [&str; 5] =
+    ["hostile-reset", "hostile-slow", "hostile-limited", "hostile-crash", "hostile-garbage"];
 /// Most calls that can be under way: each worker has one for each token.
 pub(crate) const AT_ONCE: u64 = TOKENS.len() as u64 * WORKERS as u64;
+
+/// How many different tokens each worker is asked about, over and over.
+pub(crate) const DIFFERENT: u64 = TOKENS.len() as u64;
 
 /// Passed, refused, unavailable.
 pub(crate) type Seen = [u64; 3];
@@ -97,12 +105,15 @@ async fn stays(gw: Gateway, first: usize, now: Now, over: Arc<AtomicBool>) -> Se
         let Some(phase) = *phase else {
             continue;
         };
-        let token = TOKENS[n % TOKENS.len()];
-        let request = gw.get(&format!("/{phase}/stays/{token}/")).bearer(token);
+        let token = match phase {
+            HOSTILE if n % 10 == 0 => format!("{}-{first}-{n}", ATTACKS[n / 10 % ATTACKS.len()]),
+            _ => TOKENS[n % TOKENS.len()].to_owned(),
+        };
+        let request = gw.get(&format!("/{phase}/stays/{token}/")).bearer(&token);
         let response = connection.exchange(&request.to_bytes(), false).await.expect("a response");
         let what = match response.status {
             200 => 0,
-            401 | 429 => 1,
+            401 | 429 | 500 => 1,
             503 => 2,
             _ => panic!("{response:?}"),
         };

@@ -9,11 +9,11 @@ mod base;
 mod crowd;
 mod tell;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base::one;
 use crowd::Crowd;
-use integration::{Listener, Provider, Reply, Running, Setup};
+use integration::{Listener, Provider, Reply, Running, Setup, pass};
 use serde_json::json;
 use tell::{Numbers, Phase};
 
@@ -23,10 +23,12 @@ const WORKERS: u32 = 2;
 const FAILURES: u32 = 5;
 const TIMEOUT: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_millis(1000);
-/// How late a reply may be.
-const LATE: Duration = Duration::from_millis(250);
-/// `Retry-After` slows to a call a second.
-const SLOW: Duration = Duration::from_secs(1);
+/// `Retry-After` of a 429: until then nobody asks again about that token.
+const WAIT: Duration = Duration::from_secs(5);
+/// For how long after an answer nobody is served what was known: the site answers.
+const ANSWERS: Duration = Duration::from_secs(1);
+/// Most calls about one request at one site.
+const MOST: usize = 3;
 
 /// One run.
 struct Drill {
@@ -47,10 +49,31 @@ fn seconds() -> u64 {
 
 fn good(site: &str) -> impl Fn(&integration::Call) -> Option<Reply> + use<> {
     let site = site.to_owned();
-    move |call| match call.token() {
-        Some(token) if token.starts_with("bad") => Some(Provider::expired()),
-        _ => Some(Reply::json(200, &json!({"sub": site}))),
+    move |call| {
+        let token = call.token().unwrap_or_else(|| "bad: the filter's own question".to_owned());
+        let mut words = token.split('-');
+        Some(match (words.next(), words.next()) {
+            (Some("hostile"), Some(attack)) => attacked(attack),
+            _ if token.starts_with("bad") => Provider::expired(),
+            _ => Reply::json(200, &json!({"sub": site})),
+        })
     }
+}
+
+/// What a hostile token makes of a site.
+fn attacked(attack: &str) -> Reply {
+    match attack {
+        "reset" => Reply::reset(),
+        "slow" => Reply::silence(),
+        "limited" => limited("3600"),
+        "crash" => Reply::text(500, "out of order"),
+        "garbage" => Reply::raw("garbage\r\n\r\n"),
+        _ => panic!("no such attack: {attack}"),
+    }
+}
+
+fn limited(retry_after: &str) -> Reply {
+    Reply::status(429).header("retry-after", retry_after)
 }
 
 impl Drill {
@@ -72,6 +95,12 @@ impl Drill {
             "access_log_state": true,
         }));
         let listener = Listener::named("gw")
+            .connection_manager(|manager| {
+                let log = &mut manager["access_log"][0]["typed_config"]["log_format"];
+                let log = &mut log["json_format"];
+                log[tell::HELD] = json!("%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:ms)%");
+                log[tell::CAME] = json!("%START_TIME(%s%3f)%");
+            })
             .config(config)
             .cluster_at("site_one", sites[0].address())
             .cluster_at("site_two", sites[1].address());
@@ -87,7 +116,8 @@ impl Drill {
         change: impl AsyncFnOnce(&[Provider; 2]),
     ) -> Mark {
         let pause = self.crowd.pause().await;
-        let mark = Mark { calls: self.calls(), failed: self.failed().await, at: Instant::now() };
+        let (calls, failed) = (self.calls(), self.failed().await);
+        let mark = Mark { calls, failed, at: Instant::now(), moment: SystemTime::now() };
         change(&self.sites).await;
         self.crowd.begin(name, pause);
         mark
@@ -107,12 +137,12 @@ impl Drill {
     }
 
     /// What the sites were asked since then, and what they may have been at most if each worker
-    /// makes `first` calls and then one in each `interval`, beside those that were under way.
-    async fn asked(&self, since: &Mark, first: u32, interval: Duration) -> Asked {
+    /// makes `first` calls and then `each` in each `interval`, beside those that were under way.
+    async fn asked(&self, since: &Mark, first: u64, each: u64, interval: Duration) -> Asked {
         let (calls, failed) = (self.calls(), self.failed().await);
         let tries = since.at.elapsed().div_duration_f64(interval).ceil() as u64 + 1;
         let by_site = [0, 1].map(|n| calls[n] - since.calls[n] + failed[n] - since.failed[n]);
-        let bound = u64::from(WORKERS) * (u64::from(first) + tries) + crowd::AT_ONCE;
+        let bound = u64::from(WORKERS) * (first + each * tries) + crowd::AT_ONCE;
         Asked { by_site, bound }
     }
 }
@@ -122,6 +152,7 @@ struct Mark {
     calls: [u64; 2],
     failed: [u64; 2],
     at: Instant,
+    moment: SystemTime,
 }
 
 /// How much was asked in a phase.
@@ -141,6 +172,7 @@ impl Asked {
 async fn drill(stale: bool) {
     let mut drill = Drill::start(stale).await;
     let (phase, open_for) = (drill.phase, drill.open_for);
+    let first = u64::from(FAILURES);
     println!("cache on, stale {}, {:?} a phase, open_for {open_for:?}", on(stale), phase);
     drill
         .phase("steady", async |[one, two]| {
@@ -148,40 +180,53 @@ async fn drill(stale: bool) {
             two.answer_with(good("two"));
         })
         .await;
-    load_for(phase).await;
+    pass(phase).await;
+
+    // The sites are as before: one in ten of those who stay is not.
+    drill.phase(crowd::HOSTILE, async |_| {}).await;
+    pass(phase).await;
 
     let down = drill.phase("primary-down", async |[one, _]| {
         one.answer_with(|_| Some(Reply::silence()));
     });
     let down = down.await;
-    load_for(phase).await;
-    let mut asked = drill.asked(&down, FAILURES, open_for).await;
+    pass(phase).await;
+    let mut asked = drill.asked(&down, first, 1, open_for).await;
     // The second serves, so nothing bounds its calls but the cache.
     asked.by_site[1] = 0;
     asked.check("primary-down");
 
-    let down = drill.phase("both-down", async |[_, two]| {
+    let down = drill.phase("going-down", async |[_, two]| {
         two.answer_with(|_| Some(Reply::silence()));
     });
     let down = down.await;
+    // The second has only just answered, so it is not out of order yet.
+    pass(ANSWERS + DEADLINE).await;
+    drill.phase("both-down", async |_| {}).await;
     // First they say nothing, then they are not even there.
-    load_for(phase / 2).await;
+    pass(phase / 2).await;
     for site in &drill.sites {
         site.down().await;
     }
-    load_for(phase / 2).await;
-    drill.asked(&down, FAILURES, open_for).await.check("both-down");
+    pass(phase / 2).await;
+    // The filter's own first questions come sooner than `open_for`: at once, and after 250, 500 and
+    // 1000 ms.
+    drill.asked(&down, first + 4, 1, open_for).await.check("both-down");
 
-    let limited = drill.phase("limited", async |sites| {
+    let back = drill.phase("back", async |sites| {
         for site in sites {
-            site.answer_with(|_| Some(Reply::status(429).header("retry-after", "5")));
+            site.answer_with(|_| Some(limited(&WAIT.as_secs().to_string())));
             site.up().expect("a port of its own");
         }
     });
-    let limited = limited.await;
-    load_for(phase).await;
-    // Two different tokens have to be turned away before it counts as everybody's limit.
-    drill.asked(&limited, 2, SLOW).await.check("limited");
+    back.await;
+    // The filter itself finds out that they answer. Until then outdated verdicts serve.
+    let envoy = drill.running.envoy.clone();
+    envoy.wait_stat("wasmcustom.oidc_breaker_open", |open| open == 0).await;
+    let busy = drill.phase("limited", async |_| {}).await;
+    pass(phase).await;
+    // Each token waits by itself.
+    drill.asked(&busy, 0, crowd::DIFFERENT, WAIT).await.check("limited");
 
     drill
         .phase("flapping", async |[one, two]| {
@@ -210,16 +255,14 @@ async fn drill(stale: bool) {
         }
     });
     let back = back.await;
-    let pass = drill.crowd.first_asked_pass(&drill.running.envoy, "recovered").await;
-    let after = back.at.elapsed();
-    println!("first new pass {after:?} after recovery: {pass}");
-    assert!(after <= open_for + Duration::from_secs(1), "{after:?} after recovery");
+    let first = drill.crowd.first_asked_pass(&drill.running.envoy, "recovered").await;
+    println!("first new pass after recovery: {first}");
     assert_ne!(drill.calls(), before);
-    // Each worker finds out for itself, within the time of the breaker and that of a pause.
-    load_for(open_for + SLOW * 2).await;
+    // Each worker finds out for itself, within the time of the breaker, and each token's wait ends.
+    pass((open_for + ANSWERS).max(WAIT)).await;
     drill.phase("well", async |_| {}).await;
-    load_for(phase).await;
-    drill.report().await;
+    pass(phase).await;
+    drill.report(&back).await;
 }
 
 /// The second site takes over, and nobody is let pass while there is none.
@@ -234,21 +277,14 @@ async fn an_outage_is_bridged() {
     drill(true).await;
 }
 
-/// A phase is a length of load: here time passes on purpose.
-async fn load_for(time: Duration) {
-    let mut clock = tokio::time::interval(time);
-    clock.tick().await;
-    clock.tick().await;
-}
-
 fn on(it: bool) -> &'static str {
     if it { "on" } else { "off" }
 }
 
 impl Drill {
     /// Compares the three who know, and judges.
-    async fn report(self) {
-        let Drill { running, crowd, stale, .. } = self;
+    async fn report(self, back: &Mark) {
+        let Drill { running, crowd, stale, open_for, sites, .. } = self;
         let seen = crowd.stop().await;
         let envoy = &running.envoy;
         let total = envoy.stat("http.gw.downstream_rq_total").await;
@@ -272,13 +308,22 @@ impl Drill {
         assert_eq!(seen, Numbers::of_those_who_stayed(&lines));
         assert_eq!(stats["wasmcustom.oidc_cache.stale"], logged.stale);
 
+        // Nobody waits for a second deadline.
         let slowest = u128::from(logged.slowest);
-        assert!(slowest <= (DEADLINE + LATE).as_millis(), "the slowest reply took {slowest} ms");
+        assert!(slowest < 2 * DEADLINE.as_millis(), "the filter held one for {slowest} ms");
+        let closed = tell::last_shut_out(&lines, "recovered", back.moment);
+        println!("shut out last {closed:?} after recovery");
+        assert!(closed <= open_for + Duration::from_secs(1), "shut out {closed:?} after recovery");
+        let most = sites.each_ref().map(|site| tell::per_request(&site.calls()));
+        println!("calls per request: at most {most:?} at the two sites");
+        assert!(most.iter().all(|most| *most <= MOST), "{most:?} calls about one request");
         let all = |name: &str, who: Phase| tell::check(name, &phases, who);
         all("steady", Phase::Served);
+        all(crowd::HOSTILE, Phase::Served);
         all("primary-down", Phase::Served);
         all("both-down", if stale { Phase::ServedStale } else { Phase::Refused });
-        all("limited", if stale { Phase::ServedStale } else { Phase::Refused });
+        // A site that answers is no outage, whatever it answers.
+        all("limited", Phase::Refused);
         all("well", Phase::Served);
         envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;
         envoy.assert_no_vm_restart().await;

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
+use integration::Call;
 use serde_json::Value;
 
 use crate::crowd::Seen;
+
+/// What the access log calls the time from a request's first byte to the first that goes upstream, and
+/// the moment at which it came, in milliseconds since 1970.
+pub(crate) const HELD: &str = "held";
+pub(crate) const CAME: &str = "came";
+
+/// When a request came, in milliseconds since 1970, by Envoy's clock.
+pub(crate) fn came(line: &Value) -> u128 {
+    line[CAME].as_str().and_then(|text| text.parse().ok()).expect("a moment")
+}
 
 /// How many requests there were and how they ended.
 #[derive(Clone, Default)]
@@ -17,7 +29,7 @@ pub(crate) struct Numbers {
     refused: u64,
     unavailable: u64,
     gone: u64,
-    /// In milliseconds.
+    /// How long the filter held one, in milliseconds.
     pub(crate) slowest: u64,
     /// Of those who stayed with a good token: passed, and did not.
     good: [u64; 2],
@@ -75,7 +87,9 @@ impl Numbers {
 
     fn add(&mut self, line: &Value, path: &str) {
         self.requests += 1;
-        self.slowest = self.slowest.max(line["milliseconds"].as_u64().expect("a duration"));
+        // Until it went on, or was answered: by Envoy's clock, and without the backend's time.
+        let held = line[HELD].as_u64().or_else(|| line["milliseconds"].as_u64());
+        self.slowest = self.slowest.max(held.expect("a duration"));
         // Whoever went without a decision has left none in the log.
         let mut words = line["outcome"].as_str().unwrap_or("gone").split(';');
         let (outcome, source) = (words.next().unwrap_or_default(), words.next());
@@ -108,6 +122,27 @@ pub(crate) fn check(name: &str, phases: &BTreeMap<String, Numbers>, phase: Phase
         Phase::Refused => numbers.passed == numbers.hits && numbers.stale == 0 && not > passed,
     };
     assert!(is_so, "{name} is not {phase:?}: {numbers}, with good tokens {passed} and not {not}");
+}
+
+/// How long after this moment the last request of a phase came that was not asked about because its
+/// site is left alone.
+pub(crate) fn last_shut_out(lines: &[String], phase: &str, since: SystemTime) -> Duration {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
+    let path = format!("\"path\":\"/{phase}/");
+    let of_phase =
+        lines.iter().filter(|line| line.contains(&path) && line.contains("breaker_open"));
+    let came = of_phase.map(|line| came(&serde_json::from_str(line).expect("a line of JSON")));
+    let last = came.max().unwrap_or_default().saturating_sub(since.as_millis());
+    Duration::from_millis(u64::try_from(last).expect("a short time"))
+}
+
+/// Most calls about one request. Envoy gives each an id, which goes along with its calls.
+pub(crate) fn per_request(calls: &[Call]) -> usize {
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for id in calls.iter().filter_map(|call| call.headers.get("x-request-id")) {
+        *asked.entry(id).or_default() += 1;
+    }
+    asked.into_values().max().unwrap_or_default()
 }
 
 impl fmt::Display for Numbers {

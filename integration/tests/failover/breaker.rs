@@ -1,88 +1,126 @@
-//! A site that does not answer is left alone, and tried again by one call at a time.
+//! A site that says nothing is asked by the filter itself, without a token, and left alone until it
+//! answers. What is refused at once costs no waiting and shuts nothing, nor does what callers can
+//! provoke.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use integration::{Gate, Reply};
+use integration::{Call, Provider, Reply};
 use serde_json::json;
 
-use crate::World;
+use crate::{World, probes};
 
-const OPEN_FOR: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One site that refuses connections. Whether it is left alone is seen by the connections that
-/// Envoy tries to make.
+/// Envoy ends each call some milliseconds before its time.
+const EARLY: Duration = Duration::from_millis(100);
+
+/// Says nothing to anybody from now on, and notes when it is asked by the filter itself.
+fn silenced(site: &Provider) -> Arc<Mutex<Vec<Instant>>> {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let notes = times.clone();
+    site.answer_with(move |call| {
+        if call.headers.all("authorization").is_empty() {
+            notes.lock().unwrap().push(Instant::now());
+        }
+        Some(Reply::silence())
+    });
+    times
+}
+
 #[tokio::test]
-async fn a_dead_site_is_left_alone_and_then_tried_by_one_call_at_a_time() {
-    let world = World::of(1, json!({"breaker": {"open_for": "1s"}, "timeout": "10s"})).await;
+async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_else_does() {
+    let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "1s"}})).await;
     let site = &world.sites[0];
-    site.down().await;
-    for n in 0..4 {
-        world.unavailable(&format!("dead{n}"), "unreachable").await;
+    let times = silenced(site);
+    let began = Instant::now();
+    for n in 0..2 {
+        world.unavailable(&format!("silent{n}"), "timed_out").await;
     }
-    assert_eq!(world.counter("breaker.opened").await, 0);
-    let before = Instant::now();
-    world.unavailable("dead4", "unreachable").await;
-    assert_eq!(world.connections("a").await, 5);
+    // Only its silence opens, not the callers'.
     let log = world.running.envoy.log();
-    let line = log.wait_for("does not answer").await;
-    let told = "cluster site_a does not answer: it is left alone for a while";
+    let line = log.wait_for("circuit breaker opened").await;
+    let told = "circuit breaker opened: cluster site_a does not answer";
     assert!(line.contains("[warning]") && line.contains(told), "{line}");
+    assert_eq!(probes(site).len(), 1);
     world.counted("breaker.opened", 1).await;
     world.counted("breaker_open", 1).await;
 
-    // Ask until it has been tried twice more. A try that fails lets nobody through again.
-    let (mut tried, mut refused) = (0, 0);
-    while tried < 2 {
-        let (response, line) = world.ask(&format!("again{refused}")).await;
-        assert_eq!(response.status, 503, "{response:?}");
+    // Whoever asks meanwhile is refused at once, and nobody's token is spent on a try.
+    let mut refused = 0;
+    while probes(site).len() < 5 {
+        let (response, _) = world.unavailable(&format!("meanwhile{refused}"), "breaker_open").await;
         assert_eq!(response.header("retry-after").as_deref(), Some("2"));
-        match line["details"].as_str() {
-            Some("oidc_token_connector{unavailable:breaker_open}") => refused += 1,
-            Some("oidc_token_connector{unavailable:unreachable}") => tried += 1,
-            other => panic!("{other:?}"),
-        }
-        let since = before.elapsed();
-        assert!(since >= OPEN_FOR * tried, "{tried} tries within {since:?}");
+        refused += 1;
     }
-    assert_eq!(world.connections("a").await, 7);
-    println!("a dead site: 7 connections for {} requests", refused + 7);
-    assert!(refused > 10, "{refused} requests in two seconds");
-    world.counted("calls.refused_by_breaker", refused).await;
+    assert!(refused > 10, "{refused} requests while it was asked four times");
+    let calls = site.calls();
+    println!("a silent site: {} calls for {} requests", calls.len(), refused + 2);
+    let tokens = calls.iter().filter_map(Call::token).collect::<Vec<_>>();
+    assert_eq!(tokens, ["silent0", "silent1"]);
+    for probe in probes(site) {
+        assert_eq!((probe.method.as_str(), probe.target.as_str()), ("GET", "/userinfo"));
+        assert_eq!(probe.headers.get("host").as_deref(), Some("a.example"));
+    }
+    // Two callers wait, and so does the first question of the filter's own; each further one comes
+    // after a pause twice as long as the last, at most `open_for`, and waits itself. A busy machine
+    // makes it all longer, so each time is compared with the beginning.
+    let times = times.lock().unwrap().clone();
+    let mut earliest = 2 * TIMEOUT;
+    for (n, pause) in [0, 250, 500, 1000, 1000].into_iter().enumerate() {
+        earliest += Duration::from_millis(pause);
+        let after = times[n].duration_since(began);
+        assert!(after + EARLY >= earliest, "question {n} after {after:?}, not {earliest:?}");
+        earliest += TIMEOUT;
+    }
 
-    // It is there again; the call that tries it is held.
-    let gate = Gate::closed();
-    site.answer(Reply::json(200, &json!({"sub": "a"})).held_by(&gate));
-    site.up().expect("a port of its own");
-    let mut asking = tokio::task::JoinSet::new();
-    let mut ask = tokio::time::interval(Duration::from_millis(20));
-    while site.count() == 0 {
-        // Nothing tells when it may be tried, so this asks until it is; the interval only bounds
-        // the load.
-        ask.tick().await;
-        asking.spawn(world.request(&format!("probe{}", asking.len())).send());
-        assert!(before.elapsed() < Duration::from_secs(60), "never tried");
-    }
-    for n in 0..20 {
-        world.unavailable(&format!("meanwhile{n}"), "breaker_open").await;
-    }
-    assert_eq!(site.count(), 1);
-    assert_eq!(world.counter("breaker_open").await, 1);
-    gate.open();
-    let passed = asking.join_all().await.into_iter().filter(|r| r.status == 200).count();
-    assert_eq!(passed, 1, "one call tries it");
-    let line = log.wait_for("cluster site_a answers again").await;
-    assert!(line.contains("[info]"), "{line}");
+    // Any answer closes it.
+    site.answer_with(|call| {
+        let anonymous = call.headers.all("authorization").is_empty();
+        anonymous.then(|| Reply::status(401).header("www-authenticate", "Bearer"))
+    });
+    let line = log.wait_for("circuit breaker closed").await;
+    let told = "circuit breaker closed: cluster site_a answers again";
+    assert!(line.contains("[info]") && line.contains(told), "{line}");
     world.counted("breaker_open", 0).await;
+    let asked = probes(site).len();
     for n in 0..10 {
         assert_eq!(world.passes(&format!("well{n}")).await, "a");
     }
-    assert_eq!(site.count(), 11);
+    assert_eq!(site.count(), 2 + asked + 10);
+    world.counted("breaker.probed", asked as u64).await;
+    world.counted("calls.refused_by_breaker", refused).await;
     assert_eq!(world.counter("breaker.opened").await, 1);
     assert_eq!(log.text().matches("does not answer").count(), 1, "told once");
     world.nothing_is_left().await;
 }
 
-/// Two sites, of which the first says nothing: after five calls nobody waits for it any more.
+/// Whether it is asked is seen by the connections that Envoy tries to make.
+#[tokio::test]
+async fn a_site_that_refuses_connections_is_asked_by_everybody() {
+    const REQUESTS: u64 = 8;
+    let config = json!({"breaker": {"failures": 2, "open_for": "5m"}, "timeout": "10s"});
+    let world = World::of(1, config).await;
+    let site = &world.sites[0];
+    site.down().await;
+    for n in 0..REQUESTS {
+        let (response, _) = world.unavailable(&format!("dead{n}"), "unreachable").await;
+        assert_eq!(response.header("retry-after").as_deref(), Some("2"));
+    }
+    // Each call, and its two repeats.
+    assert_eq!(world.connections("a").await, 3 * REQUESTS);
+    world.counted("calls.repeated", 2 * REQUESTS).await;
+    for counter in ["breaker.opened", "breaker.probed", "calls.refused_by_breaker"] {
+        assert_eq!(world.counter(counter).await, 0, "{counter}");
+    }
+    // The first who asks finds it there again.
+    site.up().expect("a port of its own");
+    assert_eq!(world.passes("well").await, "a");
+    assert_eq!(world.calls(), [1]);
+    world.nothing_is_left().await;
+}
+
+/// Two sites, of which the first says nothing: after the first few nobody waits for it any more.
 #[tokio::test]
 async fn a_silent_site_costs_the_first_few_requests_only() {
     let config = json!({"breaker": {"failures": 3, "open_for": "5m"}, "timeout": "300ms"});
@@ -91,8 +129,13 @@ async fn a_silent_site_costs_the_first_few_requests_only() {
     for n in 0..30 {
         assert_eq!(world.passes(&format!("token{n}")).await, "b");
     }
-    assert_eq!(world.calls(), [3, 30]);
-    world.counted("calls.failed_over", 3).await;
+    let own = probes(&world.sites[0]).len();
+    let waited = world.sites[0].count() - own;
+    // Three open the question, and one more may come before its end.
+    assert!(own > 0 && (3..=4).contains(&waited), "{own} questions, {waited} tokens");
+    assert_eq!(world.sites[1].count(), 30);
+    assert_eq!(probes(&world.sites[1]).len(), 0);
+    world.counted("calls.failed_over", waited as u64).await;
     // The next site was asked: nobody was refused.
     assert_eq!(world.counter("calls.refused_by_breaker").await, 0);
     world.counted("breaker_open", 1).await;
@@ -102,20 +145,45 @@ async fn a_silent_site_costs_the_first_few_requests_only() {
 #[tokio::test]
 async fn what_callers_can_provoke_shuts_no_site() {
     let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "5m"}})).await;
+    let site = &world.sites[0];
+    let good = || Reply::json(200, &json!({"sub": "a"}));
+    // Each with the calls that it costs: an end without an answer is repeated twice.
     let answers = [
-        Reply::status(500),
-        Reply::status(503),
-        Reply::status(429),
-        Reply::json(200, &json!({"sub": "a"})).cut_after(3),
-        Reply::text(200, vec![b' '; 32 << 20]),
+        ("500", Reply::status(500), 1),
+        ("503", Reply::status(503), 1),
+        ("429", Reply::status(429), 1),
+        ("reset", Reply::reset(), 3),
+        ("rubbish", Reply::raw("rubbish\r\n\r\n"), 1),
+        ("cut", good().cut_after(3), 3),
     ];
-    for round in 0..4 {
-        for (n, answer) in answers.iter().enumerate() {
-            world.sites[0].answer_next(answer.clone());
-            assert_ne!(world.ask(&format!("odd{round}.{n}")).await.0.status, 200);
+    for (token, answer, calls) in answers {
+        site.answer_token(token, answer);
+        for round in 1..=3 {
+            assert_ne!(world.ask(token).await.0.status, 200, "{token}");
+            assert_eq!(site.calls_with(token).len(), calls * round, "{token}");
         }
     }
+    // Envoy gives this up and does not say so: whether it is repeated is a matter of its time.
+    site.answer_token("huge", Reply::text(200, vec![b' '; 32 << 20]));
+    assert_eq!(world.ask("huge").await.0.status, 503);
+    world.passes("between").await;
+    assert!(probes(site).is_empty());
+    // Tokens on which it hangs: the filter asks, is answered, and that is all.
+    site.answer_with(|call| {
+        let silent = call.token().is_some_and(|token| token.starts_with("hang"));
+        silent.then(Reply::silence)
+    });
+    for n in 0..6 {
+        world.unavailable(&format!("hang{n}"), "timed_out").await;
+        assert_eq!(world.passes(&format!("well{n}")).await, "a");
+    }
+    assert!(probes(site).is_empty(), "an answer between, so they are not in a row");
+    for n in 0..6 {
+        world.unavailable(&format!("hang{n}"), "timed_out").await;
+    }
+    world.counted("breaker.probed", 3).await;
+    assert_eq!(probes(site).len(), 3);
     assert_eq!(world.passes("t").await, "a");
-    assert_eq!(world.calls(), [21]);
     assert_eq!(world.counter("breaker.opened").await, 0);
+    world.nothing_is_left().await;
 }

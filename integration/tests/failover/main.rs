@@ -1,19 +1,19 @@
-//! A provider with several sites on the real Envoy, each site counting its calls: which is asked
-//! next and when, what the client gets, what is left alone for a while, what may still serve.
+//! A provider with several sites on the real Envoy, each site counting its calls: what is repeated,
+//! which is asked next and when, what the client gets, who waits, what may still serve.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
 mod base;
 mod breaker;
 mod correlation;
-mod pause;
 mod sites;
 mod stale;
+mod waits;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{merged, one};
-use integration::{Gateway, Listener, Provider, Reply, Request, Response, Running, Setup};
+use integration::{Call, Gateway, Listener, Provider, Reply, Request, Response, Running, Setup};
 use serde_json::{Value, json};
 
 const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
@@ -89,7 +89,7 @@ impl World {
         (response, line)
     }
 
-    /// How many calls each site has had.
+    /// How many calls each site has had, the filter's own included.
     fn calls(&self) -> Vec<usize> {
         self.sites.iter().map(Provider::count).collect()
     }
@@ -113,4 +113,9 @@ impl World {
         self.counted("calls_in_flight", 0).await;
         self.running.envoy.assert_no_vm_restart().await;
     }
+}
+
+/// The filter's own questions among the calls of a site: they carry no token.
+fn probes(site: &Provider) -> Vec<Call> {
+    site.calls().into_iter().filter(|call| call.headers.all("authorization").is_empty()).collect()
 }

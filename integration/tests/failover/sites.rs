@@ -12,6 +12,7 @@ fn no_breaker() -> Value {
     json!({"breaker": {"failures": 0}})
 }
 
+/// What ended at once without an answer is asked once more before the next site is.
 #[tokio::test]
 async fn the_next_site_is_asked_where_one_gives_no_verdict() {
     let world = World::of(2, no_breaker()).await;
@@ -20,52 +21,68 @@ async fn the_next_site_is_asked_where_one_gives_no_verdict() {
     };
     let good = || Reply::json(200, &json!({"sub": "a"}));
     let answers = [
-        ("reset", Reply::reset()),
-        ("close", Reply::close()),
-        ("rubbish", Reply::raw("rubbish\r\n\r\n")),
-        ("timeout", Reply::silence()),
-        ("stall-after-headers", good().stall_after(0)),
-        ("cut-in-body", good().cut_after(3)),
-        ("429", Reply::status(429)),
-        ("500", Reply::json(500, &json!({"error": "server_error"}))),
-        ("502", Reply::status(502)),
-        ("503", Reply::status(503)),
-        ("599", Reply::status(599)),
+        ("reset", Reply::reset(), 2),
+        ("close", Reply::close(), 2),
+        ("rubbish", Reply::raw("rubbish\r\n\r\n"), 1),
+        ("timeout", Reply::silence(), 1),
+        ("stall-after-headers", good().stall_after(0), 1),
+        ("cut-in-body", good().cut_after(3), 2),
+        ("408", Reply::status(408), 2),
+        ("421", Reply::status(421), 1),
+        ("425", Reply::status(425), 1),
+        ("429", Reply::status(429), 1),
+        ("500", Reply::json(500, &json!({"error": "server_error"})), 1),
+        ("502", Reply::status(502), 1),
+        ("503", Reply::status(503), 1),
+        ("504", Reply::status(504), 1),
+        ("599", Reply::status(599), 1),
     ];
-    let number = answers.len();
-    for (n, (token, answer)) in answers.into_iter().enumerate() {
+    let (number, mut of_first) = (answers.len(), 0);
+    for (n, (token, answer, calls)) in answers.into_iter().enumerate() {
         first.answer_token(token, answer);
         assert_eq!(world.passes(token).await, "b", "{token}");
-        assert_eq!(world.calls(), [n + 1, n + 1], "{token}");
-        let (of_first, of_second) = (first.calls_with(token), second.calls_with(token));
-        assert_eq!((of_first.len(), of_second.len()), (1, 1), "{token}");
-        assert_eq!(of_first[0].headers.get("host").as_deref(), Some("a.example"));
-        assert_eq!(of_second[0].headers.get("host").as_deref(), Some("b.example"));
+        of_first += calls;
+        assert_eq!(world.calls(), [of_first, n + 1], "{token}");
+        let (at_first, at_second) = (first.calls_with(token), second.calls_with(token));
+        assert_eq!((at_first.len(), at_second.len()), (calls, 1), "{token}");
+        for call in at_first {
+            assert_eq!(call.headers.get("host").as_deref(), Some("a.example"));
+        }
+        assert_eq!(at_second[0].headers.get("host").as_deref(), Some("b.example"));
     }
     // A connection that is refused.
     first.down().await;
     assert_eq!(world.passes("refused").await, "b");
-    assert_eq!(world.calls(), [number, number + 1]);
+    assert_eq!(world.calls(), [of_first, number + 1]);
     world.counted("calls.failed_over", number as u64 + 1).await;
+    world.counted("calls.repeated", (of_first - number) as u64 + 1).await;
     // Each request begins with the first again.
     first.up().expect("a port of its own");
     assert_eq!(world.passes("back").await, "a");
-    assert_eq!(world.calls(), [number + 1, number + 1]);
+    assert_eq!(world.calls(), [of_first + 1, number + 1]);
     world.nothing_is_left().await;
 }
 
+/// Also what is no verdict, where another site would say the same: how the gateway asks is no site's
+/// fault, and one that answers with what cannot be used answers.
 #[tokio::test]
-async fn a_verdict_of_the_first_site_is_the_verdict() {
+async fn what_is_said_of_the_token_or_of_the_gateway_is_not_asked_twice() {
     let world = World::of(2, no_breaker()).await;
     let page = Reply::text(200, "<html></html>").header("content-type", "text/html");
     let moved = Reply::status(302).header("location", "http://b.example/userinfo");
+    let challenge = r#"Bearer error="invalid_token""#;
     for (n, (token, answer, status)) in [
         ("401", Provider::expired(), 401),
+        ("400-token", Reply::status(400).header("www-authenticate", challenge), 400),
+        ("400", Reply::status(400), 400),
         ("403", Reply::status(403), 403),
         ("404", Reply::status(404), 404),
+        ("405", Reply::status(405), 405),
+        ("410", Reply::status(410), 410),
         ("302", moved, 503),
-        ("200-page", page, 503),
         ("204", Reply::status(204), 503),
+        ("200-page", page, 502),
+        ("200-gzip", Reply::json(200, &json!({"sub": "a"})).gzip(), 502),
     ]
     .into_iter()
     .enumerate()
@@ -73,9 +90,12 @@ async fn a_verdict_of_the_first_site_is_the_verdict() {
         world.sites[0].answer_token(token, answer);
         let (response, line) = world.ask(token).await;
         assert_eq!(response.status, status, "{token}: {response:?} {line}");
+        let retry_after = if status == 503 { Some("2") } else { None };
+        assert_eq!(response.header("retry-after").as_deref(), retry_after, "{token}");
         assert_eq!(world.calls(), [n + 1, 0], "{token}");
     }
     assert_eq!(world.counter("calls.failed_over").await, 0);
+    assert_eq!(world.counter("calls.repeated").await, 0);
     world.gw.upstream.assert_untouched();
 }
 
@@ -126,32 +146,31 @@ async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
         panic!("two sites");
     };
     let limited = || Reply::status(429).header("retry-after", "7");
-    // One token for all: two that are limited in a row would slow the site for everybody.
     let busy = || Reply::status(503).header("retry-after", "9");
-    for (n, (what, of_first, of_second, status, retry_after)) in [
-        ("limited-reset", limited(), Reply::reset(), 429, Some("7")),
-        ("limited-failed", limited(), Reply::status(500), 500, None),
-        ("silent-failed", Reply::silence(), Reply::status(500), 500, None),
-        ("failed-limited", Reply::status(500), limited(), 429, Some("7")),
-        ("failed-busy", Reply::status(500), busy(), 503, Some("9")),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (what, of_first, of_second, status, retry_after, calls) in [
+        ("limited-reset", limited(), Reply::reset(), 429, Some("7"), [1, 3]),
+        ("limited-failed", limited(), Reply::status(500), 500, None, [1, 1]),
+        ("silent-failed", Reply::silence(), Reply::status(500), 500, None, [1, 1]),
+        ("reset-failed", Reply::reset(), Reply::status(500), 500, None, [2, 1]),
+        ("failed-limited", Reply::status(500), limited(), 429, Some("7"), [1, 1]),
+        ("failed-busy", Reply::status(500), busy(), 503, Some("9"), [1, 1]),
+    ] {
         first.answer(of_first);
         second.answer(of_second);
-        let (response, line) = world.ask("t").await;
+        let (response, line) = world.ask(what).await;
         assert_eq!(response.status, status, "{what}: {response:?} {line}");
         assert_eq!(response.header("retry-after").as_deref(), retry_after, "{what}");
         assert_ne!(response.text(), NO_ANSWER, "{what}");
-        assert_eq!(world.calls(), [n + 1, n + 1], "{what}");
+        let of_token = world.sites.iter().map(|site| site.calls_with(what).len());
+        assert_eq!(of_token.collect::<Vec<_>>(), calls, "{what}");
     }
     let world = World::of(2, no_breaker()).await;
     world.sites[0].answer(Reply::reset());
     world.sites[1].answer(Reply::close());
     let (response, _) = world.unavailable("t", "unreachable").await;
     assert_eq!(response.header("retry-after").as_deref(), Some("2"));
-    assert_eq!(world.calls(), [1, 1]);
+    // Once more before another site is asked, twice where there is no other.
+    assert_eq!(world.calls(), [2, 3]);
 }
 
 /// 500 ms for the first, the remaining 300 ms for the second, none for the third. Envoy's own
@@ -185,10 +204,10 @@ async fn all_calls_about_one_request_have_one_deadline() {
 #[tokio::test]
 async fn whoever_waits_for_a_call_that_fails_gets_what_the_next_site_says() {
     const CROWD: usize = 100;
-    for (of_first, of_second, status) in [
-        (Reply::reset(), Reply::json(200, &json!({"sub": "b"})), 200),
-        (Reply::status(503), Provider::expired(), 401),
-        (Reply::status(500), Reply::json(200, &json!({"sub": "b"})), 200),
+    for (of_first, most, of_second, status) in [
+        (Reply::reset(), 2, Reply::json(200, &json!({"sub": "b"})), 200),
+        (Reply::status(503), 1, Provider::expired(), 401),
+        (Reply::status(500), 1, Reply::json(200, &json!({"sub": "b"})), 200),
     ] {
         let world = World::of(2, json!({"timeout": "10s"})).await;
         let gates = [Gate::closed(), Gate::closed()];
@@ -212,7 +231,12 @@ async fn whoever_waits_for_a_call_that_fails_gets_what_the_next_site_says() {
         for response in requests.join_all().await {
             assert_eq!(response.status, status, "{response:?}");
         }
-        assert_eq!(world.calls(), [1, 1]);
+        // The first site's is repeated where the crowd was there before it had been waited for.
+        let [of_first, of_second] = world.calls()[..] else {
+            panic!("two sites");
+        };
+        assert!((1..=most).contains(&of_first) && of_second == 1, "{of_first} and {of_second}");
+        world.counted("calls.repeated", of_first as u64 - 1).await;
         assert_eq!(world.counter("calls.joined").await, 2 * CROWD as u64 - 1);
         assert_eq!(world.counter("calls.failed_over").await, 1);
         world.nothing_is_left().await;
@@ -232,15 +256,19 @@ async fn a_cluster_that_does_not_exist_is_passed_over() {
     assert_eq!(world.calls(), [0, 1, 0, 0]);
     world.sites[1].answer(Reply::reset());
     assert_eq!(world.passes("t").await, "d");
-    assert_eq!(world.calls(), [0, 2, 0, 1]);
+    // A call that Envoy does not make is not repeated.
+    assert_eq!(world.calls(), [0, 3, 0, 1]);
     world.counted("calls.failed_over", 4).await;
+    world.counted("calls.repeated", 1).await;
     world.nothing_is_left().await;
     // It is a mistake in the configuration and shuts nothing.
     let world = World::of(4, clusters(["nowhere"; 4])).await;
     for _ in 0..10 {
         world.unavailable("t", "not_sent").await;
     }
-    assert_eq!(world.counter("breaker.opened").await, 0);
+    for counter in ["breaker.opened", "breaker.probed", "calls.repeated"] {
+        assert_eq!(world.counter(counter).await, 0, "{counter}");
+    }
     world.nothing_is_left().await;
 }
 

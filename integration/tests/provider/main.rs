@@ -62,7 +62,7 @@ fn listener(name: &str, more: Value, provider: &OpenIdProvider) -> Listener {
             "X-User-Name": "$.name",
             "X-User-Email": "$.email",
             "X-User-Verified": "$.email_verified",
-            "X-User-Groups": {"path": "$.groups[*]", "join": ","},
+            "X-User-Groups": {"path": "$.groups", "join": ","},
             "X-Account": "$.account.number",
         }},
         "require_subject": true,

@@ -87,7 +87,7 @@ fn every_default() {
     let agent = concat!("oidc-token-connector/", env!("CARGO_PKG_VERSION")).to_owned();
     assert_eq!(policy.call.headers, [("user-agent".to_owned(), agent)]);
     assert_eq!(policy.answer.max_bytes, 65_536);
-    assert_eq!(policy.answer.success, Success::Object);
+    assert!(matches!(policy.answer.success, Success::Object));
     assert_eq!(policy.forward.authorization, Authorization::Remove);
     assert_eq!(policy.forward.region_header, None);
     assert_eq!(policy.forward.strip, crate::enrich::StripList::default());
@@ -96,7 +96,7 @@ fn every_default() {
     assert_eq!(policy.replies.unavailable, Unavailable::AsOwnError);
     assert!(matches!(policy.replies.provider_text, ProviderText::Withheld));
     assert_eq!(policy.replies.provider_errors, ProviderErrors::Relay);
-    assert_eq!(policy.max_token_bytes, 8192);
+    assert_eq!(policy.max_token_bytes, 7168);
     assert_eq!(policy.preflight, Preflight::Authenticate);
     assert_eq!(policy.access_log, AccessLog::Silent);
     assert_eq!(policy.egress, Egress::Direct);
@@ -397,6 +397,42 @@ fn the_reply_when_the_provider_gives_none() {
 }
 
 #[test]
+fn where_the_subject_is() {
+    for path in ["$.data.sub", "data.sub", "$['sub']", "$.ids[-1]", "sub", "$", "$.true"] {
+        let loaded = load(&with(&format!(r#""require_subject": "{path}""#)));
+        let Success::ObjectWithSubjectAt(at) = loaded.policy.answer.success else {
+            panic!("{path}");
+        };
+        assert_eq!(&*at.text, path);
+        assert!(at.path.is_singular());
+    }
+    let loaded = load(&with(r#""require_subject": false"#));
+    assert!(matches!(loaded.policy.answer.success, Success::Object));
+}
+
+/// What vouches by one rule says nothing by another: neither shares a call or a verdict.
+#[test]
+fn the_rule_of_vouching_is_part_of_the_question() {
+    let prefix = |members: &str| {
+        let loaded = load(&with(members));
+        let endpoint = table(&loaded).default.as_ref().unwrap();
+        let head = crate::sim::head(&[("authorization", "Bearer t")]);
+        endpoint.key.shared_key(&crate::bearer::parse(&head, 9).unwrap())
+    };
+    let rules = [
+        "",
+        r#""require_subject": true"#,
+        r#""require_subject": "$.sub""#,
+        r#""require_subject": "$.id""#,
+        r#""accept_any_200": true"#,
+        r#""userinfo_method": "POST""#,
+    ];
+    let keys: std::collections::HashSet<_> = rules.iter().map(|rule| prefix(rule)).collect();
+    assert_eq!(keys.len(), rules.len());
+    assert_eq!(prefix(r#""require_subject": false, "realm": "b""#), prefix(""));
+}
+
+#[test]
 fn what_becomes_of_a_providers_error() {
     for (members, expected) in [
         (r#""provider_errors": "relay""#, ProviderErrors::Relay),
@@ -460,13 +496,13 @@ fn the_words() {
     assert_eq!(policy.preflight, Preflight::Pass);
     assert_eq!(policy.access_log, AccessLog::FilterState);
     assert_eq!(policy.replies.realm, r#"a "b" \c"#);
-    assert_eq!(policy.answer.success, Success::ObjectWithSubject);
+    assert!(matches!(policy.answer.success, Success::ObjectWithSubject));
     assert_eq!(policy.forward.authorization, Authorization::Remove);
     let server = "squid.example.com".to_owned();
     assert_eq!(policy.egress, Egress::Proxy { server, port: 3128 });
 
     let any = load(&with(r#""accept_any_200": true, "require_subject": false"#)).policy;
-    assert_eq!(any.answer.success, Success::Any);
+    assert!(matches!(any.answer.success, Success::Any));
     let words = r#""userinfo_method": "GET", "preflight": "authenticate",
         "unknown_region": "default", "accept_any_200": false, "access_log_state": false"#;
     assert_eq!(load(&with(words)).policy.preflight, Preflight::Authenticate);

@@ -146,7 +146,15 @@ fn header_names_that_meet() {
     check(&many(65), &["userinfo_headers: found 65 headers, allowed are at most 64"]);
     check(
         r#""userinfo_headers": {"Accept-Encoding": "gzip"}"#,
-        &[r#"userinfo_headers["Accept-Encoding"]: not allowed: an encoded answer cannot be read"#],
+        &[
+            r#"userinfo_headers["Accept-Encoding"]: not allowed: it is always identity, an encoded answer cannot be read"#,
+        ],
+    );
+    check(
+        r#""userinfo_headers": {"accept_encoding": "identity"}"#,
+        &[
+            "userinfo_headers.accept_encoding: not allowed: it is always identity, an encoded answer cannot be read",
+        ],
     );
     check(
         r#""userinfo_headers": {"X-A": "a", "x_a": "b"}"#,

@@ -32,7 +32,7 @@ fn wrong_types() {
         ("block_authorization_header", boolean, "ndao"),
         ("access_log_state", boolean, "ndao"),
         ("accept_any_200", boolean, "ndao"),
-        ("require_subject", boolean, "ndao"),
+        ("require_subject", "true, false or a JSONPath as text", "ndao"),
         ("error_header_name", "the name of a response header", "nbdao"),
         ("error_payload_location", "a JSONPath as text", "nbdao"),
         ("userinfo_method", r#""GET" or "POST""#, "nbdao"),
@@ -229,6 +229,40 @@ fn durations() {
             ],
         );
     }
+}
+
+#[test]
+fn a_subject_is_one() {
+    let several = "found a JSONPath that may select several nodes, allowed is one of names and \
+                   indexes alone, such as $.data.sub: a token has one subject";
+    for path in ["$..sub", "$.subs[*]", "$.subs[0,1]", "$.subs[0:1]", "$.subs[?(@.a)]", "$.*"] {
+        check(
+            &format!(r#""require_subject": "{path}""#),
+            &[&format!("require_subject: {several}")],
+        );
+    }
+    for word in ["true", "false"] {
+        check(
+            &format!(r#""require_subject": "{word}""#),
+            &[
+                "require_subject: found text, allowed is true or false without quotation marks, or a JSONPath as text",
+            ],
+        );
+    }
+    check(
+        r#""require_subject": "$.a[""#,
+        &["require_subject: JSONPath refused at 4: `[` is not closed"],
+    );
+    check(
+        r#""require_subject": """#,
+        &["require_subject: JSONPath refused at 1: empty; the whole document is `$`"],
+    );
+    check(
+        r#""require_subject": "$.id", "accept_any_200": true"#,
+        &[
+            "require_subject: found a JSONPath together with accept_any_200, allowed is one of them: an answer of any kind has no subject",
+        ],
+    );
 }
 
 #[test]

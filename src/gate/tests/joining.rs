@@ -79,7 +79,7 @@ fn each_gets_its_own_instances_headers() {
     let mut releases = world.answer(call, "200", &JSON, body).into_iter();
     let mut next = || releases.next().unwrap().decision;
     assert_eq!(next().forwarded().set, pairs(&[("x-user", "alice")]));
-    assert_eq!(next().replied().details, "oidc_token_connector{unavailable:too_large}");
+    assert_eq!(next().replied().details, "oidc_token_connector{unusable:too_large}");
     let edit = next().forwarded();
     assert_eq!((edit.set, edit.remove), (pairs(&[("x-mail", "a@example")]), names(&["x-mail"])));
     assert_eq!(world.answer(french, "401", &[], b"").len(), 1);

@@ -70,6 +70,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     fs::write(&module, code).map_err(|e| format!("{}: {e}", module.display()))?;
     let mut chains = rows::chains();
     chains.retain(|chain| chain.name != "lua");
+    chains.extend(rows::guarded_chains());
     chains.push(Chain::new(FLOOR_CHAIN, Filter::Module(module)));
 
     let dumps = Dumps::below(&directory)?;
@@ -80,11 +81,14 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     let stand = Stand { backend, measured };
 
     let floor = || Case { injected: 1, ..Case::new(FLOOR, FLOOR_CHAIN) };
+    let [telling, guarded] = rows::guarded_hits();
     let cases = [
         ("no filter", rows::no_filter()),
         (rows::DO_NOTHING, rows::do_nothing()),
         (FLOOR, floor()),
         (HIT, rows::hit()),
+        (rows::TELLING, telling),
+        (rows::GUARDED, guarded),
         (rows::ASKS, rows::asks()),
         (rows::EXT_AUTHZ, rows::ext_authz()),
     ];

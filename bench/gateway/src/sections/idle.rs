@@ -121,10 +121,9 @@ fn bootstrap(kind: Kind, instances: usize) -> Result<Value, String> {
     for instance in 0..instances {
         let name = name(instance);
         let mut filter = match kind {
-            Kind::DoNothing => config::wasm(&name, &do_nothing()?, &name),
-            Kind::Ours => config::wasm(&name, &module()?, &configuration(&name)),
+            Kind::DoNothing => config::wasm(&name, LISTENER, &do_nothing()?, &name),
+            Kind::Ours => config::wasm(&name, LISTENER, &module()?, &configuration(&name)),
         };
-        filter["typed_config"]["config"]["vm_config"]["vm_id"] = LISTENER.into();
         filter["disabled"] = true.into();
         filters.push(filter);
         let mut route =

@@ -15,6 +15,8 @@ use crate::tokens;
 pub(crate) const NO_FILTER: &str = "no filter";
 pub(crate) const DO_NOTHING: &str = "do-nothing Wasm filter";
 pub(crate) const HIT: &str = "ours: a good token that is known (hit)";
+pub(crate) const TELLING: &str = "ours: a hit, its outcome as filter state";
+pub(crate) const GUARDED: &str = "ours: a hit behind the guard";
 pub(crate) const ASKS: &str = "ours: every request asks";
 pub(crate) const EXT_AUTHZ: &str = "ext_authz: every request asks";
 const KNOWN_BAD: &str = "ours: a bad token that is known (refused)";
@@ -36,6 +38,12 @@ pub(crate) fn chains() -> Vec<Chain> {
     ]
 }
 
+/// The chains of a hit with what the guard takes: the outcome as filter state, and the guard itself.
+pub(crate) fn guarded_chains() -> [Chain; 2] {
+    let ours = || Ours { beside: Some("remembering"), ..Ours::remembering().telling() };
+    [Chain::new("telling", Filter::Ours(ours())), Chain::new("guarded", Filter::Guarded(ours()))]
+}
+
 pub(crate) fn no_filter() -> Case {
     Case::new(NO_FILTER, "none")
 }
@@ -46,6 +54,12 @@ pub(crate) fn do_nothing() -> Case {
 
 pub(crate) fn hit() -> Case {
     Case { injected: 1, ..Case::new(HIT, "remembering") }
+}
+
+/// The same without the guard, and behind it.
+pub(crate) fn guarded_hits() -> [Case; 2] {
+    [(TELLING, "telling"), (GUARDED, "guarded")]
+        .map(|(name, chain)| Case { injected: 1, ..Case::new(name, chain) })
 }
 
 pub(crate) fn asks() -> Case {
@@ -63,10 +77,13 @@ pub(crate) fn ext_authz() -> Case {
 
 fn cases() -> Vec<Case> {
     let bad = || Tokens::One(tokens::BAD.to_owned());
+    let [telling, guarded] = guarded_hits();
     vec![
         no_filter(),
         do_nothing(),
         hit(),
+        telling,
+        guarded,
         Case { tokens: bad(), forwarded: false, ..Case::new(KNOWN_BAD, "remembering") },
         asks(),
         Case {
@@ -89,7 +106,8 @@ fn cases() -> Vec<Case> {
 pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
     let (rounds, seconds) = if bench.quick { (3, 1) } else { (5, 3) };
     let time = Duration::from_secs(seconds);
-    let stand = Stand::start(&bench.placement, &[Server::default()], &chains(), 1).await?;
+    let chains: Vec<Chain> = chains().into_iter().chain(guarded_chains()).collect();
+    let stand = Stand::start(&bench.placement, &[Server::default()], &chains, 1).await?;
     let cases: Vec<_> = cases().into_iter().map(|case| (&stand, case)).collect();
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let mut notes = vec![
@@ -149,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_case_has_its_chain_and_a_name_of_its_own() {
-        let chains = chains();
+        let chains: Vec<Chain> = chains().into_iter().chain(guarded_chains()).collect();
         let mut names = Vec::new();
         for case in cases() {
             assert!(chains.iter().any(|chain| chain.name == case.chain), "{case:?}");

@@ -64,6 +64,14 @@ fn the_envoy_configuration_is_the_reference_with_another_filter() {
     };
     assert_eq!(plugin(&made), plugin(&reference));
     assert_eq!(connector(&made)["disabled"], Json::Null);
+    // The last two: the guard, which reads what the filter writes, and the router.
+    let last = |bootstrap: &Json| {
+        let filters = connection_manager(bootstrap)["http_filters"].as_array().unwrap();
+        filters[filters.len() - 2..].to_vec()
+    };
+    assert_eq!(last(&made), last(&reference));
+    assert_eq!(last(&made)[0]["name"], "oidc-token-connector-guard");
+    assert_eq!(embedded(&migrated(GUIDE).result.unwrap().envoy)["access_log_state"], true);
 }
 
 /// One endpoint at idp.example, and the cluster that it gets, under the reference's name.

@@ -1,12 +1,18 @@
 //! A request arrives: what the gate may say to it.
 
+use std::cmp::Ordering;
+use std::rc::Rc;
+
 use oidc_token_connector::gate::{Admission, Arrival, CallId, Decision, Slot, StreamId};
 use oidc_token_connector::outcome::{Outcome, Source};
 use oidc_token_connector::userinfo::Call;
 
 use super::check;
-use super::sites::Closed;
-use super::{Fresh, GRACE, Key, Known, Place, Question, Request, SETUPS, Setup, Waiting, World};
+use super::known::{Fresh, Known};
+use super::sites::{Closed, Leave};
+use super::{
+    GRACE, Key, Place, Question, Request, SETUPS, Setup, SoFar, Step, TokenWait, Waiting, World,
+};
 use crate::message;
 
 /// A request that has something to ask.
@@ -15,6 +21,7 @@ struct Asking {
     stream: u32,
     setup: &'static Setup,
     key: Key,
+    number: u64,
     /// The answers that stand in the places that the gate had read, where it did.
     found: Option<Vec<usize>>,
 }
@@ -23,14 +30,15 @@ impl World {
     pub(super) fn admit(&mut self, at: usize, setup: u8, request: Request) {
         let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
         self.put_to_work(at, setup);
-        let now = self.now();
+        let now = self.now(at);
+        let stream = self.free_number(at, request.number);
         let worker = &mut self.workers[at];
-        let stream = (0..).find(|id| !worker.streams.contains_key(id)).expect("a free number");
         let policy = worker.at_work[setup.at].as_ref().expect("at work");
         let pairs = request.pairs();
         let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(n, v)| (*n, v.as_slice())).collect();
+        let head = message::head(&pairs).ending(true);
         let mut found = None;
-        let arrival = worker.gate.admit(policy, StreamId(stream), &message::head(&pairs), now);
+        let arrival = worker.gate.admit(policy, StreamId(stream), &head, now);
         let admission = match arrival {
             Arrival::Admitted(admission) => admission,
             Arrival::LookUp(question, slots) => {
@@ -41,6 +49,7 @@ impl World {
             }
         };
         worker.streams.insert(stream, None);
+        self.diary.arrived(request.number, &admission);
         let key = match request.key(setup) {
             Ok(key) => key,
             Err(outcome) => {
@@ -49,8 +58,9 @@ impl World {
                 return check::unasked(&decision, outcome, setup);
             }
         };
-        let asking = Asking { worker: at, stream, setup, key, found };
-        self.heeds_refusals(&asking);
+        let number = request.number;
+        let asking = Asking { worker: at, stream, setup, key, number, found };
+        self.heeds(&asking);
         match admission {
             Admission::Decided(decision) => self.decided(&asking, &decision),
             Admission::Lead(id, call) => self.led(&asking, id, &call),
@@ -58,15 +68,36 @@ impl World {
         }
     }
 
-    /// A refusal that another worker has left ends what this one knew, of use to it or not.
-    fn heeds_refusals(&mut self, asking: &Asking) {
+    /// A number for a stream: odd ones are the stranger's, who must not change those of others.
+    fn free_number(&self, worker: usize, request: u64) -> u32 {
+        let mut numbers = (0..).map(|number| 2 * number + (request % 2) as u32);
+        let streams = &self.workers[worker].streams;
+        numbers.find(|id| !streams.contains_key(id)).expect("a free number")
+    }
+
+    /// What another worker has left: a refusal ends what this one knew, of use to it or not, and a
+    /// good word makes the token one that was vouched for.
+    fn heeds(&mut self, asking: &Asking) {
         let Asking { worker, key, .. } = *asking;
-        for call in asking.found.iter().flatten().copied() {
+        let found = asking.found.iter().flatten().copied();
+        let found = found.filter(|call| self.calls[*call].key == key);
+        let (refusals, good): (Vec<usize>, Vec<usize>) =
+            found.partition(|call| self.refuses(*call));
+        for call in refusals {
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
-            let newer = known.is_none_or(|known| self.compare(call, known).is_gt());
-            if self.calls[call].key == key && self.refuses(call) && newer {
+            let replaces = |known: usize| match self.compare(call, known) {
+                Ordering::Less => false,
+                // Of two refusals the one that was there stays, with what it said.
+                Ordering::Equal => !self.refuses(known),
+                Ordering::Greater => true,
+            };
+            if known.is_none_or(replaces) {
                 self.workers[worker].known.insert(key, Known { call, surely: false });
             }
+            self.hears_refusal(worker, key, call);
+        }
+        for call in good {
+            self.hears_good(worker, key, call, false);
         }
     }
 
@@ -84,21 +115,7 @@ impl World {
                 known.expect("something is known")
             }
             Source::Shared => {
-                let found = self.may_look(asking);
-                let call = check::number(decision);
-                assert!(found.contains(&call), "decided by what did not stand there");
-                assert_ne!(self.fresh(call, setup), Fresh::No, "too old, or not for this instance");
-                let newer = |other: usize| self.compare(other, call).is_gt();
-                let best = found.iter().filter(|n| self.fresh(**n, setup) == Fresh::Surely);
-                assert!(best.into_iter().all(|n| !newer(*n)), "not the newest word");
-                assert!(!self.calls[call].is_mark, "decided by words that are not there");
-                assert!(!found.iter().any(|n| self.refuses(*n) && newer(*n)), "refused since");
-                let of_use = |n| {
-                    SETUPS
-                        .iter()
-                        .any(|other| self.known(worker, key, other).1 == Fresh::Surely && newer(n))
-                };
-                assert!(!known.is_some_and(of_use), "the worker itself knew better");
+                let call = self.shared(asking, decision, known);
                 let worker = &mut self.workers[worker];
                 worker.tally.shared_hits += 1;
                 worker.known.insert(key, Known { call, surely: true });
@@ -108,44 +125,111 @@ impl World {
             Source::Asked | Source::Joined => panic!("nobody was asked: {decision:?}"),
         };
         let (ending, _) = self.calls[call].ended.expect("answered");
-        check::decision(decision, decision.record.source, setup, key, call, ending);
+        let said = (self.calls[call].number, ending);
+        check::decision(decision, decision.record.source, setup, key, said);
+        self.passes(worker, key, call, asking.found.as_deref().unwrap_or_default());
     }
 
-    /// Nobody may be asked.
+    /// Decided by what another worker has left: the call that it says it was.
+    fn shared(&self, asking: &Asking, decision: &Decision, known: Option<usize>) -> usize {
+        let Asking { worker, setup, key, .. } = *asking;
+        let found = self.may_look(asking);
+        let number = check::number(decision);
+        let decides = |call: &&usize| {
+            let made = &self.calls[**call];
+            let says = made.ended.map(|(ending, _)| ending.means(setup));
+            let words = says.is_some_and(|says| says.told.2 == "no_subject");
+            if number.is_some() { number == Some(made.number) } else { words && !made.is_mark }
+        };
+        let call = found.iter().filter(decides).max_by(|one, other| self.compare(**one, **other));
+        let call = *call.expect("decided by what did not stand there");
+        let fresh = self.fresh(worker, call, setup);
+        assert_ne!(fresh, Fresh::No, "too old, or not for this instance");
+        let newer = |other: usize| self.compare(other, call).is_gt();
+        let best = found.iter().filter(|n| self.fresh(worker, **n, setup) == Fresh::Surely);
+        assert!(best.into_iter().all(|n| !newer(*n)), "not the newest word");
+        assert!(!self.calls[call].is_mark, "decided by words that are not there");
+        let of_use = |n| {
+            let surely = |other| self.known(worker, key, other).1 == Fresh::Surely;
+            SETUPS.iter().any(|other| surely(other) && newer(n))
+        };
+        assert!(!known.is_some_and(of_use), "the worker itself knew better");
+        call
+    }
+
+    /// Nobody is asked: the token waits, or nobody may be.
     fn turned_away(&mut self, asking: &Asking, decision: &Decision) {
         let Asking { worker, setup, key, .. } = *asking;
         self.asks(asking);
-        let why = self.open_site(worker, key, setup, 0).expect_err("a site could be asked");
-        if self.is_stale(worker, key, setup, decision) {
+        let lately = self.now.saturating_sub(1_000);
+        if let Some(wait) = self.wait(worker, key) {
+            if self.is_stale((worker, key, setup), decision, wait.allows_stale, lately) {
+                return;
+            }
+            let (ending, _) = self.calls[wait.word].ended.expect("answered");
+            let left = wait.said.iter().map(|said| (said - self.now).div_ceil(1_000).to_string());
+            let told = check::header(decision, "retry-after").expect("told to wait").to_owned();
+            assert!(left.into_iter().any(|left| left == told), "{told} s are not what is left");
+            let said = (self.calls[wait.word].number, ending);
+            check::told_to_wait(decision, Source::Filter, setup, key, said, Some(&told));
+            self.workers[worker].tally.refused_by_wait += 1;
             return;
         }
-        check::turned_away(decision, key, why);
+        let leaves = self.leaves(worker, key, setup, self.is_vouched(worker, key));
+        assert!(!leaves.contains(&Leave::Surely), "a site could be asked");
+        // That the gateway is crowded says nothing of the provider.
+        let open = leaves.iter().all(|leave| *leave == Leave::No(Closed::Open));
+        if self.is_stale((worker, key, setup), decision, open, lately) {
+            return;
+        }
+        check::turned_away(decision, key, if open { Closed::Open } else { Closed::Full });
         let tally = &mut self.workers[worker].tally;
-        *(match why {
-            Closed::Full => &mut tally.refused_by_cap,
-            Closed::Shut => &mut tally.refused_by_breaker,
-        }) += 1;
+        *(if open { &mut tally.refused_by_breaker } else { &mut tally.refused_by_cap }) += 1;
+    }
+
+    /// The wait of a token, while it lasts.
+    fn wait(&self, worker: usize, key: Key) -> Option<TokenWait> {
+        let wait = self.workers[worker].waits.get(&key)?;
+        (self.now < wait.until).then(|| wait.clone())
     }
 
     /// A call is to be made.
     fn led(&mut self, asking: &Asking, id: CallId, call: &Call) {
-        let Asking { worker, stream, setup, key, .. } = *asking;
+        let Asking { worker, setup, key, number, .. } = *asking;
         self.asks(asking);
+        assert!(self.wait(worker, key).is_none(), "asked though the token waits");
+        let known = self.is_vouched(worker, key);
+        let site = key.sites().iter().position(|site| *site == call.cluster).expect("its site");
+        let crowded = self.is_next(worker, key, setup, known, 0..site);
         let question = self.questions.len();
+        let policy = self.workers[worker].at_work[setup.at].as_ref().expect("at work");
         self.questions.push(Question {
             worker,
             key,
             lead: setup,
+            policy: Rc::downgrade(policy),
+            number,
+            known,
+            began: self.now,
             ends: self.now + setup.patience(key),
             keeper: setup.cache.as_ref().map(|_| setup),
             limit: setup.limit,
-            call: None,
+            site,
+            repeats: 0,
+            step: Step::Over,
             word: None,
+            silence: "",
+            so_far: SoFar { no_stale: crowded, ..SoFar::default() },
         });
-        let site = self.open_site(worker, key, setup, 0).expect("no site may be asked");
-        self.make(question, site, setup.timeout, id, call);
+        self.make(question, setup.timeout, id, call);
+        self.holds(asking, question, Source::Asked);
+    }
+
+    /// The request waits.
+    fn holds(&mut self, asking: &Asking, question: usize, source: Source) {
+        let Asking { worker, stream, setup, key, number, .. } = *asking;
         let deadline = self.now + setup.patience(key) + GRACE;
-        let waiting = Waiting { question, setup, deadline, source: Source::Asked };
+        let waiting = Waiting { question, setup, deadline, source, number };
         self.workers[worker].streams.insert(stream, Some(waiting));
     }
 
@@ -155,33 +239,44 @@ impl World {
         self.missed(asking);
         if setup.shares() {
             let found = self.may_look(asking);
-            let newest = found.into_iter().max_by(|one, other| self.compare(*one, *other));
-            let of_use = |n: usize| !self.calls[n].is_mark && self.fresh(n, setup) == Fresh::Surely;
-            let surely = newest.is_some_and(of_use);
-            // Unless it was for the worker's own newer word that the shared one did not count.
+            let newest = found.iter().copied().max_by(|one, other| self.compare(*one, *other));
+            let of_use =
+                |n: usize| !self.calls[n].is_mark && self.fresh(worker, n, setup) == Fresh::Surely;
+            // Unless it was for a newer word, of the worker's own or there too, that it did not
+            // count; of two of one moment the refusal does.
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
-            let older = |known| newest.is_some_and(|newest| self.compare(known, newest).is_gt());
-            assert!(!surely || known.is_some_and(older), "the other worker's answer went unused");
+            let refused = self.workers[worker].refused.get(&key).map(|heard| heard.call);
+            let since = |newest: usize| {
+                let newer = |other: usize| self.compare(other, newest).is_gt();
+                let refusal = |other: usize| self.compare(other, newest).is_ge();
+                known.is_some_and(newer) || refused.is_some_and(refusal)
+            };
+            let surely = newest.is_some_and(|newest| of_use(newest) && !since(newest));
+            assert!(!surely, "the other worker's answer went unused");
         } else {
             assert!(asking.found.is_none(), "looked without being told to share");
         }
-        assert_eq!(self.under_way(worker, key), None, "a second call for one question");
+        match self.under_way(worker, key) {
+            Some((_, true)) => panic!("a second call for one question"),
+            Some((question, false)) => self.questions[question].step = Step::Over,
+            None => {}
+        }
     }
 
     /// It waits for a call that is under way.
     fn followed(&mut self, asking: &Asking) {
-        let Asking { worker, stream, setup, key, .. } = *asking;
+        let Asking { worker, setup, key, .. } = *asking;
         self.missed(asking);
         assert!(asking.found.is_none(), "looked though it could join");
-        let question = self.under_way(worker, key).expect("a call to follow");
+        let (question, _) = self.under_way(worker, key).expect("a call to follow");
         let asked = &mut self.questions[question];
+        if let Step::Pausing { is_certain, .. } = &mut asked.step {
+            *is_certain = true;
+        }
         asked.keeper = asked.keeper.or(setup.cache.as_ref().map(|_| setup));
         asked.limit = asked.limit.max(setup.limit);
-        let deadline = self.now + setup.patience(key) + GRACE;
-        let waiting = Waiting { question, setup, deadline, source: Source::Joined };
-        let worker = &mut self.workers[worker];
-        worker.streams.insert(stream, Some(waiting));
-        worker.tally.joined += 1;
+        self.holds(asking, question, Source::Joined);
+        self.workers[worker].tally.joined += 1;
     }
 
     /// It was right not to decide by what the worker knew.
@@ -195,7 +290,8 @@ impl World {
     /// Whoever looked was to look; the answers for its question that it found, whole.
     fn may_look(&self, asking: &Asking) -> Vec<usize> {
         let Asking { worker, setup, key, .. } = *asking;
-        assert!(setup.shares() && self.under_way(worker, key).is_none());
+        assert!(setup.shares(), "looked without being told to share");
+        assert!(self.under_way(worker, key).is_none_or(|(_, certain)| !certain));
         assert_ne!(self.known(worker, key, setup).1, Fresh::Surely);
         let found = asking.found.iter().flatten().copied();
         let found = found.filter(|call| self.calls[*call].key == key).collect();

@@ -1,112 +1,220 @@
-//! Questions to providers: which site is asked, and what comes of an outage.
+//! Questions to providers: which site is asked, once more or the next one, and what comes of an
+//! outage.
+
+use std::ops::Range;
 
 use oidc_token_connector::gate::{CallId, Decision};
-use oidc_token_connector::outcome::Source;
 use oidc_token_connector::userinfo::Call;
 
 use super::check;
-use super::sites::{Closed, Heard};
-use super::{Ending, Fresh, Key, Made, Setup, Waiting, World};
+use super::meaning::Meaning;
+use super::sites::{Change, Closed, Heard, Leave, was_waited_for};
+use super::{Ending, Key, Made, Question, Setup, SoFar, Step, TokenWait, Waiting, World};
+
+/// The longest pause before a call is repeated, the first time and the second.
+const PAUSES: [u64; 2] = [100, 400];
 
 impl World {
-    /// The first site from this one on that may be asked; why not the first that may not.
-    pub(super) fn open_site(
+    /// Which of the sites may be asked.
+    pub(super) fn leaves(
         &self,
         worker: usize,
         key: Key,
         setup: &Setup,
-        from: usize,
-    ) -> Result<usize, Closed> {
+        known: Option<bool>,
+    ) -> Vec<Leave> {
         let sites = &self.workers[worker].sites;
-        let mut why = None;
-        for (at, name) in key.sites().iter().enumerate().skip(from) {
-            match sites.get(name).map_or(Ok(()), |site| site.is_open(setup, self.now)) {
-                Ok(()) => return Ok(at),
-                Err(closed) => why = why.or(Some(closed)),
-            }
-        }
-        Err(why.unwrap_or(Closed::Shut))
+        let leave = |name| sites.get(name).map_or(Leave::Surely, |site| site.leave(setup, known));
+        key.sites().iter().map(leave).collect()
+    }
+
+    /// The next site may be asked, and those before it may not; whether one of these is not asked
+    /// because too many calls are under way.
+    pub(super) fn is_next(
+        &self,
+        worker: usize,
+        key: Key,
+        setup: &Setup,
+        known: Option<bool>,
+        before: Range<usize>,
+    ) -> bool {
+        let leaves = self.leaves(worker, key, setup, known);
+        let next = leaves.get(before.end);
+        assert!(!matches!(next, Some(Leave::No(_))), "asked though it may not be: {leaves:?}");
+        let skipped = &leaves[before];
+        assert!(!skipped.contains(&Leave::Surely), "not the first that may be asked");
+        skipped.iter().any(|leave| *leave != Leave::No(Closed::Open))
     }
 
     /// A call is made.
-    pub(super) fn make(
-        &mut self,
-        question: usize,
-        site: usize,
-        timeout: u64,
-        id: CallId,
-        call: &Call,
-    ) {
-        let asked = &mut self.questions[question];
-        let (worker, key, number) = (asked.worker, asked.key, self.calls.len());
-        key.is_asked_by(call, site);
+    pub(super) fn make(&mut self, question: usize, timeout: u64, id: CallId, call: &Call) {
+        let Question { worker, key, site, number, known, .. } = self.questions[question];
+        key.is_asked_by(call, site, number);
         assert_eq!(call.timeout.as_millis(), u128::from(timeout));
-        asked.call = Some(number);
-        let site_name = key.sites()[site];
-        self.workers[worker].sites.entry(site_name).or_default().asked(number);
-        let twice = |made: &Made| self.questions[made.question].worker == worker && made.id == id;
-        assert!(!self.calls.iter().any(twice), "a number was used again");
-        let made =
-            Made { question, id, key, site, asked: self.now, timeout, ended: None, is_mark: false };
-        self.calls.push(made);
+        self.is_new(worker, id);
+        let at = self.calls.len();
+        self.questions[question].step = Step::Asking(at);
+        self.workers[worker].sites.entry(key.sites()[site]).or_default().asked(at, known);
+        let strangers = key.is_strangers();
+        let before = self.calls.iter().filter(|made| made.key.is_strangers() == strangers).count();
+        self.calls.push(Made {
+            question,
+            id,
+            number: 2 * before as u64 + u64::from(strangers),
+            key,
+            site,
+            asked: self.now,
+            timeout,
+            ended: None,
+            is_mark: false,
+        });
+    }
+
+    /// No call of this worker ever had that number.
+    pub(super) fn is_new(&self, worker: usize, id: CallId) {
+        let of = |made: &Made| self.questions[made.question].worker == worker && made.id == id;
+        let probes = self.probes.iter().any(|probe| probe.worker == worker && probe.id == id);
+        assert!(!probes && !self.calls.iter().any(of), "a number was used again");
     }
 
     /// A call is over: its site hears of it.
-    pub(super) fn over(&mut self, call: usize, heard: Heard) {
-        let Made { question, key, site, .. } = self.calls[call];
-        let asked = &mut self.questions[question];
-        asked.call = None;
-        if heard == Heard::Word {
-            asked.word = Some(call);
+    pub(super) fn over(&mut self, call: usize, meaning: Option<Meaning>) -> bool {
+        let Made { question, key, site, asked, timeout, .. } = self.calls[call];
+        let Question { worker, lead, .. } = self.questions[question];
+        // A call whose end was never reported was waited for.
+        let waited = meaning.is_none() || was_waited_for(self.now - asked, timeout);
+        let heard = Heard {
+            is_answer: meaning.is_some_and(|meaning| meaning.is_answer),
+            serves: meaning.is_some_and(|meaning| meaning.serves),
+            waited,
+        };
+        let name = key.sites()[site];
+        let worker = &mut self.workers[worker];
+        let site = worker.sites.get_mut(name).expect("it was asked");
+        if site.over(call, heard, lead, self.now) {
+            worker.changes.push((name, Change::Closed));
         }
-        let worker = &mut self.workers[asked.worker];
-        let site = worker.sites.get_mut(key.sites()[site]).expect("it was asked");
-        let was_shut = site.is_shut();
-        worker.tally.opened += u64::from(site.over(call, heard, asked.lead, self.now));
-        worker.tally.closed += u64::from(was_shut && !site.is_shut());
+        waited
     }
 
-    /// The site that is asked next, and how long it has.
-    pub(super) fn next_site(&self, call: usize) -> Option<(usize, u64)> {
-        let Made { question, key, site, .. } = self.calls[call];
+    /// A call gave no verdict: the question pauses, goes on with this call, or is over. Whether it
+    /// is over.
+    pub(super) fn without_a_verdict(
+        &mut self,
+        call: usize,
+        (ending, meaning): (Ending, Meaning),
+        waited: bool,
+        next: Option<(CallId, Call)>,
+    ) -> bool {
+        let question = self.calls[call].question;
+        let somebody_waits = self.is_waited_for(question);
+        let asked = &mut self.questions[question];
+        if meaning.is_answer {
+            asked.word = Some(call);
+        } else {
+            asked.silence = meaning.told.2;
+        }
+        let left = asked.ends.saturating_sub(self.now);
+        let is_last = asked.site + 1 == asked.key.sites().len();
+        let may_repeat = ending.may_be_a_dead_connection(asked.repeats > 0)
+            && !waited
+            && somebody_waits
+            && asked.repeats < if is_last { 2 } else { 1 }
+            && left >= 2;
+        if may_repeat {
+            assert!(next.is_none(), "asked again at once");
+            let longest = PAUSES[asked.repeats].min(left.div_ceil(2));
+            let (from, to) = (self.now + 1, self.now + longest);
+            asked.repeats += 1;
+            asked.step = Step::Pausing { from, to, is_certain: true };
+            return false;
+        }
+        asked.so_far.ended(meaning.allows_stale, meaning.wait, self.now);
+        self.goes_on(question, asked_site(next.as_ref()), next)
+    }
+
+    /// The question goes on with this call to a further site, or is over.
+    pub(super) fn goes_on(
+        &mut self,
+        question: usize,
+        cluster: Option<String>,
+        next: Option<(CallId, Call)>,
+    ) -> bool {
+        let Question { worker, key, lead, known, site, ends, .. } = self.questions[question];
+        let left = ends.saturating_sub(self.now);
+        let may = left >= 1 && self.is_waited_for(question);
+        let Some((id, call)) = next else {
+            if may {
+                let leaves = &self.leaves(worker, key, lead, known)[site + 1..];
+                assert!(!leaves.contains(&Leave::Surely), "the next site was not asked");
+                let crowded = leaves.iter().any(|leave| *leave != Leave::No(Closed::Open));
+                self.questions[question].so_far.no_stale |= crowded;
+            }
+            self.is_over(question);
+            return true;
+        };
+        assert!(may, "asked for nobody, or too late");
+        let at = key.sites().iter().position(|site| Some(*site) == cluster.as_deref());
+        let at = at.filter(|at| *at > site).expect("a further site");
+        let crowded = self.is_next(worker, key, lead, known, site + 1..at);
+        let asked = &mut self.questions[question];
+        asked.so_far.no_stale |= crowded;
+        (asked.site, asked.repeats) = (at, 0);
+        self.workers[worker].tally.failed_over += 1;
+        self.make(question, left.min(lead.timeout), id, &call);
+        false
+    }
+
+    /// The question is over without a verdict: its token may have to wait.
+    pub(super) fn is_over(&mut self, question: usize) {
         let asked = &self.questions[question];
-        let left = asked.ends.saturating_sub(self.now).min(asked.lead.timeout);
-        let next = self.open_site(asked.worker, key, asked.lead, site + 1).ok()?;
-        (left > 0).then_some((next, left))
+        let since = asked.began.saturating_sub(1_000);
+        let serves = self.serves_since(asked.worker, asked.key, since);
+        let asked = &mut self.questions[question];
+        asked.step = Step::Over;
+        let SoFar { no_stale, no_wait, waits } = &asked.so_far;
+        let until = waits.iter().map(|(until, _)| *until).min();
+        if let (false, Some(until), Some(word)) = (*no_wait, until, asked.word) {
+            let said = waits.iter().map(|(_, said)| *said).collect();
+            let wait = TokenWait { until, said, allows_stale: !no_stale && !serves, word };
+            self.workers[asked.worker].waits.insert(asked.key, wait);
+        }
     }
 
     /// Nobody gave a verdict: the request is let pass by what was known, or gets the last that a
     /// provider really said, or learns that none did.
-    pub(super) fn without_verdict(&mut self, waiting: &Waiting, decision: &Decision, last: Ending) {
+    pub(super) fn told_nothing(
+        &mut self,
+        waiting: &Waiting,
+        decision: &Decision,
+        silence: &str,
+        is_outage: bool,
+    ) {
         let Waiting { question, setup, source, .. } = *waiting;
-        let asked = &self.questions[question];
-        let (worker, key, word) = (asked.worker, asked.key, asked.word);
-        if self.is_stale(worker, key, setup, decision) {
+        let Question { worker, key, word, began, .. } = self.questions[question];
+        let since = began.saturating_sub(1_000);
+        if self.is_stale((worker, key, setup), decision, is_outage, since) {
             return;
         }
-        let said = word.and_then(|call| Some((call, self.calls[call].ended?.0)));
-        let (call, ending) = said.unwrap_or((usize::MAX, last));
-        check::decision(decision, source, setup, key, call, ending);
-    }
-
-    /// Whether it is let pass by what was known, as it may be, or even must.
-    pub(super) fn is_stale(
-        &mut self,
-        worker: usize,
-        key: Key,
-        setup: &Setup,
-        decision: &Decision,
-    ) -> bool {
-        let (known, fresh) = self.stale(worker, key, setup);
-        if decision.record.source != Source::Stale {
-            assert_ne!(fresh, Fresh::Surely, "it was known, and nobody answers");
-            return false;
+        match word.and_then(|call| Some((self.calls[call].number, self.calls[call].ended?.0))) {
+            Some(said) => check::decision(decision, source, setup, key, said),
+            None => check::unavailable(decision, source, key, silence),
         }
-        assert_ne!(fresh, Fresh::No, "nothing is known that may bridge this");
-        let call = known.expect("something is known");
-        let (ending, _) = self.calls[call].ended.expect("answered");
-        check::decision(decision, Source::Stale, setup, key, call, ending);
-        self.workers[worker].tally.stale += 1;
-        true
     }
+}
+
+impl SoFar {
+    /// A site has given no verdict.
+    pub(super) fn ended(&mut self, allows_stale: bool, wait: Option<(u64, u64)>, now: u64) {
+        self.no_stale |= !allows_stale;
+        match wait {
+            Some((until, said)) => self.waits.push((now + until, now + said)),
+            None => self.no_wait = true,
+        }
+    }
+}
+
+/// The site that a call goes to.
+pub(super) fn asked_site(call: Option<&(CallId, Call)>) -> Option<String> {
+    call.map(|(_, call)| call.cluster.clone())
 }

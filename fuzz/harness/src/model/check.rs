@@ -3,68 +3,77 @@
 use oidc_token_connector::gate::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
+use super::ending::Ending;
 use super::sites::Closed;
-use super::{Ending, Key, Says, Setup};
+use super::{Key, Setup};
 use crate::rules;
 
-/// The decision by the answer to this call, at this instance.
+/// The decision by the answer with this number, at this instance.
 #[track_caller]
 pub(super) fn decision(
     decision: &Decision,
     source: Source,
     setup: &Setup,
     key: Key,
-    call: usize,
-    ending: Ending,
+    (number, ending): (u64, Ending),
 ) {
-    let says = ending.says(setup);
-    let (outcome, status) = match says {
-        Says::Good => (Outcome::Pass, 200),
-        Says::Bad(401) => (Outcome::InvalidToken, 401),
-        Says::Bad(status) => (Outcome::Forbidden, status),
-        Says::Nothing(outcome, status) => (outcome, status),
-    };
-    let record = &decision.record;
-    assert_eq!((record.outcome, record.source), (outcome, source), "{ending:?} at {setup:?}");
-    assert_eq!(record.region.as_deref(), Some(key.region));
-    if says == Says::Good {
-        let mut expected = vec![("x-call".to_owned(), call.to_string())];
+    let wait = ending.retry_after().map(|seconds| seconds.to_string());
+    told_to_wait(decision, source, setup, key, (number, ending), wait.as_deref());
+}
+
+/// The same, and told to come again after so long.
+#[track_caller]
+pub(super) fn told_to_wait(
+    decision: &Decision,
+    source: Source,
+    setup: &Setup,
+    key: Key,
+    (number, ending): (u64, Ending),
+    wait: Option<&str>,
+) {
+    let (outcome, status, reason) = ending.means(setup).told;
+    is(decision, outcome, source, Some(key.region));
+    if outcome == Outcome::Pass {
+        let mut expected = vec![("x-call".to_owned(), number.to_string())];
         if setup.claim == "email" {
-            expected.push((setup.header.to_owned(), format!("mail{call}")));
+            expected.push((setup.header.to_owned(), format!("mail{number}")));
         } else if ending != Ending::NoSubject {
-            expected.push((setup.header.to_owned(), format!("user{call}")));
+            expected.push((setup.header.to_owned(), format!("user{number}")));
         }
-        forwarded(decision, setup, expected);
-    } else {
-        let reply = rules::replied(decision);
-        assert_eq!(reply.status, status);
-        if matches!(says, Says::Bad(_) | Says::Nothing(Outcome::ProviderError, _)) {
-            assert_eq!(reply.body, call.to_string(), "another answer");
-        }
+        return forwarded(decision, setup, expected);
     }
+    let reply = rules::replied(decision);
+    assert_eq!(reply.status, status);
+    assert_eq!(reply.details, details(outcome, reason));
+    assert_eq!(header(decision, "retry-after"), wait);
+    if reason.starts_with("provider") {
+        assert_eq!(reply.body, number.to_string(), "another answer");
+    }
+}
+
+/// The decision on a request for which no answer came.
+#[track_caller]
+pub(super) fn unavailable(decision: &Decision, source: Source, key: Key, reason: &str) {
+    is(decision, Outcome::Unavailable, source, Some(key.region));
+    let reply = rules::replied(decision);
+    assert_eq!(reply.status, 401);
+    assert_eq!(reply.details, details(Outcome::Unavailable, reason));
 }
 
 /// The decision on a request for which nobody may be asked.
 #[track_caller]
 pub(super) fn turned_away(decision: &Decision, key: Key, why: Closed) {
-    let record = &decision.record;
-    assert_eq!((record.outcome, record.source), (Outcome::Unavailable, Source::Filter));
-    assert_eq!(record.region.as_deref(), Some(key.region));
-    let reply = rules::replied(decision);
-    let word = match why {
+    let reason = match why {
         Closed::Full => "too_many_waiting",
-        Closed::Shut => "breaker_open",
+        Closed::Open => "breaker_open",
     };
-    assert_eq!(reply.status, 401);
-    assert_eq!(reply.details, format!("oidc_token_connector{{unavailable:{word}}}"));
+    unavailable(decision, Source::Filter, key, reason);
 }
 
 /// The decision on a request that asks nothing.
 #[track_caller]
 pub(super) fn unasked(decision: &Decision, outcome: Outcome, setup: &Setup) {
-    let record = &decision.record;
-    assert_eq!((record.outcome, record.source), (outcome, Source::Filter));
-    assert_eq!(record.region, None);
+    is(decision, outcome, Source::Filter, None);
     if outcome == Outcome::Preflight {
         forwarded(decision, setup, Vec::new());
     } else {
@@ -72,14 +81,30 @@ pub(super) fn unasked(decision: &Decision, outcome: Outcome, setup: &Setup) {
     }
 }
 
-/// The call whose answer decided, as the answer itself says.
-#[track_caller]
-pub(super) fn number(decision: &Decision) -> usize {
+/// The number of the answer that decided, where the decision shows it.
+pub(super) fn number(decision: &Decision) -> Option<u64> {
     let text = match &decision.action {
         Action::Forward(edit) => edit.set().find(|(n, _)| *n == "x-call").map(|(_, v)| v),
         Action::Reply(reply) => Some(reply.body.as_str()),
     };
-    text.and_then(|text| text.parse().ok()).expect("decided by some answer")
+    text.and_then(|text| text.parse().ok())
+}
+
+/// The value of that header of a reply.
+pub(super) fn header<'d>(decision: &'d Decision, wanted: &str) -> Option<&'d str> {
+    let Action::Reply(reply) = &decision.action else { return None };
+    reply.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+}
+
+#[track_caller]
+fn is(decision: &Decision, outcome: Outcome, source: Source, region: Option<&str>) {
+    let record = &decision.record;
+    assert_eq!((record.outcome, record.source), (outcome, source), "{decision:?}");
+    assert_eq!(record.region.as_deref(), region);
+}
+
+fn details(outcome: Outcome, reason: &str) -> String {
+    format!("oidc_token_connector{{{}:{reason}}}", outcome.word())
 }
 
 /// With these headers, and without the client's own.

@@ -5,7 +5,8 @@ use super::request::{Region, Who};
 use super::{MOST_SETUPS, WORKERS};
 
 /// Something that happens. Workers and instances are numbered from 0; of calls, streams and places
-/// 0 is the newest or last, 1 the one before.
+/// 0 is the newest or last, 1 the one before. Calls and streams of the stranger are counted apart,
+/// so that without the stranger everything else has the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is what its type or name says")]
 pub enum Event {
@@ -13,14 +14,22 @@ pub enum Event {
     Admit { worker: u8, setup: u8, who: Who, region: Region },
     /// A call ends, also one that ended before.
     Answer(u8, Ending),
+    /// The same of a call about a token of the stranger.
+    AnswerStranger(u8, Ending),
+    /// A question of the filter's own ends, also one that ended before.
+    AnswerProbe(u8, Ending),
     /// A request is gone, also one that had its decision; its number is free again.
     Gone { worker: u8, back: u8 },
+    /// The same of a request of the stranger.
+    StrangerGone { worker: u8, back: u8 },
     /// That many milliseconds pass.
     Wait(u16),
     /// Somebody sets the clock that people set, by that many seconds.
     SetDate(i8),
     /// The host's timer fires.
     Tick(u8),
+    /// Time passes until a call is due that nothing but time leads to, and the timer fires.
+    Due(u8),
     /// An instance is configured anew, with the same words.
     Configure { worker: u8, setup: u8 },
     /// An instance is at work no more, until a request comes to it again.
@@ -35,13 +44,25 @@ impl Event {
     /// What four bytes say. All of them say something.
     pub fn of([kind, a, b, c]: [u8; 4]) -> Event {
         let worker = a % WORKERS as u8;
-        // Often those that shut sites and bridge outages.
+        // Often those that have breakers and bridge outages.
         let setup = match (a >> 1) % 16 {
             setup if usize::from(setup) < MOST_SETUPS => setup,
             other => 6 + other % 2,
         };
+        let region = match c % 16 {
+            0..9 => Region::Absent,
+            9..14 => Region::Fr,
+            14 => Region::De,
+            _ => Region::Unknown,
+        };
+        let ending = match usize::from(b) {
+            // Mostly what may be kept, and outages.
+            b if b < 84 => ENDINGS[b % 15],
+            b if b < 180 => OUTAGES[b % OUTAGES.len()],
+            b => ENDINGS[b % ENDINGS.len()],
+        };
         match kind % 32 {
-            0..14 => {
+            0..11 => {
                 let who = match b % 16 {
                     0..9 => Who::Token(0),
                     9..11 => Who::Token(1),
@@ -50,28 +71,20 @@ impl Event {
                     14 => Who::Nobody,
                     _ => Who::Malformed,
                 };
-                let region = match c % 16 {
-                    0..9 => Region::Absent,
-                    9..14 => Region::Fr,
-                    14 => Region::De,
-                    _ => Region::Unknown,
-                };
                 Event::Admit { worker, setup, who, region }
             }
-            14..21 => {
-                let ending = match usize::from(b) {
-                    // Mostly what may be kept, and outages.
-                    b if b < 96 => ENDINGS[b % 9],
-                    b if b < 176 => OUTAGES[b % OUTAGES.len()],
-                    b => ENDINGS[b % ENDINGS.len()],
-                };
-                Event::Answer(c % 8 / 2, ending)
-            }
-            21..23 => Event::Gone { worker, back: b % 8 },
+            11..13 => Event::Admit { worker, setup, who: Who::Stranger(b), region },
+            13..19 => Event::Answer(c % 8 / 2, ending),
+            19 => Event::AnswerStranger(c % 8 / 2, ending),
+            20 if c < 128 => Event::AnswerProbe(c % 4 / 2, ending),
+            20 => Event::Tick(worker),
+            21 if c < 192 => Event::Gone { worker, back: b % 8 },
+            21 => Event::StrangerGone { worker, back: b % 8 },
+            22 | 23 => Event::Due(worker),
             // Often hardly any: most of what is shared and kept is so for a short time.
-            23..26 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 128 { 100 } else { 2_200 }),
-            26 => Event::SetDate(a.cast_signed() % 5),
-            27 | 28 => Event::Tick(worker),
+            24..27 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 128 { 100 } else { 2_200 }),
+            27 => Event::SetDate(a.cast_signed() % 5),
+            28 => Event::Tick(worker),
             29 if b < 128 => Event::Configure { worker, setup },
             29 => Event::Retire { worker, setup },
             30 => Event::Damage { place: a % 8, at: b },
@@ -79,8 +92,23 @@ impl Event {
         }
     }
 
+    /// What four bytes say that the stranger does.
+    pub fn of_stranger([kind, a, b, c]: [u8; 4]) -> Event {
+        Event::of([[11, 19, 12, 19, 11, 19, 12, 21][usize::from(kind % 8)], a, b, c | 192])
+    }
+
     /// What a text of four bytes each says; what is left over says nothing.
     pub fn all_of(text: &[u8]) -> Vec<Event> {
         text.as_chunks().0.iter().map(|bytes| Event::of(*bytes)).collect()
+    }
+
+    /// Whether the stranger does this, or it happens to a call of the stranger's.
+    pub fn is_strangers(self) -> bool {
+        matches!(
+            self,
+            Event::Admit { who: Who::Stranger(_), .. }
+                | Event::AnswerStranger(..)
+                | Event::StrangerGone { .. }
+        )
     }
 }

@@ -10,6 +10,8 @@ use super::setup::Setup;
 pub enum Who {
     /// One of few tokens, so that many ask the same; the third states its own end.
     Token(u8),
+    /// One of the tokens of a caller who may be hostile: nobody else presents them.
+    Stranger(u8),
     /// A CORS preflight with the first token.
     Preflight,
     /// Nothing.
@@ -34,7 +36,10 @@ pub enum Region {
 /// When the third token ends, in seconds since 1970: `{"exp":1790000004}`.
 const TOKEN_EXP: u64 = super::START + 4;
 
-const TOKENS: [&str; 3] = ["t0", "t1", "e30.eyJleHAiOjE3OTAwMDAwMDR9.c2ln"];
+const TOKENS: [&str; 7] = ["t0", "t1", "e30.eyJleHAiOjE3OTAwMDAwMDR9.c2ln", "h0", "h1", "h2", "h3"];
+
+/// How many of the tokens are not the stranger's.
+const USUAL: usize = 3;
 
 /// The headers that some instance sets.
 pub(super) const SPOOFED: [&str; 4] = ["x-call", "x-user", "x-subject", "x-mail"];
@@ -45,6 +50,8 @@ pub(super) struct Key {
     token: usize,
     pub(super) region: &'static str,
     has_key: bool,
+    /// What decides whether an answer vouches is part of the question.
+    pub(super) needs_subject: bool,
 }
 
 /// A request that arrives.
@@ -52,6 +59,8 @@ pub(super) struct Key {
 pub(super) struct Request {
     pub(super) who: Who,
     pub(super) region: Region,
+    /// By which the provider's log can be joined with the gateway's.
+    pub(super) number: u64,
 }
 
 impl Request {
@@ -59,8 +68,9 @@ impl Request {
     pub(super) fn pairs(self) -> Vec<(&'static str, Vec<u8>)> {
         let mut pairs: Vec<_> = SPOOFED.map(|name| (name, b"spoof".to_vec())).into();
         let mut push = |name, value: &str| pairs.push((name, value.as_bytes().to_vec()));
+        push("x-request-id", &id(self.number));
         match self.who {
-            Who::Token(token) => push("authorization", &bearer(usize::from(token))),
+            Who::Token(_) | Who::Stranger(_) => push("authorization", &bearer(self.token())),
             Who::Preflight => {
                 push("authorization", &bearer(0));
                 push(":method", "OPTIONS");
@@ -79,26 +89,39 @@ impl Request {
         pairs
     }
 
+    fn token(self) -> usize {
+        match self.who {
+            Who::Token(token) => usize::from(token) % USUAL,
+            Who::Stranger(token) => USUAL + usize::from(token) % (TOKENS.len() - USUAL),
+            Who::Preflight | Who::Nobody | Who::Malformed => 0,
+        }
+    }
+
     /// What it asks at this instance, or how it ends there unasked.
     pub(super) fn key(self, setup: &Setup) -> Result<Key, Outcome> {
-        let token = match self.who {
+        match self.who {
             Who::Preflight if setup.lets_preflights_pass => return Err(Outcome::Preflight),
-            Who::Preflight => 0,
-            Who::Token(token) => usize::from(token),
             Who::Nobody => return Err(Outcome::NoCredentials),
             Who::Malformed => return Err(Outcome::Malformed),
-        };
+            Who::Preflight | Who::Token(_) | Who::Stranger(_) => {}
+        }
         let region = match self.region {
             Region::Absent => "default",
             Region::Fr => "FR",
             Region::De => "DE",
             Region::Unknown => return Err(Outcome::UnknownRegion),
         };
-        Ok(Key { token: token % TOKENS.len(), region, has_key: setup.has_key })
+        let Setup { has_key, needs_subject, .. } = *setup;
+        Ok(Key { token: self.token(), region, has_key, needs_subject })
     }
 }
 
 impl Key {
+    /// Whether nobody but the stranger asks this.
+    pub(super) fn is_strangers(self) -> bool {
+        self.token >= USUAL
+    }
+
     /// The end that the token itself states.
     pub(super) fn token_exp(self) -> Option<u64> {
         (self.token == 2).then_some(TOKEN_EXP)
@@ -109,19 +132,41 @@ impl Key {
         if self.region == "default" { &["idp.example"] } else { &["eu.example", "us.example"] }
     }
 
-    /// The call asks this of that site and nothing else.
+    /// The call asks this of that site, for the request with that number, and nothing else.
     #[track_caller]
-    pub(super) fn is_asked_by(self, call: &Call, site: usize) {
+    pub(super) fn is_asked_by(self, call: &Call, site: usize, number: u64) {
         assert_eq!(call.cluster, self.sites()[site]);
-        let sent = |wanted: &str| -> Vec<&str> {
-            let sent = call.headers.iter().filter(|(name, _)| *name == wanted);
-            sent.map(|(_, value)| value).collect()
-        };
-        assert_eq!(sent("authorization"), [bearer(self.token)]);
-        assert_eq!(sent("x-api-key"), if self.has_key { vec!["k"] } else { vec![] });
+        assert_eq!(sent(call, "authorization"), [bearer(self.token)]);
+        assert_eq!(sent(call, "x-request-id"), [id(number)]);
+        is_plain(call, self.has_key);
     }
 }
 
+/// What a call to any of the sites has in common.
+#[track_caller]
+pub(super) fn is_plain(call: &Call, has_key: bool) {
+    assert_eq!((sent(call, ":method"), sent(call, ":path")), (vec!["GET"], vec!["/u"]));
+    assert_eq!(sent(call, "x-api-key"), if has_key { vec!["k"] } else { vec![] });
+}
+
+/// The number of the request that a call was made for; `None` if it is about no token.
+pub(super) fn asks_for(call: &Call) -> Option<u64> {
+    let id = sent(call, "x-request-id").first().map(|id| id.trim_start_matches('q').to_owned());
+    let number = id.map(|id| id.parse().expect("a request's number"));
+    assert_eq!(number.is_some(), !sent(call, "authorization").is_empty());
+    number
+}
+
+/// The values of a header of a call.
+pub(super) fn sent<'c>(call: &'c Call, wanted: &str) -> Vec<&'c str> {
+    let sent = call.headers.iter().filter(|(name, _)| *name == wanted);
+    sent.map(|(_, value)| value).collect()
+}
+
+fn id(number: u64) -> String {
+    format!("q{number}")
+}
+
 fn bearer(token: usize) -> String {
-    format!("Bearer {}", TOKENS[token % TOKENS.len()])
+    format!("Bearer {}", TOKENS[token])
 }

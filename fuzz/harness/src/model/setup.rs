@@ -1,5 +1,6 @@
 //! The filter instances of the model: what each is told, as numbers that the model can reckon with.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
@@ -14,7 +15,8 @@ pub(super) struct Setup {
     pub(super) timeout: u64,
     /// For all calls about one request, where there is more than one site.
     pub(super) deadline: u64,
-    /// After how many failures a site is left alone, and for how long.
+    /// After how many calls in vain the filter itself asks, and the longest time between two such
+    /// questions.
     pub(super) breaker: Option<(u32, u64)>,
     /// How many calls a site gets at once.
     pub(super) max_in_flight: usize,
@@ -41,8 +43,17 @@ pub(super) struct Cache {
     pub(super) stale: u64,
 }
 
+thread_local! {
+    /// Configurations that nobody holds, of each instance.
+    static SPARE: RefCell<[Vec<Policy>; MOST_SETUPS]> =
+        const { RefCell::new([const { Vec::new() }; MOST_SETUPS]) };
+}
+
+/// What tells a site's breakers apart: `timeout`, `failures`, `open_for`.
+pub(super) type Settings = (u64, u32, u64);
+
 /// How many instances there are.
-pub const MOST_SETUPS: usize = 8;
+pub const MOST_SETUPS: usize = 9;
 
 const USUAL: Setup = Setup {
     at: 0,
@@ -72,7 +83,8 @@ const fn stale(stale: u64, setup: Setup) -> Setup {
     }
 }
 
-/// All but the one with a fixed header ask the same of the provider.
+/// All but the one with a fixed header and the one that requires a subject ask the same of the
+/// provider. The last two have a breaker in common; the last one keeps nothing.
 pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
     USUAL,
     Setup { at: 1, timeout: 500, header: "x-subject", ..cache(3_000, 1_000, false, false) },
@@ -88,10 +100,17 @@ pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
         at: 3,
         timeout: 1_000,
         deadline: 1_000,
+        max_in_flight: 1,
         lets_preflights_pass: true,
         ..stale(1_000, cache(1_000, 0, true, true))
     },
-    Setup { at: 4, timeout: 1_000, has_key: true, ..cache(3_000, 1_000, true, false) },
+    Setup {
+        at: 4,
+        timeout: 1_000,
+        breaker: Some((2, 200)),
+        has_key: true,
+        ..cache(3_000, 1_000, true, false)
+    },
     Setup { at: 5, ..cache(10_000, 2_000, true, false) },
     Setup {
         at: 6,
@@ -103,14 +122,28 @@ pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
     Setup {
         at: 7,
         breaker: Some((2, 500)),
-        max_in_flight: 2,
+        max_in_flight: 4,
         ..stale(1_000, cache(3_000, 1_000, true, false))
     },
+    Setup { at: 8, breaker: Some((2, 500)), max_in_flight: 3, ..USUAL },
 ];
 
 impl Setup {
-    /// Read anew each time: every instance has a configuration of its own.
+    /// A configuration that nobody else holds: every instance has its own. Reading one costs more
+    /// than a whole trace, so those that were given back are used again.
     pub(super) fn policy(&self) -> Rc<Policy> {
+        let spare = SPARE.with_borrow_mut(|spare| spare[self.at].pop());
+        Rc::new(spare.unwrap_or_else(|| self.read()))
+    }
+
+    /// Nobody holds this configuration any more, but for whoever still waits by its rules.
+    pub(super) fn give_back(&self, policy: Rc<Policy>) {
+        if let Ok(policy) = Rc::try_unwrap(policy) {
+            SPARE.with_borrow_mut(|spare| spare[self.at].push(policy));
+        }
+    }
+
+    fn read(&self) -> Policy {
         let Setup { timeout, deadline, max_in_flight, header, claim, limit, .. } = self;
         let (failures, open_for) = self.breaker.unwrap_or((0, 5_000));
         let mut members = vec![
@@ -144,7 +177,7 @@ impl Setup {
                 {}}}"#,
             members.join(", ")
         );
-        Rc::new(config::read(text.as_bytes()).expect("a good configuration").policy)
+        config::read(text.as_bytes()).expect("a good configuration").policy
     }
 
     /// How long a request may be held, but for the grace of a lost report.
@@ -154,5 +187,15 @@ impl Setup {
 
     pub(super) fn shares(&self) -> bool {
         self.cache.as_ref().is_some_and(|cache| cache.is_shared)
+    }
+
+    /// Which of a site's breakers is its own, if it has one.
+    pub(super) fn settings(&self) -> Option<Settings> {
+        self.breaker.map(|(failures, open_for)| (self.timeout, failures, open_for))
+    }
+
+    /// How long what any instance keeps of a good answer may serve.
+    pub(super) fn keeps_for(&self) -> u64 {
+        self.cache.map_or(0, |cache| cache.ttl + cache.stale)
     }
 }

@@ -1,15 +1,19 @@
-//! What else can happen: calls end, requests go, time passes, configurations come and go.
+//! What else can happen: calls end, requests go, configurations come and go.
 
-use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 
-use oidc_token_connector::gate::{Settled, StreamId};
+use oidc_token_connector::gate::{CallId, Settled, StreamId};
 use oidc_token_connector::outcome::Outcome;
+use oidc_token_connector::userinfo::Call;
 
 use super::check;
-use super::sites::Heard;
+use super::known::{Fresh, Known};
+use super::meaning::OfTheToken;
+use super::request::asks_for;
+use super::sites::was_waited_for;
 use super::{
-    Ending, Event, Fresh, GRACE, Known, Made, Place, Question, Request, SETUPS, Setup, Tally,
-    WORKERS, Waiting, Worker, World,
+    Ending, Event, Made, Place, Probe, Question, Request, SETUPS, Setup, Step, Tally, WORKERS,
+    Waiting, Who, Worker, World,
 };
 
 impl World {
@@ -17,37 +21,53 @@ impl World {
     pub fn step(&mut self, event: Event) {
         match event {
             Event::Admit { worker, setup, who, region } => {
-                self.admit(usize::from(worker) % WORKERS, setup, Request { who, region });
+                let strangers = usize::from(matches!(who, Who::Stranger(_)));
+                let number = 2 * self.requests[strangers] + strangers as u64;
+                self.requests[strangers] += 1;
+                let request = Request { who, region, number };
+                self.admit(usize::from(worker) % WORKERS, setup, request);
             }
-            Event::Answer(back, ending) => {
-                if let Some(call) = nth_last(self.calls.len(), back) {
-                    self.answer(call, ending);
+            Event::Answer(back, ending) => self.answers(false, back, ending),
+            Event::AnswerStranger(back, ending) => self.answers(true, back, ending),
+            Event::AnswerProbe(back, ending) => {
+                if let Some(probe) = nth_last(self.probes.len(), back) {
+                    self.answer_probe(probe, ending);
                 }
             }
-            Event::Gone { worker, back } => self.gone(usize::from(worker) % WORKERS, back),
-            Event::Wait(millis) => self.now += u64::from(millis),
-            Event::SetDate(seconds) => {
-                self.date_off += i64::from(seconds);
-                // What has ended may have been forgotten, and its end may lie ahead again.
-                self.workers.iter_mut().for_each(Worker::doubt);
+            Event::Gone { worker, back } => self.gone(usize::from(worker) % WORKERS, false, back),
+            Event::StrangerGone { worker, back } => {
+                self.gone(usize::from(worker) % WORKERS, true, back);
             }
+            Event::Wait(millis) => self.now += u64::from(millis),
+            Event::SetDate(seconds) => self.date_off += i64::from(seconds),
             Event::Tick(worker) => self.tick(usize::from(worker) % WORKERS),
+            Event::Due(worker) => {
+                let worker = usize::from(worker) % WORKERS;
+                if let Some(due) = self.next_due(worker) {
+                    self.now = self.now.max(due);
+                    self.tick(worker);
+                }
+            }
             Event::Configure { worker, setup } => {
                 let worker = usize::from(worker) % WORKERS;
                 let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
                 self.put_to_work(worker, setup);
                 // The new one is there before the old one goes.
-                let policy = setup.policy();
-                self.workers[worker].gate.configured(&policy);
-                self.workers[worker].at_work[setup.at] = Some(policy);
+                self.configure(worker, setup);
             }
             Event::Retire { worker, setup } => {
                 let worker = usize::from(worker) % WORKERS;
-                // Sites that nobody names any more may be forgotten: the first one stays.
+                // Sites that nobody names any more may be forgotten, and who was vouched for if
+                // nobody has a cache: two stay.
                 self.put_to_work(worker, &SETUPS[0]);
+                self.put_to_work(worker, &SETUPS[1]);
                 match usize::from(setup) % SETUPS.len() {
-                    0 => {}
-                    setup => self.workers[worker].at_work[setup] = None,
+                    0 | 1 => {}
+                    setup => {
+                        let worker = &mut self.workers[worker];
+                        worker.retire(&SETUPS[setup]);
+                        worker.doubt(&self.calls);
+                    }
                 }
             }
             Event::Damage { place, at } => self.damage(place, at),
@@ -58,6 +78,10 @@ impl World {
 
     /// Nobody waits for ever, and afterwards nothing is left that could be released.
     pub fn finish(mut self) -> Tally {
+        self.end()
+    }
+
+    pub(super) fn end(&mut self) -> Tally {
         self.now += 60_000;
         for worker in 0..WORKERS {
             self.tick(worker);
@@ -67,81 +91,155 @@ impl World {
         for call in 0..self.calls.len() {
             self.answer(call, Ending::Good);
         }
+        for probe in 0..self.probes.len() {
+            self.answer_probe(probe, Ending::Good);
+        }
+        self.audit();
         for worker in 0..WORKERS {
-            while !self.workers[worker].streams.is_empty() {
-                self.gone(worker, 0);
+            for strangers in [false, true] {
+                while self.streams(worker, strangers).next().is_some() {
+                    self.gone(worker, strangers, 0);
+                }
             }
             // Nobody names the sites any more.
-            self.workers[worker].at_work = Default::default();
+            SETUPS.iter().for_each(|setup| self.workers[worker].retire(setup));
             self.workers[worker].sites.clear();
             self.tick(worker);
         }
-        assert!(self.questions.iter().all(|asked| asked.call.is_none()));
+        assert!(self.questions.iter().all(|asked| asked.step == Step::Over));
         self.audit();
         self.workers.iter().map(|worker| worker.tally).fold(Tally::default(), Tally::plus)
     }
 
     /// An instance is at work from now on, if it was not.
-    pub(super) fn put_to_work(&mut self, worker: usize, setup: &Setup) {
-        let worker = &mut self.workers[worker];
-        if worker.at_work[setup.at].is_none() {
-            let policy = setup.policy();
-            worker.gate.configured(&policy);
-            worker.at_work[setup.at] = Some(policy);
+    pub(super) fn put_to_work(&mut self, worker: usize, setup: &'static Setup) {
+        if self.workers[worker].at_work[setup.at].is_none() {
+            self.configure(worker, setup);
             // What nobody could use until now may have been forgotten.
-            worker.doubt();
+            self.workers[worker].doubt(&self.calls);
+        }
+    }
+
+    fn configure(&mut self, worker: usize, setup: &'static Setup) {
+        let policy = setup.policy();
+        let worker = &mut self.workers[worker];
+        worker.gate.configured(&policy);
+        worker.policies.push((setup, Rc::downgrade(&policy)));
+        worker.forget_unused();
+        worker.retire(setup);
+        worker.at_work[setup.at] = Some(policy);
+    }
+
+    fn answers(&mut self, strangers: bool, back: u8, ending: Ending) {
+        let of = |call: &usize| self.is_strangers(*call) == strangers;
+        let calls: Vec<usize> = (0..self.calls.len()).filter(of).collect();
+        if let Some(nth) = nth_last(calls.len(), back) {
+            self.answer(calls[nth], ending);
         }
     }
 
     fn answer(&mut self, call: usize, ending: Ending) {
-        let (now, exp) = (self.now(), ending.exp(self.date()));
-        let Made { question, id, key, asked, timeout, .. } = self.calls[call];
-        let at = self.questions[question].worker;
-        let is_under_way = self.questions[question].call == Some(call);
-        let worker = &mut self.workers[at];
-        let limit = if is_under_way { self.questions[question].limit } else { 0 };
-        assert_eq!(worker.gate.answer_limit(id), limit);
-        let stored = worker.gate.ledger().stored;
-        let Settled { releases, next, share, took } =
-            ending.answer(call, exp, |answer| worker.gate.answered(id, answer, now));
-        let kept = worker.gate.ledger().stored > stored;
-        let took = took.map(|(region, time)| (region.to_string(), time.as_millis()));
-        let taken = (key.region.to_owned(), u128::from(self.now - asked));
-        assert_eq!(took, is_under_way.then_some(taken), "how long it took, and where");
-        if !is_under_way {
-            assert!(releases.is_empty() && share.is_none() && !kept, "ended twice");
-            assert!(next.is_none(), "goes on twice");
-            return;
+        let exp = ending.exp(self.date());
+        let Made { question, id, number, .. } = self.calls[call];
+        let Question { worker: at, lead, step, limit, .. } = self.questions[question];
+        let is_under_way = step == Step::Asking(call);
+        let now = self.now(at);
+        let gate = &mut self.workers[at].gate;
+        assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
+        let stored = gate.ledger().stored;
+        let settled = ending.answer(number, exp, |answer| gate.answered(id, answer, now));
+        let kept = gate.ledger().stored > stored;
+        let Settled { releases, calls, share, took } = settled;
+        let [mut next, probes] = self.told_apart(calls);
+        assert!(next.len() <= 1, "several calls for one question");
+        let taken = took.as_ref().map(|took| {
+            let policy = Rc::as_ptr(&took.policy);
+            (policy, took.region.to_string(), took.time.as_millis())
+        });
+        assert_eq!(taken, is_under_way.then(|| self.taken(call)), "how long it took, and where");
+        let is_over = if is_under_way {
+            self.calls[call].ended = Some((ending, exp));
+            let meaning = ending.means(lead);
+            let waited = self.over(call, Some(meaning));
+            if meaning.is_open {
+                let next = next.pop();
+                self.without_a_verdict(call, (ending, meaning), waited, next)
+            } else {
+                self.questions[question].step = Step::Over;
+                true
+            }
+        } else {
+            false
+        };
+        assert!(next.is_empty(), "goes on though it is over");
+        if is_over {
+            self.learns(call, kept, share.is_some());
+            if let Some((slot, value)) = share {
+                self.places.insert(slot.name(), Place { value, call: Some(call) });
+            }
+            let is_open = ending.means(lead).is_open;
+            let mut expected = self.let_go(at, |waiting| waiting.question == question);
+            self.workers[at].tally.released += releases.len() as u64;
+            for release in releases {
+                let waiting = expected.remove(&release.stream.0).expect("waits for this call");
+                self.diary.released(waiting.number, &release.decision);
+                if is_open {
+                    let Question { silence, .. } = self.questions[question];
+                    let is_outage = !self.questions[question].so_far.no_stale;
+                    self.told_nothing(&waiting, &release.decision, silence, is_outage);
+                } else {
+                    let Waiting { setup, source, .. } = waiting;
+                    let key = self.questions[question].key;
+                    check::decision(&release.decision, source, setup, key, (number, ending));
+                    if release.decision.record.outcome == Outcome::Pass {
+                        self.passes(at, key, call, &[]);
+                    }
+                }
+            }
+            assert!(expected.is_empty(), "not released");
+        } else {
+            assert!(releases.is_empty() && share.is_none() && !kept, "it is not over now");
         }
-        self.calls[call].ended = Some((ending, exp));
-        // Envoy's timers run a little early.
-        let heard = ending.heard(self.now - asked >= timeout - (timeout / 10).min(20));
-        self.over(call, heard);
-        let next_site = if heard == Heard::Answer { None } else { self.next_site(call) };
-        assert_eq!(next.is_some(), next_site.is_some(), "{ending:?}: asked next");
-        if let (Some((id, call)), Some((site, left))) = (next, next_site) {
-            assert!(releases.is_empty() && share.is_none() && !kept, "over, and goes on");
-            self.workers[at].tally.failed_over += 1;
-            return self.make(question, site, left, id, &call);
-        }
+        self.probed(at, probes);
+        drop(took);
+    }
 
-        let keeper = self.questions[question].keeper;
-        match keeper.map_or(Fresh::No, |keeper| self.fresh(call, keeper)) {
+    /// By whose configuration a call was made, where, and how long it has taken.
+    fn taken(&self, call: usize) -> (*const oidc_token_connector::config::Policy, String, u128) {
+        let Made { question, key, asked, .. } = &self.calls[call];
+        let policy = Weak::as_ptr(&self.questions[*question].policy);
+        (policy, key.region.to_owned(), u128::from(self.now - asked))
+    }
+
+    /// The calls about tokens, and the filter's own questions.
+    pub(super) fn told_apart(&mut self, calls: Vec<(CallId, Call)>) -> [Vec<(CallId, Call)>; 2] {
+        let [mut about_tokens, mut probes] = [Vec::new(), Vec::new()];
+        for (id, call) in calls {
+            if let Some(number) = asks_for(&call) {
+                self.diary.called(number, &call);
+                about_tokens.push((id, call));
+            } else {
+                probes.push((id, call));
+            }
+        }
+        [about_tokens, probes]
+    }
+
+    /// What a worker knows after this answer, and whether it was right to keep and to share it.
+    fn learns(&mut self, call: usize, kept: bool, shared: bool) {
+        let Made { question, key, ended, .. } = self.calls[call];
+        let Question { worker: at, keeper, .. } = self.questions[question];
+        let (ending, _) = ended.expect("answered");
+        match keeper.map_or(Fresh::No, |keeper| self.fresh(at, call, keeper)) {
             Fresh::Surely => assert!(kept, "{ending:?} was not kept"),
             Fresh::Perhaps => {}
             Fresh::No => assert!(!kept, "{ending:?} was kept"),
         }
         // Of a refusal others always learn, if not what it said.
-        let refused = ending.is_refusal() && keeper.is_some();
-        if keeper.is_some_and(Setup::shares) {
-            assert_eq!(share.is_some(), kept || refused, "{ending:?}");
-        } else {
-            assert!(share.is_none());
-        }
+        let refused = ending.ends_good(key);
+        let shares = keeper.is_some_and(Setup::shares);
+        assert_eq!(shared, shares && (kept || refused), "{ending:?}: shared");
         self.calls[call].is_mark = !kept;
-        if let Some((slot, value)) = share {
-            self.places.insert(slot.name(), Place { value, call: Some(call) });
-        }
         // Of two refusals of the same moment the one that was there stays, with what it said.
         let told = self.workers[at].known.get(&key).map(|known| known.call);
         let again = told.is_some_and(|k| self.refuses(k) && self.compare(k, call).is_eq());
@@ -149,73 +247,65 @@ impl World {
         if kept {
             worker.tally.stored += 1;
             worker.known.insert(key, Known { call, surely: true });
-        } else if ending.is_refusal() && !again {
+        } else if refused && !again {
             // That it was good once counts no more, also where the refusal itself is not kept.
             worker.known.insert(key, Known { call, surely: false });
         }
-
-        let mut expected = BTreeMap::new();
-        for (stream, waits) in &mut worker.streams {
-            if let Some(waiting) = waits.take_if(|waiting| waiting.question == question) {
-                expected.insert(*stream, waiting);
-            }
+        let vouches = |keeper| ending.means(keeper).of_the_token == OfTheToken::Good;
+        if keeper.is_some_and(vouches) {
+            self.hears_good(at, key, call, true);
         }
-        worker.tally.released += releases.len() as u64;
-        for release in releases {
-            let waiting = expected.remove(&release.stream.0).expect("waits for this call");
-            if heard == Heard::Answer {
-                let source = waiting.source;
-                check::decision(&release.decision, source, waiting.setup, key, call, ending);
-            } else {
-                self.without_verdict(&waiting, &release.decision, ending);
-            }
+        if refused {
+            self.hears_refusal(at, key, call);
         }
-        assert!(expected.is_empty(), "not released");
     }
 
-    fn gone(&mut self, worker: usize, back: u8) {
-        let worker = &mut self.workers[worker];
-        let Some(nth) = nth_last(worker.streams.len(), back) else { return };
-        let stream = *worker.streams.keys().nth(nth).expect("there are more");
+    /// Those who wait for such a thing wait no more.
+    pub(super) fn let_go(
+        &mut self,
+        worker: usize,
+        such: impl Fn(&Waiting) -> bool,
+    ) -> std::collections::BTreeMap<u32, Waiting> {
+        let streams = self.workers[worker].streams.iter_mut();
+        let taken = streams
+            .filter_map(|(stream, waits)| Some((*stream, waits.take_if(|waiting| such(waiting))?)));
+        taken.collect()
+    }
+
+    /// A question of the filter's own ends.
+    pub(super) fn answer_probe(&mut self, probe: usize, ending: Ending) {
+        let Probe { worker: at, site, settings, id, asked, is_over } = self.probes[probe];
+        let now = self.now(at);
+        let gate = &mut self.workers[at].gate;
+        assert_eq!(gate.answer_limit(id), 0);
+        let settled = ending.answer(0, None, |answer| gate.answered(id, answer, now));
+        let Settled { releases, calls, share, took } = settled;
+        let [next, probes] = self.told_apart(calls);
+        assert!(releases.is_empty() && share.is_none() && took.is_none() && next.is_empty());
+        if !is_over {
+            self.probes[probe].is_over = true;
+            let is_answer = ending.means(&SETUPS[0]).is_answer;
+            let waited = was_waited_for(self.now - asked, settings.0);
+            self.probe_over(at, site, (settings, probe), is_answer, waited);
+        }
+        self.probed(at, probes);
+    }
+
+    /// The streams of the stranger, or of others.
+    fn streams(&self, worker: usize, strangers: bool) -> impl Iterator<Item = u32> {
+        let streams = self.workers[worker].streams.keys().copied();
+        streams.filter(move |stream| stream % 2 == u32::from(strangers))
+    }
+
+    fn gone(&mut self, at: usize, strangers: bool, back: u8) {
+        let count = self.streams(at, strangers).count();
+        let Some(nth) = nth_last(count, back) else { return };
+        let stream = self.streams(at, strangers).nth(nth).expect("there are more");
+        let worker = &mut self.workers[at];
         let waited = worker.streams.remove(&stream).flatten().is_some();
         worker.tally.gone += u64::from(waited);
         let outcome = worker.gate.gone(StreamId(stream));
         assert_eq!(outcome, waited.then_some(Outcome::ClientGone));
-    }
-
-    /// Everybody past its own deadline is let go, and whoever waits for a call whose end was lost.
-    fn tick(&mut self, at: usize) {
-        let now = self.now();
-        let lost = |asked: &&Question| {
-            let made = asked.call.filter(|_| asked.worker == at).map(|call| &self.calls[call]);
-            made.is_some_and(|made| made.asked + made.timeout + GRACE <= self.now)
-        };
-        let lost: Vec<usize> = self.questions.iter().filter(lost).filter_map(|q| q.call).collect();
-        let given_up: Vec<usize> = lost.iter().map(|call| self.calls[*call].question).collect();
-        for call in lost {
-            self.over(call, Heard::Nothing { counts: true });
-        }
-        let worker = &mut self.workers[at];
-        let mut expected = BTreeMap::new();
-        for (stream, waits) in &mut worker.streams {
-            let ends = |w: &Waiting| w.deadline <= self.now || given_up.contains(&w.question);
-            if let Some(waiting) = waits.take_if(|waiting| ends(waiting)) {
-                expected.insert(*stream, waiting);
-            }
-        }
-        let releases = worker.gate.tick(now);
-        worker.tally.released += releases.len() as u64;
-        for release in releases {
-            let waiting = expected.remove(&release.stream.0).expect("past its deadline");
-            self.without_verdict(&waiting, &release.decision, Ending::CutOff);
-        }
-        assert!(expected.is_empty(), "held past the deadline at {} ms", self.now);
-        let worker = &self.workers[at];
-        let keeps = SETUPS.iter().any(|s| s.cache.is_some() && worker.at_work[s.at].is_some());
-        let busy = self.questions.iter().any(|asked| asked.worker == at && asked.call.is_some());
-        if !keeps && !busy {
-            assert_eq!(worker.gate.ledger().entries, 0, "kept for nobody");
-        }
     }
 
     fn damage(&mut self, place: u8, at: u8) {
@@ -239,6 +329,15 @@ impl World {
         let place = self.places.values().nth(from).expect("there are more").clone();
         *self.places.values_mut().nth(to).expect("there are more") = place;
         self.workers[0].tally.torn += u64::from(from != to);
+    }
+}
+
+impl Worker {
+    /// An instance is at work no more.
+    fn retire(&mut self, setup: &Setup) {
+        if let Some(policy) = self.at_work[setup.at].take() {
+            setup.give_back(policy);
+        }
     }
 }
 

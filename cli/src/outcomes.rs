@@ -1,0 +1,202 @@
+//! The table of what the end of a question to the provider is evidence of, in words.
+//!
+//! What follows from an outcome comes from the filter's own table, and what the client gets from the
+//! filter's own gate: this says only what each outcome is called, so that `explain` and
+//! `docs/operations.md` cannot say anything else than what the filter does.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use oidc_token_connector::call_outcome::{CallOutcome, Kept};
+use oidc_token_connector::config::{self, Policy};
+use oidc_token_connector::gate::{Action, Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::head::Head;
+use oidc_token_connector::reply::{self, Dialect, LocalReply};
+use oidc_token_connector::time::{Date, Moment, Now};
+use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::verdict::{NoAnswer, Refusal};
+
+/// What came, and what it is about.
+#[must_use]
+pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
+    match outcome {
+        CallOutcome::Vouched => ("200 that vouches", "the token"),
+        CallOutcome::NotVouched => {
+            ("200, a JSON object without the subject that `require_subject` wants", "the token")
+        }
+        CallOutcome::Refused => (
+            "401; 400 or 403 with the error `invalid_token`, `insufficient_scope` or \
+             `insufficient_user_authentication`",
+            "the token",
+        ),
+        CallOutcome::Denied => {
+            ("403 without such an error, 404, 410", "unknown, treated as a no to the token")
+        }
+        CallOutcome::Rejected => {
+            ("any other 4xx: 400 without such an error, 405, 407 …", "how the gateway asks")
+        }
+        CallOutcome::Misdirected => ("408, 421, 425", "the connection, or the site"),
+        CallOutcome::Limited => ("429", "the token, perhaps"),
+        CallOutcome::Paused => ("503 with `Retry-After`", "the token, perhaps"),
+        CallOutcome::Failed => ("500, any other 5xx", "often this user's data"),
+        CallOutcome::Down => ("502, 503, 504 of the provider", "the site, perhaps"),
+        CallOutcome::NoAnswer => ("no answer", "the connection, or the site"),
+        CallOutcome::NotSent => (
+            "Envoy makes no call: no cluster, no healthy host, its own limits on the cluster",
+            "this gateway, or the site",
+        ),
+        CallOutcome::Unusable => (
+            "200 that cannot be used: too large, encoded, no JSON object, a JWT",
+            "set-up, often one user's data",
+        ),
+        CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
+        CallOutcome::Crowded => {
+            ("nobody is asked: too many calls, or too many requests wait", "this gateway")
+        }
+        CallOutcome::BreakerOpen => ("nobody is asked: the circuit breaker is open", "the site"),
+    }
+}
+
+/// What is kept of it.
+#[must_use]
+pub fn kept(outcome: CallOutcome) -> &'static str {
+    match outcome.consequences().kept {
+        Kept::AsGood => "as good, for `ttl`",
+        Kept::AsRefusal => "as a refusal, for `negative_ttl`",
+        Kept::No => "no",
+    }
+}
+
+/// The table as in `docs/operations.md`.
+#[must_use]
+pub fn table() -> String {
+    let mut text =
+        "| what came | about | client, `relay` | client, `map` | kept | ends what was good \
+                    | another site | outdated verdict | token waits | alert |\n\
+                    | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for outcome in CallOutcome::ALL {
+        let (came, about) = words(outcome);
+        let [relay, map] = ["relay", "map"].map(|mode| client(outcome, mode));
+        let follows = outcome.consequences();
+        let yes = |is| if is { "yes" } else { "no" };
+        let wait = follows.longest_wait;
+        let wait = wait.map_or("no".to_owned(), |wait| {
+            format!("as `Retry-After` says, at most {} s", wait.as_secs())
+        });
+        text.push_str(&format!(
+            "| {came} | {about} | {relay} | {map} | {} | {} | {} | {} | {wait} | {} |\n",
+            kept(outcome),
+            yes(follows.ends_good),
+            yes(follows.next_site),
+            yes(follows.stale),
+            follows.alert.map_or("".to_owned(), |alert| format!("`{alert}`")),
+        ));
+    }
+    text
+}
+
+/// An answer of the provider: status, challenge or other header, body.
+type Sample = (&'static str, &'static [(&'static str, &'static str)], &'static [u8]);
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Answers with this outcome.
+fn samples(outcome: CallOutcome) -> &'static [Sample] {
+    match outcome {
+        CallOutcome::Vouched => &[("200", &[JSON], br#"{"sub":"a"}"#)],
+        CallOutcome::NotVouched => &[("200", &[JSON], br#"{"sub":null}"#)],
+        CallOutcome::Refused => &[
+            ("401", &[], b""),
+            ("400", &[JSON], br#"{"error":"invalid_token"}"#),
+            ("403", &[("www-authenticate", "Bearer error=\"insufficient_scope\"")], b""),
+        ],
+        CallOutcome::Denied => &[("403", &[], b""), ("404", &[], b""), ("410", &[], b"")],
+        CallOutcome::Rejected => &[("400", &[], b""), ("405", &[], b"")],
+        CallOutcome::Misdirected => &[("408", &[], b""), ("421", &[], b""), ("425", &[], b"")],
+        CallOutcome::Limited => &[("429", &[("retry-after", "7")], b"")],
+        CallOutcome::Paused => &[("503", &[("retry-after", "7")], b"")],
+        CallOutcome::Failed => &[("500", &[], b"")],
+        CallOutcome::Down => &[("502", &[], b""), ("503", &[], b""), ("504", &[], b"")],
+        CallOutcome::Unusable => {
+            &[("200", &[JSON], b"[]"), ("200", &[("content-encoding", "gzip")], b"")]
+        }
+        CallOutcome::UnexpectedStatus => &[("302", &[], b""), ("204", &[], b"")],
+        CallOutcome::NoAnswer
+        | CallOutcome::NotSent
+        | CallOutcome::Crowded
+        | CallOutcome::BreakerOpen => &[],
+    }
+}
+
+/// What the client gets.
+fn client(outcome: CallOutcome, provider_errors: &str) -> String {
+    let config = format!(
+        r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/userinfo"}},
+            "require_subject": true, "userinfo_unavailable": {{"status": 503, "retry_after": "5s"}},
+            "provider_errors": "{provider_errors}"}}"#
+    );
+    let Ok(loaded) = config::read(config.as_bytes()) else {
+        return String::new();
+    };
+    let policy = Rc::new(loaded.policy);
+    let not_asked = match outcome {
+        CallOutcome::NoAnswer => Some(NoAnswer::TimedOut),
+        CallOutcome::NotSent => Some(NoAnswer::NotSent),
+        CallOutcome::Crowded => Some(NoAnswer::Crowded),
+        CallOutcome::BreakerOpen => Some(NoAnswer::BreakerOpen),
+        CallOutcome::Vouched => return "the backend".to_owned(),
+        CallOutcome::NotVouched
+        | CallOutcome::Refused
+        | CallOutcome::Denied
+        | CallOutcome::Rejected
+        | CallOutcome::Misdirected
+        | CallOutcome::Limited
+        | CallOutcome::Paused
+        | CallOutcome::Failed
+        | CallOutcome::Down
+        | CallOutcome::Unusable
+        | CallOutcome::UnexpectedStatus => None,
+    };
+    let replies: Vec<LocalReply> = match not_asked {
+        Some(why) => {
+            vec![reply::reply(&Refusal::Unavailable(why), &policy.replies, Dialect::Http)]
+        }
+        None => samples(outcome).iter().filter_map(|sample| replied(&policy, sample)).collect(),
+    };
+    let said = replies.iter().map(|reply| {
+        let header = |wanted| reply.headers.iter().find(|(name, _)| *name == wanted);
+        let error = header("www-authenticate").and_then(|(_, value)| {
+            let (_, error) = value.split_once("error=\"")?;
+            Some(format!(" `{}`", error.split('"').next()?))
+        });
+        let again = if header("retry-after").is_some() { ", `Retry-After`" } else { "" };
+        format!("{}{}{again}", reply.status, error.unwrap_or_default())
+    });
+    let mut seen = BTreeSet::new();
+    let said: Vec<String> = said.filter(|said| seen.insert(said.clone())).collect();
+    said.join("; ")
+}
+
+/// What a request gets for such an answer to its call.
+fn replied(policy: &Rc<Policy>, (status, headers, body): &Sample) -> Option<LocalReply> {
+    let mut gate = Gate::new(Seed::new(*b"one request only"));
+    gate.configured(policy);
+    // So late that nothing is repeated.
+    let [asked, ended] =
+        [0, 1_000_000_000].map(|nanos| Now { moment: Moment::from_nanos(nanos), date: Date(1) });
+    let request = Head::new(vec![(b"authorization", b"Bearer t")]);
+    let Arrival::Admitted(Admission::Lead(id, _)) =
+        gate.admit(policy, StreamId(1), &request, asked)
+    else {
+        return None;
+    };
+    let real = [(":status", *status), ("x-envoy-upstream-service-time", "1")];
+    let pairs = real.iter().chain(*headers);
+    let head = Head::new(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect());
+    let settled = gate.answered(id, &Answer::Whole { head, body: Body::Read(body) }, ended);
+    match settled.releases.into_iter().next()?.decision.action {
+        Action::Reply(reply) => Some(reply),
+        Action::Forward(_) => None,
+    }
+}

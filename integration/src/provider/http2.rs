@@ -1,0 +1,234 @@
+//! The scripted provider's HTTP/2: the streams of a connection side by side, frame by frame.
+//!
+//! It reads what Envoy sends and nothing else: no push, no priorities. Answers are small, so it
+//! leaves the caller's windows alone.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{Line, Shared};
+use crate::frames::{
+    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY,
+    RST_STREAM, SETTINGS,
+};
+use crate::pass;
+use crate::reply::Step;
+use crate::tls::Link;
+use crate::wire::{Head, Headers, latin1};
+
+/// What a client begins with, before its first frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What the answer to a stream wants done on the connection.
+enum Out {
+    Bytes(Vec<u8>),
+    Close,
+    Reset,
+}
+
+/// A stream whose answer is on its way.
+struct Asked {
+    answering: AbortHandle,
+    gone: Arc<OnceLock<Instant>>,
+}
+
+/// A connection as it is read.
+struct Frames {
+    link: Link,
+    buffer: Vec<u8>,
+}
+
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+/// Serves the connection until either side ends it; `early` has been read already.
+pub(super) async fn serve(
+    shared: &Shared,
+    link: Link,
+    early: Vec<u8>,
+    line: &Line,
+) -> io::Result<()> {
+    let mut asked = HashMap::new();
+    let served = streams(shared, Frames { link, buffer: early }, line, &mut asked).await;
+    let now = Instant::now();
+    for Asked { gone, .. } in asked.values() {
+        let _ = gone.set(now);
+    }
+    served
+}
+
+async fn streams(
+    shared: &Shared,
+    mut frames: Frames,
+    line: &Line,
+    asked: &mut HashMap<u32, Asked>,
+) -> io::Result<()> {
+    let (out, mut outs) = unbounded_channel();
+    // Ends them all when the connection does.
+    let mut answering = JoinSet::new();
+    let mut requests: HashMap<u32, (Head, Vec<u8>)> = HashMap::new();
+    let mut decoder = loona_hpack::Decoder::new();
+    let (mut block, mut nth) = (Vec::new(), 0);
+    // Whether the request ends with the header section that is being read.
+    let mut without_body = false;
+    while frames.buffer.len() < PREFACE.len() {
+        if frames.more().await? == 0 {
+            return Ok(());
+        }
+    }
+    frames.buffer.drain(..PREFACE.len());
+    frames.link.write_all(&frames::greeting()).await?;
+    loop {
+        let frame = tokio::select! {
+            out = outs.recv() => {
+                match out {
+                    Some(Out::Bytes(bytes)) => {
+                        frames.link.write_all(&bytes).await?;
+                        frames.link.flush().await?;
+                    }
+                    Some(Out::Reset) => return frames.link.set_zero_linger(),
+                    Some(Out::Close) | None => return frames.link.shutdown().await,
+                }
+                continue;
+            }
+            frame = frames.next() => match frame? {
+                Some(frame) => frame,
+                None => return Ok(()),
+            },
+        };
+        while answering.try_join_next().is_some() {}
+        let Frame { kind, flags, stream, payload } = frame;
+        let mut whole = false;
+        match kind {
+            HEADERS | CONTINUATION => {
+                block.extend(payload);
+                if kind == HEADERS {
+                    without_body = flags & END_STREAM != 0;
+                    requests.entry(stream).or_insert_with(|| (empty(), Vec::new()));
+                }
+                if flags & END_HEADERS != 0 {
+                    whole = without_body;
+                    let fields = decoder.decode(&std::mem::take(&mut block));
+                    let fields = fields.map_err(|e| io::Error::other(format!("{e:?}")))?;
+                    if let Some((head, _)) = requests.get_mut(&stream) {
+                        fields.iter().for_each(|(name, value)| add(head, name, value));
+                    }
+                }
+            }
+            DATA => {
+                if let Some((_, body)) = requests.get_mut(&stream) {
+                    body.extend(payload);
+                }
+                whole = flags & END_STREAM != 0;
+            }
+            RST_STREAM => {
+                if let Some(Asked { answering, gone }) = asked.remove(&stream) {
+                    answering.abort();
+                    let _ = gone.set(Instant::now());
+                }
+            }
+            SETTINGS if flags & ACK == 0 => {
+                frames.link.write_all(&frames::frame(SETTINGS, ACK, 0, b"")).await?;
+            }
+            PING if flags & ACK == 0 => {
+                frames.link.write_all(&frames::frame(PING, ACK, 0, &payload)).await?;
+            }
+            _ => {}
+        }
+        if whole && let Some((head, body)) = requests.remove(&stream) {
+            let call = line.call(nth, head, body);
+            nth += 1;
+            let gone = call.gone.clone();
+            let steps = shared.answer(call).steps_on(stream);
+            let answering = answering.spawn(answer(steps, out.clone()));
+            asked.insert(stream, Asked { answering, gone });
+        }
+    }
+}
+
+async fn answer(steps: Vec<Step>, out: UnboundedSender<Out>) {
+    for step in steps {
+        let done = match step {
+            Step::Send(bytes) => out.send(Out::Bytes(bytes)),
+            Step::Wait(time) => {
+                pass(time).await;
+                Ok(())
+            }
+            Step::Hold(gate) => {
+                gate.opened().await;
+                Ok(())
+            }
+            Step::Close => out.send(Out::Close),
+            Step::Reset => out.send(Out::Reset),
+            Step::Stall => std::future::pending().await,
+            Step::Drip { .. } => panic!("only HTTP/1.1 has it"),
+        };
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+fn empty() -> Head {
+    Head { start: String::new(), headers: Headers::default() }
+}
+
+/// Adds a field, as HTTP/1.1 would say it.
+fn add(head: &mut Head, name: &[u8], value: &[u8]) {
+    match name {
+        // `:method` comes before `:path` with Envoy, as with everybody.
+        b":method" => head.start = format!("{} {}", latin1(value), head.start),
+        b":path" => head.start.push_str(&latin1(value)),
+        b":authority" => head.headers.push("host", value),
+        b":scheme" => {}
+        name => head.headers.push(&latin1(name), value),
+    }
+}
+
+impl Frames {
+    /// The next frame; none where the caller has closed. May be dropped and asked again.
+    async fn next(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.take() {
+                return Ok(Some(frame));
+            }
+            if self.more().await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn more(&mut self) -> io::Result<usize> {
+        self.link.read_buf(&mut self.buffer).await
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        let head = self.buffer.first_chunk::<9>()?;
+        let number = |bytes: [u8; 4]| u32::from_be_bytes(bytes);
+        let length = number([0, head[0], head[1], head[2]]) as usize;
+        let (kind, flags) = (head[3], head[4]);
+        let stream = number([head[5] & 0x7f, head[6], head[7], head[8]]);
+        if self.buffer.len() < 9 + length {
+            return None;
+        }
+        let mut payload: Vec<u8> = self.buffer.drain(..9 + length).skip(9).collect();
+        if matches!(kind, DATA | HEADERS) && flags & PADDED != 0 {
+            let padding = usize::from(payload.remove(0));
+            payload.truncate(payload.len().saturating_sub(padding));
+        }
+        if kind == HEADERS && flags & PRIORITY != 0 {
+            payload.drain(..5);
+        }
+        Some(Frame { kind, flags, stream, payload })
+    }
+}

@@ -1,0 +1,274 @@
+//! Envoy leaves the Wasm filter out, without a counter and under every `failure_policy`, on a worker
+//! whose VM it cannot create: here for want of address space, of which each V8 VM reserves 8 to 10
+//! GiB. No code of the filter can help, for it is not there. What helps is Envoy's own RBAC filter
+//! behind it, which lets pass only what the filter says that it let pass.
+//!
+//! Beside what is guarded stands the same without the guard: that there a request without a token
+//! passes is the proof that the filter is left out. On how many workers is left to chance, but never
+//! on none, and each request has a connection of its own, so that it may come to any of them.
+
+#[allow(dead_code, reason = "each file of tests uses its part")]
+mod base;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use base::one;
+use integration::{
+    DEADLINE, DEFAULT_INSTANCE, GUARD, Gateway, Headers, Listener, PARTNERS_INSTANCE, Request,
+    Response, Running, Setup, module, target_dir,
+};
+use serde_json::{Value, json};
+
+const SWITCH: &str = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
+const GIB: u64 = 1 << 30;
+
+/// Envoy's own words for what its RBAC filter refuses.
+const REFUSED: &str = "RBAC: access denied";
+
+/// A request of somebody who says himself who he is.
+fn forged(gw: &Gateway, path: &str) -> Request {
+    let names = ["x-user-id", "x-user-email", "x-partner-id"];
+    let request = gw.get(path).header("x-api-key", "demo-key");
+    names.into_iter().fold(request, |request, name| request.header(name, "forged"))
+}
+
+/// Sends until what is looked for has come, and then some more.
+async fn sent(looked_for: impl Fn(&Response) -> bool, send: impl AsyncFn() -> Response) {
+    const MORE: usize = 24;
+    let sending = async { while !looked_for(&send().await) {} };
+    let in_time = tokio::time::timeout(DEADLINE, sending).await.is_ok();
+    assert!(in_time, "no worker is without the filter");
+    for _ in 0..MORE {
+        send().await;
+    }
+}
+
+/// That somebody passes who has no token.
+async fn assert_open(gw: &Gateway, path: &str) {
+    sent(|r| r.status == 200, async || forged(gw, path).send().await).await;
+    let received = gw.upstream.received().pop().expect("one passed");
+    assert_eq!(received.headers.all("x-user-id"), ["forged"], "{received:?}");
+}
+
+/// That the guard refuses somebody, and nobody passes.
+async fn assert_guarded(gw: &Gateway, path: &str) {
+    let came = || (gw.upstream.bytes(), gw.provider.count());
+    let before = came();
+    let refused = |r: &Response| r.status == 403 && r.text() == REFUSED;
+    let send = async || {
+        let r = forged(gw, path).send().await;
+        // Where the filter is, it refuses itself.
+        let own = r.header("cache-control").as_deref() == Some("no-store");
+        assert!(own || refused(&r), "{path}: {r:?}");
+        r
+    };
+    sent(refused, send).await;
+    assert_eq!(came(), before, "{path}");
+    let entry = gw.envoy.access_entry("rbac_access_denied").await;
+    assert_eq!(entry["details"], "rbac_access_denied_matched_policy[none]", "{entry}");
+    assert_eq!((&entry["outcome"], &entry["status"]), (&Value::Null, &json!(403)), "{entry}");
+}
+
+#[tokio::test]
+async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
+    // For the two VMs that are not a worker's, one that each further instance takes for a moment
+    // while it is looked at, and so for some of four workers only.
+    let setup = Setup::new().concurrency(4).address_space(40 * GIB);
+    let setup = setup.listener(Listener::named("guarded"));
+    let running = setup.listener(Listener::named("bare").without_filter(GUARD)).start().await;
+    assert_open(&running.gateway("bare"), "/orders").await;
+
+    let gw = running.gateway("guarded");
+    for path in ["/orders", "/partners/offers", "/machines/7", "/public/../orders"] {
+        assert_guarded(&gw, path).await;
+    }
+    let counted = "http.guarded.rbac.oidc_token_connector_guard.denied";
+    assert!(gw.envoy.stat(counted).await > 0);
+    // A token does not help where nobody can look at it.
+    let good = async || gw.get("/orders").bearer("good").send().await;
+    sent(|r| r.status == 403 && r.text() == REFUSED, good).await;
+
+    // What is for everybody stays so, and nobody is believed there.
+    let r = forged(&gw, "/public/health").send().await;
+    assert_eq!(r.status, 200, "{r:?}");
+    let headers = r.upstream_headers();
+    for name in ["x-user-id", "x-user-email", "x-partner-id"] {
+        assert!(!headers.has(name), "{name} {headers:?}");
+    }
+}
+
+/// An Envoy whose only listener comes from a file.
+struct Listed {
+    running: Running,
+    directory: PathBuf,
+    listener: Value,
+}
+
+impl Listed {
+    async fn start(setup: Setup) -> Listed {
+        let name = format!("listed-{}", std::process::id());
+        let directory = target_dir().join("rig").join(name);
+        fs::create_dir_all(&directory).expect("a directory under target/");
+        let file = directory.join("listener");
+        let taken = Arc::new(Mutex::new(Value::Null));
+        let take = taken.clone();
+        let setup = setup.edit(move |bootstrap| {
+            let mut listener = bootstrap["static_resources"]["listeners"][0].take();
+            bootstrap["static_resources"]["listeners"] = json!([]);
+            listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+            // Envoy wants to read the file at its start.
+            fs::write(&file, resource(&listener)).expect("a file under target/");
+            let source = json!({"path": file, "watched_directory": {"path": file.parent()}});
+            let source = json!({"path_config_source": source, "resource_api_version": "V3"});
+            bootstrap["dynamic_resources"]["lds_config"] = source;
+            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
+            *take.lock().expect("not poisoned") = listener;
+        });
+        let running = setup.start().await;
+        let listener = taken.lock().expect("not poisoned").clone();
+        Listed { running, directory, listener }
+    }
+
+    /// Replaces the listener by one whose default instance runs this module.
+    async fn replace_module(&self, path: &Path) {
+        let mut listener = self.listener.clone();
+        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+        let filters = manager["http_filters"].as_array_mut().expect("a filter chain");
+        let filter = filters.iter_mut().find(|filter| filter["name"] == DEFAULT_INSTANCE);
+        let plugin = &mut filter.expect("the default instance")["typed_config"]["config"];
+        plugin["vm_config"]["code"]["local"]["filename"] = json!(path);
+        let next = self.directory.join("next");
+        fs::write(&next, resource(&listener)).expect("a file under target/");
+        fs::rename(next, self.directory.join("listener")).expect("a file under target/");
+        let envoy = &self.running.envoy;
+        envoy.wait_stat("listener_manager.listener_modified", |n| n == 1).await;
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn resource(listener: &Value) -> String {
+    json!({"resources": [listener]}).to_string()
+}
+
+#[tokio::test]
+async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
+    // One instance and one listener: each more is looked at in a VM of its own for a moment, and
+    // the update would be refused where workers have taken the last one.
+    let bare = json!({
+        "match": {"prefix": "/bare"},
+        "route": {"cluster": "upstream"},
+        "typed_per_filter_config": {GUARD: {"@type": SWITCH, "disabled": true}},
+    });
+    let listener = Listener::named("gateway").without_filter(PARTNERS_INSTANCE).route_first(bare);
+    let listed = Listed::start(Setup::new().concurrency(4).listener(listener)).await;
+    let gw = listed.running.gateway("gateway");
+    for path in ["/bare", "/orders"] {
+        assert_eq!(forged(&gw, path).send().await.status, 401, "{path}");
+        let r = forged(&gw, path).bearer("good").send().await;
+        assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"), "{r:?}");
+    }
+
+    // The same module with a section that says nothing: other code, so VMs of its own.
+    let other = [&fs::read(module().unwrap()).unwrap()[..], &[0, 2, 1, b'x']].concat();
+    let path = listed.directory.join("other.wasm");
+    fs::write(&path, other).unwrap();
+    // For two of the six VMs.
+    gw.envoy.limit_more_addresses(24 * GIB);
+    listed.replace_module(&path).await;
+    assert_open(&gw, "/bare").await;
+    assert_guarded(&gw, "/orders").await;
+}
+
+#[track_caller]
+fn assert_refused(r: &Response) {
+    assert_eq!((r.status, r.text().as_str()), (403, REFUSED), "{r:?}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_one_request_is_said_of_no_other() {
+    let redirects = json!({
+        "match": {"path_separated_prefix": "/redirects"},
+        "route": {"cluster": "upstream", "internal_redirect_policy": {"max_internal_redirects": 1}},
+    });
+    // The filter off and the guard on, as if its VM were not there.
+    let left_out = json!({
+        "match": {"path_separated_prefix": "/left-out"},
+        "route": {"cluster": "upstream"},
+        "typed_per_filter_config": {DEFAULT_INSTANCE: {"@type": SWITCH, "disabled": true}},
+    });
+    let listener = Listener::reference().route_first(left_out).route_first(redirects);
+    let gw = Gateway::start(listener).await;
+    let good = || gw.get("/orders").bearer("good");
+    let other = || forged(&gw, "/left-out").bearer("good");
+
+    // On one connection, after one that passed.
+    let mut connection = gw.connect().await.unwrap();
+    let r = connection.exchange(&good().to_bytes(), false).await.unwrap();
+    assert_eq!(r.status, 200, "{r:?}");
+    assert_refused(&connection.exchange(&other().to_bytes(), false).await.unwrap());
+    let h2 = gw.h2().await.unwrap();
+    let (passed, refused) = tokio::join!(h2.send(good()), h2.send(other()));
+    assert_eq!(passed.status, 200, "{passed:?}");
+    assert_refused(&refused);
+    let r = other().header("content-type", "application/grpc").send_h2().await;
+    assert_eq!((r.status, r.header("grpc-status").as_deref()), (200, Some("7")), "{r:?}");
+
+    // In one request that Envoy itself leads elsewhere once it has passed.
+    let mut to = Headers::default();
+    to.push("location", "http://gateway.example/left-out");
+    gw.upstream.answer_next(302, to);
+    let came = gw.upstream.count();
+    let r = gw.get("/redirects").bearer("good").send().await;
+    assert_eq!(gw.upstream.count(), came + 1);
+    assert_refused(&r);
+}
+
+/// A configuration behind the guard, and what the guard accepts besides `pass;`.
+fn guarded(name: &str, more: Value, preflights: bool) -> Listener {
+    Listener::named(name)
+        .without_filter("envoy.filters.http.cors")
+        .config(one(more))
+        .guarded()
+        .connection_manager(move |hcm| {
+            let filters = hcm["http_filters"].as_array_mut().expect("a filter chain");
+            let guard = filters.iter_mut().find(|filter| filter["name"] == GUARD).expect("it");
+            let policies = guard["typed_config"]["rules"]["policies"].as_object_mut();
+            let policy = policies.and_then(|all| all.values_mut().next()).expect("a policy");
+            if preflights {
+                let principals = policy["principals"].as_array_mut().expect("principals");
+                let mut preflight = principals[0].clone();
+                preflight["filter_state"]["string_match"]["prefix"] = json!("preflight;");
+                principals.push(preflight);
+            }
+        })
+}
+
+#[tokio::test]
+async fn the_guard_knows_a_preflight_only_if_it_is_told_and_nothing_without_the_outcome() {
+    let pass = json!({"preflight": "pass", "access_log_state": true});
+    let running = Setup::new()
+        .listener(guarded("told", pass.clone(), true))
+        .listener(guarded("not_told", pass, false))
+        .listener(guarded("silent", json!({}), true))
+        .start()
+        .await;
+    let preflight = |gw: &Gateway| {
+        let request = gw.request("OPTIONS", "/orders").header("origin", "https://app.example");
+        request.header("access-control-request-method", "POST").send()
+    };
+    let told = running.gateway("told");
+    assert_eq!(preflight(&told).await.status, 200);
+    assert_eq!(told.get("/orders").send().await.status, 401);
+    assert_eq!(told.get("/orders").bearer("good").send().await.status, 200);
+    let not_told = running.gateway("not_told");
+    assert_refused(&preflight(&not_told).await);
+    assert_eq!(not_told.get("/orders").bearer("good").send().await.status, 200);
+    assert_refused(&running.gateway("silent").get("/orders").bearer("good").send().await);
+}
