@@ -108,7 +108,7 @@ pub struct Endpoint {
 }
 
 /// One place at which an endpoint is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     /// Envoy cluster that carries the call.
     pub cluster: String,

@@ -5,7 +5,7 @@
 //! token is spent on a try. Half of the calls at a time are kept for tokens that were vouched for
 //! before, so that slow junk cannot take them all.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const NO_WAIT: Duration = Duration::from_millis(250);
 /// The sites that a worker has asked.
 #[derive(Debug, Default)]
 pub(super) struct Sites {
-    sites: HashMap<Site, SiteState>,
+    sites: BTreeMap<Site, SiteState>,
     /// How often a breaker has been opened.
     pub(super) opened: u64,
     /// How often the filter itself has asked.

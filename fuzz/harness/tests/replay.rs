@@ -75,6 +75,17 @@ fn every_target_has_a_libfuzzer_entry_and_a_corpus_and_nothing_else_has() {
     assert_eq!(names("corpus"), targets);
 }
 
+/// What a gate does follows from its events alone: a trace that ended otherwise each time could
+/// neither be replayed nor made smaller.
+#[test]
+fn a_trace_of_gate_ops_ends_the_same_way_each_time() {
+    for file in corpus("gate_ops") {
+        let bytes = fs::read(&file).unwrap();
+        let (first, second) = (gate_ops::run(&bytes), gate_ops::run(&bytes));
+        assert_eq!(format!("{first:?}"), format!("{second:?}"), "{}", file.display());
+    }
+}
+
 /// How often the corpus of `gate_ops` must reach each kind of event.
 const LEAST: u64 = 30;
 
