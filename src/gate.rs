@@ -13,6 +13,7 @@ mod familiar;
 mod flight;
 mod health;
 mod ledger;
+mod served;
 mod shared;
 mod statement;
 mod waits;
@@ -43,6 +44,7 @@ use flight::{Flight, Flights, Full, Keeper, Lead, Waiting};
 pub use health::Notice;
 use health::{Closed, Sites};
 pub use ledger::Ledger;
+pub use served::Watched;
 pub use shared::{SLOTS, Slot};
 pub(crate) use statement::PAIR;
 use statement::{Judged, Kind, Statement};
@@ -114,7 +116,7 @@ pub struct Settled {
     /// The calls that are to be made.
     pub calls: Vec<(CallId, Call)>,
     /// What is to be written into the shared memory.
-    pub share: Option<(Slot, Vec<u8>)>,
+    pub share: Vec<(Slot, Vec<u8>)>,
     /// How long the call took that has ended.
     pub took: Option<Took>,
 }

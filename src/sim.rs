@@ -94,10 +94,19 @@ impl World {
     }
     /// Time has passed: who is let go, and which calls are to be made.
     pub(crate) fn ticks(&mut self) -> (Vec<Release>, Vec<(CallId, Call)>) {
+        self.listen();
         let settled = self.gate.tick(self.now);
-        assert!(settled.share.is_none() && settled.took.is_none());
+        assert!(settled.share.is_empty() && settled.took.is_none());
         (settled.releases, settled.calls)
     }
+    /// Hears what other workers know of the sites.
+    pub(crate) fn listen(&mut self) {
+        for place in self.gate.watched(self.now) {
+            let value = self.shared.get(&place.slot).map(Vec::as_slice);
+            self.gate.heard(place, value, self.now);
+        }
+    }
+
     /// Waits until a call is due that nothing but time leads to: that call.
     #[track_caller]
     pub(crate) fn due(&mut self) -> (CallId, Call) {
@@ -196,6 +205,9 @@ impl World {
         call: CallId,
         answer: &Answer<'_>,
     ) -> (Vec<Release>, Option<(CallId, Call)>) {
+        if answer.may_be_an_outage() {
+            self.listen();
+        }
         let settled = self.gate.answered(call, answer, self.now);
         self.shared.extend(settled.share);
         assert!(settled.calls.len() <= 1, "{} calls", settled.calls.len());

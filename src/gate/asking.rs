@@ -13,7 +13,7 @@ use super::flight::{Attempt, Flight, Keeper, Late, Lead, Waiting};
 use super::health::{Closed, Ended, was_waited_for};
 use super::statement::{Judged, Kind, Statement, Words};
 use super::waits::Wait;
-use super::{Admission, CallId, Gate, Settled, shared};
+use super::{Admission, CallId, Gate, Settled, Slot, served, shared};
 use crate::call_outcome::CallOutcome;
 use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::expiry;
@@ -100,11 +100,21 @@ impl Gate {
             waited: taken.is_some_and(|taken| was_waited_for(taken, timeout)),
         };
         self.left(&flight, ended, now);
-        if consequences.next_site {
+        let told = self.tell(&flight, ended, now);
+        let mut settled = if consequences.next_site {
             self.unsettled(flight, answer, &judged, ended, now)
         } else {
             self.settle(flight, &Said::Answer(answer, started), Some(judged), now)
-        }
+        };
+        settled.share.extend(told);
+        settled
+    }
+
+    /// What other workers are told of a site that serves.
+    fn tell(&mut self, flight: &Flight, ended: Ended, now: Now) -> Option<(Slot, Vec<u8>)> {
+        let site = flight.site().filter(|_| ended.serving && self.bridges())?;
+        let told = self.sites.is_to_be_told(site, now.moment);
+        told.then(|| served::write(site, now.moment))
     }
 
     /// Tells the site of a call how that ended.
@@ -256,7 +266,7 @@ impl Gate {
                 // A refusal that is not to be acted upon still ends what other workers know.
                 let ends_good = judged.consequences().ends_good;
                 let mark = || ends_good.then(|| Statement::mark(*asked));
-                settled.share = match cache.scope {
+                let shared = match cache.scope {
                     CacheScope::Process => {
                         let key = lead.endpoint.key.shared_key(&lead.token);
                         let statement = fresh.as_ref().and_then(|s| shared::write(s, &key));
@@ -264,6 +274,7 @@ impl Gate {
                     }
                     CacheScope::Worker => None,
                 };
+                settled.share.extend(shared);
                 match judged.kind() {
                     Some(Kind::Good) => self.familiar.insert(key),
                     Some(Kind::Bad) | None => {}

@@ -20,6 +20,12 @@ const FIRST_PROBE: Duration = Duration::from_millis(250);
 /// site answers none without a token. One call at a time, and the next after as long again.
 const TRIAL: Duration = Duration::from_secs(60);
 
+/// How often other workers are told that a site serves.
+const TELLING: Duration = Duration::from_millis(250);
+
+/// How long after a call that showed no service other workers are asked whether the site serves.
+const DOUBT: Duration = Duration::from_secs(60);
+
 /// The longest time that a call takes without being waited for.
 const NO_WAIT: Duration = Duration::from_millis(250);
 
@@ -64,6 +70,10 @@ struct SiteState {
     strangers: usize,
     /// The last answer that shows that it serves.
     served: Option<Moment>,
+    /// When other workers were last told of one.
+    told: Option<Moment>,
+    /// The last call that showed nothing of the kind.
+    doubted: Option<Moment>,
     breakers: Vec<BreakerState>,
 }
 
@@ -199,9 +209,7 @@ impl Sites {
         };
         state.calls = state.calls.saturating_sub(1);
         state.strangers = state.strangers.saturating_sub(usize::from(leave.stranger));
-        if ended.serving {
-            state.served = Some(now);
-        }
+        *(if ended.serving { &mut state.served } else { &mut state.doubted }) = Some(now);
         let Some(settings) = Settings::of(policy) else {
             return;
         };
@@ -341,6 +349,32 @@ impl Sites {
             .collect();
         lost.sort();
         lost
+    }
+
+    /// A site has served somebody at that moment, here or on another worker.
+    pub(super) fn has_served(&mut self, site: &Site, served: Moment) {
+        let state = self.sites.entry(site.clone()).or_default();
+        state.served = state.served.max(Some(served));
+    }
+
+    /// Whether other workers are to be told now that a site serves.
+    pub(super) fn is_to_be_told(&mut self, site: &Site, now: Moment) -> bool {
+        let Some(state) = self.sites.get_mut(site) else {
+            return false;
+        };
+        let due = state.told.is_none_or(|told| told.after(TELLING) <= now);
+        if due {
+            state.told = Some(now);
+        }
+        due
+    }
+
+    /// Whether it is of interest what other workers know of a site.
+    pub(super) fn is_in_doubt(&self, site: &Site, now: Moment) -> bool {
+        self.sites.get(site).is_some_and(|state| {
+            let lately = state.doubted.is_some_and(|doubted| doubted.after(DOUBT) > now);
+            lately || state.calls > 0 || state.breakers.iter().any(BreakerState::is_open)
+        })
     }
 
     /// Whether a site has served anybody since then.

@@ -17,11 +17,14 @@ use crate::token_key::SharedKey;
 /// must not let drive out good ones.
 pub const SLOTS: [u16; 2] = [16_384, 2_048];
 
+/// How many places there are for the moments at which sites served: of less than 100 bytes each.
+const SITES: u16 = 8_192;
+
 /// Largest value. With [`SLOTS`] it bounds the shared memory: 72 MiB.
 const MOST_BYTES: usize = 4096;
 
 /// The first bytes of a value; the digit is the format's version.
-const MAGIC: &[u8; 8] = b"oidc-tc1";
+pub(super) const MAGIC: &[u8; 8] = b"oidc-tc1";
 
 /// How much of a value's digest stands in it.
 const SUM: usize = 16;
@@ -29,8 +32,15 @@ const SUM: usize = 16;
 /// A place in the shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
-    kind: Kind,
+    what: What,
     number: u16,
+}
+
+/// What stands in a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Verdict(Kind),
+    Served,
 }
 
 impl Slot {
@@ -41,16 +51,23 @@ impl Slot {
             Kind::Bad => bad,
         };
         let number = (key.number() >> 32).checked_rem(u64::from(places)).unwrap_or(0);
-        Slot { kind, number: u16::try_from(number).unwrap_or(0) }
+        Slot { what: What::Verdict(kind), number: u16::try_from(number).unwrap_or(0) }
+    }
+
+    /// The place of a site with this number.
+    pub(super) fn of_site(number: u128) -> Slot {
+        let number = number.checked_rem(u128::from(SITES)).unwrap_or(0);
+        Slot { what: What::Served, number: u16::try_from(number).unwrap_or(0) }
     }
 
     /// The name that Envoy knows it by.
     pub fn name(self) -> String {
-        let kind = match self.kind {
-            Kind::Good => "good",
-            Kind::Bad => "bad",
+        let what = match self.what {
+            What::Verdict(Kind::Good) => "good",
+            What::Verdict(Kind::Bad) => "bad",
+            What::Served => "served",
         };
-        format!("oidc_token_connector.{kind}.{}", self.number)
+        format!("oidc_token_connector.{what}.{}", self.number)
     }
 }
 
@@ -74,7 +91,7 @@ pub(super) fn write(statement: &Statement, key: &SharedKey) -> Option<(Slot, Vec
         value.extend(u32::try_from(text.len()).ok()?.to_le_bytes());
         value.extend_from_slice(text);
     }
-    value.extend_from_slice(Sha256::digest(&value).get(..SUM)?);
+    let value = seal(value);
     (value.len() <= MOST_BYTES).then(|| (Slot::of(key, statement.kind), value))
 }
 
@@ -83,11 +100,7 @@ pub(super) fn read(value: &[u8], key: &SharedKey) -> Option<Statement> {
     if value.len() > MOST_BYTES {
         return None;
     }
-    let (content, sum) = value.split_at_checked(value.len().checked_sub(SUM)?)?;
-    if Sha256::digest(content).get(..SUM)? != sum {
-        return None;
-    }
-    let mut rest = content.strip_prefix(MAGIC)?.strip_prefix(key.bytes())?;
+    let mut rest = unseal(value)?.strip_prefix(MAGIC)?.strip_prefix(key.bytes())?;
     let [kind, no_store] = *take(&mut rest)?;
     let kind = match kind {
         b'+' => Kind::Good,
@@ -121,6 +134,19 @@ pub(super) fn read(value: &[u8], key: &SharedKey) -> Option<Statement> {
             body: Some(body),
         },
     })
+}
+
+/// The content with its digest.
+pub(super) fn seal(mut content: Vec<u8>) -> Vec<u8> {
+    let sum = Sha256::digest(&content);
+    content.extend(sum.into_iter().take(SUM));
+    content
+}
+
+/// The content of a value that adds up.
+pub(super) fn unseal(value: &[u8]) -> Option<&[u8]> {
+    let (content, sum) = value.split_at_checked(value.len().checked_sub(SUM)?)?;
+    (Sha256::digest(content).get(..SUM)? == sum).then_some(content)
 }
 
 fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {

@@ -125,6 +125,9 @@ impl Worker {
     /// Tells the gate how a call of this root ended, makes the calls that follow, and lets go whoever
     /// waited.
     pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
+        if answer.may_be_an_outage() {
+            self.listen();
+        }
         let settled = self.gate.borrow_mut().answered(call, answer, self.now());
         self.carry_on(root, settled);
         self.hasten();
@@ -143,7 +146,7 @@ impl Worker {
                     filter.meter.took(&region, time);
                 }
             }
-            if let Some((slot, value)) = share {
+            for (slot, value) in share {
                 host::set_shared_data(&slot.name(), &value);
             }
             self.pending.borrow_mut().extend(releases);
@@ -156,9 +159,20 @@ impl Worker {
         }
     }
 
+    /// Hears what other workers know of the sites that are in doubt here.
+    fn listen(&self) {
+        let now = self.now();
+        let watched = self.gate.borrow().watched(now);
+        for place in watched {
+            let value = host::shared_data(&place.slot.name());
+            self.gate.borrow_mut().heard(place, value.as_deref(), now);
+        }
+    }
+
     /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
+        self.listen();
         let settled = self.gate.borrow_mut().tick(self.now());
         self.carry_on(root, settled);
         self.release(root);
@@ -199,6 +213,7 @@ impl Worker {
         let Some(root) = self.ticking.get().filter(|_| self.period.get() > tick()) else {
             return;
         };
+        self.listen();
         if host::put_in_effect(root).is_ok() {
             self.tick_by(root);
         } else {

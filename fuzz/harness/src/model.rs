@@ -61,6 +61,9 @@ pub struct World {
     probes: Vec<Probe>,
     /// What the workers share, by the names that the host knows.
     places: BTreeMap<String, Place>,
+    /// The places that say when a site last served anybody, and what they were told last.
+    told: BTreeMap<String, Vec<u8>>,
+    served: BTreeMap<&'static str, u64>,
     /// How many requests have come: of the stranger, and of others.
     requests: [u64; 2],
     diary: Diary,
@@ -209,6 +212,8 @@ impl World {
             calls: Vec::new(),
             probes: Vec::new(),
             places: BTreeMap::new(),
+            told: BTreeMap::new(),
+            served: BTreeMap::new(),
             requests: [0; 2],
             diary,
         }

@@ -144,6 +144,89 @@ async fn an_answer_about_this_token_alone_is_no_outage() {
     judged(running, &through);
 }
 
+/// The same, and the other is asked about by another worker, which tells this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_about_this_token_alone_is_no_outage_for_another_worker() {
+    // It is a hit for longer than a second: by then its own good answer shows nothing any more.
+    let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
+    let keys = json!({"timeout": "20s", "cache": cache});
+    let listeners = ALONE.iter().map(|(name, _)| listener(name, keys.clone()));
+    let setup = listeners.fold(Setup::new().concurrency(2), Setup::listener);
+    let running = setup.start().await;
+    let mut told = Vec::new();
+    let mut through = Vec::new();
+    for (name, says) in ALONE {
+        let world = World::of(&running, name);
+        let [here, there] = world.two_workers().await;
+        let known = async { while !world.ask_over(Some(&here), TOKEN).await.is_hit() {} };
+        tokio::time::timeout(integration::DEADLINE, known).await.expect("it becomes known");
+        let gate = Gate::closed();
+        let provider = &world.gateway.provider;
+        provider.answer_token(TOKEN, says().held_by(&gate));
+        let calls = provider.calls_with(TOKEN).len();
+        let asking = async {
+            loop {
+                let seen = world.ask_over(Some(&here), TOKEN).await;
+                if !seen.is_hit() {
+                    return seen;
+                }
+            }
+        };
+        let other = async {
+            for n in 1.. {
+                provider.wait_calls(n).await;
+                if provider.calls_with(TOKEN).len() > calls {
+                    break;
+                }
+            }
+            assert_eq!(world.ask_over(Some(&there), "other").await.status, 200, "{name}");
+            gate.open();
+        };
+        let (seen, ()) = tokio::join!(asking, other);
+        if seen.status == 200 {
+            through.push(format!("{name}: {seen}"));
+        }
+        told.push(format!("{name}: {seen}"));
+    }
+    say(&format!("revoked, while another worker's are answered: {told:?}"));
+    judged(running, &through);
+}
+
+impl World {
+    /// Two connections with a worker each: a call of the one worker is not joined on the other.
+    async fn two_workers(&self) -> [H2; 2] {
+        let gw = &self.gateway;
+        let first: H2 = gw.h2().await.expect("a connection");
+        for n in 1.. {
+            let (mark, gate) = (format!("mark-{n}"), Gate::closed());
+            gw.provider.answer_token(&mark, Reply::json(200, &json!({"sub": "m"})).held_by(&gate));
+            let second: H2 = gw.h2().await.expect("a connection");
+            let before = gw.envoy.stat("wasmcustom.oidc_calls.joined").await;
+            let mut asking = JoinSet::new();
+            for connection in [&first, &second] {
+                let (connection, request) = (connection.clone(), gw.get("/mark").bearer(&mark));
+                asking.spawn(async move { connection.send(request).await });
+            }
+            let mut look = tokio::time::interval(Duration::from_millis(20));
+            let apart = loop {
+                look.tick().await;
+                if gw.provider.calls_with(&mark).len() == 2 {
+                    break true;
+                }
+                if gw.envoy.stat("wasmcustom.oidc_calls.joined").await > before {
+                    break false;
+                }
+            };
+            gate.open();
+            asking.join_all().await;
+            if apart {
+                return [first, second];
+            }
+        }
+        unreachable!("a connection comes to each worker in time")
+    }
+}
+
 type Says = fn() -> Reply;
 
 const ALONE: &[(&str, Says)] = &[

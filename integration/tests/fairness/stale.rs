@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use integration::{Gateway, Listener, Provider, Reply, Running, Setup};
+use integration::{Gateway, H2, Listener, Provider, Reply, Running, Setup};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -68,9 +68,18 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, token: &str) -> Seen {
+        self.ask_over(None, token).await
+    }
+
+    /// A request over this connection, or one of its own: a connection stays with its worker.
+    pub(crate) async fn ask_over(&self, connection: Option<&H2>, token: &str) -> Seen {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let path = format!("/stale/{}/", NEXT.fetch_add(1, Ordering::Relaxed));
-        let response = self.gateway.get(&path).bearer(token).send().await;
+        let request = self.gateway.get(&path).bearer(token);
+        let response = match connection {
+            Some(connection) => connection.send(request).await,
+            None => request.send().await,
+        };
         let entry = self.gateway.envoy.access_entry(&format!("\"path\":\"{path}\"")).await;
         let outcome = entry["outcome"].as_str().unwrap_or_default();
         let outcome = outcome.trim_end_matches(";default").to_owned();

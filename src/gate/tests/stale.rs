@@ -166,6 +166,122 @@ fn never_while_the_site_answers_others() {
     }
 }
 
+/// What the worker `there` has shared is there for `here`.
+fn hands_on(there: &World, here: &mut World) {
+    here.shared.extend(there.shared.clone());
+}
+
+/// Another worker of the process that serves outdated verdicts too.
+fn elsewhere(world: &World) -> World {
+    let mut other = World::new(STALE);
+    other.now = world.now;
+    other
+}
+
+/// Which worker of the process hears that a site serves is a matter of chance.
+#[test]
+fn never_while_the_site_answers_others_on_another_worker() {
+    for (waits, serves) in [(0, true), (1000, true), (1001, false)] {
+        let mut world = outdated(STALE);
+        let mut other = elsewhere(&world);
+        let call = other.leads(1);
+        other.answer(call, "401", &[], b"");
+        hands_on(&other, &mut world);
+        world.wait(millis(waits));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(source(&decision) != Source::Stale, serves, "{waits} ms before");
+    }
+    // During the call, and told by a worker that has heard of it itself.
+    let mut world = outdated(STALE);
+    let mut other = elsewhere(&world);
+    let (_, call, _) = world.held(&T);
+    let theirs = other.leads(1);
+    other.answer(theirs, "200", &JSON, b"{}");
+    hands_on(&other, &mut world);
+    world.wait(millis(10));
+    assert_ne!(source(&over(world.declines(call, "502", &[]))), Source::Stale);
+    // A pause that began as one of everybody ends as one of this token.
+    let mut world = outdated(STALE);
+    let (_, call, _) = world.held(&T);
+    assert_eq!(source(&over(world.declines(call, "503", &[("retry-after", "9")]))), Source::Stale);
+    assert_eq!(source(&world.decided(&T)), Source::Stale);
+    world.wait(seconds(3));
+    let mut other = elsewhere(&world);
+    let theirs = other.leads(1);
+    other.answer(theirs, "200", &JSON, b"{}");
+    hands_on(&other, &mut world);
+    world.tick();
+    assert_eq!(source(&world.decided(&T)), Source::Filter);
+}
+
+/// What stands in the shared memory may be anything.
+#[test]
+fn only_what_a_worker_told_of_this_site_counts() {
+    let mut other = elsewhere(&World::new(STALE));
+    other.wait(seconds(60));
+    let call = other.leads(1);
+    other.answer(call, "401", &[], b"");
+    let told: Vec<_> = other.shared.iter().map(|(s, v)| (*s, v.clone())).collect();
+    let [(slot, value)] = told.as_slice() else { panic!("told once: {}", told.len()) };
+    assert!(slot.name().starts_with("oidc_token_connector.served."), "{}", slot.name());
+    let is_stale = |value: Vec<u8>| {
+        let mut world = outdated(STALE);
+        world.shared.insert(*slot, value);
+        let (_, call, _) = world.held(&T);
+        source(&over(world.times_out(call, seconds(5)))) == Source::Stale
+    };
+    assert!(!is_stale(value.clone()));
+    for at in 0..value.len() {
+        let mut damaged = value.clone();
+        damaged[at] ^= 1;
+        assert!(is_stale(damaged), "byte {at}");
+        assert!(is_stale(value[..at].to_vec()), "cut at {at}");
+    }
+    // Another site's, and one of the future.
+    let mut elsewhere = outdated(STALE);
+    let fr = [("authorization", "Bearer u"), ("x-region", "FR")];
+    let (_, call, _) = elsewhere.held(&fr);
+    elsewhere.answer(call, "401", &[], b"");
+    let foreign = elsewhere.shared.iter().find(|(other, _)| *other != slot);
+    assert!(is_stale(foreign.expect("another place").1.clone()));
+    other.wait(seconds(60));
+    let call = other.leads(2);
+    other.answer(call, "401", &[], b"");
+    assert!(is_stale(other.shared[slot].clone()));
+}
+
+#[test]
+fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
+    let told = |world: &mut World, number: u64| {
+        world.shared.clear();
+        let call = world.leads(number);
+        world.answer(call, "200", &JSON, b"{}");
+        world.shared.len()
+    };
+    let mut world = World::new(STALE);
+    assert_eq!(told(&mut world, 1), 1);
+    world.wait(millis(249));
+    assert_eq!(told(&mut world, 2), 0);
+    world.wait(millis(1));
+    assert_eq!(told(&mut world, 3), 1);
+    // Nobody wants to know where no outdated verdict serves.
+    let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
+    assert_eq!(told(&mut plain, 1), 0);
+    let call = plain.leads(2);
+    assert!(plain.gate.watched(plain.now).is_empty());
+    plain.declines(call, "500", &[]);
+
+    assert!(world.gate.watched(world.now).is_empty(), "it serves");
+    let call = world.leads(4);
+    assert_eq!(world.gate.watched(world.now).len(), 1, "while a call is under way");
+    world.declines(call, "500", &[]);
+    world.wait(millis(59_999));
+    assert_eq!(world.gate.watched(world.now).len(), 1, "a minute after it failed");
+    world.wait(millis(1));
+    assert!(world.gate.watched(world.now).is_empty(), "then no more");
+}
+
 /// Of another instance: that one is impatient, the site is well.
 #[test]
 fn another_instances_open_breaker_lets_nobody_pass() {

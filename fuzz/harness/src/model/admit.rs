@@ -31,6 +31,7 @@ impl World {
         let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
         self.put_to_work(at, setup);
         let now = self.now(at);
+        self.listen(at);
         let stream = self.free_number(at, request.number);
         let worker = &mut self.workers[at];
         let policy = worker.at_work[setup.at].as_ref().expect("at work");

@@ -118,8 +118,10 @@ impl World {
     /// Whether a site of this question has served anybody since then.
     pub(super) fn serves_since(&self, worker: usize, key: Key, since: u64) -> bool {
         let sites = &self.workers[worker].sites;
-        let serves = |name| sites.get(name).is_some_and(|site| site.has_served_since(since));
-        key.sites().iter().any(serves)
+        // What a worker told others serves as if it had been seen here.
+        let told = |name: &str| self.served.get(name).is_some_and(|served| *served >= since);
+        let here = |name: &str| sites.get(name).is_some_and(|site| site.has_served_since(since));
+        key.sites().iter().any(|name| told(name) || here(name))
     }
 
     /// Whether this call's answer was that the token is bad.

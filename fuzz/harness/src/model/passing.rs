@@ -34,8 +34,9 @@ impl World {
             .map(|(stream, w)| (stream, (w, !self.questions[w.question].so_far.no_stale)))
             .collect();
 
+        self.listen(at);
         let Settled { releases, calls, share, took } = self.workers[at].gate.tick(now);
-        assert!(share.is_none() && took.is_none());
+        assert!(share.is_empty() && took.is_none());
         let [next, probes] = self.told_apart(calls);
         let released: Vec<u32> = releases.iter().map(|release| release.stream.0).collect();
         self.resume(at, next, &released);

@@ -180,6 +180,11 @@ impl Setup {
         config::read(text.as_bytes()).expect("a good configuration").policy
     }
 
+    /// Whether it lets outdated verdicts serve.
+    pub(super) fn bridges(&self) -> bool {
+        self.cache.is_some_and(|cache| cache.stale > 0)
+    }
+
     /// How long a request may be held, but for the grace of a lost report.
     pub(super) fn patience(&self, key: Key) -> u64 {
         if key.sites().len() > 1 { self.deadline } else { self.timeout }

@@ -13,6 +13,8 @@ pub(super) struct Site {
     calls: BTreeMap<usize, Option<bool>>,
     /// When it last showed that it serves.
     served: Option<u64>,
+    /// When its worker last told others of that.
+    told: Option<u64>,
     breakers: BTreeMap<Settings, Breaker>,
 }
 
@@ -200,6 +202,15 @@ impl Site {
     /// Whether it has shown since then that it serves.
     pub(super) fn has_served_since(&self, since: u64) -> bool {
         self.served.is_some_and(|served| served >= since)
+    }
+
+    /// Whether others are to be told now that it serves.
+    pub(super) fn is_to_be_told(&mut self, now: u64) -> bool {
+        let due = self.told.is_none_or(|told| now >= told + 250);
+        if due {
+            self.told = Some(now);
+        }
+        due
     }
 
     /// Nobody has settings other than these any more.

@@ -2,7 +2,7 @@
 
 use std::rc::{Rc, Weak};
 
-use oidc_token_connector::gate::{CallId, Settled, StreamId};
+use oidc_token_connector::gate::{CallId, Settled, Slot, StreamId};
 use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::userinfo::Call;
 
@@ -144,12 +144,15 @@ impl World {
         let Question { worker: at, lead, step, limit, .. } = self.questions[question];
         let is_under_way = step == Step::Asking(call);
         let now = self.now(at);
+        self.listen(at);
+        let bridges = self.workers[at].setups().any(Setup::bridges);
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
         let stored = gate.ledger().stored;
         let settled = ending.answer(number, exp, |answer| gate.answered(id, answer, now));
         let kept = gate.ledger().stored > stored;
         let Settled { releases, calls, share, took } = settled;
+        let share = self.tells(call, share, is_under_way && bridges && ending.means(lead).serves);
         let [mut next, probes] = self.told_apart(calls);
         assert!(next.len() <= 1, "several calls for one question");
         let taken = took.as_ref().map(|took| {
@@ -202,6 +205,40 @@ impl World {
         }
         self.probed(at, probes);
         drop(took);
+    }
+
+    /// A worker hears what others have told it of sites, as it does before anything that time or a
+    /// failure leads to.
+    pub(super) fn listen(&mut self, at: usize) {
+        let now = self.now(at);
+        for place in self.workers[at].gate.watched(now) {
+            let value = self.told.get(&place.slot.name()).map(Vec::as_slice);
+            self.workers[at].gate.heard(place, value, now);
+        }
+    }
+
+    /// What a worker shares after a call: that its site serves, if others are `to_know` and have not
+    /// been told lately, and the rest.
+    fn tells(
+        &mut self,
+        call: usize,
+        share: Vec<(Slot, Vec<u8>)>,
+        to_know: bool,
+    ) -> Option<(Slot, Vec<u8>)> {
+        let Made { question, key, site, .. } = self.calls[call];
+        let worker = &mut self.workers[self.questions[question].worker];
+        let name = key.sites()[site];
+        let is_told = |slot: &Slot| slot.name().starts_with("oidc_token_connector.served.");
+        let (told, mut rest): (Vec<_>, Vec<_>) =
+            share.into_iter().partition(|(slot, _)| is_told(slot));
+        let due = to_know && worker.sites.get_mut(name).expect("asked").is_to_be_told(self.now);
+        assert_eq!(told.len(), usize::from(due), "whether others are told that a site serves");
+        for (slot, value) in told {
+            self.told.insert(slot.name(), value);
+            self.served.insert(name, self.now);
+        }
+        assert!(rest.len() <= 1, "one verdict");
+        rest.pop()
     }
 
     /// By whose configuration a call was made, where, and how long it has taken.
@@ -281,7 +318,7 @@ impl World {
         let settled = ending.answer(0, None, |answer| gate.answered(id, answer, now));
         let Settled { releases, calls, share, took } = settled;
         let [next, probes] = self.told_apart(calls);
-        assert!(releases.is_empty() && share.is_none() && took.is_none() && next.is_empty());
+        assert!(releases.is_empty() && share.is_empty() && took.is_none() && next.is_empty());
         if !is_over {
             self.probes[probe].is_over = true;
             let is_answer = ending.means(&SETUPS[0]).is_answer;
