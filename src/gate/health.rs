@@ -20,6 +20,9 @@ const FIRST_PROBE: Duration = Duration::from_millis(250);
 /// site answers none without a token. One call at a time, and the next after as long again.
 const TRIAL: Duration = Duration::from_secs(60);
 
+/// How soon the filter asks again whose question was cut off: not with the connection that ends.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// How often other workers are told that a site serves.
 const TELLING: Duration = Duration::from_millis(250);
 
@@ -90,6 +93,8 @@ struct BreakerState {
     trial: bool,
     /// A client's call was answered: the filter asks whether it is, too.
     verifying: bool,
+    /// The filter asks for a second time: the first time its question was cut off.
+    again: bool,
     /// The site answers calls with a token and none without: its silence means nothing.
     deaf: bool,
 }
@@ -309,7 +314,13 @@ impl Sites {
                 } else {
                     let taken = now.since(started).unwrap_or_default();
                     let waited = was_waited_for(taken, breaker.settings.timeout);
+                    // A connection that somebody's call ends must not speak for the site.
+                    let early =
+                        taken.saturating_mul(10) < breaker.settings.timeout.saturating_mul(9);
+                    let again = pause.is_none() && waited && early && !breaker.again;
+                    breaker.again = again;
                     breaker.phase = match pause {
+                        None if again => Phase::Due { at: now.after(AGAIN), pause: None },
                         Some(pause) => {
                             let pause = pause.saturating_mul(2).min(breaker.settings.open_for);
                             Phase::Due { at: now.after(pause), pause: Some(pause) }
@@ -468,6 +479,7 @@ impl BreakerState {
             opened: now,
             trial: false,
             verifying: false,
+            again: false,
             deaf: false,
         }
     }
@@ -488,7 +500,7 @@ impl BreakerState {
     /// An answer came, whatever it says; whether that closes the breaker.
     fn answered(&mut self) -> bool {
         let was_open = self.is_open();
-        (self.failures, self.phase) = (0, Phase::Closed);
+        (self.failures, self.phase, self.again) = (0, Phase::Closed, false);
         was_open
     }
 

@@ -95,6 +95,33 @@ fn a_question_that_fails_at_once_opens_nothing() {
     }
 }
 
+/// Over HTTP/2 somebody else's call may end the connection that it goes over.
+#[test]
+fn a_question_that_is_cut_off_is_asked_once_more() {
+    for (answered, opened) in [(true, 0), (false, 1)] {
+        let mut world = World::new(BREAKER);
+        let (probe, _) = world.waited(2);
+        world.wait(millis(300));
+        assert!(world.end(probe, &envoys("503")).is_empty());
+        world.wait(millis(99));
+        assert!(world.tick().is_empty());
+        let (second, call) = world.due();
+        assert!(is_probe(&call));
+        world.wait(millis(300));
+        if answered {
+            assert!(world.answer(second, "401", &[], b"").is_empty());
+        } else {
+            assert!(world.end(second, &envoys("503")).is_empty());
+        }
+        assert_eq!((world.gate.ledger().opened, world.gate.ledger().probed), (opened, 2));
+    }
+    // One that had all its time is not.
+    let mut world = World::new(BREAKER);
+    let (probe, _) = world.waited(2);
+    world.times_out(probe, TIMEOUT);
+    assert_eq!((world.gate.ledger().opened, world.gate.ledger().probed), (1, 1));
+}
+
 #[test]
 fn only_its_own_questions_go_to_an_open_site_at_growing_distances() {
     let mut world = World::new(BREAKER);
@@ -132,9 +159,9 @@ fn any_late_answer_closes_it() {
     let mut world = World::new(r#""timeout": "30s", "breaker": {"failures": 1}"#);
     let late = world.leads(0);
     let call = world.leads(1);
-    let (_, next) = world.times_out(call, seconds(16));
+    let (_, next) = world.times_out(call, seconds(1));
     let (probe, _) = next.unwrap();
-    world.wait(seconds(13));
+    world.wait(seconds(28));
     world.goes_on(probe, &Answer::CutOff);
     assert_eq!(world.gate.take_notices(), [opened()]);
     world.answer(late, "500", &[], b"");

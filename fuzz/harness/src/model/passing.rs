@@ -67,7 +67,7 @@ impl World {
             let Probe { worker, site, settings, asked, is_over, .. } = self.probes[probe];
             if worker == at && !is_over && asked + settings.0 + GRACE <= self.now {
                 self.probes[probe].is_over = true;
-                self.probe_over(at, site, (settings, probe), false, true);
+                self.probe_over(at, site, (settings, probe), false, (true, false));
             }
         }
         self.probed(at, probes);
@@ -188,7 +188,7 @@ impl World {
         name: &'static str,
         of: (Settings, usize),
         is_answer: bool,
-        waited: bool,
+        waited: (bool, bool),
     ) {
         let worker = &mut self.workers[at];
         let site = worker.sites.get_mut(name);

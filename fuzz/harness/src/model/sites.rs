@@ -23,6 +23,8 @@ struct Breaker {
     /// Calls that were waited for in vain, since anything was heard.
     row: u32,
     state: State,
+    /// The filter asks for a second time.
+    again: bool,
 }
 
 /// It is open where there is a pause between two questions of the filter.
@@ -169,7 +171,7 @@ impl Site {
         &mut self,
         (settings, probe): (Settings, usize),
         is_answer: bool,
-        waited: bool,
+        (waited, early): (bool, bool),
         now: u64,
     ) -> Option<Change> {
         let breaker = self.breakers.get_mut(&settings)?;
@@ -188,7 +190,14 @@ impl Site {
                 breaker.state = due_after((pause * 2).min(open_for));
                 None
             }
+            // It was cut off, maybe by what somebody else did to the connection.
+            None if waited && early && !breaker.again => {
+                breaker.again = true;
+                breaker.state = State::Due { at: now + 100, pause: None };
+                None
+            }
             None if waited => {
+                breaker.again = false;
                 breaker.state = due_after(open_for.min(250));
                 Some(Change::Opened)
             }

@@ -322,7 +322,8 @@ impl World {
         if !is_over {
             self.probes[probe].is_over = true;
             let is_answer = ending.means(&SETUPS[0]).is_answer;
-            let waited = was_waited_for(self.now - asked, settings.0);
+            let taken = self.now - asked;
+            let waited = (was_waited_for(taken, settings.0), taken * 10 < settings.0 * 9);
             self.probe_over(at, site, (settings, probe), is_answer, waited);
         }
         self.probed(at, probes);
