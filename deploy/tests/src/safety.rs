@@ -156,13 +156,20 @@ fn envoy_gateway_gets_the_guard_of_the_reference_behind_the_filter() {
     }
 }
 
+/// By what name a cluster's options for HTTP are known.
+const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// The cluster of a provider in the reference.
+fn provider() -> Value {
+    let mut reference = document("envoy/envoy.yaml");
+    let clusters = reference["static_resources"]["clusters"].as_array_mut().expect("clusters");
+    let provider = clusters.iter_mut().find(|cluster| cluster["name"] == "idp_default");
+    provider.expect("a provider").take()
+}
+
 /// How long an idle connection to a provider is kept, by the reference.
 fn idle_timeout() -> Value {
-    let reference = document("envoy/envoy.yaml");
-    let clusters = reference["static_resources"]["clusters"].as_array().expect("clusters");
-    let provider = clusters.iter().find(|cluster| cluster["name"] == "idp_default");
-    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let options = &provider.expect("a provider")["typed_extension_protocol_options"][options];
+    let options = &provider()["typed_extension_protocol_options"][OPTIONS];
     options["common_http_protocol_options"]["idle_timeout"].clone()
 }
 
@@ -177,6 +184,32 @@ fn idle_connections_to_the_provider_are_closed_as_early_as_in_the_reference() {
     let target = &traffic["targetRefs"][0];
     assert_eq!((&target["kind"], &target["name"]), (&route["kind"], &route["metadata"]["name"]));
     assert_eq!(idle_timeout(), "4s");
+}
+
+/// The reference speaks HTTP/1.1, which Envoy Gateway does not over TLS unless the provider does.
+#[test]
+fn no_two_calls_to_the_provider_share_a_connection() {
+    let reference = provider();
+    let options = &reference["typed_extension_protocol_options"][OPTIONS];
+    assert_eq!(options["explicit_http_config"], json!({"http_protocol_options": {}}));
+    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
+    assert_eq!(traffic["http2"], json!({"maxConcurrentStreams": 1}));
+    let entry = object("ServiceEntry", "idp-example")["spec"].take();
+    assert_eq!(entry["ports"][0]["protocol"], "HTTP");
+}
+
+#[test]
+fn envoy_allows_as_many_calls_as_in_the_reference() {
+    let reference = &provider()["circuit_breakers"]["thresholds"][0];
+    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
+    let breaker = &traffic["circuitBreaker"];
+    for (there, here) in [
+        ("max_connections", "maxConnections"),
+        ("max_pending_requests", "maxPendingRequests"),
+        ("max_requests", "maxParallelRequests"),
+    ] {
+        assert_eq!((&breaker[here], &reference[there]), (&json!(16384), &json!(16384)), "{here}");
+    }
 }
 
 #[test]
