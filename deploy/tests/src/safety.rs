@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::files::{document, object, objects};
+use crate::files::{document, object, objects, text};
 
 fn connection_manager() -> Value {
     let mut reference = document("envoy/envoy.yaml");
@@ -93,8 +93,11 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
     assert_eq!(patches[0]["patch"]["operation"], "MERGE");
     let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
     let limit = "http.async_response_buffer_limit";
+    let mut value = patches[0]["patch"]["value"].clone();
+    let tags = value["stats_config"]["stats_tags"].as_array_mut().expect("labels");
+    let own = tags.split_off(tags.len() - 2);
     assert_eq!(
-        patches[0]["patch"]["value"],
+        value,
         json!({
             "layered_runtime": {
                 "layers": [{"name": "oidc-token-connector", "static_layer": {limit: layer[limit]}}],
@@ -102,6 +105,19 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
             "stats_config": reference["stats_config"],
         })
     );
+
+    // Istio switches Envoy's own labels off, and the alert about the guard goes by one of them.
+    let named: Vec<&Value> = own.iter().map(|tag| &tag["tag_name"]).collect();
+    assert_eq!(named, ["envoy_rbac_http_prefix", "envoy_http_conn_manager_prefix"]);
+    let prefix = guard()["typed_config"]["rules_stat_prefix"].as_str().expect("text").to_owned();
+    for tag in &own {
+        assert!(tag["regex"].as_str().expect("text").contains(&prefix), "{tag}");
+    }
+    let rules = text("deploy/prometheus/rules.yml");
+    let selector = format!("envoy_http_rbac_denied{{envoy_rbac_http_prefix=\"{prefix}\"}}");
+    assert!(rules.contains(&selector), "{selector}");
+    let kept = format!("inclusionSuffixes: [{prefix}.denied]");
+    assert!(text("deploy/istio/envoyfilter.yaml").contains(&kept), "{kept}");
 }
 
 /// The guard of the reference.
