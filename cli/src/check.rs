@@ -17,6 +17,7 @@ mod manager;
 mod others;
 mod patches;
 mod policy;
+mod pool;
 mod report;
 mod routes;
 mod tls;

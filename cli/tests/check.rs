@@ -278,6 +278,38 @@ fn files_are_looked_at_together() {
     assert_eq!(note["found"], words);
 }
 
+/// Without TLS it is the Backend that says whether Envoy Gateway speaks HTTP/2 to it.
+#[test]
+fn a_backend_of_envoy_gateway_that_speaks_http2_in_clear() {
+    let file = fs::read_to_string(here("tests/broken/fine-gateway-cluster.yaml")).unwrap();
+    let file = file.replace("  http2: { maxConcurrentStreams: 1 }\n", "");
+    let plain = file.replace("kind: BackendTLSPolicy", "kind: OtherPolicy");
+    let endpoints = "  endpoints: [{ fqdn: { hostname: idp.example, port: 443 } }]\n";
+    let protocols = "  appProtocols: [gateway.envoyproxy.io/h2c]\n";
+    let http2 = plain.replace(endpoints, &format!("{endpoints}{protocols}"));
+    assert!(file != plain && plain != http2, "{file}");
+    for (input, expected) in [
+        (&file, &["connection-shared"][..]),
+        (&plain, &["cluster-without-tls"]),
+        (&http2, &["cluster-without-tls", "connection-shared"]),
+    ] {
+        let report = json(&run_with_input(&["check", "--format", "json", "-"], input));
+        let expected = expected.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(codes(&report, false), expected, "{report:#}");
+    }
+}
+
+#[test]
+fn what_is_too_low_is_named_beside_what_the_filter_may_need() {
+    let file = here("tests/broken/call-limit-too-low-one-stream.yaml");
+    let found = findings(&json(&run(&["check", "--format", "json", &file])));
+    let words = "cluster idp has max_connections: 10 for all workers, and max_in_flight of each \
+                 is 1024";
+    assert_eq!(found[0]["found"], words);
+    let place = "static_resources.clusters[1].circuit_breakers.thresholds[0]";
+    assert_eq!(found[0]["place"], place);
+}
+
 /// What `envoy/envoy.yaml` marks KEEP is kept: without it the check fails.
 #[test]
 fn the_reference_with_something_taken_away() {
@@ -294,6 +326,8 @@ fn the_reference_with_something_taken_away() {
         ("key: wasm.oidc_outcome", "key: wasm.oidc_outcomes", "no-guard"),
         (",\n                              \"access_log_state\": true", "", "guard-refuses"),
         ("idle_timeout: 4s", "idle_timeout: 0s", "no-upstream-idle-timeout"),
+        ("{ http_protocol_options: {} }", "{ http2_protocol_options: {} }", "connection-shared"),
+        ("max_requests: 16384", "max_requests: 1000", "call-limit-too-low"),
     ] {
         let broken = reference.replacen(from, to, 1);
         let broken = broken.replace("              {}\n", "");

@@ -29,7 +29,7 @@ const DEADLINE: Range = Range {
     whole_seconds: false,
 };
 
-/// How long a site is left alone.
+/// The longest pause between the filter's own questions to a site whose breaker is open.
 const OPEN_FOR: Range = Range {
     min: Duration::from_millis(100),
     max: Duration::from_secs(300),

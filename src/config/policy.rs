@@ -158,7 +158,7 @@ pub struct CallPolicy {
     pub timeout: Duration,
     /// For all calls about one request, where an endpoint has several sites; not below `timeout`.
     pub deadline: Duration,
-    /// When a site is left alone for a while.
+    /// When requests are no longer sent to a site that does not answer.
     pub breaker: Breaker,
     /// Most calls to one site at a time.
     pub max_in_flight: usize,
@@ -171,11 +171,12 @@ pub struct CallPolicy {
 pub enum Breaker {
     /// A site is always asked.
     Off,
-    /// A site that has failed so often in a row is left alone for so long.
+    /// After so many calls that were waited for in vain, and a question of the filter's own that was
+    /// too, a site is not asked about tokens until it answers the filter again.
     After {
-        /// Calls without an answer, in a row.
+        /// Calls that were waited for and got no answer, in a row.
         failures: u32,
-        /// How long until one call at a time tries it again.
+        /// The longest pause between the filter's own questions while the site is not asked.
         open_for: Duration,
     },
 }

@@ -1,12 +1,13 @@
 //! Whether each call to a provider has a cluster to carry it, and who can read it on the way.
 
-use oidc_token_connector::config::{Egress, Site};
+use oidc_token_connector::config::{Egress, Policy, Site};
 
 use super::finding::Findings;
 use super::gateway;
-use super::idle::{self, Kept};
+use super::idle::Kept;
 use super::instance::Instance;
 use super::istio;
+use super::pool::{self, Pool, Shared};
 use super::tls::{self, San, Tls};
 use super::world::{Platform, World};
 use super::{codes, duration};
@@ -25,14 +26,14 @@ pub(crate) struct Carrier<'a> {
     pub(crate) tls: Tls,
     /// What to do if they are not, where Envoy's own words do not fit.
     pub(crate) remedy: Option<String>,
-    /// Whether they are kept when they are idle.
-    pub(crate) kept: Option<Kept<'a>>,
+    /// What is known of the connections themselves.
+    pub(crate) pool: Pool<'a>,
 }
 
 /// What a cluster's name leads to.
 pub(crate) enum Resolved<'a> {
     /// A cluster.
-    Found(Carrier<'a>),
+    Found(Box<Carrier<'a>>),
     /// Nothing: where it should be has been seen. With what to do, if that is known.
     Missing(Option<String>),
     /// Where it should be has not been seen.
@@ -48,7 +49,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
     for site in instance.endpoints().iter().flat_map(|endpoint| &endpoint.sites) {
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
-                judge(&carrier, site, &policy.egress, findings);
+                judge(&carrier, site, policy, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -101,7 +102,7 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
     let named = || world.clusters_named(&site.cluster).filter(beside);
     let found = named().filter(own).last().or_else(|| named().next());
     if let Some(cluster) = found {
-        return Resolved::Found(carrier(cluster, world));
+        return Resolved::Found(Box::new(carrier(cluster, world)));
     }
     match instance.platform {
         Platform::Istio => istio::resolve(site, world),
@@ -116,9 +117,9 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
     }
 }
 
-fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Findings) {
+fn judge(carrier: &Carrier<'_>, site: &Site, policy: &Policy, findings: &mut Findings) {
     let Site { cluster, authority, .. } = site;
-    let wanted = match egress {
+    let wanted = match &policy.egress {
         Egress::Proxy { port, .. } => Some(*port),
         Egress::Direct => None,
     };
@@ -132,13 +133,31 @@ fn judge(carrier: &Carrier<'_>, site: &Site, egress: &Egress, findings: &mut Fin
             format!("cluster {cluster} reaches {authority} without the forward proxy"),
         );
     }
-    if let Some(Kept { at, time, remedy }) = &carrier.kept {
-        let found = format!("cluster {cluster} keeps idle connections for {time}");
-        findings.add_with(codes::NO_UPSTREAM_IDLE_TIMEOUT, at, found, remedy.clone());
-    }
+    judge_pool(&carrier.pool, cluster, policy.call.max_in_flight, findings);
     if site.scheme == "https" {
         let what = format!("cluster {cluster}, which reaches https://{authority},");
         judge_tls(carrier, &what, findings);
+    }
+}
+
+/// What a cluster says of its connections, beside how many calls a worker may make at a time.
+fn judge_pool(pool: &Pool<'_>, cluster: &str, max_in_flight: usize, findings: &mut Findings) {
+    if let Some(Kept { at, time, remedy }) = &pool.kept {
+        let found = format!("cluster {cluster} keeps idle connections for {time}");
+        findings.add_with(codes::NO_UPSTREAM_IDLE_TIMEOUT, at, found, remedy.clone());
+    }
+    if let Some(Shared { at, remedy }) = &pool.shared {
+        let found = format!("calls of different callers share a connection of cluster {cluster}");
+        findings.add_with(codes::CONNECTION_SHARED, at, found, remedy.clone());
+    }
+    let calls = u64::try_from(max_in_flight).unwrap_or(u64::MAX);
+    for limits in &pool.limits {
+        if let Some(low) = limits.below(calls) {
+            let found = format!(
+                "cluster {cluster} has {low} for all workers, and max_in_flight of each is {calls}"
+            );
+            findings.add_with(codes::CALL_LIMIT_TOO_LOW, &limits.at, found, limits.remedy.clone());
+        }
     }
 }
 
@@ -196,9 +215,9 @@ fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
         proxy_addresses: Vec::new(),
         tls: Tls::Absent,
         remedy: None,
-        kept: None,
+        pool: Pool::default(),
     });
-    Carrier { kept: idle::of_cluster(cluster, world), ..worst }
+    Carrier { pool: pool::of_cluster(cluster, world), ..worst }
 }
 
 fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
@@ -209,7 +228,7 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
         proxy_addresses: Vec::new(),
         tls,
         remedy: None,
-        kept: None,
+        pool: Pool::default(),
     };
     let Some((message, fields)) = socket.get("typed_config").and_then(|config| config.any()) else {
         return way(match socket.text("name") {

@@ -132,8 +132,18 @@ codes! {
          that goes out as it does is lost",
         "set common_http_protocol_options.idle_timeout in the cluster's HttpProtocolOptions below \
          the provider's keep-alive: 4s where that is not known (Node.js closes after 5 s; starman \
-         after 1 s needs less). Over HTTP/2, where anonymous callers can end a connection that all \
-         share, also max_concurrent_streams: 1, or use HTTP/1.1";
+         after 1 s needs less)";
+    CONNECTION_SHARED = "connection-shared", Warning,
+        "one caller whose request makes the provider end the connection ends everybody's calls \
+         on it",
+        "use HTTP/1.1, explicit_http_config: { http_protocol_options: {} }, or set \
+         max_concurrent_streams: 1 in http2_protocol_options";
+    CALL_LIMIT_TOO_LOW = "call-limit-too-low", Warning,
+        "Envoy refuses calls that the filter means to make, or lets them wait, those about users \
+         whom the filter knows as well",
+        "set max_connections, max_pending_requests and max_requests in the cluster's \
+         circuit_breakers.thresholds to workers × max_in_flight or more, for example 16384, or \
+         make max_in_flight smaller";
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "answers that max_userinfo_bytes allows reach the filter as no answer at all",
         "set http.async_response_buffer_limit above max_userinfo_bytes";

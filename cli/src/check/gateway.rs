@@ -5,6 +5,7 @@ use oidc_token_connector::config::Site;
 
 use super::cluster::{Carrier, Resolved};
 use super::idle::{self, Kept};
+use super::pool::{self, Limits, Pool, Shared};
 use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
@@ -54,7 +55,8 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     });
     match worst {
         Some(Some(carrier)) => {
-            Resolved::Found(Carrier { kept: kept(&route, manifests), ..carrier })
+            let pool = pool(&route, &rule, namespace, &carrier.tls, manifests);
+            Resolved::Found(Box::new(Carrier { pool, ..carrier }))
         }
         Some(None) => Resolved::NotSeen,
         None => missing(),
@@ -90,11 +92,24 @@ fn carrier<'a>(
          name: {name} }}] and validation: {{ hostname: HOST, wellKnownCACertificates: System }}"
     );
     let remedy = Some(remedy);
-    Some(Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy, kept: None })
+    Some(Carrier {
+        node,
+        proxy: false,
+        proxy_addresses: Vec::new(),
+        tls,
+        remedy,
+        pool: Pool::default(),
+    })
 }
 
-/// What the policy of a route, or else of its Gateway, says of idle connections.
-fn kept<'a>(route: &Node<'a>, manifests: &Manifests<'a>) -> Option<Kept<'a>> {
+/// What the policy of a route, or else of its Gateway, says of connections.
+fn pool<'a>(
+    route: &Node<'a>,
+    rule: &Node<'a>,
+    namespace: &str,
+    tls: &Tls,
+    manifests: &Manifests<'a>,
+) -> Pool<'a> {
     let name = route.get("metadata").and_then(|metadata| metadata.text("name"));
     let near = |policy: &&Node<'a>| match (namespace_of(policy), namespace_of(route)) {
         (Some(one), Some(other)) => one == other,
@@ -111,19 +126,62 @@ fn kept<'a>(route: &Node<'a>, manifests: &Manifests<'a>) -> Option<Kept<'a>> {
     let policies = || manifests.traffic_policies.iter();
     // Whom these select is not in the files.
     if policies().any(|policy| policy.at(&["spec", "targetSelectors"]).is_some()) {
-        return None;
+        return Pool::default();
     }
     let own = policies().filter(near).find(|policy| targets(policy, "HTTPRoute", name));
     let policy = own.or_else(|| policies().find(|policy| targets(policy, "Gateway", None)));
-    let remedy = format!(
-        "add a BackendTrafficPolicy with targetRefs: [{{ group: gateway.networking.k8s.io, kind: \
-         HTTPRoute, name: {} }}] and timeout.http.connectionIdleTimeout below the provider's \
-         keep-alive: 4s where that is not known",
-        name.unwrap_or_default()
-    );
     let at = policy.unwrap_or(route);
-    let kept = idle::kept(at, &["spec", "timeout", "http"], "connectionIdleTimeout", at)?;
-    Some(Kept { remedy: Some(remedy), ..kept })
+    let remedy = |settings: &str| {
+        let name = name.unwrap_or_default();
+        Some(format!(
+            "add a BackendTrafficPolicy with targetRefs: [{{ group: gateway.networking.k8s.io, \
+             kind: HTTPRoute, name: {name} }}] and {settings}"
+        ))
+    };
+    let kept = idle::kept(at, &["spec", "timeout", "http"], "connectionIdleTimeout", at);
+    let kept = kept.map(|kept| Kept {
+        remedy: remedy(
+            "timeout.http.connectionIdleTimeout below the provider's keep-alive: 4s where that is \
+             not known",
+        ),
+        ..kept
+    });
+
+    let spec = policy.and_then(|policy| policy.get("spec"));
+    let said = |path: &str, field: &str| pool::number(&spec.as_ref()?.get(path)?, field);
+    let calls = match may_share(rule, namespace, tls, manifests)
+        && !spec.as_ref().is_some_and(|spec| spec.is_true("useClientProtocol"))
+        && said("circuitBreaker", "maxRequestsPerConnection") != Some(1)
+    {
+        true => said("http2", "maxConcurrentStreams"),
+        false => Some(1),
+    };
+    let shared = (calls != Some(1))
+        .then(|| Shared { at: at.clone(), remedy: remedy("http2: { maxConcurrentStreams: 1 }") });
+    let names = ["maxConnections", "maxPendingRequests", "maxParallelRequests"];
+    let breaker = |name: &str| Some(said("circuitBreaker", name).unwrap_or(pool::DEFAULT));
+    let limits = Limits {
+        at: at.clone(),
+        each: pool::each(names, breaker, calls),
+        remedy: remedy(
+            "circuitBreaker: { maxConnections, maxPendingRequests, maxParallelRequests } of \
+             workers × max_in_flight or more, for example 16384, or make max_in_flight smaller",
+        ),
+    };
+    Pool { kept, shared, limits: vec![limits] }
+}
+
+/// Whether calls may share a connection: with TLS Envoy Gateway leaves the choice of the protocol to
+/// the provider (older releases did not); without TLS a Backend says that it speaks HTTP/2.
+fn may_share(rule: &Node<'_>, namespace: &str, tls: &Tls, manifests: &Manifests<'_>) -> bool {
+    let h2c = |reference: Node<'_>| {
+        let namespace = reference.text("namespace").unwrap_or(namespace);
+        let backend = named(&manifests.backends, namespace, reference.text("name")?)?;
+        let protocols = backend.get("spec")?.list("appProtocols");
+        Some(protocols.iter().any(|protocol| *protocol.value == "gateway.envoyproxy.io/h2c"))
+    };
+    matches!(tls, Tls::On { .. })
+        || rule.list("backendRefs").into_iter().any(|reference| h2c(reference) == Some(true))
 }
 
 /// A policy's validation, or a Backend's own TLS, which has the same fields.

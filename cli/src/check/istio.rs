@@ -5,6 +5,7 @@ use oidc_token_connector::config::Site;
 
 use super::cluster::{Carrier, Resolved};
 use super::idle::{self, Kept};
+use super::pool::{self, Limits, Pool, Shared};
 use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
@@ -30,7 +31,7 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     let entry = entries
         .find(|entry| entry.list("ports").iter().any(|entry| is_port(entry.get("number"), port)));
     match entry {
-        Some(entry) => Resolved::Found(carrier(entry, port, subset, host, world)),
+        Some(entry) => Resolved::Found(Box::new(carrier(entry, port, subset, host, world))),
         None => Resolved::Missing(Some(format!(
             "add a ServiceEntry for host {host} with port {port}, or correct `clusters`"
         ))),
@@ -77,28 +78,87 @@ fn carrier<'a>(
          caCertificates: system, subjectAltNames: [{host}] }}"
     );
     let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
-    let kept = rule.and_then(|rule| kept(rule, port, subset, host));
-    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), kept }
+    let pool = pool(rule, entry, port, subset, host);
+    Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), pool }
 }
 
-/// What a rule says of idle connections; where there is none that TLS lacks says enough.
-fn kept<'a>(rule: &Node<'a>, port: &str, subset: &str, host: &str) -> Option<Kept<'a>> {
+/// What is said of the connections. Where there is no rule, that TLS lacks says enough of idle ones.
+fn pool<'a>(
+    rule: Option<&Node<'a>>,
+    entry: &Node<'a>,
+    port: &str,
+    subset: &str,
+    host: &str,
+) -> Pool<'a> {
+    let settings = rule.and_then(|rule| settings(rule, port, subset));
+    let http = settings.as_ref().and_then(|settings| settings.get("http"));
+    let says = |field: &str, word: &str| {
+        http.as_ref().and_then(|http| http.text(field)).is_some_and(|text| text == word)
+    };
+    let number = |field: &str| http.as_ref().and_then(|http| pool::number(http, field));
+    let set = |lacks: &str| {
+        format!(
+            "set in a DestinationRule for host {host} trafficPolicy.connectionPool.{lacks} (below \
+             portLevelSettings, if the port has such)"
+        )
+    };
+    let kept = rule.and_then(|rule| {
+        let kept = idle::kept(settings.as_ref().unwrap_or(rule), &["http"], "idleTimeout", rule)?;
+        let remedy = set("http.idleTimeout");
+        let remedy =
+            format!("{remedy} below the provider's keep-alive: 4s where that is not known");
+        Some(Kept { remedy: Some(remedy), ..kept })
+    });
+    let mut ports = entry.list("ports").into_iter();
+    let of_port = ports.find(|entry| is_port(entry.get("number"), port));
+    let protocol = of_port.as_ref().and_then(|port| port.text("protocol")).unwrap_or_default();
+    let http2 = matches!(protocol.to_ascii_uppercase().as_str(), "HTTP2" | "GRPC" | "GRPC-WEB")
+        || says("h2UpgradePolicy", "UPGRADE");
+    // The filter's calls have no client whose protocol there could be.
+    let as_client = http.as_ref().is_some_and(|http| http.is_true("useClientProtocol"));
+    let calls = match http2 && !as_client && number("maxRequestsPerConnection") != Some(1) {
+        true => number("maxConcurrentStreams").filter(|calls| *calls > 0),
+        false => Some(1),
+    };
+    let shared = (calls != Some(1)).then(|| Shared {
+        at: http.as_ref().or(of_port.as_ref()).unwrap_or(entry).clone(),
+        remedy: Some(format!(
+            "{}, or use HTTP/1.1: protocol HTTP in the ServiceEntry and no h2UpgradePolicy",
+            set("http.maxConcurrentStreams: 1")
+        )),
+    });
+    // Istio allows any number where nothing is said, or 0.
+    let said = |name: &str| {
+        let tcp = || settings.as_ref().and_then(|settings| settings.get("tcp"));
+        let said = number(name).or_else(|| pool::number(&tcp()?, name));
+        said.filter(|said| *said > 0)
+    };
+    let names = ["maxConnections", "http1MaxPendingRequests", "http2MaxRequests"];
+    let limits = settings.as_ref().map(|settings| {
+        Limits {
+        at: settings.clone(),
+        each: pool::each(names, said, calls),
+        remedy: Some(
+            "set them to workers × max_in_flight or more, for example 16384, or leave them out, or \
+             make max_in_flight smaller"
+                .to_owned(),
+        ),
+    }
+    });
+    Pool { kept, shared, limits: limits.into_iter().collect() }
+}
+
+/// The `connectionPool` that counts.
+fn settings<'a>(rule: &Node<'a>, port: &str, subset: &str) -> Option<Node<'a>> {
     let mut subsets = rule.list("subsets").into_iter();
     let of_subset = subsets.find(|entry| entry.text("name") == Some(subset));
     let policies = [of_subset.as_ref(), Some(rule)].into_iter().flatten();
-    let pool = policies.filter_map(|node| node.get("trafficPolicy")).find_map(|policy| {
+    policies.filter_map(|node| node.get("trafficPolicy")).find_map(|policy| {
         let mut by_port = policy.list("portLevelSettings").into_iter();
         let of_port = by_port.find(|entry| is_port(entry.at(&["port", "number"]), port));
         // A port's own settings take the place of all others.
         of_port.unwrap_or(policy).get("connectionPool")
-    });
-    let remedy = format!(
-        "set in a DestinationRule for host {host} trafficPolicy.connectionPool.http.idleTimeout \
-         (below portLevelSettings, if the port has such) below the provider's keep-alive: 4s where \
-         that is not known"
-    );
-    let kept = idle::kept(pool.as_ref().unwrap_or(rule), &["http"], "idleTimeout", rule)?;
-    Some(Kept { remedy: Some(remedy), ..kept })
+    })
 }
 
 fn of_settings(settings: &Node<'_>) -> Tls {

@@ -283,7 +283,7 @@ struct Breaker {
     /// Calls in a row, waited for without an answer, after which the filter itself asks the site; 0 is off.
     #[schemars(extend("default" = 5, "minimum" = 0, "maximum" = 1000))]
     failures: Option<u32>,
-    /// For how long a site is shut.
+    /// The longest pause between the filter's own questions while a site is not asked about tokens.
     #[schemars(extend(
         "default" = "5s", "pattern" = pattern::duration(100, 300_000), "x-range" = "100 ms to 5 min"
     ))]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::files::{document, object, objects};
+use crate::files::{document, object, objects, text};
 
 fn connection_manager() -> Value {
     let mut reference = document("envoy/envoy.yaml");
@@ -93,8 +93,11 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
     assert_eq!(patches[0]["patch"]["operation"], "MERGE");
     let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
     let limit = "http.async_response_buffer_limit";
+    let mut value = patches[0]["patch"]["value"].clone();
+    let tags = value["stats_config"]["stats_tags"].as_array_mut().expect("labels");
+    let own = tags.split_off(tags.len() - 2);
     assert_eq!(
-        patches[0]["patch"]["value"],
+        value,
         json!({
             "layered_runtime": {
                 "layers": [{"name": "oidc-token-connector", "static_layer": {limit: layer[limit]}}],
@@ -102,6 +105,19 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
             "stats_config": reference["stats_config"],
         })
     );
+
+    // Istio switches Envoy's own labels off, and the alert about the guard goes by one of them.
+    let named: Vec<&Value> = own.iter().map(|tag| &tag["tag_name"]).collect();
+    assert_eq!(named, ["envoy_rbac_http_prefix", "envoy_http_conn_manager_prefix"]);
+    let prefix = guard()["typed_config"]["rules_stat_prefix"].as_str().expect("text").to_owned();
+    for tag in &own {
+        assert!(tag["regex"].as_str().expect("text").contains(&prefix), "{tag}");
+    }
+    let rules = text("deploy/prometheus/rules.yml");
+    let selector = format!("envoy_http_rbac_denied{{envoy_rbac_http_prefix=\"{prefix}\"}}");
+    assert!(rules.contains(&selector), "{selector}");
+    let kept = format!("inclusionSuffixes: [{prefix}.denied]");
+    assert!(text("deploy/istio/envoyfilter.yaml").contains(&kept), "{kept}");
 }
 
 /// The guard of the reference.
@@ -156,13 +172,20 @@ fn envoy_gateway_gets_the_guard_of_the_reference_behind_the_filter() {
     }
 }
 
+/// By what name a cluster's options for HTTP are known.
+const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// The cluster of a provider in the reference.
+fn provider() -> Value {
+    let mut reference = document("envoy/envoy.yaml");
+    let clusters = reference["static_resources"]["clusters"].as_array_mut().expect("clusters");
+    let provider = clusters.iter_mut().find(|cluster| cluster["name"] == "idp_default");
+    provider.expect("a provider").take()
+}
+
 /// How long an idle connection to a provider is kept, by the reference.
 fn idle_timeout() -> Value {
-    let reference = document("envoy/envoy.yaml");
-    let clusters = reference["static_resources"]["clusters"].as_array().expect("clusters");
-    let provider = clusters.iter().find(|cluster| cluster["name"] == "idp_default");
-    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let options = &provider.expect("a provider")["typed_extension_protocol_options"][options];
+    let options = &provider()["typed_extension_protocol_options"][OPTIONS];
     options["common_http_protocol_options"]["idle_timeout"].clone()
 }
 
@@ -177,6 +200,32 @@ fn idle_connections_to_the_provider_are_closed_as_early_as_in_the_reference() {
     let target = &traffic["targetRefs"][0];
     assert_eq!((&target["kind"], &target["name"]), (&route["kind"], &route["metadata"]["name"]));
     assert_eq!(idle_timeout(), "4s");
+}
+
+/// The reference speaks HTTP/1.1, which Envoy Gateway does not over TLS unless the provider does.
+#[test]
+fn no_two_calls_to_the_provider_share_a_connection() {
+    let reference = provider();
+    let options = &reference["typed_extension_protocol_options"][OPTIONS];
+    assert_eq!(options["explicit_http_config"], json!({"http_protocol_options": {}}));
+    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
+    assert_eq!(traffic["http2"], json!({"maxConcurrentStreams": 1}));
+    let entry = object("ServiceEntry", "idp-example")["spec"].take();
+    assert_eq!(entry["ports"][0]["protocol"], "HTTP");
+}
+
+#[test]
+fn envoy_allows_as_many_calls_as_in_the_reference() {
+    let reference = &provider()["circuit_breakers"]["thresholds"][0];
+    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
+    let breaker = &traffic["circuitBreaker"];
+    for (there, here) in [
+        ("max_connections", "maxConnections"),
+        ("max_pending_requests", "maxPendingRequests"),
+        ("max_requests", "maxParallelRequests"),
+    ] {
+        assert_eq!((&breaker[here], &reference[there]), (&json!(16384), &json!(16384)), "{here}");
+    }
 }
 
 #[test]

@@ -1,0 +1,175 @@
+//! How a cluster's connections carry calls: whether idle ones are kept, whether one caller's call
+//! shares a connection with everybody's, and how many calls Envoy makes at a time.
+//!
+//! What the provider itself allows is not in the files, and is not judged.
+
+use super::duration;
+use super::idle::{self, Kept};
+use super::world::World;
+use crate::tree::Node;
+
+/// By what name a cluster's options for HTTP are known.
+const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// The message of a cluster that stands for others.
+const AGGREGATE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+/// What Envoy allows of each at a time, all workers together, where nothing is said.
+pub(crate) const DEFAULT: u64 = 1024;
+
+/// What is known of a cluster's connections.
+#[derive(Debug, Default)]
+pub(crate) struct Pool<'a> {
+    /// Idle ones that are kept.
+    pub(crate) kept: Option<Kept<'a>>,
+    /// Ones that several calls share.
+    pub(crate) shared: Option<Shared<'a>>,
+    /// How many calls go out at a time.
+    pub(crate) limits: Vec<Limits<'a>>,
+}
+
+/// Connections that several calls share, so that what ends one ends all calls on it.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    /// Where that is said.
+    pub(crate) at: Node<'a>,
+    /// What to do about it, where Envoy's own words do not fit.
+    pub(crate) remedy: Option<String>,
+}
+
+/// Envoy's own bounds of a cluster.
+#[derive(Debug)]
+pub(crate) struct Limits<'a> {
+    /// Where they stand, or should.
+    pub(crate) at: Node<'a>,
+    /// Each that bounds how many calls go out, with its name.
+    pub(crate) each: Vec<(&'static str, u64)>,
+    /// What to do about them, where Envoy's own words do not fit.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Limits<'_> {
+    /// Those that let fewer calls go out, in words.
+    pub(crate) fn below(&self, calls: u64) -> Option<String> {
+        let low = self.each.iter().filter(|(_, most)| *most < calls);
+        let low: Vec<String> = low.map(|(name, most)| format!("{name}: {most}")).collect();
+        (!low.is_empty()).then(|| low.join(", "))
+    }
+}
+
+/// What an Envoy cluster says of its connections.
+pub(crate) fn of_cluster<'a>(cluster: &Node<'a>, world: &World<'a>) -> Pool<'a> {
+    let parts = parts(cluster, world);
+    Pool {
+        kept: parts.iter().find_map(|part| {
+            let at = &part.cluster;
+            idle::kept(&part.options, &["common_http_protocol_options"], "idle_timeout", at)
+        }),
+        shared: parts.iter().find_map(shared),
+        limits: parts.iter().map(limits).collect(),
+    }
+}
+
+/// A cluster that has connections, and what says how they speak HTTP.
+struct Part<'a> {
+    cluster: Node<'a>,
+    options: Node<'a>,
+    /// Whether the options are the cluster's own fields, as they were in older releases.
+    old: bool,
+}
+
+impl<'a> Part<'a> {
+    fn of(cluster: &Node<'a>) -> Part<'a> {
+        let extended = cluster.get("typed_extension_protocol_options");
+        // Where these are, what the cluster itself says of HTTP does not count.
+        let options = extended.and_then(|extended| extended.member(OPTIONS));
+        let old = options.is_none();
+        let options = options.unwrap_or_else(|| cluster.clone());
+        Part { cluster: cluster.clone(), options, old }
+    }
+
+    /// What says that calls may share a connection, and its options; `None` is HTTP/1.1. So are
+    /// calls where the client's protocol decides: the filter's have no client.
+    fn sharing(&self) -> Option<(Node<'a>, Option<Node<'a>>)> {
+        if self.old {
+            let http2 = self.options.get("http2_protocol_options")?;
+            let as_client = self.options.text("protocol_selection");
+            let as_client = as_client == Some("USE_DOWNSTREAM_PROTOCOL");
+            return (!as_client).then(|| (http2.clone(), Some(http2)));
+        }
+        if let Some(either) = self.options.get("auto_config") {
+            let http2 = either.get("http2_protocol_options");
+            return Some((either, http2));
+        }
+        let explicit = self.options.get("explicit_http_config")?;
+        if let Some(http3) = explicit.get("http3_protocol_options") {
+            let quic = http3.get("quic_protocol_options");
+            return Some((http3, quic));
+        }
+        let http2 = explicit.get("http2_protocol_options")?;
+        Some((http2.clone(), Some(http2)))
+    }
+
+    /// How many calls a connection carries at a time; `None` where the provider decides.
+    fn calls(&self) -> Option<u64> {
+        let common = self.options.get("common_http_protocol_options");
+        let ever = common.and_then(|common| number(&common, "max_requests_per_connection"));
+        match self.sharing() {
+            None => Some(1),
+            Some(_) if ever == Some(1) => Some(1),
+            Some((_, options)) => number(&options?, "max_concurrent_streams"),
+        }
+    }
+}
+
+/// The clusters whose connections those of a cluster are.
+fn parts<'a>(cluster: &Node<'a>, world: &World<'a>) -> Vec<Part<'a>> {
+    let Some(config) = aggregate(cluster) else {
+        return vec![Part::of(cluster)];
+    };
+    let names = config.list("clusters");
+    let named = names.iter().filter_map(|name| name.value.as_str());
+    let named = named.flat_map(|name| world.clusters_named(name));
+    let own = named.filter(|part| world.together(part, cluster) && aggregate(part).is_none());
+    own.map(Part::of).collect()
+}
+
+fn aggregate<'a>(cluster: &Node<'a>) -> Option<Node<'a>> {
+    cluster.at(&["cluster_type", "typed_config"])?.message(AGGREGATE)
+}
+
+fn shared<'a>(part: &Part<'a>) -> Option<Shared<'a>> {
+    let (at, _) = part.sharing()?;
+    (part.calls() != Some(1)).then_some(Shared { at, remedy: None })
+}
+
+fn limits<'a>(part: &Part<'a>) -> Limits<'a> {
+    let breakers = part.cluster.get("circuit_breakers");
+    let thresholds = breakers.map(|breakers| breakers.list("thresholds")).unwrap_or_default();
+    // The filter's calls have the default priority.
+    let own = thresholds.into_iter().find(|entry| {
+        entry
+            .get("priority")
+            .is_none_or(|priority| *priority.value == "DEFAULT" || *priority.value == 0)
+    });
+    let said = |name: &str| Some(own.as_ref().and_then(|own| number(own, name)).unwrap_or(DEFAULT));
+    let names = ["max_connections", "max_pending_requests", "max_requests"];
+    let each = each(names, said, part.calls());
+    Limits { at: own.clone().unwrap_or_else(|| part.cluster.clone()), each, remedy: None }
+}
+
+/// The limits on connections, on requests that wait for one and on requests, by these names. The
+/// first counts only where a connection carries one call: else fewer may be enough.
+pub(crate) fn each(
+    names: [&'static str; 3],
+    said: impl Fn(&str) -> Option<u64>,
+    calls: Option<u64>,
+) -> Vec<(&'static str, u64)> {
+    let [connections, others @ ..] = names;
+    let connections = (calls == Some(1)).then_some(connections);
+    let names = connections.into_iter().chain(others);
+    names.filter_map(|name| said(name).map(|most| (name, most))).collect()
+}
+
+/// The whole number that is the member of that field.
+pub(crate) fn number(node: &Node<'_>, field: &str) -> Option<u64> {
+    duration::whole(node.get(field)?.value)
+}
