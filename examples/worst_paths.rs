@@ -17,12 +17,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
+use oidc_token_connector::claims::jsonpath::JsonPath;
 use oidc_token_connector::config;
-use oidc_token_connector::gate::{Admission, Arrival, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
-use oidc_token_connector::jsonpath::JsonPath;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 /// `max_userinfo_bytes` where it is not configured.
 const MAX_BYTES: usize = 65_536;
@@ -163,14 +163,15 @@ impl Measured {
     /// From the whole answer to the decision.
     fn answer(&self, body: &[u8]) -> Duration {
         let mut gate = Gate::new(Seed::new([1; 16]));
-        let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
-        let request = Head::new(vec![(b"authorization", b"Bearer t")]);
-        let Arrival::Admitted(Admission::Lead(call, _)) =
+        let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
+        let request = HeaderView::new(vec![(b"authorization", b"Bearer t")]);
+        let Arrival::Admitted(Admission::Call(call, _)) =
             gate.admit(&self.0, StreamId(1), &request, now)
         else {
             panic!("not held");
         };
-        let head = Head::new(vec![(b":status", b"200"), (b"content-type", b"application/json")]);
+        let head =
+            HeaderView::new(vec![(b":status", b"200"), (b"content-type", b"application/json")]);
         let answer = Answer::Whole { head, body: Body::Read(body) };
         // Not the clock on the wall: others may use the machine as well.
         let started = ThreadTime::now();

@@ -3,9 +3,12 @@
 //! A claim that cannot be written as it is, is not written: never truncated, rounded or trimmed,
 //! because two users' different claims must not become one header value.
 
+pub mod json;
+pub mod jsonpath;
+
+use crate::claims::json::Json;
+use crate::claims::jsonpath::{Budget, Selection};
 use crate::config::{ClaimRule, Lists};
-use crate::json::Json;
-use crate::jsonpath::{Budget, Selection};
 
 /// Longest header value, in bytes.
 pub const MAX_VALUE: usize = 4 * 1024;
@@ -150,8 +153,8 @@ fn is_header_safe(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
-    use crate::jsonpath::JsonPath;
+    use crate::claims::json;
+    use crate::claims::jsonpath::JsonPath;
 
     #[track_caller]
     fn check(path: &str, join: Option<&str>, body: &str, expected: Claim) {

@@ -13,22 +13,23 @@ mod endpoints;
 mod file;
 mod identity;
 mod inject;
+mod location;
 mod names;
-mod place;
-mod policy;
 mod problem;
 mod replies;
+pub(crate) mod secret;
 #[cfg(test)]
 mod tests;
 mod uri;
 
 use file::{Fields, Node};
-use place::{Place, Report};
-pub use policy::*;
+use location::{Location, Report};
 pub use problem::Problem;
 
-use crate::enrich::StripList;
-use crate::json::{self, JsonError};
+pub use crate::policy::*;
+
+use crate::claims::json::{self, JsonError};
+use crate::request::strip::StripList;
 
 /// Largest configuration that is read, in bytes. Ten regions with a hundred headers each stay far
 /// below it, and it bounds what a configuration can cost each of Envoy's threads.
@@ -76,7 +77,7 @@ pub fn read(bytes: &[u8]) -> Result<Loaded, Vec<Problem>> {
     };
 
     let mut report = Report::default();
-    let root = Node { place: Place::root(), json: &tree };
+    let root = Node { place: Location::root(), json: &tree };
     root.report_repeated_keys(&mut report);
     let policy = read_policy(root, &mut report);
     let refused = report.refuses();

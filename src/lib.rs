@@ -23,27 +23,16 @@
     )
 )]
 
-pub mod bearer;
-pub mod call_outcome;
-pub mod challenge;
 pub mod claims;
 pub mod config;
-pub mod correlation;
-pub mod endpoint;
-pub mod enrich;
-mod expiry;
-pub mod gate;
-pub mod head;
-pub mod json;
-pub mod jsonpath;
+pub mod fault_injection;
+pub mod filter;
 pub mod outcome;
-pub mod provider_error;
+pub mod policy;
+pub mod provider;
 pub mod reply;
-pub mod sabotage;
-mod secret;
+pub mod request;
 pub mod time;
-pub mod token_key;
-pub mod userinfo;
 pub mod verdict;
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! No byte of a request, an answer or a claim ever becomes part of these words; the region is the
 //! configured code.
 
-use crate::bearer::CredentialFault;
-use crate::challenge::ErrorCode;
-use crate::endpoint::EndpointFault;
+use crate::provider::challenge::ErrorCode;
+use crate::request::bearer::CredentialFault;
+use crate::request::endpoint::EndpointFault;
 use crate::verdict::{NoAnswer, Refusal, Unusable};
 
 /// How a request ended, one counter each.
@@ -59,7 +59,7 @@ impl Outcome {
     ];
 
     /// The word for it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Pass => "pass",
             Outcome::Preflight => "preflight",
@@ -101,7 +101,7 @@ impl Source {
         [Source::Filter, Source::Asked, Source::Joined, Source::Hit, Source::Shared, Source::Stale];
 
     /// The word for it.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Source::Filter => "none",
             Source::Asked => "asked",
@@ -212,12 +212,12 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_own_word_and_place() {
-        let words: std::collections::HashSet<_> = Outcome::ALL.iter().map(|o| o.word()).collect();
+        let words: std::collections::HashSet<_> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
         assert_eq!(words.len(), Outcome::ALL.len());
         for (place, outcome) in Outcome::ALL.iter().enumerate() {
             assert_eq!(*outcome as usize, place);
         }
-        let words: std::collections::HashSet<_> = Source::ALL.iter().map(|s| s.word()).collect();
+        let words: std::collections::HashSet<_> = Source::ALL.iter().map(|s| s.as_str()).collect();
         assert_eq!(words.len(), Source::ALL.len());
         for (place, source) in Source::ALL.iter().enumerate() {
             assert_eq!(*source as usize, place);
@@ -227,7 +227,7 @@ mod tests {
     /// One refusal for each reason; the `match` in [`Refusal::reason`] has as many arms.
     #[test]
     fn every_reason_has_a_counter() {
-        use crate::provider_error::ProviderError;
+        use crate::provider::error::ProviderError;
         let credentials = [
             CredentialFault::Absent,
             CredentialFault::Empty,
@@ -253,8 +253,8 @@ mod tests {
         let provider = |status| {
             let error = ProviderError::read(
                 status,
-                &crate::head::Head::default(),
-                crate::userinfo::Body::Read(b""),
+                &crate::request::headers::HeaderView::default(),
+                crate::provider::userinfo::Body::Read(b""),
                 &crate::config::ProviderText::Withheld,
             );
             Refusal::Provider(Box::new(error))

@@ -4,13 +4,13 @@
 //! Nothing of the client's request stands in a reply, and of the provider only what
 //! [`ProviderError`] let through.
 
-use crate::bearer::CredentialFault;
-use crate::call_outcome::CallOutcome;
-use crate::challenge::{Challenge, ErrorCode};
 use crate::config::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
-use crate::endpoint::EndpointFault;
-use crate::head::{Field, Head};
-use crate::provider_error::{ErrorText, ProviderError};
+use crate::provider::call_outcome::CallOutcome;
+use crate::provider::challenge::{Challenge, ErrorCode};
+use crate::provider::error::{ErrorText, ProviderError};
+use crate::request::bearer::CredentialFault;
+use crate::request::endpoint::EndpointFault;
+use crate::request::headers::{Field, HeaderView};
 use crate::verdict::Refusal;
 
 /// An answer that the filter gives itself.
@@ -38,7 +38,7 @@ pub enum Dialect {
 impl Dialect {
     /// The dialect of a request, as Envoy sees it: the two must agree, because Envoy makes the
     /// gRPC status.
-    pub fn of(head: &Head<'_>) -> Dialect {
+    pub fn of(head: &HeaderView<'_>) -> Dialect {
         match head.field("content-type") {
             Field::One(value) => match value.strip_prefix(b"application/grpc") {
                 Some([] | [b'+', ..]) => Dialect::Grpc,
@@ -111,7 +111,7 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
         Refusal::Unavailable(_) => unavailable(None, policy),
     };
     reply.details =
-        format!("oidc_token_connector{{{}:{}}}", refusal.outcome().word(), refusal.reason());
+        format!("oidc_token_connector{{{}:{}}}", refusal.outcome().as_str(), refusal.reason());
     match dialect {
         Dialect::Http => reply,
         Dialect::Grpc => for_grpc(reply, refusal),

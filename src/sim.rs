@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{self, CallPolicy, Policy};
-use crate::gate::{
+use crate::filter::{
     Action, Admission, Arrival, CallId, Decision, Gate, Release, Seed, Slot, StreamId,
 };
-use crate::head::Head;
+use crate::provider::userinfo::{Answer, Body, Call};
 use crate::reply::LocalReply;
-use crate::time::{Date, Moment, Now};
-use crate::userinfo::{Answer, Body, Call};
+use crate::request::headers::HeaderView;
+use crate::time::{MonotonicTime, Now, UnixTime};
 
 pub(crate) struct World {
     pub(crate) gate: Gate,
@@ -27,7 +27,7 @@ pub(crate) struct World {
 }
 
 /// The date on which every world begins.
-pub(crate) const START: Date = Date(1_790_000_000);
+pub(crate) const START: UnixTime = UnixTime(1_790_000_000);
 
 /// What the keys of a world are made with; those of a test's next world with something else, as no
 /// two workers have one in common.
@@ -65,7 +65,7 @@ impl World {
     pub(crate) fn of(config: &str) -> World {
         let mut gate = Gate::new(seed());
         let policy = configure(&mut gate, config);
-        let now = Now { moment: Moment::from_nanos(0), date: START };
+        let now = Now { moment: MonotonicTime::from_nanos(0), date: START };
         World { gate, policy, now, next_stream: 1, shared: HashMap::new() }
     }
 
@@ -81,7 +81,7 @@ impl World {
     /// Both clocks go on.
     pub(crate) fn wait(&mut self, time: Duration) {
         let since_start = Duration::from_nanos(self.now.moment.nanos()) + time;
-        let date = Date(START.0 + since_start.as_secs());
+        let date = UnixTime(START.0 + since_start.as_secs());
         self.now = Now { moment: self.now.moment.after(time), date };
     }
 
@@ -136,8 +136,8 @@ impl World {
     pub(crate) fn decided(&mut self, headers: &[(&str, &str)]) -> Decision {
         match self.admit(headers).1 {
             Admission::Decided(decision) => decision,
-            Admission::Lead(_, call) => panic!("{} would be asked", call.cluster),
-            Admission::Follow => panic!("not decided"),
+            Admission::Call(_, call) => panic!("{} would be asked", call.cluster),
+            Admission::Joined => panic!("not decided"),
         }
     }
 
@@ -145,9 +145,9 @@ impl World {
     #[track_caller]
     pub(crate) fn joined(&mut self, headers: &[(&str, &str)]) -> StreamId {
         match self.admit(headers) {
-            (stream, Admission::Follow) => stream,
+            (stream, Admission::Joined) => stream,
             (_, Admission::Decided(decision)) => panic!("decided: {decision:?}"),
-            (_, Admission::Lead(..)) => panic!("not joined"),
+            (_, Admission::Call(..)) => panic!("not joined"),
         }
     }
 
@@ -155,9 +155,9 @@ impl World {
     #[track_caller]
     pub(crate) fn held(&mut self, headers: &[(&str, &str)]) -> (StreamId, CallId, Call) {
         match self.admit(headers) {
-            (stream, Admission::Lead(id, call)) => (stream, id, call),
+            (stream, Admission::Call(id, call)) => (stream, id, call),
             (_, Admission::Decided(decision)) => panic!("decided: {decision:?}"),
-            (_, Admission::Follow) => panic!("no call"),
+            (_, Admission::Joined) => panic!("no call"),
         }
     }
 
@@ -221,8 +221,8 @@ fn configure(gate: &mut Gate, config: &str) -> Rc<Policy> {
     policy
 }
 
-pub(crate) fn head<'b>(pairs: &[(&'b str, &'b str)]) -> Head<'b> {
-    Head::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
+pub(crate) fn head<'b>(pairs: &[(&'b str, &'b str)]) -> HeaderView<'b> {
+    HeaderView::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
 }
 
 /// The edits of a forwarded request, for comparing.

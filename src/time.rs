@@ -6,23 +6,23 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     /// The clock that never goes back: for waiting and for how long something is kept.
-    pub moment: Moment,
+    pub moment: MonotonicTime,
     /// The clock that people set: for what a provider says in dates.
-    pub date: Date,
+    pub date: UnixTime,
 }
 
 /// Seconds since 1970-01-01 on the clock that people set, as in `exp` (RFC 7519 §2, NumericDate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Date(pub u64);
+pub struct UnixTime(pub u64);
 
 /// A moment on a clock that never goes back, in nanoseconds since some start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(u64);
+pub struct MonotonicTime(u64);
 
-impl Moment {
+impl MonotonicTime {
     /// The moment this many nanoseconds after the clock's start.
-    pub fn from_nanos(nanos: u64) -> Moment {
-        Moment(nanos)
+    pub fn from_nanos(nanos: u64) -> MonotonicTime {
+        MonotonicTime(nanos)
     }
 
     /// Nanoseconds since the clock's start.
@@ -31,18 +31,18 @@ impl Moment {
     }
 
     /// The time from an earlier moment to this one; `None` if that one is later.
-    pub fn since(self, earlier: Moment) -> Option<Duration> {
+    pub fn since(self, earlier: MonotonicTime) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_nanos)
     }
 
     /// The moment that much earlier, not before the clock's start.
-    pub fn before(self, wait: Duration) -> Moment {
-        Moment(self.0.saturating_sub(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    pub fn before(self, wait: Duration) -> MonotonicTime {
+        MonotonicTime(self.0.saturating_sub(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// The moment that much later; the end of time rather than an overflow.
-    pub fn after(self, wait: Duration) -> Moment {
-        Moment(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    pub fn after(self, wait: Duration) -> MonotonicTime {
+        MonotonicTime(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::gate::{Admission, Arrival, Gate, StreamId};
+    use crate::filter::{Admission, Arrival, Gate, StreamId};
     use crate::outcome::Outcome;
     use crate::sim::{self, head};
 
@@ -61,8 +61,8 @@ mod tests {
     fn no_time_is_too_early_or_too_late() {
         let second = 1_000_000_000;
         for nanos in [0, 1, (1 << 31) * second, (1 << 32) * second, u64::MAX - 1, u64::MAX] {
-            let at = |moment| Now { moment, date: Date(nanos / second) };
-            let now = Moment::from_nanos(nanos);
+            let at = |moment| Now { moment, date: UnixTime(nanos / second) };
+            let now = MonotonicTime::from_nanos(nanos);
             let config = sim::config(r#""timeout": "30s", "cache": {}"#);
             let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
             let mut gate = Gate::new(sim::seed());
@@ -70,10 +70,11 @@ mod tests {
             let request = head(&[("authorization", "Bearer t")]);
             let stream = StreamId(1);
             let admission = gate.admit(&policy, stream, &request, at(now));
-            assert!(matches!(admission, Arrival::Admitted(Admission::Lead(..))));
+            assert!(matches!(admission, Arrival::Admitted(Admission::Call(..))));
             // A clock that goes back, or stands still, lets nobody go.
-            assert!(gate.tick(at(Moment::from_nanos(0))).releases.is_empty());
-            let saturated = now.after(Duration::from_secs(31)) == Moment::from_nanos(u64::MAX);
+            assert!(gate.tick(at(MonotonicTime::from_nanos(0))).releases.is_empty());
+            let saturated =
+                now.after(Duration::from_secs(31)) == MonotonicTime::from_nanos(u64::MAX);
             if !saturated {
                 assert!(gate.tick(at(now)).releases.is_empty());
             }
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn how_long_ago() {
-        let (early, late) = (Moment::from_nanos(5), Moment::from_nanos(7));
+        let (early, late) = (MonotonicTime::from_nanos(5), MonotonicTime::from_nanos(7));
         assert_eq!(late.since(early), Some(Duration::from_nanos(2)));
         assert_eq!(early.since(early), Some(Duration::ZERO));
         assert_eq!(early.since(late), None);
@@ -94,11 +95,17 @@ mod tests {
 
     #[test]
     fn the_end_of_time_rather_than_an_overflow() {
-        let end = Moment::from_nanos(u64::MAX);
+        let end = MonotonicTime::from_nanos(u64::MAX);
         assert_eq!(end.after(Duration::from_nanos(1)), end);
-        assert_eq!(Moment::from_nanos(1).after(Duration::MAX), end);
-        assert_eq!(Moment::from_nanos(1).after(Duration::from_nanos(2)), Moment::from_nanos(3));
-        assert_eq!(Moment::from_nanos(3).before(Duration::from_nanos(2)), Moment::from_nanos(1));
-        assert_eq!(end.before(Duration::MAX), Moment::from_nanos(0));
+        assert_eq!(MonotonicTime::from_nanos(1).after(Duration::MAX), end);
+        assert_eq!(
+            MonotonicTime::from_nanos(1).after(Duration::from_nanos(2)),
+            MonotonicTime::from_nanos(3)
+        );
+        assert_eq!(
+            MonotonicTime::from_nanos(3).before(Duration::from_nanos(2)),
+            MonotonicTime::from_nanos(1)
+        );
+        assert_eq!(end.before(Duration::MAX), MonotonicTime::from_nanos(0));
     }
 }

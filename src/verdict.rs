@@ -4,17 +4,17 @@
 //! one: a complete answer with status exactly 200 that is what the policy calls a success, or a
 //! CORS preflight where the configuration lets these pass.
 
-use crate::bearer::CredentialFault;
-use crate::call_outcome::CallOutcome;
 use crate::claims;
+use crate::claims::json::{self, Json};
+use crate::claims::jsonpath::{Budget, Selection};
 use crate::config::{Preflight, ReplyPolicy, SubjectPath, Success};
-use crate::endpoint::EndpointFault;
-use crate::head::{Field, Head, media_type};
-use crate::json::{self, Json};
-use crate::jsonpath::{Budget, Selection};
-use crate::provider_error::ProviderError;
-use crate::sabotage::Guard;
-use crate::userinfo::{self, Answer, Body, Unreadable};
+use crate::fault_injection::Safeguard;
+use crate::provider::call_outcome::CallOutcome;
+use crate::provider::error::ProviderError;
+use crate::provider::userinfo::{self, Answer, Body, Unreadable};
+use crate::request::bearer::CredentialFault;
+use crate::request::endpoint::EndpointFault;
+use crate::request::headers::{Field, HeaderView, media_type};
 
 /// Evidence that a request may be forwarded.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<'b> Permit<'b> {
     }
 
     /// The permit of a CORS preflight, where the configuration lets these pass.
-    pub fn preflight(policy: Preflight, head: &Head<'_>) -> Option<Permit<'static>> {
+    pub fn preflight(policy: Preflight, head: &HeaderView<'_>) -> Option<Permit<'static>> {
         match policy {
             Preflight::Pass if is_preflight(head) => Some(Permit { claims: None }),
             Preflight::Pass | Preflight::Authenticate => None,
@@ -41,7 +41,7 @@ impl<'b> Permit<'b> {
 /// Whether a browser would send this before a request of another origin (Fetch §4.8): one origin,
 /// one method, and nothing beyond headers. With a body, or with an upgrade, a way through the gateway
 /// would be open to whoever calls his request a preflight.
-fn is_preflight(head: &Head<'_>) -> bool {
+fn is_preflight(head: &HeaderView<'_>) -> bool {
     // Envoy makes one value of several lines, with commas between.
     let says_one = |name| match head.field(name) {
         Field::One(value) => {
@@ -147,7 +147,7 @@ pub fn judge<'b>(
     };
     let own = is_envoys_own(head);
     match userinfo::status(head) {
-        Some(_) if !Guard::Status.stands() => userinfo_200(success, head, body),
+        Some(_) if !Safeguard::Status.is_active() => userinfo_200(success, head, body),
         Some(200) => userinfo_200(success, head, body),
         // Envoy's own limits on the cluster.
         Some(503) if own && head.field("x-envoy-overloaded") != Field::Absent => {
@@ -176,13 +176,13 @@ pub(crate) fn is_providers(answer: &Answer<'_>) -> bool {
 }
 
 /// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
-pub(crate) fn is_envoys_own(head: &Head<'_>) -> bool {
+pub(crate) fn is_envoys_own(head: &HeaderView<'_>) -> bool {
     head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
 fn userinfo_200<'b>(
     success: &Success,
-    head: &Head<'_>,
+    head: &HeaderView<'_>,
     body: Body<'b>,
 ) -> Result<Permit<'b>, Refusal> {
     let bytes = body.plain(head).map_err(|why| {
@@ -232,7 +232,7 @@ fn has_subject_at(at: &SubjectPath, document: &Json<'_>) -> bool {
 }
 
 /// Whether the answer is a JWT (OpenID Connect Core §5.3.2).
-fn is_jwt(head: &Head<'_>) -> bool {
+fn is_jwt(head: &HeaderView<'_>) -> bool {
     match head.field("content-type") {
         Field::One(value) => media_type(value).eq_ignore_ascii_case(b"application/jwt"),
         Field::Absent | Field::Several => false,
@@ -242,8 +242,8 @@ fn is_jwt(head: &Head<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims::jsonpath::JsonPath;
     use crate::config;
-    use crate::jsonpath::JsonPath;
     use crate::sim::head;
 
     const REAL: (&str, &str) = ("x-envoy-upstream-service-time", "3");
@@ -252,7 +252,7 @@ mod tests {
         config::read(b"{}").unwrap().policy.replies
     }
 
-    fn judged(success: &Success, pairs: &[(&str, &str)], body: &[u8]) -> Result<bool, Refusal> {
+    fn verdict(success: &Success, pairs: &[(&str, &str)], body: &[u8]) -> Result<bool, Refusal> {
         let answer = Answer::Whole { head: head(pairs), body: Body::Read(body) };
         judge(success, &replies(), &answer).map(|permit| permit.claims().is_some())
     }
@@ -269,7 +269,7 @@ mod tests {
     fn only_a_200_is_a_success() {
         for status in 100..=999_u16 {
             let pairs = [(":status", &*status.to_string()), REAL];
-            let result = judged(&Success::Object, &pairs, b"{}");
+            let result = verdict(&Success::Object, &pairs, b"{}");
             match status {
                 200 => assert_eq!(result, Ok(true)),
                 400..=599 => assert!(matches!(result, Err(Refusal::Provider(_))), "{status}"),
@@ -285,7 +285,7 @@ mod tests {
             ("503", NoAnswer::Unreachable { bytes_came: false }),
             ("504", NoAnswer::TimedOut),
         ] {
-            let result = judged(&Success::Object, &[(":status", status)], b"");
+            let result = verdict(&Success::Object, &[(":status", status)], b"");
             assert_eq!(no_answer(result), why);
         }
         for answer in [Answer::NotSent, Answer::CutOff] {
@@ -331,7 +331,7 @@ mod tests {
             (Any, gzip, b"{}", unusable(Encoded)),
         ];
         for (success, pairs, body, expected) in cases {
-            let result = judged(&success, &pairs, body);
+            let result = verdict(&success, &pairs, body);
             assert_eq!(result, expected, "{success:?} {}", String::from_utf8_lossy(body));
         }
         let large = Answer::Whole { head: head(&json()), body: Body::TooLarge };
@@ -347,7 +347,7 @@ mod tests {
         };
         let json = [(":status", "200"), ("content-type", "application/json"), REAL];
         let check = |path: &str, body: &str, expected: Result<bool, Refusal>| {
-            let result = judged(&at(path), &json, body.as_bytes());
+            let result = verdict(&at(path), &json, body.as_bytes());
             assert_eq!(result, expected, "{path} {body}");
         };
         check("$.data.sub", r#"{"code":200,"data":{"sub":"139"}}"#, Ok(true));

@@ -6,8 +6,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use oidc_token_connector::json::{self, Json};
-use oidc_token_connector::jsonpath::{Budget, JsonPath, Selection};
+use oidc_token_connector::claims::json::{self, Json};
+use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
 
 /// Valid selectors that are refused by a documented limit, under the reason that the user reads.
 /// No invalid selector of the suite is accepted: none of them is a bare name.

@@ -13,10 +13,10 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, CallId, Decision, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body, Call};
+use oidc_token_connector::filter::{Admission, Arrival, CallId, Decision, Gate, Seed, StreamId};
+use oidc_token_connector::provider::userinfo::{Answer, Body, Call};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::check::{Instance, World};
 use crate::input;
@@ -102,12 +102,12 @@ fn explain(args: &Args) -> Result<Story, String> {
     let mut story = Story::new(&instance.name, request, region);
     match admission {
         Admission::Decided(decision) => story.end(decision),
-        Admission::Lead(id, call) => {
+        Admission::Call(id, call) => {
             if let Some(decision) = asked(&mut gate, (id, call), given.as_ref(), now, &mut story) {
                 story.end(decision);
             }
         }
-        Admission::Follow => return Err("found a call under way in a gate without one".to_owned()),
+        Admission::Joined => return Err("found a call under way in a gate without one".to_owned()),
     }
     if let Some(given) = &given {
         story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));
@@ -190,13 +190,13 @@ fn policy(instance: &Instance<'_>, args: &Args) -> Result<Policy, String> {
 
 fn now() -> Now {
     let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { moment: Moment::from_nanos(0), date: Date(date.as_secs()) }
+    Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(date.as_secs()) }
 }
 
 impl Headers {
     /// As the filter sees them, with nothing behind them.
-    fn head(&self) -> Head<'_> {
+    fn head(&self) -> HeaderView<'_> {
         let pairs = self.0.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-        Head::new(pairs).ending(true)
+        HeaderView::new(pairs).ending(true)
     }
 }

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use oidc_token_connector::call_outcome::{CallOutcome, Kept};
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Action, Admission, Arrival, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
+use oidc_token_connector::filter::{Action, Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::provider::call_outcome::{CallOutcome, Kept};
+use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::reply::{self, Dialect, LocalReply};
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 use oidc_token_connector::verdict::{NoAnswer, Refusal};
 
 /// What came, and what it is about.
@@ -183,17 +183,18 @@ fn replied(policy: &Rc<Policy>, (status, headers, body): &Sample) -> Option<Loca
     let mut gate = Gate::new(Seed::new(*b"one request only"));
     gate.configured(policy);
     // So late that nothing is repeated.
-    let [asked, ended] =
-        [0, 1_000_000_000].map(|nanos| Now { moment: Moment::from_nanos(nanos), date: Date(1) });
-    let request = Head::new(vec![(b"authorization", b"Bearer t")]);
-    let Arrival::Admitted(Admission::Lead(id, _)) =
+    let [asked, ended] = [0, 1_000_000_000]
+        .map(|nanos| Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(1) });
+    let request = HeaderView::new(vec![(b"authorization", b"Bearer t")]);
+    let Arrival::Admitted(Admission::Call(id, _)) =
         gate.admit(policy, StreamId(1), &request, asked)
     else {
         return None;
     };
     let real = [(":status", *status), ("x-envoy-upstream-service-time", "1")];
     let pairs = real.iter().chain(*headers);
-    let head = Head::new(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect());
+    let head =
+        HeaderView::new(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect());
     let settled = gate.answered(id, &Answer::Whole { head, body: Body::Read(body) }, ended);
     match settled.releases.into_iter().next()?.decision.action {
         Action::Reply(reply) => Some(reply),

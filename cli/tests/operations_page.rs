@@ -12,8 +12,8 @@
 use std::fs;
 use std::path::Path;
 
-use oidc_token_connector::call_outcome::CallOutcome;
 use oidc_token_connector::outcome::{Outcome, REASONS};
+use oidc_token_connector::provider::call_outcome::CallOutcome;
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -44,13 +44,13 @@ fn every_reason_is_explained_and_no_other() {
         assert_eq!(row.len(), 3, "{row:?}");
         assert!(!row[2].is_empty(), "{row:?}");
         for outcome in words(&row[1]) {
-            assert!(Outcome::ALL.iter().any(|known| known.word() == outcome), "{row:?}");
+            assert!(Outcome::ALL.iter().any(|known| known.as_str() == outcome), "{row:?}");
         }
     }
     // An outcome that refuses for a reason is somewhere in the table.
     let named: Vec<&str> = rows.iter().flat_map(|row| words(&row[1])).collect();
     let without = ["pass", "preflight", "client_gone", "internal"];
-    for outcome in Outcome::ALL.map(Outcome::word) {
+    for outcome in Outcome::ALL.map(Outcome::as_str) {
         assert_eq!(named.contains(&outcome), !without.contains(&outcome), "{outcome}");
     }
 }
@@ -63,7 +63,7 @@ fn the_details_that_the_page_names_exist() {
     for code in page.split('`').skip(1).step_by(2) {
         let Some((outcome, reason)) = code.split_once(':') else { continue };
         // `preflight: "pass"` is a key of the configuration.
-        if reason.starts_with(' ') || !Outcome::ALL.iter().any(|known| known.word() == outcome) {
+        if reason.starts_with(' ') || !Outcome::ALL.iter().any(|known| known.as_str() == outcome) {
             continue;
         }
         seen += 1;

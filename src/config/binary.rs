@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
-use crate::json::Json;
+use crate::claims::json::Json;
 
 /// Whether the bytes are a Struct rather than JSON text.
 ///

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::duration::Range;
 use super::file::Fields;
-use super::place::Report;
-use super::policy::{CachePolicy, CacheScope, Caching, NoStore};
+use super::location::Report;
+use crate::policy::{CachePolicy, CacheScope, Caching, NoStore};
 
 /// The keys of `cache`.
 const KEYS: &[&str] = &[

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::duration::Range;
 use super::endpoints::Targets;
 use super::file::Fields;
-use super::place::Report;
-use super::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, SubjectPath, Success};
+use super::location::Report;
 use super::{inject, names, uri};
-use crate::json::Json;
+use crate::claims::json::Json;
+use crate::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, SubjectPath, Success};
 
 /// Longest value of a fixed header, in bytes.
 const LONGEST_VALUE: usize = 4096;

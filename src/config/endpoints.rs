@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::file::{Fields, Node};
 use super::inject::Injected;
-use super::place::{Place, Report};
-use super::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, Success, UnknownRegion};
+use super::location::{Location, Report};
 use super::problem::{first_not, quoted};
 use super::uri::{self, Uri};
 use super::{DEFAULT_REGION, identity, names};
-use crate::json::Json;
-use crate::token_key::KeyPrefix;
+use crate::claims::json::Json;
+use crate::filter::key::KeyPrefix;
+use crate::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, Success, UnknownRegion};
 
 /// The keys of `userinfo_endpoint`.
 pub(super) const KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
@@ -55,7 +55,7 @@ pub(super) struct Target {
     /// Where it is called.
     pub(super) uri: Uri,
     /// Where the configuration says so.
-    pub(super) place: Place,
+    pub(super) place: Location,
 }
 
 impl Targets {

@@ -9,14 +9,14 @@ use std::ops::RangeInclusive;
 
 use super::duration;
 use super::endpoints::KEYS as ENDPOINT_KEYS;
-use super::place::{Place, Report};
+use super::location::{Location, Report};
 use super::problem::quoted;
-use crate::json::Json;
+use crate::claims::json::Json;
 
 /// A value and its place.
 #[derive(Debug)]
 pub(super) struct Node<'j> {
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) json: &'j Json<'j>,
 }
 
@@ -138,7 +138,7 @@ impl<'j> Node<'j> {
 /// reported.
 #[derive(Debug)]
 pub(super) struct Fields<'j> {
-    pub(super) place: Place,
+    pub(super) place: Location,
     members: Vec<(usize, &'j str, &'j Json<'j>)>,
 }
 

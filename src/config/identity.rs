@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::file::Fields;
 use super::inject;
-use super::place::Report;
-use super::policy::ClaimRule;
+use super::location::Report;
+use crate::policy::ClaimRule;
 
 /// Longest name, in bytes.
 const LONGEST: usize = 64;

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::endpoints::Targets;
 use super::file::{Fields, Node};
-use super::place::Report;
-use super::policy::{ClaimRule, Lists};
+use super::location::Report;
 use super::problem::{first_not, quoted};
 use super::{DEFAULT_REGION, names};
-use crate::enrich::fold;
-use crate::json::Json;
-use crate::jsonpath::JsonPath;
+use crate::claims::json::Json;
+use crate::claims::jsonpath::JsonPath;
+use crate::policy::{ClaimRule, Lists};
+use crate::request::strip::fold;
 
 /// Longest separator of a joined list, in bytes.
 const LONGEST_JOIN: usize = 64;

@@ -1,7 +1,7 @@
 //! Header names, and those that a configuration must not write or read.
 
 use super::problem::{first_not, quoted};
-use crate::enrich::fold;
+use crate::request::strip::fold;
 
 /// Longest header name, in bytes.
 const LONGEST: usize = 128;

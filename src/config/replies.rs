@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::duration::Range;
 use super::file::Fields;
-use super::place::Report;
-use super::policy::{ErrorSet, OwnErrors, ProviderErrors, ProviderText, ReplyPolicy, Unavailable};
+use super::location::Report;
 use super::{inject, names};
-use crate::json::Json;
+use crate::claims::json::Json;
+use crate::policy::{ErrorSet, OwnErrors, ProviderErrors, ProviderText, ReplyPolicy, Unavailable};
 
 /// Longest text that becomes a header of a reply, in bytes.
 const LONGEST_HEADER_TEXT: usize = 1024;

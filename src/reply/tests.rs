@@ -246,7 +246,7 @@ fn own_errors_to_the_letter() {
         assert!(
             reply.body.starts_with(&format!("{{\"error\":\"{name}\",\"error_description\":\""))
         );
-        assert!(crate::json::parse(reply.body.as_bytes()).is_ok());
+        assert!(crate::claims::json::parse(reply.body.as_bytes()).is_ok());
         assert_eq!(reply.header("content-type"), Some("application/json"));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         assert_eq!(reply.header("www-authenticate"), Some(challenge));
@@ -364,9 +364,9 @@ fn details_say_the_reason() {
 /// Every reason in its own word, and what a gRPC client reads instead of the body.
 #[test]
 fn every_reason_has_its_word_and_its_grpc_message() {
-    use crate::bearer::CredentialFault::*;
-    use crate::endpoint::EndpointFault::*;
     use crate::reply::{Dialect, reply};
+    use crate::request::bearer::CredentialFault::*;
+    use crate::request::endpoint::EndpointFault::*;
     use crate::verdict::{NoAnswer::*, Refusal, Unusable::*};
 
     const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";

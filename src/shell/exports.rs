@@ -15,7 +15,7 @@ use super::host::{self, Level};
 use super::http::{self, Stream};
 use super::root::{self, Root};
 use super::worker::Worker;
-use crate::gate::StreamId;
+use crate::filter::StreamId;
 
 /// `proxy_action_t`: what a callback of a request asks Envoy to do with it.
 #[derive(Clone, Copy)]

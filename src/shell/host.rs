@@ -9,9 +9,10 @@
 use std::ptr;
 use std::time::Duration;
 
-use crate::enrich::{HeaderEdit, Name};
-use crate::head::Head;
-use crate::userinfo::Call;
+use crate::filter::header_edit::HeaderEdit;
+use crate::provider::userinfo::Call;
+use crate::request::headers::HeaderView;
+use crate::request::strip::Name;
 
 /// How much an entry of Envoy's log matters (`proxy_log_level_t`).
 #[derive(Clone, Copy)]
@@ -173,9 +174,9 @@ impl HeaderBlock {
 
     /// Its pairs, in order. `Failed` where the block does not add up: a count, then two lengths per
     /// pair, then names and values, each with a zero byte behind it.
-    pub(super) fn head(&self) -> Result<Head<'_>, Failed> {
+    pub(super) fn head(&self) -> Result<HeaderView<'_>, Failed> {
         if self.0.is_empty() {
-            return Ok(Head::default());
+            return Ok(HeaderView::default());
         }
         let mut lengths = Fields(&self.0);
         let count = lengths.length()?;
@@ -187,7 +188,7 @@ impl HeaderBlock {
             let (name, value) = (lengths.length()?, lengths.length()?);
             pairs.push((texts.text(name)?, texts.text(value)?));
         }
-        Ok(Head::new(pairs))
+        Ok(HeaderView::new(pairs))
     }
 }
 

@@ -14,11 +14,11 @@ use super::exports::Flow;
 use super::host::{self, Failed, HeaderBlock, Level};
 use super::root;
 use super::worker::{Filter, Worker};
-use crate::enrich;
-use crate::gate::{Admission, Arrival, StreamId};
+use crate::fault_injection::{self, Safeguard};
+use crate::filter::{Admission, Arrival, StreamId};
 use crate::outcome::Outcome;
-use crate::sabotage::{self, Guard};
-use crate::userinfo::Answer;
+use crate::provider::userinfo::Answer;
+use crate::request::strip;
 
 /// One request as the host's stream context.
 pub(super) struct Stream {
@@ -148,7 +148,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
         return filter.answer_internal_error();
     };
     let head = head.ending(ends);
-    sabotage::trap(&head);
+    fault_injection::trap(&head);
     let arrival = worker.gate.borrow_mut().admit(&filter.policy, id, &head, worker.now());
     let admission = match arrival {
         Arrival::Admitted(admission) => admission,
@@ -160,11 +160,11 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
     };
     match admission {
         Admission::Decided(decision) => filter.carry_out(&decision),
-        Admission::Follow => {
+        Admission::Joined => {
             worker.streams.moves(id, Phase::Held);
             Phase::Held
         }
-        Admission::Lead(call, what) => {
+        Admission::Call(call, what) => {
             worker.streams.moves(id, Phase::Held);
             if root::dispatch(worker, filter.root, call, &what).is_err() {
                 worker.conclude(filter.root, call, &Answer::NotSent);
@@ -176,7 +176,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
 
 /// A part of a request's body has come.
 pub(super) fn body(worker: &Worker, id: StreamId) -> Flow {
-    if Guard::BodyPause.stands() { worker.streams.phase(id).flow() } else { Flow::Continue }
+    if Safeguard::BodyPause.is_active() { worker.streams.phase(id).flow() } else { Flow::Continue }
 }
 
 /// A request's trailers have come.
@@ -204,7 +204,7 @@ pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
 
 fn strip_trailers(filter: &Filter) -> Result<(), Failed> {
     let block = HeaderBlock::of_trailers()?;
-    host::remove_trailers(&enrich::fields_to_remove(&block.head()?, &filter.policy.forward))
+    host::remove_trailers(&strip::fields_to_remove(&block.head()?, &filter.policy.forward))
 }
 
 /// A request has ended, perhaps while it was waiting.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::host;
 use crate::config::{Endpoints, Policy};
-use crate::gate::{Ledger, Record};
+use crate::filter::{Record, Stats};
 use crate::outcome::{Outcome, REASONS, Source};
 
 /// What instances of one `stat_name` count.
@@ -26,7 +26,7 @@ pub(super) struct Meter {
 }
 
 /// What the instances of a VM hold together.
-pub(super) struct Holdings {
+pub(super) struct Gauges {
     metrics: [Metric; ENTRIES.len()],
     published: Cell<[u64; ENTRIES.len()]>,
 }
@@ -59,7 +59,7 @@ const WHY: usize = SOURCES + Source::ALL.len();
 const PLACES: usize = WHY + REASONS.len();
 
 /// An entry of the ledger: its name, whether it goes down too, and its number.
-type Entry = (&'static str, Kind, fn(&Ledger) -> u64);
+type Entry = (&'static str, Kind, fn(&Stats) -> u64);
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -99,8 +99,8 @@ impl Meter {
             name => format!(".instance.{name}"),
         };
         let fixed = ["oidc_requests", "oidc_claims_invalid", "oidc_claims_over_budget"];
-        let outcomes = Outcome::ALL.map(|outcome| format!("oidc_outcome.{}", outcome.word()));
-        let sources = Source::ALL.map(|source| format!("oidc_source.{}", source.word()));
+        let outcomes = Outcome::ALL.map(|outcome| format!("oidc_outcome.{}", outcome.as_str()));
+        let sources = Source::ALL.map(|source| format!("oidc_source.{}", source.as_str()));
         let reasons = REASONS.map(|reason| format!("oidc_reason.{reason}"));
         let lists = outcomes.iter().chain(&sources).chain(&reasons).map(String::as_str);
         let mut names = fixed.into_iter().chain(lists);
@@ -118,7 +118,7 @@ impl Meter {
         let mut regions = self.regions.borrow_mut();
         for endpoint in table.regions.iter().chain(&table.default) {
             regions.entry(Rc::clone(&endpoint.region)).or_insert_with(|| {
-                let (code, suffix) = (word(&endpoint.region), &self.suffix);
+                let (code, suffix) = (label(&endpoint.region), &self.suffix);
                 let calls = host::define_histogram(&format!("oidc_userinfo_ms.{code}{suffix}"));
                 Region {
                     requests: Counter::define(&format!("oidc_region.{code}{suffix}")),
@@ -183,23 +183,23 @@ impl Meter {
 }
 
 /// A region's code as a part of a statistic's name.
-fn word(code: &str) -> String {
+fn label(code: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     code.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
 }
 
-impl Holdings {
-    pub(super) fn define() -> Holdings {
+impl Gauges {
+    pub(super) fn define() -> Gauges {
         let metrics = ENTRIES.map(|(name, kind, _)| match kind {
             Kind::Counter => Metric(host::define_counter(name).ok()),
             Kind::Gauge => Metric(host::define_gauge(name).ok()),
         });
-        Holdings { metrics, published: Cell::default() }
+        Gauges { metrics, published: Cell::default() }
     }
 
     /// Publishes what has changed since the last time; whether anything has.
-    pub(super) fn publish(&self, ledger: &Ledger) -> bool {
-        let numbers = ENTRIES.map(|(_, _, number)| number(ledger));
+    pub(super) fn publish(&self, stats: &Stats) -> bool {
+        let numbers = ENTRIES.map(|(_, _, number)| number(stats));
         let before = self.published.replace(numbers);
         for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
             metric.add(number.wrapping_sub(before).cast_signed());

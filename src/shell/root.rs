@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::host::{self, Failed, Level};
 use super::worker::{Filter, Worker};
 use crate::config;
-use crate::gate::CallId;
-use crate::userinfo::Call;
+use crate::filter::CallId;
+use crate::provider::userinfo::Call;
 
 /// A filter configuration as the host's root context.
 #[derive(Default)]

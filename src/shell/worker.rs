@@ -12,22 +12,23 @@ use std::time::Duration;
 
 use super::host::{self, Failed, HeaderBlock, Level};
 use super::http::{Phase, Streams};
-use super::meter::{Holdings, Meter};
+use super::meter::{Gauges, Meter};
 use super::root::{self, Root, UnderWay};
 use crate::config::{AccessLog, Policy};
-use crate::enrich::HeaderEdit;
-use crate::gate::{
-    Action, CallId, Decision, Gate, Ledger, Notice, Release, Seed, Settled, StreamId, Took,
+use crate::fault_injection::Safeguard;
+use crate::filter::header_edit::HeaderEdit;
+use crate::filter::{
+    Action, BreakerEvent, CallCompletion, CallId, Decision, Gate, Release, Seed, Stats, StreamId,
+    Took,
 };
 use crate::outcome::Outcome;
-use crate::sabotage::Guard;
-use crate::time::{Date, Moment, Now};
-use crate::userinfo::{Answer, Body};
+use crate::provider::userinfo::{Answer, Body};
+use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
 /// report that was lost, and how long somebody waits for a call that is more patient.
 fn tick() -> Duration {
-    if Guard::Tick.stands() { Duration::from_millis(50) } else { Duration::from_secs(60) }
+    if Safeguard::Tick.is_active() { Duration::from_millis(50) } else { Duration::from_secs(60) }
 }
 
 /// How often a worker looks that has nothing to do.
@@ -43,7 +44,7 @@ const BATCH: usize = 64;
 /// What the filter instances of one VM share.
 pub(super) struct Worker {
     pub(super) gate: RefCell<Gate>,
-    holdings: Holdings,
+    gauges: Gauges,
     /// By `stat_name`; what has none is under the empty one.
     meters: RefCell<BTreeMap<String, Rc<Meter>>>,
     pub(super) roots: RefCell<BTreeMap<u32, Root>>,
@@ -80,7 +81,7 @@ impl Worker {
         thread_local! {
             static WORKER: Rc<Worker> = Rc::new(Worker {
                 gate: RefCell::new(Gate::new(Seed::new(host::random()))),
-                holdings: Holdings::define(),
+                gauges: Gauges::define(),
                 meters: RefCell::default(),
                 roots: RefCell::default(),
                 streams: Streams::default(),
@@ -101,7 +102,7 @@ impl Worker {
     pub(super) fn now(&self) -> Now {
         let nanos = host::monotonic_nanos();
         let date = nanos.wrapping_add(self.ahead.get()) / 1_000_000_000;
-        Now { moment: Moment::from_nanos(nanos), date: Date(date) }
+        Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(date) }
     }
 
     /// A call of this root has ended: reads its answer and lets go whoever waited for it.
@@ -113,7 +114,7 @@ impl Worker {
         let head = block.as_ref().map_err(|e| *e).and_then(HeaderBlock::head);
         let answer = match (headers, head, &body) {
             // The host says "no answer" with no headers at all.
-            (0, _, _) if Guard::NoHeaders.stands() => Answer::CutOff,
+            (0, _, _) if Safeguard::NoHeaders.is_active() => Answer::CutOff,
             (_, Err(Failed), _) | (_, _, Err(Failed)) => Answer::CutOff,
             (_, Ok(head), Ok(body)) => {
                 Answer::Whole { head, body: body.as_deref().map_or(Body::TooLarge, Body::Read) }
@@ -136,9 +137,9 @@ impl Worker {
 
     /// Makes the calls that are to be made, with this root or a stream of it in effect, and shares
     /// what is to be shared. Whoever is to be let go is pending then.
-    fn carry_on(&self, root: u32, settled: Settled) {
+    fn carry_on(&self, root: u32, settled: CallCompletion) {
         let mut steps = VecDeque::from([settled]);
-        while let Some(Settled { releases, calls, share, took }) = steps.pop_front() {
+        while let Some(CallCompletion { releases, calls, share, took }) = steps.pop_front() {
             if let Some(Took { policy, region, time }) = took {
                 let roots = self.roots.borrow();
                 let mut filters = roots.values().filter_map(Root::filter);
@@ -308,22 +309,22 @@ impl Worker {
     pub(super) fn publish(&self) -> bool {
         let waiting = self.streams.held();
         let mut gate = self.gate.borrow_mut();
-        let held = self.holdings.publish(&Ledger { waiting, ..gate.ledger() });
+        let held = self.gauges.publish(&Stats { waiting, ..gate.stats() });
         let counted = self.meters.borrow().values().filter(|meter| meter.publish()).count() > 0;
-        for notice in gate.take_notices() {
+        for notice in gate.take_breaker_events() {
             match notice {
-                Notice::Opened { cluster } => {
+                BreakerEvent::Opened { cluster } => {
                     let what = format!("circuit breaker opened: cluster {cluster} does not answer");
                     host::log(Level::Warn, &what);
                 }
-                Notice::Deaf { cluster } => {
+                BreakerEvent::Deaf { cluster } => {
                     let what = format!(
                         "circuit breaker switched off: cluster {cluster} answers calls with a token \
                          and none without, by which the filter would know"
                     );
                     host::log(Level::Warn, &what);
                 }
-                Notice::Closed { cluster } => {
+                BreakerEvent::Closed { cluster } => {
                     let what = format!("circuit breaker closed: cluster {cluster} answers again");
                     host::log(Level::Info, &what);
                 }

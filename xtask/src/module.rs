@@ -29,8 +29,8 @@ pub fn step(workspace: &Workspace) -> Step<'_> {
 
 /// Builds the module whose guards the tests take away one at a time, in a directory of its own:
 /// it must never be mistaken for the one that is shipped.
-pub fn sabotage_step(workspace: &Workspace) -> Step<'_> {
-    let build = ["build", "--profile", "sabotage", "--features", "sabotage"];
+pub fn fault_injection_step(workspace: &Workspace) -> Step<'_> {
+    let build = ["build", "--profile", "fault-injection", "--features", "fault-injection"];
     let mut command = workspace.cargo(&build);
     command.args(["--target", TARGET, "--package", PACKAGE, "--lib"]);
     Step::process("module with removable guards", command)

@@ -65,7 +65,7 @@ fn all_steps(workspace: &Workspace) -> Vec<Step<'_>> {
         Step::process("clippy, wasm", clippy(workspace, &WASM_PACKAGES))
             .needing(|| module::ensure_target(workspace)),
         native_tests(workspace),
-        module::sabotage_step(workspace),
+        module::fault_injection_step(workspace),
         module::step(workspace),
         // Those with a real OpenID Provider are among them.
         Step::process("Envoy tests", workspace.cargo(&["test", "--package", "integration"])),
@@ -178,7 +178,7 @@ mod tests {
                 "cargo clippy --package oidc-token-connector --package do-nothing --lib \
                  --target wasm32-wasip1 -- -D warnings",
                 "cargo test --workspace --exclude integration",
-                "cargo build --profile sabotage --features sabotage --target wasm32-wasip1 \
+                "cargo build --profile fault-injection --features fault-injection --target wasm32-wasip1 \
                  --package oidc-token-connector --lib",
                 "cargo xtask build",
                 "cargo test --package integration",

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, Decision, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::filter::{Admission, Arrival, Decision, Gate, Seed, StreamId};
+use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::documents::{SMALL, configuration};
 use crate::requests::{Request, token};
@@ -82,16 +82,16 @@ impl Worker {
         let policy = Rc::new(policy(HEADERS, members));
         let mut gate = Gate::new(Seed::new([1; 16]));
         gate.configured(&policy);
-        let now = Now { moment: Moment::from_nanos(0), date: Date(1_790_000_000) };
+        let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(1_790_000_000) };
         Worker { gate, policy, now }
     }
 
-    fn admit(&mut self, request: &Head<'_>) -> Arrival {
+    fn admit(&mut self, request: &HeaderView<'_>) -> Arrival {
         self.gate.admit(&self.policy, StreamId(1), request, self.now)
     }
 
     /// A request that is decided at once.
-    fn decides(&mut self, request: &Head<'_>) -> Decision {
+    fn decides(&mut self, request: &HeaderView<'_>) -> Decision {
         match self.admit(request) {
             Arrival::Admitted(Admission::Decided(decision)) => decision,
             Arrival::Admitted(_) | Arrival::LookUp(..) => panic!("not decided at once"),
@@ -99,8 +99,8 @@ impl Worker {
     }
 
     /// A request that the provider is asked about, and what comes of this answer.
-    fn asks(&mut self, request: &Head<'_>, answer: &Answer<'_>) -> Decision {
-        let Arrival::Admitted(Admission::Lead(id, _call)) = self.admit(request) else {
+    fn asks(&mut self, request: &HeaderView<'_>, answer: &Answer<'_>) -> Decision {
+        let Arrival::Admitted(Admission::Call(id, _call)) = self.admit(request) else {
             panic!("nobody is asked");
         };
         let settled = self.gate.answered(id, answer, self.now);
@@ -113,7 +113,7 @@ impl Worker {
 
     fn wait(&mut self, time: Duration) {
         let Now { moment, date } = self.now;
-        self.now = Now { moment: moment.after(time), date: Date(date.0 + time.as_secs()) };
+        self.now = Now { moment: moment.after(time), date: UnixTime(date.0 + time.as_secs()) };
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn policy(headers: usize, members: &str) -> Policy {
 
 /// The provider's answer about a good token.
 pub(crate) fn answer(status: &'static str, body: &'static str) -> Answer<'static> {
-    let head = Head::new(vec![
+    let head = HeaderView::new(vec![
         (b":status", status.as_bytes()),
         (b"content-type", b"application/json"),
         (b"date", b"Sun, 20 Sep 2026 14:13:20 GMT"),

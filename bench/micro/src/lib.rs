@@ -12,9 +12,9 @@ mod work;
 
 use std::hint::black_box;
 
-use oidc_token_connector::enrich::{HeaderEdit, Vouched};
-use oidc_token_connector::gate::{Decision, Question, Slot};
-use oidc_token_connector::jsonpath::Selection;
+use oidc_token_connector::claims::jsonpath::Selection;
+use oidc_token_connector::filter::header_edit::{HeaderEdit, MappedClaims};
+use oidc_token_connector::filter::{Decision, Question, Slot};
 
 /// One operation.
 pub struct Operation {
@@ -33,7 +33,7 @@ pub enum Effect {
     /// The gate wants to know more.
     Asks(Question, [Slot; 2]),
     /// What a provider's answer gives the upstream.
-    Vouches(Vouched),
+    Vouches(MappedClaims),
     /// The edits of a request's headers.
     Edits(HeaderEdit),
     /// What a path found.

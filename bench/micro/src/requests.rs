@@ -1,6 +1,6 @@
 //! Requests as Envoy hands them over.
 
-use oidc_token_connector::head::Head;
+use oidc_token_connector::request::headers::HeaderView;
 
 /// What every request has here, without `authorization`.
 const USUAL: [(&str, &str); 7] = [
@@ -78,9 +78,9 @@ impl Request {
     }
 
     /// As the core sees it.
-    pub(crate) fn head(self) -> Head<'static> {
+    pub(crate) fn head(self) -> HeaderView<'static> {
         let pairs: &'static [(String, String)] = self.0.leak();
-        Head::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
+        HeaderView::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
     }
 
     fn push(&mut self, name: &str, value: &str) {

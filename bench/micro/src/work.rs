@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use oidc_token_connector::claims::json::{self, Json};
+use oidc_token_connector::claims::jsonpath::{Budget, JsonPath};
 use oidc_token_connector::config::{Endpoint, Endpoints, Policy};
-use oidc_token_connector::enrich::{self, Cleansing, Vouched};
-use oidc_token_connector::json::{self, Json};
-use oidc_token_connector::jsonpath::{Budget, JsonPath};
+use oidc_token_connector::filter::header_edit::{self, MappedClaims};
+use oidc_token_connector::request::strip::StripPlan;
 use oidc_token_connector::verdict;
 
 use crate::documents::{SMALL, large};
@@ -31,7 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 Box::new(move || {
                     let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
                     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-                    Effect::Vouches(Vouched::of(&permit, Some(endpoint(&policy))))
+                    Effect::Vouches(MappedClaims::of(&permit, Some(endpoint(&policy))))
                 })
             }));
         }
@@ -55,9 +56,10 @@ pub(crate) fn operations() -> Vec<Operation> {
                 let policy = policy(10, "");
                 let vouched = Rc::new(vouched(&policy));
                 Box::new(move || {
-                    let cleansing = Cleansing::of(&head, &policy.forward);
+                    let cleansing = StripPlan::of(&head, &policy.forward);
                     let endpoint = Some(endpoint(&policy));
-                    let (edit, _) = enrich::edit(&vouched, &policy.forward, endpoint, cleansing);
+                    let (edit, _) =
+                        header_edit::edit(&vouched, &policy.forward, endpoint, cleansing);
                     Effect::Edits(edit)
                 })
             }));
@@ -75,8 +77,11 @@ fn endpoint(policy: &Policy) -> &Endpoint {
 }
 
 /// What an answer gives that states nothing: only the client's headers are left to edit.
-fn vouched(policy: &Policy) -> Vouched {
+fn vouched(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
     let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
-    Vouched::of(&judged.unwrap_or_else(|refusal| panic!("{refusal:?}")), Some(endpoint(policy)))
+    MappedClaims::of(
+        &judged.unwrap_or_else(|refusal| panic!("{refusal:?}")),
+        Some(endpoint(policy)),
+    )
 }

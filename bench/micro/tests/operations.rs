@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use micro::{Effect, Operation};
-use oidc_token_connector::gate::{Action, Decision};
-use oidc_token_connector::jsonpath::Selection;
+use oidc_token_connector::claims::jsonpath::Selection;
+use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
 /// What an operation's name promises of each call.

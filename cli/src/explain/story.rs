@@ -1,9 +1,9 @@
 //! What became of a request, as text and as JSON, without its token.
 
-use oidc_token_connector::gate::{Action, Decision, Record};
-use oidc_token_connector::head::Head;
+use oidc_token_connector::filter::{Action, Decision, Record};
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::request::headers::HeaderView;
 use serde_json::{Value, json};
 
 use cli::outcomes;
@@ -75,7 +75,7 @@ impl Story {
     /// request is forwarded by an answer.
     pub(super) fn missing(
         &self,
-        why: impl FnOnce(&Head<'_>, &dyn Fn(&str) -> bool) -> Vec<(String, &'static str)>,
+        why: impl FnOnce(&HeaderView<'_>, &dyn Fn(&str) -> bool) -> Vec<(String, &'static str)>,
     ) -> Vec<(String, &'static str)> {
         let Some((End::Forward { headers, state, .. }, _)) = &self.end else { return Vec::new() };
         if self.questions.is_empty() {
@@ -215,7 +215,7 @@ impl Story {
             }
         }
         let reason = end.reason().map(|reason| format!(", reason {reason}")).unwrap_or_default();
-        let outcome = record.outcome.word();
+        let outcome = record.outcome.as_str();
         lines.push(format!("outcome: {outcome}{reason}; access log {}", record.access_log()));
         if let Some(came) = record.call_outcome {
             let (came_words, about) = outcomes::words(came);
@@ -270,9 +270,9 @@ impl Story {
         };
         let record = self.end.as_ref().map(|(end, record)| {
             json!({
-                "outcome": record.outcome.word(),
+                "outcome": record.outcome.as_str(),
                 "reason": end.reason(),
-                "source": record.source.word(),
+                "source": record.source.as_str(),
                 "region": record.region.as_deref(),
                 "evidence": record.call_outcome.map(|came| {
                     let (came_words, about) = outcomes::words(came);

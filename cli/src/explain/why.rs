@@ -3,15 +3,15 @@
 
 use std::rc::Rc;
 
+use oidc_token_connector::claims::json;
+use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::{self, Claim};
 use oidc_token_connector::config::{ClaimRule, Endpoints, Lists, Policy};
-use oidc_token_connector::endpoint;
-use oidc_token_connector::head::{Field, Head};
-use oidc_token_connector::json;
-use oidc_token_connector::jsonpath::Budget;
+use oidc_token_connector::request::endpoint;
+use oidc_token_connector::request::headers::{Field, HeaderView};
 
 /// The region that is asked, or that none is, and why.
-pub(super) fn region(policy: &Policy, head: &Head<'_>) -> String {
+pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     let Endpoints::Configured(table) = &policy.endpoints else {
         return "none: the configuration has no userinfo_endpoint".to_owned();
     };
@@ -37,7 +37,7 @@ pub(super) fn region(policy: &Policy, head: &Head<'_>) -> String {
 /// with the reason. `set` says whether it got one of that name.
 pub(super) fn left_out(
     policy: &Policy,
-    head: &Head<'_>,
+    head: &HeaderView<'_>,
     body: &[u8],
     set: impl Fn(&str) -> bool,
 ) -> Vec<(String, &'static str)> {

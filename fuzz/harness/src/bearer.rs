@@ -1,8 +1,8 @@
 //! Target: `Authorization` → one token or none. Input: one byte that chooses the longest token,
 //! then the header's values, one per line.
 
-use oidc_token_connector::bearer::{self, CredentialFault};
-use oidc_token_connector::head::Head;
+use oidc_token_connector::request::bearer::{self, CredentialFault};
+use oidc_token_connector::request::headers::HeaderView;
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
@@ -11,7 +11,7 @@ pub fn check(data: &[u8]) {
     let values: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
     let mut pairs: Vec<(&[u8], &[u8])> = vec![(b":method", b"GET")];
     pairs.extend(values.iter().map(|value| (&b"authorization"[..], *value)));
-    let found = bearer::parse(&Head::new(pairs.clone()), longest);
+    let found = bearer::parse(&HeaderView::new(pairs.clone()), longest);
 
     let allowed = match values.as_slice() {
         [value] => token(value).filter(|token| token.len() <= longest),
@@ -33,7 +33,7 @@ pub fn check(data: &[u8]) {
     }
     // What is read must not depend on the order of the lines.
     pairs.reverse();
-    let reversed = bearer::parse(&Head::new(pairs), longest);
+    let reversed = bearer::parse(&HeaderView::new(pairs), longest);
     assert_eq!(found.is_ok(), reversed.is_ok());
 }
 

@@ -5,10 +5,10 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::document::Document;
 use crate::{message, rules};
@@ -105,10 +105,10 @@ impl<'d> Input<'d> {
 fn ours(input: &Input<'_>) -> Option<String> {
     let mut gate = Gate::new(Seed::new([1; 16]));
     let policy = POLICY.with(Rc::clone);
-    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
+    let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
     let request = message::head(&[("authorization", b"Bearer t")]);
     let arrival = gate.admit(&policy, StreamId(1), &request, now);
-    let Arrival::Admitted(Admission::Lead(call, _)) = arrival else {
+    let Arrival::Admitted(Admission::Call(call, _)) = arrival else {
         panic!("not held");
     };
     let digits = input.status.to_string();
@@ -118,7 +118,7 @@ fn ours(input: &Input<'_>) -> Option<String> {
         (b"x-envoy-upstream-service-time", b"1"),
     ];
     pairs.extend(input.lines.iter().map(|value| (&b"www-authenticate"[..], *value)));
-    let answer = Answer::Whole { head: Head::new(pairs), body: Body::Read(input.body) };
+    let answer = Answer::Whole { head: HeaderView::new(pairs), body: Body::Read(input.body) };
     let release = gate.answered(call, &answer, now).releases.pop().expect("released");
     let reply = rules::replied(&release.decision);
     assert_eq!(reply.status, input.status);

@@ -5,13 +5,13 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::enrich::HeaderEdit;
-use oidc_token_connector::gate::{
+use oidc_token_connector::filter::header_edit::HeaderEdit;
+use oidc_token_connector::filter::{
     Action, Admission, Arrival, CallId, Gate, Release, Seed, StreamId,
 };
-use oidc_token_connector::head::Head;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::{Answer, Body};
+use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::claimed::{claimed, is_carried, may_be_given_up};
 use crate::document::Document;
@@ -62,7 +62,7 @@ pub fn check(data: &[u8]) {
     let body = if too_large { Body::TooLarge } else { Body::Read(bytes) };
 
     let mut gate = Gate::new(Seed::new([1; 16]));
-    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
+    let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
     let mut spoofed: Vec<(&str, &[u8])> = NAMES.map(|name| (name, &b"spoof"[..])).into();
     spoofed.extend([
         ("authorization", &b"Bearer t"[..]),
@@ -71,10 +71,10 @@ pub fn check(data: &[u8]) {
     ]);
     let request = message::head(&spoofed);
     let arrival = gate.admit(&policy, StreamId(1), &request, now);
-    let Arrival::Admitted(Admission::Lead(call, _)) = arrival else {
+    let Arrival::Admitted(Admission::Call(call, _)) = arrival else {
         panic!("not held");
     };
-    let answer = Answer::Whole { head: Head::new(pairs.clone()), body };
+    let answer = Answer::Whole { head: HeaderView::new(pairs.clone()), body };
     let release = released(&mut gate, call, &answer, now);
     let claims = claims(&pairs, bytes);
     let vouches = vouches(choice, too_large, &pairs, claims.as_ref());

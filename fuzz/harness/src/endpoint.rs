@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::gate::{Admission, Arrival, Gate, Seed, StreamId};
-use oidc_token_connector::head::Head;
-use oidc_token_connector::time::{Date, Moment, Now};
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::rules;
 
@@ -52,19 +52,20 @@ pub fn check(data: &[u8]) {
         None if (unknown && rejects) || !has_default => None,
         None => Some("default"),
     };
-    let now = Now { moment: Moment::from_nanos(0), date: Date(0) };
-    let arrival = Gate::new(Seed::new([1; 16])).admit(&policy, StreamId(1), &Head::new(pairs), now);
+    let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
+    let arrival =
+        Gate::new(Seed::new([1; 16])).admit(&policy, StreamId(1), &HeaderView::new(pairs), now);
     let Arrival::Admitted(admission) = arrival else { panic!("looks something up") };
     match (admission, expected) {
-        (Admission::Lead(_, call), Some(region)) => is_call_of(&call, region),
+        (Admission::Call(_, call), Some(region)) => is_call_of(&call, region),
         (Admission::Decided(decision), None) => {
             let name = if unknown && rejects { "InvalidRegionCode" } else { "DefaultUserInfo" };
             let reply = rules::replied(&decision);
             assert!(reply.status == 401 && reply.body.contains(name), "{}", reply.body);
         }
-        (Admission::Lead(_, call), None) => panic!("asks {} about {text:?}", call.cluster),
+        (Admission::Call(_, call), None) => panic!("asks {} about {text:?}", call.cluster),
         (Admission::Decided(_), Some(region)) => panic!("not asked {region} about {text:?}"),
-        (Admission::Follow, _) => panic!("follows nobody"),
+        (Admission::Joined, _) => panic!("follows nobody"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use jsonpath_rust::JsonPath as _;
 use jsonpath_rust::parser::parse_json_path;
-use oidc_token_connector::json::{self, Json};
-use oidc_token_connector::jsonpath::{Budget, JsonPath, MAX_PATH_BYTES, Selection};
+use oidc_token_connector::claims::json::{self, Json};
+use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, MAX_PATH_BYTES, Selection};
 
 /// Runs the target.
 pub fn check(data: &[u8]) {

@@ -1,12 +1,12 @@
 //! What kind of input a file of a corpus is, so that a test can count: a corpus that is refused as a
 //! whole keeps most promises of its target, and shows nothing.
 
-use oidc_token_connector::bearer;
+use oidc_token_connector::claims::json;
+use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
 use oidc_token_connector::config;
-use oidc_token_connector::endpoint;
-use oidc_token_connector::head::Head;
-use oidc_token_connector::json;
-use oidc_token_connector::jsonpath::{Budget, JsonPath, Selection};
+use oidc_token_connector::request::bearer;
+use oidc_token_connector::request::endpoint;
+use oidc_token_connector::request::headers::HeaderView;
 
 use crate::{challenge, claims};
 
@@ -28,7 +28,7 @@ pub const KINDS: &[(&str, Accepts)] = &[
 fn token(data: &[u8]) -> Option<bool> {
     let (choice, text) = data.split_first()?;
     let values = text.split(|b| *b == b'\n').map(|value| (&b"authorization"[..], value));
-    Some(bearer::parse(&Head::new(values.collect()), 1 << (choice % 14)).is_ok())
+    Some(bearer::parse(&HeaderView::new(values.collect()), 1 << (choice % 14)).is_ok())
 }
 
 /// Whether an endpoint is asked, in the configurations of the target.
@@ -43,7 +43,7 @@ fn asked(data: &[u8]) -> Option<bool> {
     );
     let policy = config::read(configuration.as_bytes()).expect("a good configuration").policy;
     let lines = text.split(|b| *b == b'\n').filter(|_| text != b"-");
-    let head = Head::new(lines.map(|value| (&b"x-region"[..], value)).collect());
+    let head = HeaderView::new(lines.map(|value| (&b"x-region"[..], value)).collect());
     Some(endpoint::choose(&policy.endpoints, &head).is_ok())
 }
 

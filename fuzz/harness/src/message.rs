@@ -1,7 +1,7 @@
 //! Messages as text that a person can write into a corpus: one `name: value` per line, an empty
 //! line, then the body.
 
-use oidc_token_connector::head::Head;
+use oidc_token_connector::request::headers::HeaderView;
 
 /// The name and value of each header.
 pub type Pairs<'b> = Vec<(&'b [u8], &'b [u8])>;
@@ -25,8 +25,8 @@ pub fn split(text: &[u8]) -> (Pairs<'_>, &[u8]) {
 }
 
 /// A head with nothing in it but these pairs.
-pub fn head<'b>(pairs: &[(&'b str, &'b [u8])]) -> Head<'b> {
-    Head::new(pairs.iter().map(|(name, value)| (name.as_bytes(), *value)).collect())
+pub fn head<'b>(pairs: &[(&'b str, &'b [u8])]) -> HeaderView<'b> {
+    HeaderView::new(pairs.iter().map(|(name, value)| (name.as_bytes(), *value)).collect())
 }
 
 /// The one value of that name; `None` if there is none or more than one.

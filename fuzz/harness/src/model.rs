@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use oidc_token_connector::config::Policy;
-use oidc_token_connector::gate::{CallId, Gate, Seed};
+use oidc_token_connector::filter::{CallId, Gate, Seed};
 use oidc_token_connector::outcome::Source;
-use oidc_token_connector::time::{Date, Moment, Now};
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 mod admit;
 mod asking;
@@ -231,7 +231,7 @@ impl World {
         let date = self.date();
         let told = &mut self.workers[worker].date;
         *told = date.max(*told);
-        Now { moment: Moment::from_nanos(self.now * 1_000_000), date: Date(date) }
+        Now { moment: MonotonicTime::from_nanos(self.now * 1_000_000), date: UnixTime(date) }
     }
 
     fn date(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! The promises about everything that leaves the filter, written down independently of the core.
 
-use oidc_token_connector::gate::{Action, Decision};
+use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::reply::LocalReply;
 
 /// Longest header value that a claim may become, in bytes.

@@ -3,10 +3,10 @@
 
 use std::ops::RangeInclusive;
 
-const KEY: &str = "src/token_key.rs";
-const STORE: &str = "src/gate/cache/tests.rs";
-const RULES: &str = "src/gate/tests/caching.rs";
-const CALLS: &str = "src/gate/tests/joining.rs";
+const KEY: &str = "src/filter/key.rs";
+const STORE: &str = "src/filter/cache/tests.rs";
+const RULES: &str = "src/filter/tests/caching.rs";
+const CALLS: &str = "src/filter/tests/joining.rs";
 const CACHING: &str = "integration/tests/caching.rs";
 const JOINING: &str = "integration/tests/joining.rs";
 const FLOOD: &str = "integration/tests/flood.rs";
@@ -16,7 +16,7 @@ const MAIN: &str = "integration/tests/catalogue/main.rs";
 
 /// Case, file, test. A case may have several.
 pub const TESTS: &[(u32, &str, &str)] = &[
-    (51, "src/gate/tests.rs", "all_headers_together_are_bounded"),
+    (51, "src/filter/tests.rs", "all_headers_together_are_bounded"),
     (38, CACHING, "a_hit_asks_nobody_and_strips_and_sets_all_the_same"),
     (38, RULES, "a_good_token_is_good_for_its_time"),
     (63, RULES, "another_endpoint_is_another_question"),
@@ -34,7 +34,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (135, KEY, "whatever_differs_is_another_question"),
     (136, CACHING, "what_is_revoked_is_refused_by_every_worker_within_the_ttl"),
     (137, RULES, "the_answers_own_exp_ends_it"),
-    (138, "src/expiry.rs", "every_kind_of_exp"),
+    (138, "src/provider/expiry.rs", "every_kind_of_exp"),
     (138, RULES, "the_answers_own_exp_ends_it"),
     (139, RULES, "the_answers_own_exp_ends_it"),
     (139, CACHING, "a_token_is_asked_for_again_when_it_has_ended"),
@@ -47,13 +47,13 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (143, CACHING, "what_says_nothing_of_the_token_is_asked_again"),
     (144, STORE, "bad_tokens_drive_out_no_good_ones"),
     (144, FLOOD, "a_flood_of_bad_tokens_leaves_good_ones_alone"),
-    (145, "src/gate/tests.rs", "each_request_gets_its_own_answer"),
+    (145, "src/filter/tests.rs", "each_request_gets_its_own_answer"),
     (145, MAIN, "catalogue"),
     (146, RULES, "an_outage_prolongs_nothing"),
     (146, CACHING, "an_outage_is_bridged_until_the_ttl_and_not_beyond"),
     (147, STORE, "bounds_of_none_one_and_some"),
     (148, STORE, "bytes_are_bounded_too"),
-    (149, "src/gate/tests/sharing.rs", "no_token_is_shared"),
+    (149, "src/filter/tests/sharing.rs", "no_token_is_shared"),
     (150, RULES, "each_request_is_judged_by_the_configuration_of_its_time"),
     (151, TRAP, "row_151_a_new_vm_remembers_nothing"),
     (152, RULES, "each_request_is_judged_by_the_configuration_of_its_time"),

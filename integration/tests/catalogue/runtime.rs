@@ -37,7 +37,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (183, "src/config/tests/values.rs", "durations"),
     (184, "src/config/tests/values.rs", "the_caches_ceilings"),
     (185, "src/config/tests/headers.rs", "texts_that_become_headers"),
-    (185, "src/challenge/tests.rs", "the_realm_is_a_quoted_string"),
+    (185, "src/provider/challenge/tests.rs", "the_realm_is_a_quoted_string"),
     (186, UPDATES, "row_186_a_bad_update_while_serving"),
     (187, UPDATES, "row_187_a_good_update_with_look_ups_in_flight"),
     (

@@ -18,7 +18,7 @@ use crate::{TURN, broken};
 /// these out among the workers.
 const HELD: usize = 24;
 /// The header that stops a VM.
-const TRAP: &str = "x-sabotage-trap";
+const TRAP: &str = "x-fault-injection-trap";
 /// Stands in the header that the panic's message repeats.
 const CANARY: &str = "canary-panic-5b0c77";
 
@@ -82,12 +82,12 @@ async fn row_191_a_vm_that_stops() {
     assert!(told.is_empty(), "{told:?}");
     let panics: Vec<_> = log.iter().filter(|line| line.contains("panic at ")).collect();
     let [panic] = panics.as_slice() else { panic!("one line of the panic: {panics:?}") };
-    let (_, place) = panic.split_once("panic at src/sabotage.rs:").expect("a place");
+    let (_, place) = panic.split_once("panic at src/fault_injection.rs:").expect("a place");
     assert!(place.bytes().all(|b| b.is_ascii_digit()) && !place.is_empty(), "{panic}");
 
     // What every other run is asked in the end must fail here.
     let failures = started.judge_envoy().await;
-    for part in ["panic at src/sabotage.rs:", "Function: ", "the outcomes sum to"] {
+    for part in ["panic at src/fault_injection.rs:", "Function: ", "the outcomes sum to"] {
         assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
     }
     // Envoy makes a new VM for the next request.

@@ -90,7 +90,7 @@ fn every_default() {
     assert!(matches!(policy.answer.success, Success::Object));
     assert_eq!(policy.forward.authorization, Authorization::Remove);
     assert_eq!(policy.forward.region_header, None);
-    assert_eq!(policy.forward.strip, crate::enrich::StripList::default());
+    assert_eq!(policy.forward.strip, crate::request::strip::StripList::default());
     assert_eq!(policy.replies.realm, "api");
     assert!(matches!(policy.replies.own_errors, OwnErrors::Named));
     assert_eq!(policy.replies.unavailable, Unavailable::AsOwnError);
@@ -417,7 +417,7 @@ fn the_rule_of_vouching_is_part_of_the_question() {
         let loaded = load(&with(members));
         let endpoint = table(&loaded).default.as_ref().unwrap();
         let head = crate::sim::head(&[("authorization", "Bearer t")]);
-        endpoint.key.shared_key(&crate::bearer::parse(&head, 9).unwrap())
+        endpoint.key.shared_key(&crate::request::bearer::parse(&head, 9).unwrap())
     };
     let rules = [
         "",

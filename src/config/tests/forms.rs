@@ -133,9 +133,9 @@ fn the_numbers_of_a_struct() {
         let decoded = binary::decode(&encoded).unwrap();
         assert_eq!(
             decoded,
-            crate::json::Json::Object(vec![(
+            crate::claims::json::Json::Object(vec![(
                 "realm".into(),
-                crate::json::Json::Number(text.into())
+                crate::claims::json::Json::Number(text.into())
             )])
         );
         let fields =

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use oidc_token_connector::gate::{Admission, Arrival, CallId, Decision, Slot, StreamId};
+use oidc_token_connector::filter::{Admission, Arrival, CallId, Decision, Slot, StreamId};
 use oidc_token_connector::outcome::{Outcome, Source};
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::provider::userinfo::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
@@ -64,8 +64,8 @@ impl World {
         self.heeds(&asking);
         match admission {
             Admission::Decided(decision) => self.decided(&asking, &decision),
-            Admission::Lead(id, call) => self.led(&asking, id, &call),
-            Admission::Follow => self.followed(&asking),
+            Admission::Call(id, call) => self.led(&asking, id, &call),
+            Admission::Joined => self.followed(&asking),
         }
     }
 

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use oidc_token_connector::gate::{CallId, Decision};
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::filter::{CallId, Decision};
+use oidc_token_connector::provider::userinfo::Call;
 
 use super::check;
 use super::meaning::Meaning;

@@ -1,7 +1,7 @@
 //! After each event: the books of each worker, what operators are told, and when the timer is
 //! needed next must be what the model says.
 
-use oidc_token_connector::gate::{Ledger, Notice};
+use oidc_token_connector::filter::{BreakerEvent, Stats};
 
 use super::sites::{Change, Site};
 use super::{Step, Tally, World};
@@ -20,9 +20,9 @@ impl World {
         let Tally { hits, negative_hits, shared_hits, misses, joined, stored, .. } = worker.tally;
         let Tally { failed_over, repeated, refused_by_cap, refused_by_breaker, .. } = worker.tally;
         let Tally { refused_by_wait, opened, probed, stale, .. } = worker.tally;
-        let ledger = worker.gate.ledger();
+        let ledger = worker.gate.stats();
         let asked = self.questions.iter().filter(|asked| asked.worker == at);
-        let expected = Ledger {
+        let expected = Stats {
             hits,
             negative_hits,
             shared_hits,
@@ -53,13 +53,13 @@ impl World {
 
     fn notices(&mut self, at: usize) {
         let worker = &mut self.workers[at];
-        let told = worker.gate.take_notices();
+        let told = worker.gate.take_breaker_events();
         let mut told: Vec<_> = told
             .iter()
             .map(|notice| match notice {
-                Notice::Opened { cluster } => (cluster.as_str(), Change::Opened),
-                Notice::Closed { cluster } => (cluster.as_str(), Change::Closed),
-                Notice::Deaf { .. } => panic!("no trace is so long that a call may try"),
+                BreakerEvent::Opened { cluster } => (cluster.as_str(), Change::Opened),
+                BreakerEvent::Closed { cluster } => (cluster.as_str(), Change::Closed),
+                BreakerEvent::Deaf { .. } => panic!("no trace is so long that a call may try"),
             })
             .collect();
         let mut expected = std::mem::take(&mut worker.changes);

@@ -1,6 +1,6 @@
 //! What a decision must be, to the letter.
 
-use oidc_token_connector::gate::{Action, Decision};
+use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
 use super::ending::Ending;
@@ -104,7 +104,7 @@ fn is(decision: &Decision, outcome: Outcome, source: Source, region: Option<&str
 }
 
 fn details(outcome: Outcome, reason: &str) -> String {
-    format!("oidc_token_connector{{{}:{reason}}}", outcome.word())
+    format!("oidc_token_connector{{{}:{reason}}}", outcome.as_str())
 }
 
 /// With these headers, and without the client's own.

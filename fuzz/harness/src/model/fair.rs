@@ -8,9 +8,9 @@
 //! of the cap is enough for the others' calls. Longer memories than a trace can fill are bounded,
 //! too: how many requests and bytes wait, how many tokens wait or are known.
 
-use oidc_token_connector::gate::{Admission, Decision};
+use oidc_token_connector::filter::{Admission, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::provider::userinfo::Call;
 
 use super::ending::Ending;
 use super::meaning::OfTheToken;
@@ -165,8 +165,8 @@ impl Diary {
     pub(super) fn arrived(&mut self, request: u64, admission: &Admission) {
         match admission {
             Admission::Decided(decision) => self.released(request, decision),
-            Admission::Lead(_, call) => self.called(request, call),
-            Admission::Follow => self.note(request, || "waits".to_owned(), Kind::Other),
+            Admission::Call(_, call) => self.called(request, call),
+            Admission::Joined => self.note(request, || "waits".to_owned(), Kind::Other),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use oidc_token_connector::gate::Decision;
+use oidc_token_connector::filter::Decision;
 use oidc_token_connector::outcome::Source;
 
 use super::meaning::OfTheToken;

@@ -1,7 +1,7 @@
 //! Time passes: calls are given up and repeated, requests let go, and the filter itself asks.
 
-use oidc_token_connector::gate::{CallId, Settled};
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::filter::{CallCompletion, CallId};
+use oidc_token_connector::provider::userinfo::Call;
 
 use super::asking::asked_site;
 use super::request::{asks_for, is_plain, sent};
@@ -35,7 +35,7 @@ impl World {
             .collect();
 
         self.listen(at);
-        let Settled { releases, calls, share, took } = self.workers[at].gate.tick(now);
+        let CallCompletion { releases, calls, share, took } = self.workers[at].gate.tick(now);
         assert!(share.is_empty() && took.is_none());
         let [next, probes] = self.told_apart(calls);
         let released: Vec<u32> = releases.iter().map(|release| release.stream.0).collect();
@@ -61,7 +61,7 @@ impl World {
         let mut waiting = self.workers[at].streams.values().flatten();
         assert!(waiting.all(|waiting| held(waiting.question)), "held for nothing");
         if !keeps {
-            assert_eq!(self.workers[at].gate.ledger().entries, 0, "kept for nobody");
+            assert_eq!(self.workers[at].gate.stats().entries, 0, "kept for nobody");
         }
         for probe in 0..self.probes.len() {
             let Probe { worker, site, settings, asked, is_over, .. } = self.probes[probe];

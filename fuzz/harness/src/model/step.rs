@@ -2,9 +2,9 @@
 
 use std::rc::{Rc, Weak};
 
-use oidc_token_connector::gate::{CallId, Settled, Slot, StreamId};
+use oidc_token_connector::filter::{CallCompletion, CallId, Slot, StreamId};
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::userinfo::Call;
+use oidc_token_connector::provider::userinfo::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
@@ -148,10 +148,10 @@ impl World {
         let bridges = self.workers[at].setups().any(Setup::bridges);
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
-        let stored = gate.ledger().stored;
+        let stored = gate.stats().stored;
         let settled = ending.answer(number, exp, |answer| gate.answered(id, answer, now));
-        let kept = gate.ledger().stored > stored;
-        let Settled { releases, calls, share, took } = settled;
+        let kept = gate.stats().stored > stored;
+        let CallCompletion { releases, calls, share, took } = settled;
         let share = self.tells(call, share, is_under_way && bridges && ending.means(lead).serves);
         let [mut next, probes] = self.told_apart(calls);
         assert!(next.len() <= 1, "several calls for one question");
@@ -316,7 +316,7 @@ impl World {
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), 0);
         let settled = ending.answer(0, None, |answer| gate.answered(id, answer, now));
-        let Settled { releases, calls, share, took } = settled;
+        let CallCompletion { releases, calls, share, took } = settled;
         let [next, probes] = self.told_apart(calls);
         assert!(releases.is_empty() && share.is_empty() && took.is_none() && next.is_empty());
         if !is_over {

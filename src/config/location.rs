@@ -1,0 +1,92 @@
+//! Where in a configuration something stands, and everything that was found wrong there.
+//!
+//! Checks run in whatever order suits them; the report is put into document order at its end.
+
+use super::problem::{Problem, quoted};
+
+/// The place of one value: its path as shown, and its position in the document.
+#[derive(Debug, Clone)]
+pub(super) struct Location {
+    path: String,
+    order: Vec<usize>,
+}
+
+impl Location {
+    /// The place of the whole configuration.
+    pub(super) fn root() -> Location {
+        Location { path: String::new(), order: Vec::new() }
+    }
+
+    /// The place of the member of that name, the `index`th one of the object at this place.
+    pub(super) fn member(&self, index: usize, name: &str) -> Location {
+        let mut place = self.child(index);
+        if !is_plain(name) {
+            place.path.push('[');
+            place.path.push_str(&quoted(name));
+            place.path.push(']');
+        } else {
+            if !place.path.is_empty() {
+                place.path.push('.');
+            }
+            place.path.push_str(name);
+        }
+        place
+    }
+
+    /// The place where a member would stand that is absent: behind those that are there.
+    pub(super) fn absent(&self, name: &str) -> Location {
+        self.member(usize::MAX, name)
+    }
+
+    /// The place of an array's element.
+    pub(super) fn element(&self, index: usize) -> Location {
+        let mut place = self.child(index);
+        place.path.push_str(&format!("[{index}]"));
+        place
+    }
+
+    fn child(&self, index: usize) -> Location {
+        let mut place = self.clone();
+        place.order.push(index);
+        place
+    }
+}
+
+/// Whether a name can stand in a path without brackets and quotation marks.
+fn is_plain(name: &str) -> bool {
+    (1..=48).contains(&name.len())
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    found: Vec<(Vec<usize>, Problem)>,
+    refuses: bool,
+}
+
+impl Report {
+    /// Something for which the configuration is refused.
+    pub(super) fn problem(&mut self, at: &Location, message: impl Into<String>) {
+        self.refuses = true;
+        self.fault(at, message);
+    }
+
+    /// Something with which the configuration loads, and that requests will suffer from.
+    pub(super) fn fault(&mut self, at: &Location, message: impl Into<String>) {
+        let problem = Problem { path: at.path.clone(), message: message.into() };
+        self.found.push((at.order.clone(), problem));
+    }
+
+    /// Whether there was a problem, as opposed to nothing or faults alone.
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    /// Everything found, in document order.
+    pub(super) fn in_order(mut self) -> Vec<Problem> {
+        self.found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.found.into_iter().map(|(_, problem)| problem).collect()
+    }
+}

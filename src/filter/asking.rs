@@ -1,0 +1,460 @@
+//! Making calls, and settling what they lead to.
+//!
+//! A call that ended at once without an answer is repeated: a connection that the provider closes as
+//! the call arrives is everyday, and the call is safe to repeat (RFC 9110 §9.2.2). Never from the
+//! callback that reports the failure, where the dying connection would be taken again, and never in
+//! step with others: a pause of random length lies between.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::decision::{Release, decided, unavailable};
+use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
+use super::health::{Ended, NotAllowed, was_waited_for};
+use super::key::TokenKey;
+use super::lookup::{Attempt, CacheOwner, Late, Lookup, LookupContext, RequestContext};
+use super::waits::Wait;
+use super::{Admission, CallCompletion, CallId, Gate, Slot, served, shared};
+use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
+use crate::outcome::Source;
+use crate::provider::call_outcome::CallOutcome;
+use crate::provider::expiry;
+use crate::provider::userinfo::{self, Answer, Call, LEAST};
+use crate::time::{MonotonicTime, Now};
+use crate::verdict::{NoAnswer, Refusal};
+
+/// The longest pause before a call is repeated for the first time, and for the second. Measured: see
+/// `docs/operations.md`.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+
+/// How long before a question a site that served somebody counts as serving.
+const SERVED_LATELY: Duration = Duration::from_secs(1);
+
+/// What everybody who waits for a question is told.
+enum LookupEnd<'a> {
+    /// The provider's answer to a call that was made at this moment.
+    Response(&'a Answer<'a>, MonotonicTime),
+    /// The last that a provider really said, where it was no verdict.
+    Stored(Rc<StoredResponse>),
+    /// Nothing came.
+    NoResponse(NoAnswer),
+}
+
+/// Which site may be asked.
+pub(super) struct Found {
+    /// The call to it.
+    pub(super) made: Option<(Attempt, Call)>,
+    /// One before it was passed over because too many calls are under way.
+    pub(super) crowded: bool,
+}
+
+impl Gate {
+    /// The call to the first site from this one on that may be asked.
+    pub(super) fn first_from(
+        &mut self,
+        lead: &LookupContext,
+        from: usize,
+        timeout: Duration,
+        now: Now,
+    ) -> Found {
+        let mut crowded = false;
+        for place in from..lead.endpoint.sites.len() {
+            match self.attempt(lead, place, 0, timeout, now) {
+                Ok(made) => return Found { made: Some(made), crowded },
+                Err(NotAllowed::Full) => crowded = true,
+                Err(NotAllowed::Open) => {}
+            }
+        }
+        Found { made: None, crowded }
+    }
+
+    /// The call to one site, if it may be made.
+    fn attempt(
+        &mut self,
+        lead: &LookupContext,
+        place: usize,
+        repeated: u8,
+        timeout: Duration,
+        now: Now,
+    ) -> Result<(Attempt, Call), NotAllowed> {
+        let Some(site) = lead.endpoint.sites.get(place) else {
+            return Err(NotAllowed::Open);
+        };
+        let leave = self.sites.enter(site, &lead.policy, lead.known, now.moment)?;
+        let call = self.lookups.number();
+        let started = now.moment;
+        let attempt = Attempt { call, site: place, repeated, leave, started, timeout };
+        Ok((attempt, lead.call(site, timeout)))
+    }
+
+    /// A call about a token has ended.
+    pub(super) fn call_ended(
+        &mut self,
+        lookup: Lookup,
+        answer: &Answer<'_>,
+        now: Now,
+    ) -> CallCompletion {
+        let Attempt { started, timeout, .. } = lookup.attempt;
+        let verdict = Verdict::of(answer, &lookup.lead.policy, &lookup.lead.endpoint);
+        let outcome = verdict.outcome();
+        let consequences = outcome.consequences();
+        let taken = now.moment.since(started);
+        let ended = Ended {
+            answered: outcome.is_answer(),
+            serving: consequences.serving,
+            waited: taken.is_some_and(|taken| was_waited_for(taken, timeout)),
+        };
+        self.left(&lookup, ended, now);
+        let told = self.tell(&lookup, ended, now);
+        let mut settled = if consequences.next_site {
+            self.unsettled(lookup, answer, &verdict, ended, now)
+        } else {
+            self.settle(lookup, &LookupEnd::Response(answer, started), Some(verdict), now)
+        };
+        settled.share.extend(told);
+        settled
+    }
+
+    /// What other workers are told of a site that serves.
+    fn tell(&mut self, lookup: &Lookup, ended: Ended, now: Now) -> Option<(Slot, Vec<u8>)> {
+        let site = lookup.site().filter(|_| ended.serving && self.bridges())?;
+        let told = self.sites.is_to_be_told(site, now.moment);
+        told.then(|| served::write(site, now.moment))
+    }
+
+    /// Tells the site of a call how that ended.
+    pub(super) fn left(&mut self, lookup: &Lookup, ended: Ended, now: Now) {
+        if let Some(site) = lookup.site() {
+            self.sites.leave(site, lookup.attempt.leave, ended, &lookup.lead.policy, now.moment);
+        }
+    }
+
+    /// A call has given no verdict: it is repeated, the next site is asked, or the question is over.
+    fn unsettled(
+        &mut self,
+        mut lookup: Lookup,
+        answer: &Answer<'_>,
+        verdict: &Verdict,
+        ended: Ended,
+        now: Now,
+    ) -> CallCompletion {
+        let repeated = lookup.attempt.repeated;
+        let may_repeat = match verdict {
+            Verdict::Rejected(refusal) => match &**refusal {
+                Refusal::Unavailable(why) => {
+                    lookup.silent = *why;
+                    match why {
+                        NoAnswer::CutOff | NoAnswer::Unreachable { bytes_came: false } => true,
+                        // The cluster may be on its way: an update of it cut the call before this.
+                        NoAnswer::NotSent => repeated > 0,
+                        NoAnswer::Unreachable { bytes_came: true }
+                        | NoAnswer::TimedOut
+                        | NoAnswer::UnexpectedStatus
+                        | NoAnswer::Crowded
+                        | NoAnswer::BreakerOpen => false,
+                    }
+                }
+                // A server that gave the connection up before the request came.
+                Refusal::Provider(error) => error.status == 408,
+                Refusal::NotVouched
+                | Refusal::Unusable(_)
+                | Refusal::Credentials(_)
+                | Refusal::Endpoint(_) => false,
+            },
+            Verdict::Accepted(_) => false,
+        };
+        if ended.answered {
+            lookup.declined = StoredResponse::declined(answer).map(Rc::new).or(lookup.declined);
+        }
+        if may_repeat
+            && !ended.waited
+            && !lookup.waiting.is_empty()
+            && let Some(until) = pause(&lookup, now)
+        {
+            lookup.attempt.repeated = repeated.saturating_add(1);
+            self.lookups.pauses(lookup, until);
+            return CallCompletion::default();
+        }
+        let wait = wait(answer, verdict.outcome(), now);
+        lookup.so_far.site_ended(verdict.consequences().stale, wait);
+        self.next_site(lookup, now)
+    }
+
+    /// A question has paused long enough: its call is repeated, if somebody still waits for it.
+    pub(super) fn resume(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+        let Attempt { site, repeated, .. } = lookup.attempt;
+        if !lookup.waiting.is_empty()
+            && let Some(timeout) = time_left(&lookup, now)
+        {
+            match self.attempt(&lookup.lead, site, repeated, timeout, now) {
+                Ok((attempt, call)) => {
+                    self.stats.repeated = self.stats.repeated.saturating_add(1);
+                    return self.goes_on(lookup, attempt, call);
+                }
+                Err(closed) => lookup.so_far.passed_over(closed == NotAllowed::Full),
+            }
+        }
+        lookup.so_far.site_ended(true, None);
+        self.next_site(lookup, now)
+    }
+
+    /// The question goes on with this call.
+    fn goes_on(&mut self, mut lookup: Lookup, attempt: Attempt, call: Call) -> CallCompletion {
+        lookup.attempt = attempt;
+        self.lookups.goes_on(lookup);
+        CallCompletion { calls: vec![(attempt.call, call)], ..CallCompletion::default() }
+    }
+
+    /// Asks the next site, if there is one and somebody waits for its answer.
+    fn next_site(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+        let from = lookup.attempt.site.saturating_add(1);
+        if !lookup.waiting.is_empty()
+            && let Some(timeout) = time_left(&lookup, now)
+        {
+            let Found { made, crowded } = self.first_from(&lookup.lead, from, timeout, now);
+            lookup.so_far.passed_over(crowded);
+            if let Some((attempt, call)) = made {
+                self.stats.failed_over = self.stats.failed_over.saturating_add(1);
+                return self.goes_on(lookup, attempt, call);
+            }
+        }
+        // An earlier site's own word is of more use than none of the last.
+        let said = match &lookup.declined {
+            Some(words) => LookupEnd::Stored(Rc::clone(words)),
+            None => LookupEnd::NoResponse(lookup.silent),
+        };
+        if let (Some(wait), LookupEnd::Stored(words)) = (lookup.so_far.wait(), &said) {
+            // What was no outage now is none because time passes.
+            let stale = wait.stale && !self.serves_others(&lookup.lead.endpoint, lookup.began);
+            self.waits.begin(lookup.key, Wait { stale, ..wait }, Rc::clone(words));
+        }
+        self.settle(lookup, &said, None, now)
+    }
+
+    /// A question is over: keeps what was stated, if anything was, and lets go everybody who waits.
+    /// `verdict` is what the first who asked makes of the answer, where that is known.
+    fn settle(
+        &mut self,
+        lookup: Lookup,
+        said: &LookupEnd<'_>,
+        verdict: Option<Verdict>,
+        now: Now,
+    ) -> CallCompletion {
+        self.lookups.over(&lookup);
+        let Lookup { key, lead, cache_owner, waiting, began, so_far, .. } = lookup;
+        let mut readings: Vec<(Rc<Endpoint>, Verdict)> =
+            verdict.map(|verdict| (Rc::clone(&lead.endpoint), verdict)).into_iter().collect();
+        // Most who wait are of the same instance and region: each reads the answer once.
+        let mut judge = |policy: &Policy, endpoint: &Rc<Endpoint>| -> Verdict {
+            if let Some((_, known)) = readings.iter().find(|(e, _)| Rc::ptr_eq(e, endpoint)) {
+                return known.clone();
+            }
+            let verdict = match said {
+                LookupEnd::Response(answer, _) => Verdict::of(answer, policy, endpoint),
+                LookupEnd::Stored(words) => Verdict::of(&words.answer(), policy, endpoint),
+                LookupEnd::NoResponse(why) => unavailable(*why),
+            };
+            readings.push((Rc::clone(endpoint), verdict.clone()));
+            verdict
+        };
+        let mut settled = CallCompletion::default();
+        if let LookupEnd::Response(answer, asked) = said {
+            if let Some(CacheOwner { policy, endpoint, token_exp }) = &cache_owner
+                && let Caching::On(cache) = policy.cache
+            {
+                let verdict = judge(policy, endpoint);
+                let entry = CacheEntry::of(answer, &verdict, *asked, *token_exp);
+                // Nothing that repeats the token is kept: what is kept may be read by others.
+                let entry = entry.filter(|s| !s.words.holds(lead.token.expose().as_bytes()));
+                let fresh = entry.filter(|s| s.is_fresh(&key, &cache, now));
+                // A refusal that is not to be acted upon still ends what other workers know.
+                let ends_good = verdict.consequences().ends_good;
+                let mark = || ends_good.then(|| CacheEntry::mark(*asked));
+                let shared = match cache.scope {
+                    CacheScope::Process => {
+                        let key = lead.endpoint.key.shared_key(&lead.token);
+                        let entry = fresh.as_ref().and_then(|s| shared::write(s, &key));
+                        entry.or_else(|| shared::write(&mark()?, &key))
+                    }
+                    CacheScope::Worker => None,
+                };
+                settled.share.extend(shared);
+                match verdict.kind() {
+                    Some(Kind::Accepted) => self.known_tokens.insert(key),
+                    Some(Kind::Rejected) | None => {}
+                }
+                if let Some(entry) = fresh
+                    && self.store.keep(key, entry, (Rc::clone(endpoint), verdict))
+                {
+                    self.stats.stored = self.stats.stored.saturating_add(1);
+                }
+            }
+            // Also where nobody waits any more, and where the refusal itself is not kept.
+            if judge(&lead.policy, &lead.endpoint).consequences().ends_good {
+                self.store.refused(&key, *asked);
+                self.known_tokens.remove(&key);
+            }
+        }
+        for (stream, waiting) in waiting {
+            let verdict = judge(&waiting.policy, &waiting.endpoint);
+            let stale = match said {
+                LookupEnd::Response(..) => None,
+                LookupEnd::Stored(_) | LookupEnd::NoResponse(_) if !so_far.stale() => None,
+                LookupEnd::Stored(_) | LookupEnd::NoResponse(_) => {
+                    self.stale(&key, &waiting, began, now)
+                }
+            };
+            let decision = match stale {
+                Some(stale) => RequestContext { source: Source::Stale, ..waiting }.decide(&stale),
+                None => waiting.decide(&verdict),
+            };
+            settled.releases.push(Release { stream, decision });
+        }
+        settled
+    }
+
+    /// A call whose end was never reported.
+    pub(super) fn lost(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+        self.left(&lookup, Ended { answered: false, serving: false, waited: true }, now);
+        lookup.silent = NoAnswer::TimedOut;
+        lookup.so_far.site_ended(true, None);
+        let said = match &lookup.declined {
+            Some(words) => LookupEnd::Stored(Rc::clone(words)),
+            None => LookupEnd::NoResponse(NoAnswer::TimedOut),
+        };
+        self.settle(lookup, &said, None, now)
+    }
+
+    /// A request that was not answered in time.
+    pub(super) fn late(&mut self, late: Late, now: Now) -> Release {
+        let Late { stream, key, waiting, declined, began, stale } = late;
+        let stale = if stale { self.stale(&key, &waiting, began, now) } else { None };
+        let decision = match (stale, declined) {
+            (Some(stale), _) => RequestContext { source: Source::Stale, ..waiting }.decide(&stale),
+            (None, Some(words)) => {
+                let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
+                waiting.decide(&verdict)
+            }
+            (None, None) => waiting.decide(&unavailable(NoAnswer::TimedOut)),
+        };
+        Release { stream, decision }
+    }
+
+    /// A request for which nobody is asked, because nobody may be.
+    pub(super) fn refused(
+        &mut self,
+        key: &TokenKey,
+        waiting: RequestContext,
+        why: NotAllowed,
+        now: Now,
+    ) -> Admission {
+        let (count, why) = match why {
+            // Being refused here is no outage there.
+            NotAllowed::Full => (&mut self.stats.refused_by_cap, NoAnswer::Crowded),
+            NotAllowed::Open => {
+                if let Some(stale) = self.stale(key, &waiting, now.moment, now) {
+                    return decided(waiting, Source::Stale, &stale);
+                }
+                (&mut self.stats.refused_by_breaker, NoAnswer::BreakerOpen)
+            }
+        };
+        *count = count.saturating_add(1);
+        decided(waiting, Source::Filter, &unavailable(why))
+    }
+
+    /// What a request gets whose token waits: the provider's answer again, with the time left.
+    pub(super) fn waits(
+        &mut self,
+        key: &TokenKey,
+        waiting: RequestContext,
+        (wait, words): (Wait, Rc<StoredResponse>),
+        now: Now,
+    ) -> Admission {
+        if wait.stale
+            && let Some(stale) = self.stale(key, &waiting, now.moment, now)
+        {
+            return decided(waiting, Source::Stale, &stale);
+        }
+        self.stats.refused_by_wait = self.stats.refused_by_wait.saturating_add(1);
+        let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
+        let verdict = verdict.with_retry_after(wait.seconds_left(now.moment));
+        decided(waiting, Source::Filter, &verdict)
+    }
+
+    /// What this request may still be let pass by, while nobody answers: never while a site that was
+    /// asked since `began`, or lately before, served anybody.
+    fn stale(
+        &mut self,
+        key: &TokenKey,
+        waiting: &RequestContext,
+        began: MonotonicTime,
+        now: Now,
+    ) -> Option<Verdict> {
+        let Caching::On(cache @ CachePolicy { stale_if_error, .. }) = waiting.policy.cache else {
+            return None;
+        };
+        if stale_if_error.is_zero() {
+            return None;
+        }
+        if self.serves_others(&waiting.endpoint, began) {
+            return None;
+        }
+        let found = self.store.find_stale(key, &waiting.policy, &cache, &waiting.endpoint, now)?;
+        self.stats.stale = self.stats.stale.saturating_add(1);
+        Some(found)
+    }
+
+    /// Whether a site of this endpoint has served anybody since then, or lately before.
+    fn serves_others(&self, endpoint: &Endpoint, began: MonotonicTime) -> bool {
+        let since = began.before(SERVED_LATELY);
+        endpoint.sites.iter().any(|site| self.sites.has_served_since(site, since))
+    }
+
+    /// The filter's own questions that are due: to sites of which nobody knows whether they answer.
+    pub(super) fn probes(&mut self, now: Now) -> Vec<(CallId, Call)> {
+        let lookups = &mut self.lookups;
+        let probes = self.sites.due(&self.policies, now.moment, || lookups.number());
+        let calls = probes.into_iter().map(|probe| {
+            let policy = &probe.policy.call;
+            (probe.call, userinfo::probe(policy, &probe.site, policy.timeout))
+        });
+        calls.collect()
+    }
+}
+
+/// Until when a question pauses before its call is repeated; `None` if it is not.
+fn pause(lookup: &Lookup, now: Now) -> Option<MonotonicTime> {
+    let last = lookup.attempt.site.saturating_add(1) >= lookup.lead.endpoint.sites.len();
+    // With another site to ask, one repeat: a site that is down should not cost two pauses.
+    let pauses = if last { PAUSES.as_slice() } else { PAUSES.get(..1)? };
+    let longest = *pauses.get(usize::from(lookup.attempt.repeated))?;
+    let left = lookup.ends.since(now.moment)?;
+    let number = lookup.key.number() ^ now.moment.nanos() ^ u64::from(lookup.attempt.repeated);
+    // The multiplier spreads any difference over the upper bits (Fibonacci hashing).
+    let part = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    let micros = u64::try_from(longest.as_micros()).ok()?.saturating_mul(part) / 1024;
+    let half = left.checked_div(2).unwrap_or_default();
+    let pause = Duration::from_micros(micros).min(half).max(LEAST);
+    (left >= pause.saturating_add(LEAST)).then(|| now.moment.after(pause))
+}
+
+/// How long a further call about a question may take; `None` if there is no time for one.
+fn time_left(lookup: &Lookup, now: Now) -> Option<Duration> {
+    let left = lookup.ends.since(now.moment)?;
+    (left >= LEAST).then(|| left.min(lookup.lead.policy.call.timeout))
+}
+
+/// The pause that an answer asks for, where it has one to ask for.
+fn wait(answer: &Answer<'_>, outcome: CallOutcome, now: Now) -> Option<Wait> {
+    let Answer::Whole { head, .. } = answer else {
+        return None;
+    };
+    let consequences = outcome.consequences();
+    let longest = consequences.longest_wait?;
+    let said = expiry::retry_after(head, now.date).filter(|wait| !wait.is_zero())?;
+    Some(Wait {
+        until: now.moment.after(said.min(longest)),
+        said: now.moment.after(said),
+        stale: consequences.stale,
+    })
+}

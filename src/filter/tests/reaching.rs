@@ -1,0 +1,157 @@
+//! Sites that fail: the next one, within one deadline, and the last real word.
+
+use std::time::Duration;
+
+use super::*;
+
+/// A world with one endpoint at three sites.
+fn world(members: &str) -> World {
+    World::of(&sites(members))
+}
+
+fn sites(members: &str) -> String {
+    let comma = if members.is_empty() { "" } else { "," };
+    format!(
+        r#"{{"userinfo_endpoint": {{"defaultURI":
+            ["https://a.example/u", "https://b.example/u", "https://c.example/u"]}}{comma}{members}}}"#
+    )
+}
+
+#[test]
+fn the_next_site_is_asked_where_one_gives_no_verdict() {
+    for answer in [Answer::NotSent, Answer::CutOff, envoys("502"), envoys("503"), envoys("504")] {
+        let mut world = world("");
+        let (leader, first, call) = world.held(&T);
+        assert_eq!(call.cluster, "a.example");
+        let follower = world.joined(&T);
+        // So long that nothing is repeated.
+        world.wait(millis(250));
+        let (second, cluster, _) = next(world.goes_on(first, &answer));
+        assert_eq!(cluster, "b.example", "{answer:?}");
+        let later = world.joined(&T);
+        assert!(world.end(first, &Answer::CutOff).is_empty(), "that call is over");
+        let released: Vec<_> =
+            world.answer(second, "200", &JSON, b"{}").into_iter().map(|r| r.stream).collect();
+        assert_eq!(released, [leader, follower, later]);
+        let stats = world.gate.stats();
+        assert_eq!((stats.failed_over, stats.calls, stats.waiting), (1, 0, 0));
+    }
+    for status in ["421", "425", "429", "500", "502", "503", "504", "599"] {
+        let mut world = world("");
+        let (_, first, _) = world.held(&T);
+        assert_eq!(next(world.declines(first, status, &[])).1, "b.example", "{status}");
+    }
+}
+
+#[test]
+fn a_verdict_is_one_wherever_it_was_given() {
+    for (status, body) in [
+        ("401", &b""[..]),
+        ("403", b""),
+        ("400", b""),
+        ("404", b""),
+        ("302", b""),
+        ("204", b""),
+        ("200", b"<html>"),
+        ("200", b"{}"),
+    ] {
+        let mut world = world("");
+        let (_, call, _) = world.held(&T);
+        assert_eq!(world.answer(call, status, &JSON, body).len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn without_a_verdict_the_last_real_word_counts() {
+    let mut world = world(r#""userinfo_unavailable": {"status": 503}"#);
+    let (_, first, _) = world.held(&T);
+    let (second, _, _) = next(world.declines(first, "429", &[("retry-after", "7")]));
+    let (third, cluster, _) = next(world.declines(second, "500", &[]));
+    assert_eq!(cluster, "c.example");
+    let reply = over(world.goes_on(third, &envoys("502"))).replied();
+    assert_eq!((reply.status, reply.header("retry-after")), (500, None));
+    let (_, first, _) = world.held(&T);
+    let (second, _, _) = next(world.declines(first, "429", &[("retry-after", "7")]));
+    let (third, _, _) = next(world.goes_on(second, &Answer::NotSent));
+    let reply = over(world.goes_on(third, &envoys("502"))).replied();
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("7")));
+    let (_, first, _) = world.held(&T);
+    let (second, _, _) = next(world.goes_on(first, &Answer::NotSent));
+    let (third, _, _) = next(world.goes_on(second, &envoys("504")));
+    let reply = over(world.goes_on(third, &envoys("502"))).replied();
+    assert_eq!(reply.details, "oidc_token_connector{unavailable:unreachable}");
+}
+
+#[test]
+fn the_last_real_word_counts_for_whoever_is_let_go_too() {
+    let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
+    let (_, first, _) = world.held(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(seconds(3));
+    let released = world.tick();
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError, "a lost call");
+    // Somebody whose own configuration gives it less time than the one who led.
+    let (_, first, _) = world.held(&T);
+    world.configure_whole(&sites(r#""timeout": "1s", "deadline": "1s""#));
+    let hasty = world.joined(&T);
+    next(world.declines(first, "429", &[]));
+    world.wait(Duration::from_millis(1150));
+    let released = world.tick();
+    assert_eq!((released.len(), released[0].stream), (1, hasty));
+    assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError);
+}
+
+#[test]
+fn all_calls_about_one_request_have_one_deadline() {
+    let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
+    let (_, first, call) = world.held(&T);
+    assert_eq!(call.timeout, seconds(2));
+    world.wait(seconds(2));
+    let (second, _, timeout) = next(world.goes_on(first, &envoys("504")));
+    assert_eq!(timeout, seconds(1));
+    world.wait(Duration::from_micros(999_500));
+    // Less than the host can count is no time for a third.
+    assert_eq!(world.end(second, &envoys("504")).len(), 1);
+    // Whoever waits waits that long, and the grace of a lost report.
+    let (_, first, _) = world.held(&T);
+    world.wait(seconds(2));
+    next(world.goes_on(first, &envoys("504")));
+    world.wait(Duration::from_millis(1149));
+    assert!(world.tick().is_empty());
+    world.wait(Duration::from_millis(1));
+    assert_eq!(world.tick().len(), 1);
+    assert_eq!(world.gate.stats().calls, 0);
+}
+
+/// A thousand calls may hold such a word at a time.
+#[test]
+fn a_long_word_is_held_without_its_text() {
+    let members = r#""error_metadata_location": "ResponseHeaders", "error_header_name": "X-Why""#;
+    for size in [8192, 8193, 70_000] {
+        let mut world = world(members);
+        let first = world.leads(0);
+        let body = vec![b' '; size];
+        let head = head(&[
+            (":status", "429"),
+            ("x-envoy-upstream-service-time", "1"),
+            ("retry-after", "7"),
+            ("x-why", "slowly"),
+        ]);
+        let body = if size > 65_536 { Body::TooLarge } else { Body::Read(&body) };
+        let (second, ..) = next(world.goes_on(first, &Answer::Whole { head, body }));
+        let (third, ..) = next(world.goes_on(second, &envoys("504")));
+        let reply = over(world.goes_on(third, &envoys("504"))).replied();
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("7")), "{size}");
+    }
+}
+
+#[test]
+fn the_identifiers_of_the_one_who_leads_go_along() {
+    let mut world = World::new(r#""userinfo_headers": {"Traceparent": "fixed"}"#);
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (_, _, call) =
+        world.held(&[T[0], ("x-request-id", "one"), ("traceparent", parent), ("cookie", "c")]);
+    world.joined(&[T[0], ("x-request-id", "two")]);
+    let sent: Vec<_> = call.headers.iter().filter(|(n, _)| n.starts_with(['x', 't'])).collect();
+    assert_eq!(sent, [("traceparent", "fixed"), ("x-request-id", "one")]);
+}

@@ -1,0 +1,196 @@
+//! Calls that ended at once without an answer, and are repeated from the timer.
+
+use super::*;
+
+const TWO: &str = r#"{"userinfo_endpoint": {"defaultURI":
+    ["https://a.example/u", "https://b.example/u"]}, "timeout": "2s"}"#;
+
+fn unavailable(decision: Decision, why: &str) {
+    assert_eq!(decision.replied().details, format!("oidc_token_connector{{unavailable:{why}}}"));
+}
+
+#[test]
+fn a_call_that_ended_at_once_is_repeated_twice_and_then_given_up() {
+    for answer in [envoys("503"), Answer::CutOff] {
+        let mut world = World::new(r#""timeout": "2s""#);
+        let (leader, first, _) = world.held(&T);
+        pauses(world.goes_on(first, &answer));
+        assert_eq!(world.gate.stats().calls, 0, "nothing is under way meanwhile");
+        // Whoever comes meanwhile waits for the same.
+        let follower = world.joined(&T);
+        let before = world.now.moment;
+        let (second, call) = world.due();
+        let paused = world.now.moment.since(before).unwrap();
+        assert!(paused >= millis(1) && paused <= millis(100), "{paused:?}");
+        let left = seconds(2) - paused;
+        assert_eq!((call.cluster.as_str(), call.timeout), ("idp.example", left));
+        pauses(world.goes_on(second, &answer));
+        let (third, _) = world.due();
+        let (released, next) = world.goes_on(third, &answer);
+        assert!(next.is_none());
+        let streams: Vec<_> = released.iter().map(|r| r.stream).collect();
+        assert_eq!(streams, [leader, follower]);
+        let stats = world.gate.stats();
+        assert_eq!((stats.repeated, stats.failed_over, stats.calls), (2, 0, 0));
+        assert_eq!((stats.open, stats.probed), (0, 0));
+    }
+}
+
+#[test]
+fn a_repeat_that_is_answered_is_as_good_as_the_first() {
+    let mut world = World::new(r#""cache": {}"#);
+    let (_, first, _) = world.held(&T);
+    pauses(world.goes_on(first, &envoys("503")));
+    let (second, call) = world.due();
+    assert!(call.headers.iter().any(|header| header == ("authorization", "Bearer t")));
+    let decision = over(world.declines(second, "401", &[]));
+    assert_eq!(decision.record.access_log(), "invalid_token;asked;default");
+    assert_eq!(world.decided(&T).record.access_log(), "invalid_token;hit;default");
+}
+
+/// Bytes came, or it was waited for, or Envoy made no call: what comes of a repeat is not known.
+#[test]
+fn what_may_have_been_answered_and_what_was_waited_for_is_not_repeated() {
+    for (timeout, taken, answer, why) in [
+        ("2s", 0, envoys("502"), "unreachable"),
+        ("2s", 0, envoys("504"), "timed_out"),
+        ("2s", 0, Answer::NotSent, "not_sent"),
+        ("2s", 250, envoys("503"), "unreachable"),
+        ("2s", 250, Answer::CutOff, "cut_off"),
+        ("100ms", 50, envoys("503"), "unreachable"),
+    ] {
+        let mut world = World::new(&format!(r#""timeout": "{timeout}""#));
+        let (_, call, _) = world.held(&T);
+        world.wait(millis(taken));
+        unavailable(over(world.goes_on(call, &answer)), why);
+        assert_eq!(world.gate.next_due(), None);
+    }
+    for (timeout, taken) in [("2s", 249), ("100ms", 49)] {
+        let mut world = World::new(&format!(r#""timeout": "{timeout}""#));
+        let (_, call, _) = world.held(&T);
+        world.wait(millis(taken));
+        pauses(world.goes_on(call, &envoys("503")));
+    }
+}
+
+/// A server that gives a kept connection up says 408 to whatever comes next on it.
+#[test]
+fn a_408_is_repeated_and_then_the_next_site_is_asked() {
+    let mut world = World::of(TWO);
+    let (_, first, _) = world.held(&T);
+    pauses(world.declines(first, "408", &[]));
+    let (second, call) = world.due();
+    assert_eq!(call.cluster, "a.example");
+    let (third, cluster, _) = next(world.declines(second, "408", &[]));
+    assert_eq!(cluster, "b.example");
+    for status in ["421", "425"] {
+        let mut world = World::of(TWO);
+        let (_, first, _) = world.held(&T);
+        assert_eq!(next(world.declines(first, status, &[])).1, "b.example", "{status}");
+    }
+    pauses(world.declines(third, "408", &[]));
+    let (fourth, _) = world.due();
+    pauses(world.declines(fourth, "408", &[]));
+    let (fifth, _) = world.due();
+    let reply = over(world.declines(fifth, "408", &[])).replied();
+    assert_eq!((reply.status, world.gate.stats().repeated), (408, 3));
+}
+
+/// A site that is down costs one pause where another can be asked, and no breaker.
+#[test]
+fn one_repeat_before_another_site_and_two_at_the_last() {
+    let mut world = World::of(TWO);
+    let (_, call, _) = world.held(&T);
+    pauses(world.goes_on(call, &envoys("503")));
+    let (call, sent) = world.due();
+    assert_eq!(sent.cluster, "a.example");
+    let (call, cluster, _) = next(world.goes_on(call, &envoys("503")));
+    assert_eq!(cluster, "b.example");
+    pauses(world.goes_on(call, &envoys("503")));
+    let (call, _) = world.due();
+    pauses(world.goes_on(call, &envoys("503")));
+    let (call, _) = world.due();
+    unavailable(over(world.goes_on(call, &envoys("503"))), "unreachable");
+    let stats = world.gate.stats();
+    assert_eq!((stats.repeated, stats.failed_over), (3, 1));
+}
+
+/// An update of the provider's cluster ends every call, and the new cluster is there a little later.
+#[test]
+fn a_repeat_that_envoy_does_not_make_is_not_the_last() {
+    let mut world = World::new("");
+    let (_, call, _) = world.held(&T);
+    pauses(world.goes_on(call, &Answer::CutOff));
+    let (call, _) = world.due();
+    pauses(world.goes_on(call, &Answer::NotSent));
+    let (call, _) = world.due();
+    assert_eq!(over(world.declines(call, "401", &[])).record.outcome, Outcome::InvalidToken);
+}
+
+#[test]
+fn nobody_is_asked_for_whoever_has_gone() {
+    let mut world = World::new(r#""cache": {}"#);
+    let (stream, call, _) = world.held(&T);
+    world.gate.gone(stream);
+    let (releases, next) = world.goes_on(call, &envoys("503"));
+    assert!(releases.is_empty() && next.is_none());
+    assert_eq!(world.gate.next_due(), None);
+    // Gone while the question pauses.
+    let (stream, call, _) = world.held(&T);
+    pauses(world.goes_on(call, &envoys("503")));
+    world.gate.gone(stream);
+    world.wait(seconds(1));
+    assert!(world.tick().is_empty());
+    assert_eq!((world.gate.stats().repeated, world.gate.next_due()), (0, None));
+    world.held(&T);
+}
+
+/// The time of all calls about one request stays what it is.
+#[test]
+fn a_repeat_has_what_is_left_of_the_time() {
+    let mut world = World::new(r#""timeout": "100ms""#);
+    let (_, call, _) = world.held(&T);
+    world.wait(millis(49));
+    pauses(world.goes_on(call, &envoys("503")));
+    let (call, sent) = world.due();
+    let left = millis(100) - Duration::from_nanos(world.now.moment.nanos());
+    assert!(sent.timeout == left && left >= millis(25), "{:?}", sent.timeout);
+    // A lost report of it is told when the first one's would have been.
+    world.wait(left + millis(149));
+    assert!(world.tick().is_empty());
+    world.wait(millis(1));
+    assert_eq!(world.tick().len(), 1);
+    assert!(world.end(call, &Answer::CutOff).is_empty());
+}
+
+/// Repeats in step would meet on the next connection, too.
+#[test]
+fn pauses_differ() {
+    let mut world = World::new("");
+    let calls: Vec<_> = (0..64).map(|number| world.leads(number)).collect();
+    for call in calls {
+        pauses(world.goes_on(call, &envoys("503")));
+    }
+    let mut dues = std::collections::BTreeSet::new();
+    while let Some(due) = world.gate.next_due() {
+        world.wait(due.since(world.now.moment).unwrap());
+        assert_eq!(world.ticks().0.len(), 0);
+        dues.insert(due);
+    }
+    assert!(dues.len() > 48, "{} different moments", dues.len());
+    assert_eq!(world.gate.stats().repeated, 64);
+}
+
+/// While it pauses a question takes no part of the cap, and a repeat takes one like any call.
+#[test]
+fn a_repeat_needs_leave_like_any_call() {
+    let mut world = World::new(r#""max_in_flight": 1"#);
+    let (_, call, _) = world.held(&T);
+    pauses(world.goes_on(call, &envoys("503")));
+    world.leads(1);
+    let due = world.gate.next_due().unwrap();
+    world.wait(due.since(world.now.moment).unwrap());
+    let mut released = world.tick();
+    unavailable(released.remove(0).decision, "unreachable");
+    assert_eq!(world.gate.stats().repeated, 0);
+}

@@ -1,0 +1,457 @@
+//! Outdated verdicts: they serve while nobody answers, and never while the site answers others.
+
+use super::*;
+
+const STALE: &str = r#""cache": {"ttl": "60s", "stale_if_error": "10m"},
+                       "inject_headers": {"X-User": "$.sub"}"#;
+
+/// A world in which the token has just been found good, by this answer.
+fn known(members: &str, body: &[u8]) -> World {
+    let mut world = World::new(members);
+    world.asked(&[], "200", &JSON, body);
+    world
+}
+
+const ALICE: &[u8] = br#"{"sub":"alice"}"#;
+
+/// The token was good, and is to be asked about again.
+fn outdated(members: &str) -> World {
+    let mut world = known(members, ALICE);
+    world.wait(seconds(60));
+    world
+}
+
+fn source(decision: &Decision) -> Source {
+    decision.record.source
+}
+
+#[test]
+fn an_outdated_verdict_serves_while_nobody_answers() {
+    let mut world = outdated(STALE);
+    let (_, call, _) = world.held(&T);
+    world.joined(&T);
+    let (released, _) = world.times_out(call, seconds(5));
+    assert_eq!(released.len(), 2);
+    for release in released {
+        assert_eq!(release.decision.record.access_log(), "pass;stale;default");
+        assert_eq!(release.decision.forwarded().set, pairs(&[("x-user", "alice")]));
+    }
+    for status in ["502", "503", "504"] {
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.declines(call, status, &[]));
+        assert_eq!(source(&decision), Source::Stale, "{status}");
+    }
+    assert_eq!(world.gate.stats().stale, 5);
+    // Also while the provider wants a pause.
+    let (_, call, _) = world.held(&T);
+    let decision = over(world.declines(call, "503", &[("retry-after", "9")]));
+    assert_eq!(source(&decision), Source::Stale);
+    assert_eq!(source(&world.decided(&T)), Source::Stale);
+    world.wait(seconds(9));
+    // And where nobody is asked any more.
+    for number in 0..5 {
+        let call = world.leads(number);
+        if let (_, Some((probe, _))) = world.times_out(call, seconds(5)) {
+            world.times_out(probe, seconds(5));
+        }
+    }
+    assert_eq!(world.gate.stats().open, 1);
+    assert_eq!(world.decided(&T).record.access_log(), "pass;stale;default");
+    let (probe, _) = world.due();
+    world.answer(probe, "401", &[], b"");
+    // But not for ever: the time counts from the last real answer.
+    world.wait(seconds(600));
+    let (_, call, _) = world.held(&T);
+    let decision = over(world.times_out(call, seconds(5)));
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
+}
+
+/// A limiter, and a provider that fails on this very user, say nothing of a token's end.
+#[test]
+fn what_may_be_this_tokens_own_is_not_bridged() {
+    for (status, headers) in [
+        ("429", &[][..]),
+        ("429", &[("retry-after", "9")]),
+        ("500", &[]),
+        ("408", &[]),
+        ("599", &[]),
+    ] {
+        let mut world = outdated(STALE);
+        let (_, call, _) = world.held(&T);
+        world.wait(seconds(1));
+        let decision = over(world.declines(call, status, headers));
+        assert_eq!(decision.record.outcome, Outcome::ProviderError, "{status}");
+        if !headers.is_empty() {
+            assert_eq!(world.decided(&T).record.outcome, Outcome::ProviderError);
+        }
+    }
+}
+
+/// Being refused here is no outage there.
+#[test]
+fn a_crowd_lets_nobody_pass() {
+    // As many calls as may be.
+    let mut world = outdated(&format!(r#"{STALE}, "max_in_flight": 2"#));
+    world.leads(1);
+    let (_, call, _) = world.held(&T);
+    world.goes_on(call, &Answer::NotSent);
+    let [(name, value)] = bearer(1);
+    world.joined(&[(name, &value)]);
+    let [(name, value)] = bearer(2);
+    let details = world.decided(&[(name, &value)]).replied().details;
+    assert!(details.contains("too_many_waiting"), "{details}");
+    let mut world = outdated(&format!(r#"{STALE}, "max_in_flight": 1"#));
+    world.leads(1);
+    let decision = world.decided(&T);
+    assert_eq!(
+        (source(&decision), decision.record.reason),
+        (Source::Filter, Some("too_many_waiting"))
+    );
+    // As many requests as may wait for one call.
+    let mut world = outdated(STALE);
+    let (_, call, _) = world.held(&T);
+    for _ in 1..4096 {
+        world.joined(&T);
+    }
+    let decision = world.decided(&T);
+    assert_eq!(
+        (source(&decision), decision.record.reason),
+        (Source::Filter, Some("too_many_waiting"))
+    );
+    assert_eq!(over_all(world.answer(call, "401", &[], b"")), 4096);
+    assert_eq!(world.gate.stats().stale, 0);
+}
+
+fn over_all(released: Vec<Release>) -> usize {
+    let refused = |release: &Release| release.decision.record.outcome == Outcome::InvalidToken;
+    assert!(released.iter().all(refused));
+    released.len()
+}
+
+/// A site that serves others is not out: this token's trouble is its own.
+#[test]
+fn never_while_the_site_answers_others() {
+    for (status, serves) in [
+        ("200", true),
+        ("401", true),
+        ("404", true),
+        ("400", true),
+        ("302", true),
+        ("429", false),
+        ("500", false),
+        ("503", false),
+    ] {
+        let check = |world: &mut World, serves: bool, when: &str| {
+            let (_, call, _) = world.held(&T);
+            let decision = over(world.times_out(call, seconds(5)));
+            assert_eq!(source(&decision) != Source::Stale, serves, "{status} {when}");
+        };
+        // During the call.
+        let mut world = outdated(STALE);
+        let (_, call, _) = world.held(&T);
+        let other = world.leads(1);
+        world.answer(other, status, &[], b"");
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(source(&decision) != Source::Stale, serves, "{status} during the call");
+        // Lately, and longer ago.
+        let mut world = outdated(STALE);
+        let other = world.leads(1);
+        world.answer(other, status, &[], b"");
+        world.wait(seconds(1));
+        check(&mut world, serves, "lately");
+        let other = world.leads(2);
+        world.answer(other, status, &[], b"");
+        world.wait(millis(1001));
+        check(&mut world, false, "before");
+    }
+}
+
+/// What the worker `there` has shared is there for `here`.
+fn hands_on(there: &World, here: &mut World) {
+    here.shared.extend(there.shared.clone());
+}
+
+/// Another worker of the process that serves outdated verdicts too.
+fn elsewhere(world: &World) -> World {
+    let mut other = World::new(STALE);
+    other.now = world.now;
+    other
+}
+
+/// Which worker of the process hears that a site serves is a matter of chance.
+#[test]
+fn never_while_the_site_answers_others_on_another_worker() {
+    for (waits, serves) in [(0, true), (1000, true), (1001, false)] {
+        let mut world = outdated(STALE);
+        let mut other = elsewhere(&world);
+        let call = other.leads(1);
+        other.answer(call, "401", &[], b"");
+        hands_on(&other, &mut world);
+        world.wait(millis(waits));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(source(&decision) != Source::Stale, serves, "{waits} ms before");
+    }
+    // During the call, and told by a worker that has heard of it itself.
+    let mut world = outdated(STALE);
+    let mut other = elsewhere(&world);
+    let (_, call, _) = world.held(&T);
+    let theirs = other.leads(1);
+    other.answer(theirs, "200", &JSON, b"{}");
+    hands_on(&other, &mut world);
+    world.wait(millis(10));
+    assert_ne!(source(&over(world.declines(call, "502", &[]))), Source::Stale);
+    // A pause that began as one of everybody ends as one of this token.
+    let mut world = outdated(STALE);
+    let (_, call, _) = world.held(&T);
+    assert_eq!(source(&over(world.declines(call, "503", &[("retry-after", "9")]))), Source::Stale);
+    assert_eq!(source(&world.decided(&T)), Source::Stale);
+    world.wait(seconds(3));
+    let mut other = elsewhere(&world);
+    let theirs = other.leads(1);
+    other.answer(theirs, "200", &JSON, b"{}");
+    hands_on(&other, &mut world);
+    world.tick();
+    assert_eq!(source(&world.decided(&T)), Source::Filter);
+}
+
+/// What stands in the shared memory may be anything.
+#[test]
+fn only_what_a_worker_told_of_this_site_counts() {
+    let mut other = elsewhere(&World::new(STALE));
+    other.wait(seconds(60));
+    let call = other.leads(1);
+    other.answer(call, "401", &[], b"");
+    let told: Vec<_> = other.shared.iter().map(|(s, v)| (*s, v.clone())).collect();
+    let [(slot, value)] = told.as_slice() else { panic!("told once: {}", told.len()) };
+    assert!(slot.name().starts_with("oidc_token_connector.served."), "{}", slot.name());
+    let is_stale = |value: Vec<u8>| {
+        let mut world = outdated(STALE);
+        world.shared.insert(*slot, value);
+        let (_, call, _) = world.held(&T);
+        source(&over(world.times_out(call, seconds(5)))) == Source::Stale
+    };
+    assert!(!is_stale(value.clone()));
+    for at in 0..value.len() {
+        let mut damaged = value.clone();
+        damaged[at] ^= 1;
+        assert!(is_stale(damaged), "byte {at}");
+        assert!(is_stale(value[..at].to_vec()), "cut at {at}");
+    }
+    // Another site's, and one of the future.
+    let mut elsewhere = outdated(STALE);
+    let fr = [("authorization", "Bearer u"), ("x-region", "FR")];
+    let (_, call, _) = elsewhere.held(&fr);
+    elsewhere.answer(call, "401", &[], b"");
+    let foreign = elsewhere.shared.iter().find(|(other, _)| *other != slot);
+    assert!(is_stale(foreign.expect("another place").1.clone()));
+    other.wait(seconds(60));
+    let call = other.leads(2);
+    other.answer(call, "401", &[], b"");
+    assert!(is_stale(other.shared[slot].clone()));
+}
+
+#[test]
+fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
+    let told = |world: &mut World, number: u64| {
+        world.shared.clear();
+        let call = world.leads(number);
+        world.answer(call, "200", &JSON, b"{}");
+        world.shared.len()
+    };
+    let mut world = World::new(STALE);
+    assert_eq!(told(&mut world, 1), 1);
+    world.wait(millis(249));
+    assert_eq!(told(&mut world, 2), 0);
+    world.wait(millis(1));
+    assert_eq!(told(&mut world, 3), 1);
+    // Nobody wants to know where no outdated verdict serves.
+    let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
+    assert_eq!(told(&mut plain, 1), 0);
+    let call = plain.leads(2);
+    assert!(plain.gate.watched(plain.now).is_empty());
+    plain.declines(call, "500", &[]);
+
+    assert!(world.gate.watched(world.now).is_empty(), "it serves");
+    let call = world.leads(4);
+    assert_eq!(world.gate.watched(world.now).len(), 1, "while a call is under way");
+    world.declines(call, "500", &[]);
+    world.wait(millis(59_999));
+    assert_eq!(world.gate.watched(world.now).len(), 1, "a minute after it failed");
+    world.wait(millis(1));
+    assert!(world.gate.watched(world.now).is_empty(), "then no more");
+}
+
+/// Of another instance: that one is impatient, the site is well.
+#[test]
+fn another_instances_open_breaker_lets_nobody_pass() {
+    let hasty = format!(r#"{STALE}, "timeout": "50ms", "breaker": {{"failures": 1}}"#);
+    let mut world = outdated(&hasty);
+    let call = world.leads(1);
+    let (_, next) = world.times_out(call, millis(50));
+    world.times_out(next.unwrap().0, millis(50));
+    assert_eq!(source(&world.decided(&T)), Source::Stale, "the site answers nobody");
+    world.configure(STALE);
+    let call = world.leads(2);
+    world.answer(call, "200", &JSON, b"{}");
+    let (_, call, _) = world.held(&T);
+    assert_eq!(world.answer(call, "401", &[], b"").len(), 1);
+    world.configure(&hasty);
+    assert_ne!(world.decided(&T).record.outcome, Outcome::Pass);
+}
+
+/// Of several sites each must be silent.
+#[test]
+fn one_site_that_limits_is_no_silence() {
+    let config = format!(
+        r#"{{"userinfo_endpoint": {{"defaultURI":
+            ["https://a.example/u", "https://b.example/u"]}}, {STALE}}}"#
+    );
+    for (first, second, serves) in
+        [("503", "502", true), ("429", "502", false), ("502", "429", false), ("500", "503", false)]
+    {
+        let mut world = World::of(&config);
+        world.asked(&[], "200", &JSON, b"{}");
+        world.wait(seconds(60));
+        let (_, call, _) = world.held(&T);
+        let (call, ..) = next(world.declines(call, first, &[]));
+        let decision = over(world.declines(call, second, &[]));
+        assert_eq!(source(&decision) == Source::Stale, serves, "{first} {second}");
+    }
+}
+
+/// What no rule of now lets pass, and what a denial has ended.
+#[test]
+fn a_denial_ends_it_though_it_is_not_kept() {
+    for status in ["403", "404", "410"] {
+        let mut world = outdated(STALE);
+        let (_, call, _) = world.held(&T);
+        world.answer(call, status, &[], b"");
+        world.wait(seconds(2));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(decision.record.outcome, Outcome::Unavailable, "{status}");
+    }
+    for (status, body) in [("400", &b""[..]), ("405", b""), ("409", b"")] {
+        let mut world = outdated(STALE);
+        let (_, call, _) = world.held(&T);
+        world.answer(call, status, &[], body);
+        world.wait(seconds(2));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(decision.record.outcome, Outcome::Pass, "{status}");
+    }
+}
+
+#[test]
+fn a_success_refreshes_and_a_refusal_ends_it() {
+    let mut world = known(STALE, b"{}");
+    world.wait(seconds(60));
+    world.asked(&[], "200", &JSON, b"{}");
+    assert_eq!(world.decided(&T).record.source, Source::Hit);
+    for members in [STALE, r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#] {
+        let mut world = known(members, b"{}");
+        world.wait(seconds(60));
+        let decision = world.asked(&[], "401", &[], b"");
+        assert_eq!(decision.record.outcome, Outcome::InvalidToken);
+        world.wait(seconds(6));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(decision.record.outcome, Outcome::Unavailable, "{members}");
+    }
+}
+
+/// The answer counts, not whether anybody is still there to hear it.
+#[test]
+fn a_refusal_that_nobody_waits_for_ends_it() {
+    let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
+    world.wait(seconds(60));
+    let (stream, call, _) = world.held(&T);
+    world.gate.gone(stream);
+    assert!(world.answer(call, "401", &[], b"").is_empty());
+    let (_, call, _) = world.held(&T);
+    let decision = over(world.times_out(call, seconds(5)));
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
+}
+
+#[test]
+fn what_is_no_outage_is_not_bridged() {
+    for (status, body) in [("200", &b"<html>"[..]), ("404", b""), ("302", b"")] {
+        let mut world = known(STALE, b"{}");
+        world.wait(seconds(60));
+        let (_, call, _) = world.held(&T);
+        let decision = world.answer(call, status, &JSON, body).remove(0).decision;
+        assert_ne!(decision.record.outcome, Outcome::Pass, "{status}");
+    }
+}
+
+#[test]
+fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
+    let exp = format!(r#"{{"exp":{}}}"#, crate::sim::START.0 + 100);
+    for (members, body) in [
+        (STALE, exp.as_bytes()),
+        (r#""cache": {}"#, b"{}"),
+        (r#""cache": {"stale_if_error": "10s"}"#, b"{}"),
+    ] {
+        let mut world = known(members, body);
+        world.wait(seconds(100));
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.times_out(call, seconds(5)));
+        assert_eq!(decision.record.outcome, Outcome::Unavailable, "{members}");
+    }
+    // A negative never serves.
+    let mut world = World::new(STALE);
+    world.asked(&[], "401", &[], b"");
+    world.wait(seconds(6));
+    let (_, call, _) = world.held(&T);
+    let decision = over(world.times_out(call, seconds(5)));
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
+    // Nor does what would not pass by the rules of now.
+    let mut world = known(STALE, b"{}");
+    world.configure(&format!(r#"{STALE}, "require_subject": true"#));
+    world.wait(seconds(60));
+    let (_, call, _) = world.held(&T);
+    let decision = over(world.times_out(call, seconds(5)));
+    assert_eq!(decision.record.outcome, Outcome::Unavailable);
+}
+
+#[test]
+fn whoever_is_not_answered_in_time_may_be_let_pass_by_what_was_known() {
+    let mut world = known(STALE, b"{}");
+    world.wait(seconds(60));
+    world.held(&T);
+    world.wait(seconds(6));
+    let released = world.tick();
+    assert_eq!(released[0].decision.record.access_log(), "pass;stale;default");
+}
+
+/// Envoy's own limits on the cluster can be filled by a caller, and no healthy host cannot be told
+/// from that.
+#[test]
+fn a_call_that_envoy_does_not_make_is_no_outage() {
+    let overloaded = head(&[(":status", "503"), ("x-envoy-overloaded", "true")]);
+    let overloaded = Answer::Whole { head: overloaded, body: Body::Read(b"") };
+    for answer in [Answer::NotSent, overloaded] {
+        let mut world = outdated(STALE);
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.goes_on(call, &answer));
+        assert_eq!((source(&decision), decision.record.reason), (Source::Asked, Some("not_sent")));
+    }
+}
+
+/// What was no outage when the provider said so is none a second later.
+#[test]
+fn a_wait_keeps_what_its_question_was_judged_to_be() {
+    for served in [true, false] {
+        let mut world = outdated(STALE);
+        if served {
+            let other = world.leads(1);
+            world.answer(other, "200", &JSON, b"{}");
+        }
+        let (_, call, _) = world.held(&T);
+        let decision = over(world.declines(call, "503", &[("retry-after", "9")]));
+        assert_eq!(source(&decision) == Source::Stale, !served);
+        world.wait(millis(1500));
+        assert_eq!(source(&world.decided(&T)) == Source::Stale, !served);
+    }
+}

@@ -1,0 +1,136 @@
+//! A token whose provider has said when to ask again waits alone.
+
+use super::*;
+
+const UNAVAILABLE: &str = r#""userinfo_unavailable": {"status": 503, "retry_after": "2s"}"#;
+
+fn told(world: &mut World) -> (u16, Option<String>, String) {
+    let decision = world.decided(&T);
+    let log = decision.record.access_log();
+    let reply = decision.replied();
+    (reply.status, reply.header("retry-after").map(str::to_owned), log)
+}
+
+#[test]
+fn its_requests_get_that_answer_again_with_the_time_left() {
+    for (status, said, most) in [("429", 3600, 60), ("429", 7, 7), ("503", 3600, 10), ("503", 3, 3)]
+    {
+        let mut world = World::new(UNAVAILABLE);
+        let (_, call, _) = world.held(&T);
+        let first = over(world.declines(call, status, &[("retry-after", &said.to_string())]));
+        assert_eq!(first.record.access_log(), "provider_error;asked;default");
+        assert_eq!(first.replied().header("retry-after"), Some(&*said.to_string()));
+        let log = "provider_error;none;default".to_owned();
+        let code: u16 = status.parse().unwrap();
+        assert_eq!(told(&mut world), (code, Some(said.to_string()), log.clone()));
+        world.wait(millis(1500));
+        assert_eq!(told(&mut world), (code, Some((said - 1).to_string()), log));
+        // Nobody else waits.
+        world.leads(1);
+        world.wait(seconds(most) - millis(1501));
+        told(&mut world);
+        assert_eq!(world.gate.stats().refused_by_wait, 3);
+        world.wait(millis(1));
+        world.held(&T);
+    }
+}
+
+#[test]
+fn without_a_time_nobody_waits() {
+    for (status, headers) in [
+        ("429", &[][..]),
+        ("503", &[]),
+        ("429", &[("retry-after", "0")]),
+        ("429", &[("retry-after", "soon")]),
+        ("500", &[("retry-after", "9")]),
+        ("401", &[("retry-after", "9")]),
+    ] {
+        let mut world = World::new("");
+        let (_, call, _) = world.held(&T);
+        over(world.declines(call, status, headers));
+        world.held(&T);
+    }
+}
+
+/// An HTTP date (RFC 9110 §10.2.3).
+#[test]
+fn until_a_date() {
+    let mut world = World::new("");
+    let (_, call, _) = world.held(&T);
+    over(world.declines(call, "429", &[("retry-after", "Mon, 21 Sep 2026 14:13:25 GMT")]));
+    let (_, left, _) = told(&mut world);
+    assert_eq!(left.as_deref(), Some("5"));
+}
+
+/// Every site that was asked must have asked for a pause; the shortest counts.
+#[test]
+fn a_whole_question_must_have_ended_so() {
+    let two = r#"{"userinfo_endpoint": {"defaultURI":
+        ["https://a.example/u", "https://b.example/u"]}}"#;
+    let after = |first: (&str, &str), second: (&str, &str)| {
+        let mut world = World::of(two);
+        let (_, call, _) = world.held(&T);
+        let (call, ..) = next(world.declines(call, first.0, &[("retry-after", first.1)]));
+        over(world.declines(call, second.0, &[("retry-after", second.1)]));
+        world
+    };
+    let mut world = after(("429", "9"), ("503", "4"));
+    assert_eq!(told(&mut world).0, 503);
+    world.wait(seconds(4));
+    world.held(&T);
+    let mut world = after(("503", "3"), ("429", "9"));
+    assert_eq!(told(&mut world).0, 429);
+    world.wait(seconds(3));
+    world.held(&T);
+    after(("429", "9"), ("500", "9")).held(&T);
+    after(("502", "9"), ("429", "9")).held(&T);
+    let mut world = World::of(two);
+    let (_, call, _) = world.held(&T);
+    let (call, ..) = next(world.declines(call, "429", &[("retry-after", "9")]));
+    over(world.times_out(call, seconds(5)));
+    world.held(&T);
+}
+
+/// Who joins a call under way hears of it, and what is known counts before.
+#[test]
+fn a_wait_is_looked_at_last() {
+    let mut world = World::new(r#""cache": {"ttl": "2s"}"#);
+    world.asked(&[], "200", &JSON, b"{}");
+    world.wait(seconds(2));
+    let (_, call, _) = world.held(&T);
+    world.joined(&T);
+    let (released, _) = world.declines(call, "429", &[("retry-after", "9")]);
+    assert_eq!(released.len(), 2);
+    assert_eq!(told(&mut world).0, 429);
+}
+
+/// Bounded: the oldest makes room, and costs a call.
+#[test]
+fn the_oldest_makes_room() {
+    let mut world = World::new("");
+    for number in 0..1025 {
+        let call = world.leads(number);
+        over(world.declines(call, "429", &[("retry-after", "60")]));
+    }
+    world.refused_for(1024);
+    world.refused_for(1);
+    world.leads(0);
+    // And in bytes.
+    let mut world = World::new("");
+    let long = "x".repeat(8000);
+    for number in 0..140 {
+        let call = world.leads(number);
+        over(world.declines(call, "429", &[("retry-after", "60"), ("x-long", &long)]));
+    }
+    world.refused_for(139);
+    world.leads(0);
+}
+
+#[test]
+fn nothing_waits_after_the_last_instance() {
+    let mut world = World::new("");
+    let (_, call, _) = world.held(&T);
+    over(world.declines(call, "429", &[("retry-after", "60")]));
+    world.gate.abandon();
+    world.held(&T);
+}

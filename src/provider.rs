@@ -1,0 +1,8 @@
+//! The provider: how it is asked, and what its response says and proves. Nothing here knows who
+//! waits for it.
+
+pub mod call_outcome;
+pub mod challenge;
+pub mod error;
+pub(crate) mod expiry;
+pub mod userinfo;

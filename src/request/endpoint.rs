@@ -1,0 +1,117 @@
+//! Which UserInfo endpoint serves a request.
+//!
+//! The region header selects an entry of a closed table by exact bytes. No byte of it ever becomes
+//! part of a cluster, a host, a path or a log line.
+
+use std::rc::Rc;
+
+use crate::config::{Endpoint, Endpoints, UnknownRegion};
+use crate::request::headers::{Field, HeaderView};
+
+/// Why no endpoint serves a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointFault {
+    /// `userinfo_endpoint` is not configured, or not an object.
+    NotConfigured,
+    /// No region applies and there is no `defaultURI`.
+    NoDefault,
+    /// The region code is not configured, and `unknown_region` is `reject`.
+    UnknownRegion,
+}
+
+/// Chooses the endpoint by the request's region header.
+pub fn choose<'p>(
+    endpoints: &'p Endpoints,
+    head: &HeaderView<'_>,
+) -> Result<&'p Rc<Endpoint>, EndpointFault> {
+    let table = match endpoints {
+        Endpoints::NotConfigured => return Err(EndpointFault::NotConfigured),
+        Endpoints::Configured(table) => table,
+    };
+    let code = table.region_header.as_deref().map_or(Field::Absent, |name| head.field(name));
+    let known = match code {
+        Field::Absent | Field::One(b"") => None,
+        Field::One(code) => table.regions.iter().find(|e| e.region.as_bytes() == code),
+        Field::Several => None,
+    };
+    let unknown = known.is_none() && !matches!(code, Field::Absent | Field::One(b""));
+    match (known, table.unknown_region) {
+        (Some(endpoint), _) => Ok(endpoint),
+        (None, UnknownRegion::Reject) if unknown => Err(EndpointFault::UnknownRegion),
+        (None, _) => table.default.as_ref().ok_or(EndpointFault::NoDefault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{EndpointTable, Success};
+    use crate::filter::key::KeyPrefix;
+    use crate::sim::call_policy;
+
+    fn endpoint(region: &str) -> Rc<Endpoint> {
+        Rc::new(Endpoint {
+            region: region.into(),
+            sites: Vec::new(),
+            rules: Rc::from([]),
+            state: Rc::from([]),
+            key: KeyPrefix::of(&call_policy(), &Success::Object, region, &[]),
+        })
+    }
+
+    fn table(unknown_region: UnknownRegion) -> EndpointTable {
+        EndpointTable {
+            region_header: Some("x-region".into()),
+            regions: vec![endpoint("FR"), endpoint("US")],
+            default: Some(endpoint("default")),
+            unknown_region,
+        }
+    }
+
+    fn chosen(table: EndpointTable, values: &[&[u8]]) -> Result<String, EndpointFault> {
+        let head = HeaderView::new(values.iter().map(|v| (&b"x-region"[..], *v)).collect());
+        choose(&Endpoints::Configured(table), &head).map(|e| e.region.to_string())
+    }
+
+    #[test]
+    fn by_code_else_default() {
+        let cases: [(&[&[u8]], &str); 9] = [
+            (&[b"FR"], "FR"),
+            (&[b"US"], "US"),
+            (&[], "default"),
+            (&[b""], "default"),
+            (&[b"fr"], "default"),
+            (&[b"FR,US"], "default"),
+            (&[b"FR", b"FR"], "default"),
+            (&[b"", b"FR"], "default"),
+            (&[b"\xff"], "default"),
+        ];
+        for (values, region) in cases {
+            assert_eq!(chosen(table(UnknownRegion::UseDefault), values), Ok(region.to_owned()));
+        }
+    }
+
+    #[test]
+    fn unknown_is_rejected_where_configured_but_absent_and_empty_are_not_unknown() {
+        let reject = |values| chosen(table(UnknownRegion::Reject), values);
+        assert_eq!(reject(&[b"zz"]), Err(EndpointFault::UnknownRegion));
+        assert_eq!(reject(&[b"FR", b"FR"]), Err(EndpointFault::UnknownRegion));
+        assert_eq!(reject(&[]), Ok("default".to_owned()));
+        assert_eq!(reject(&[b""]), Ok("default".to_owned()));
+        assert_eq!(reject(&[b"FR"]), Ok("FR".to_owned()));
+    }
+
+    #[test]
+    fn without_a_default_only_regions_are_served() {
+        let bare = || EndpointTable { default: None, ..table(UnknownRegion::UseDefault) };
+        assert_eq!(chosen(bare(), &[b"US"]), Ok("US".to_owned()));
+        assert_eq!(chosen(bare(), &[b"zz"]), Err(EndpointFault::NoDefault));
+        assert_eq!(chosen(bare(), &[]), Err(EndpointFault::NoDefault));
+    }
+
+    #[test]
+    fn nothing_configured() {
+        let chosen = choose(&Endpoints::NotConfigured, &HeaderView::default());
+        assert_eq!(chosen.err(), Some(EndpointFault::NotConfigured));
+    }
+}

@@ -1,0 +1,239 @@
+//! What has to go from a request before it may be forwarded: every header that only this filter may
+//! set, in any spelling that a gateway behind it may take for the same, and the token.
+//!
+//! It does not depend on why the request may pass, and comes first: a claim that is missing must
+//! leave its header absent, never with the client's own value in it.
+
+use std::borrow::Cow;
+
+use crate::config::{Authorization, ForwardPolicy};
+use crate::fault_injection::Safeguard;
+use crate::request::headers::{Field, HeaderView, PAIR};
+
+/// The header names that only this filter may set, compared as gateways behind it may fold them:
+/// lower-cased, every character outside `a-z0-9` read as `_`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StripList {
+    /// By length, then by bytes.
+    folded: Vec<Vec<u8>>,
+    /// The lengths that occur, a bit each; the last stands for all from there on. Most names of a
+    /// request have none of them, and nothing is compared.
+    lengths: u64,
+}
+
+impl StripList {
+    /// Builds the list from header names in any spelling.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> StripList {
+        let mut folded: Vec<Vec<u8>> = names.into_iter().map(|n| fold(n.as_bytes())).collect();
+        folded.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        folded.dedup();
+        let lengths = folded.iter().fold(0, |bits, name| bits | bit(name.len()));
+        StripList { folded, lengths }
+    }
+
+    /// Whether a header of this name may not pass.
+    pub fn covers(&self, name: &[u8]) -> bool {
+        // A pseudo-header is no field that a client could forge, whatever it folds to.
+        self.lengths & bit(name.len()) != 0
+            && Safeguard::Strip.is_active()
+            && !name.starts_with(b":")
+            && self
+                .of_length(name.len())
+                .any(|f| f.iter().zip(name).all(|(f, b)| *f == fold_byte(*b)))
+    }
+
+    fn of_length(&self, length: usize) -> impl Iterator<Item = &Vec<u8>> {
+        let from = self.folded.partition_point(|f| f.len() < length);
+        self.folded.iter().skip(from).take_while(move |f| f.len() == length)
+    }
+
+    /// The names in `head` that may not pass, as they are written there, each once.
+    pub fn found_in(&self, head: &HeaderView<'_>) -> Vec<Name> {
+        let found = head.names().filter(|name| self.covers(name));
+        let mut found: Vec<Name> = found.map(|name| Name::Owned(name.to_vec())).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// The bit of a name's length.
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// The name of a header, as it is written in a request.
+pub type Name = Cow<'static, [u8]>;
+
+/// The form in which two header names are the same name.
+pub fn fold(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|b| fold_byte(*b)).collect()
+}
+
+fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'_',
+    }
+}
+
+/// What has to go from a request before it may be forwarded, found while its headers are at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripPlan {
+    /// Names to remove, every copy.
+    pub(crate) remove: Vec<Name>,
+    /// What `Connection` is replaced with.
+    pub(crate) connection: Option<String>,
+}
+
+impl StripPlan {
+    /// Looks through a request's headers.
+    pub fn of(head: &HeaderView<'_>, policy: &ForwardPolicy) -> StripPlan {
+        let mut remove = fields_to_remove(head, policy);
+        let mut connection = None;
+        match ConnectionOptions::of(head) {
+            ConnectionOptions::Harmless => {}
+            ConnectionOptions::Reduced(kept) if kept.is_empty() => {
+                remove.push(Name::Borrowed(b"connection"));
+            }
+            ConnectionOptions::Reduced(kept) => connection = Some(kept.join(", ")),
+        }
+        StripPlan { remove, connection }
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        let names = self.remove.iter().map(|name| match name {
+            Name::Borrowed(_) => size_of::<Name>(),
+            Name::Owned(name) => name.len().saturating_add(PAIR),
+        });
+        names.fold(self.connection.as_ref().map_or(0, String::len), usize::saturating_add)
+    }
+}
+
+/// The fields that may not pass, in headers or in trailers, as they are written there.
+pub fn fields_to_remove(fields: &HeaderView<'_>, policy: &ForwardPolicy) -> Vec<Name> {
+    let mut remove = policy.strip.found_in(fields);
+    match policy.authorization {
+        Authorization::Remove if fields.field("authorization") != Field::Absent => {
+            remove.push(Name::Borrowed(b"authorization"));
+        }
+        Authorization::Remove | Authorization::Forward => {}
+    }
+    remove
+}
+
+/// What `Connection` may still say. Envoy forwards it as it is on an upgrade, and a next hop must
+/// delete every header that it names (RFC 9110 §7.6.1), an identity header too.
+enum ConnectionOptions {
+    /// Nothing that could name a header.
+    Harmless,
+    /// Only these of what it says.
+    Reduced(Vec<&'static str>),
+}
+
+impl ConnectionOptions {
+    fn of(head: &HeaderView<'_>) -> ConnectionOptions {
+        if head.field("connection") == Field::Absent {
+            return ConnectionOptions::Harmless;
+        }
+        let options = head.values("connection").flat_map(|value| value.split(|b| *b == b','));
+        let known = options.map(|option| {
+            ["upgrade", "keep-alive", "close"]
+                .into_iter()
+                .find(|known| option.trim_ascii().eq_ignore_ascii_case(known.as_bytes()))
+        });
+        let known: Vec<Option<&'static str>> = known.collect();
+        if known.iter().all(Option::is_some) {
+            ConnectionOptions::Harmless
+        } else {
+            ConnectionOptions::Reduced(known.into_iter().flatten().collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(authorization: Authorization) -> ForwardPolicy {
+        ForwardPolicy {
+            authorization,
+            region_header: None,
+            strip: StripList::new(["X-User-Email", "X-Unit-Id"]),
+        }
+    }
+
+    fn cleansed(pairs: Vec<(&[u8], &[u8])>, authorization: Authorization) -> StripPlan {
+        StripPlan::of(&HeaderView::new(pairs), &policy(authorization))
+    }
+
+    #[test]
+    fn every_spelling_of_an_identity_header_goes() {
+        let list = StripList::new(["X-User-Email"]);
+        for name in ["x-user-email", "X-USER-EMAIL", "x_user_email", "x-user_email", "x.user!email"]
+        {
+            assert!(list.covers(name.as_bytes()), "{name}");
+        }
+        assert!(!StripList::new(["x-path"]).covers(b":path"));
+        assert!(!StripList::new(["-path"]).covers(b":path"));
+        for name in ["x-user-emai", "x-user-email2", "xuseremail", "x-user-e-mail", "y-user-email"]
+        {
+            assert!(!list.covers(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_removed_as_written_and_once() {
+        let pairs: Vec<(&[u8], &[u8])> = vec![
+            (b"x-user-email", b"a"),
+            (b"x_user_email", b"b"),
+            (b"x-user-email", b"c"),
+            (b"accept", b"*/*"),
+            (b"authorization", b"Bearer t"),
+        ];
+        let names = |list: &[&str]| {
+            list.iter().map(|n| n.as_bytes().to_vec().into()).collect::<Vec<Name>>()
+        };
+        assert_eq!(
+            cleansed(pairs.clone(), Authorization::Remove).remove,
+            names(&["x-user-email", "x_user_email", "authorization"])
+        );
+        assert_eq!(
+            cleansed(pairs, Authorization::Forward).remove,
+            names(&["x-user-email", "x_user_email"])
+        );
+    }
+
+    #[test]
+    fn trailers_lose_what_headers_lose() {
+        let trailers =
+            HeaderView::new(vec![(b"authorization", b"t"), (b"x_unit_id", b"u"), (b"x-sum", b"1")]);
+        let removed = |authorization| fields_to_remove(&trailers, &policy(authorization));
+        assert_eq!(removed(Authorization::Forward), [&b"x_unit_id"[..]]);
+        let both = [&b"x_unit_id"[..], &b"authorization"[..]];
+        assert_eq!(removed(Authorization::Remove), both);
+    }
+
+    #[test]
+    fn connection_keeps_only_what_cannot_name_a_header() {
+        let connection = |value: &'static [u8]| {
+            let strip_plan = cleansed(vec![(b"connection", value)], Authorization::Forward);
+            (strip_plan.connection, !strip_plan.remove.is_empty())
+        };
+        assert_eq!(
+            connection(b"Upgrade, X-User-Email,Authorization"),
+            (Some("upgrade".to_owned()), false)
+        );
+        assert_eq!(connection(b"keep-alive, Upgrade"), (None, false));
+        assert_eq!(connection(b"upgrade, , Close"), (Some("upgrade, close".to_owned()), false));
+        assert_eq!(connection(b"X-User-Email"), (None, true));
+        assert_eq!(cleansed(vec![], Authorization::Remove).connection, None);
+    }
+
+    #[test]
+    fn nothing_is_removed_that_is_not_there() {
+        assert!(cleansed(vec![(b"accept", b"*/*")], Authorization::Remove).remove.is_empty());
+    }
+}
