@@ -348,6 +348,7 @@ impl Gate {
             Caching::On(cache) => Some(cache),
             Caching::Off => None,
         }));
+        self.lookups.halves = policies.iter().any(|p| matches!(p.cache, Caching::On(_)));
         let entries = policies.iter().filter_map(|policy| match &policy.cache {
             Caching::On(cache) => Some(cache.max_entries),
             Caching::Off => None,

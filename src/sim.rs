@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::config::{self, CallPolicy, Policy};
 use crate::filter::{
-    Action, Admission, Arrival, CallId, Decision, Gate, Release, Seed, Slot, StreamId,
+    Action, Admission, Arrival, CallId, Decision, Gate, Release, Seed, Slot, StreamId, Watched,
 };
 use crate::provider::userinfo::{Answer, Body, Call};
 use crate::reply::LocalReply;
@@ -101,7 +101,11 @@ impl World {
     }
     /// Hears what other workers know of the sites.
     pub(crate) fn listen(&mut self) {
-        for place in self.gate.watched(self.now) {
+        self.hear(self.gate.watched(self.now));
+    }
+
+    fn hear(&mut self, watched: Vec<Watched>) {
+        for place in watched {
             let value = self.shared.get(&place.slot).map(Vec::as_slice);
             self.gate.heard(place, value, self.now);
         }
@@ -206,7 +210,7 @@ impl World {
         answer: &Answer<'_>,
     ) -> (Vec<Release>, Option<(CallId, Call)>) {
         if answer.may_be_an_outage() {
-            self.listen();
+            self.hear(self.gate.watched_for(call));
         }
         let settled = self.gate.answered(call, answer, self.now);
         self.shared.extend(settled.share);

@@ -143,6 +143,9 @@ impl Gate {
             Verdict::Rejected(refusal) => match &**refusal {
                 Refusal::Unavailable(why) => {
                     lookup.silent = *why;
+                    if *why == NoAnswer::TimedOut {
+                        lookup.so_far.timed_out();
+                    }
                     match why {
                         NoAnswer::CutOff | NoAnswer::Unreachable { bytes_came: false } => true,
                         // The cluster may be on its way: an update of it cut the call before this.
@@ -226,7 +229,8 @@ impl Gate {
         if let (Some(wait), LookupEnd::Stored(words)) = (lookup.so_far.wait(), &said) {
             // What was no outage now is none because time passes.
             let stale = wait.stale && !self.serves_others(&lookup.lead.endpoint, lookup.began);
-            self.waits.begin(lookup.key, Wait { stale, ..wait }, Rc::clone(words));
+            let endpoint = Rc::clone(&lookup.lead.endpoint);
+            self.waits.begin(lookup.key, Wait { stale, ..wait }, Rc::clone(words), endpoint);
         }
         self.settle(lookup, &said, None, now)
     }
@@ -299,7 +303,11 @@ impl Gate {
             let verdict = judge(&waiting.policy, &waiting.endpoint);
             let stale = match said {
                 LookupEnd::Response(..) => None,
-                LookupEnd::Stored(_) | LookupEnd::NoResponse(_) if !so_far.stale() => None,
+                LookupEnd::Stored(_) | LookupEnd::NoResponse(_)
+                    if !so_far.stale_for(&waiting.policy, &lead.policy) =>
+                {
+                    None
+                }
                 LookupEnd::Stored(_) | LookupEnd::NoResponse(_) => {
                     self.stale(&key, &waiting, began, now)
                 }
@@ -317,6 +325,7 @@ impl Gate {
     pub(super) fn lost(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
         self.left(&lookup, Ended { answered: false, serving: false, waited: true }, now);
         lookup.silent = NoAnswer::TimedOut;
+        lookup.so_far.timed_out();
         lookup.so_far.site_ended(true, None);
         let said = match &lookup.declined {
             Some(words) => LookupEnd::Stored(Rc::clone(words)),

@@ -26,9 +26,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How often other workers are told that a site serves.
 const TELLING: Duration = Duration::from_millis(250);
 
-/// How long after a call that showed no service other workers are asked whether the site serves.
-const DOUBT: Duration = Duration::from_secs(60);
-
 /// The longest time that a call takes without being waited for.
 const NO_WAIT: Duration = Duration::from_millis(250);
 
@@ -75,8 +72,6 @@ struct SiteState {
     served: Option<MonotonicTime>,
     /// When other workers were last told of one.
     told: Option<MonotonicTime>,
-    /// The last call that showed nothing of the kind.
-    doubted: Option<MonotonicTime>,
     breakers: Vec<BreakerState>,
 }
 
@@ -214,7 +209,9 @@ impl Sites {
         };
         state.calls = state.calls.saturating_sub(1);
         state.strangers = state.strangers.saturating_sub(usize::from(leave.stranger));
-        *(if ended.serving { &mut state.served } else { &mut state.doubted }) = Some(now);
+        if ended.serving {
+            state.served = Some(now);
+        }
         let Some(settings) = Settings::of(policy) else {
             return;
         };
@@ -380,12 +377,10 @@ impl Sites {
         due
     }
 
-    /// Whether it is of interest what other workers know of a site.
-    pub(super) fn is_in_doubt(&self, site: &Site, now: MonotonicTime) -> bool {
-        self.sites.get(site).is_some_and(|state| {
-            let lately = state.doubted.is_some_and(|doubted| doubted.after(DOUBT) > now);
-            lately || state.calls > 0 || state.breakers.iter().any(BreakerState::is_open)
-        })
+    /// The sites of which a breaker is open.
+    pub(super) fn not_answering(&self) -> impl Iterator<Item = &Site> {
+        let open = |state: &SiteState| state.breakers.iter().any(BreakerState::is_open);
+        self.sites.iter().filter(move |(_, state)| open(state)).map(|(site, _)| site)
     }
 
     /// Whether a site has served anybody since then.

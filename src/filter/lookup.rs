@@ -14,9 +14,10 @@ use rustc_hash::FxBuildHasher;
 use super::entry::StoredResponse;
 use super::health::CallPermit;
 use super::key::TokenKey;
+use super::served;
 use super::waits::Wait;
 use super::{CallId, GRACE, StreamId};
-use crate::config::{Caching, Endpoint, Policy, Site};
+use crate::config::{Endpoint, Policy, Site};
 use crate::outcome::Source;
 use crate::provider::userinfo::{self, Call};
 use crate::reply::Dialect;
@@ -53,8 +54,10 @@ pub(super) struct Lookups {
     /// What each held request waits for.
     held: BTreeMap<StreamId, TokenKey>,
     all: Load,
-    /// What of it is about tokens that were not vouched for before, where there is a cache.
+    /// What of it is about tokens that were not vouched for before.
     strangers: Load,
+    /// Half of it is kept for tokens that were vouched for: some instance has a cache.
+    pub(super) halves: bool,
     pub(super) next: u64,
 }
 
@@ -116,6 +119,10 @@ pub(super) struct SoFar {
     /// One of them gave an answer beside which no outdated verdict may serve, or was passed over
     /// because too many calls are under way.
     no_stale: bool,
+    /// One of them has been asked in vain: before that, being late says nothing of the provider.
+    some: bool,
+    /// One of them was given up when its time was over.
+    timed_out: bool,
     /// One of them asked for no pause.
     no_wait: bool,
     /// The shortest pause that one of them asked for.
@@ -126,6 +133,7 @@ impl SoFar {
     /// A site has given no verdict; whether an outdated one may serve, and the pause it asks for.
     pub(super) fn site_ended(&mut self, stale: bool, wait: Option<Wait>) {
         self.no_stale |= !stale;
+        self.some = true;
         match (wait, self.wait) {
             (None, _) => self.no_wait = true,
             (Some(wait), Some(other)) if other.until <= wait.until => {}
@@ -139,9 +147,20 @@ impl SoFar {
         self.no_stale |= crowded;
     }
 
+    /// A site was given up when its time was over.
+    pub(super) fn timed_out(&mut self) {
+        self.timed_out = true;
+    }
+
     /// Whether an outdated verdict may serve.
     pub(super) fn stale(self) -> bool {
-        !self.no_stale
+        self.some && !self.no_stale
+    }
+
+    /// Whether an outdated verdict may serve a request of this instance, where the calls were made by
+    /// that one's rules: that somebody else is less patient says nothing of the provider.
+    pub(super) fn stale_for(self, own: &Policy, lead: &Policy) -> bool {
+        self.stale() && (!self.timed_out || own.call.timeout <= lead.call.timeout)
     }
 
     /// How long the token waits, if every site that was asked wants it to.
@@ -223,7 +242,7 @@ impl LookupContext {
 
     /// Whether it is about a token that was not vouched for before. Without a cache nobody is known.
     pub(super) fn is_strange(&self) -> bool {
-        !self.known && matches!(self.policy.cache, Caching::On(_))
+        !self.known
     }
 
     /// The call to this site.
@@ -280,6 +299,11 @@ impl Lookup {
             .fold(QUESTION, usize::saturating_add)
     }
 
+    /// Whether somebody who waits may be let pass by an outdated verdict.
+    pub(super) fn may_bridge(&self) -> bool {
+        self.waiting.values().any(|waiting| served::bridges(&waiting.policy))
+    }
+
     /// The site that is being asked.
     pub(super) fn site(&self) -> Option<&Site> {
         self.lead.endpoint.sites.get(self.attempt.site)
@@ -295,7 +319,7 @@ impl Lookups {
     /// Whether as many wait in all as may, or take as many bytes. Half of it is for tokens that were
     /// vouched for before.
     pub(super) fn is_full(&self, stranger: bool) -> bool {
-        self.all.fills(1) || (stranger && self.strangers.fills(2))
+        self.all.fills(1) || (stranger && self.halves && self.strangers.fills(2))
     }
 
     fn add(&mut self, stranger: bool, requests: usize, bytes: usize) {
@@ -352,6 +376,20 @@ impl Lookups {
         self.held.insert(stream, *key);
         self.add(stranger, 1, weight);
         Ok(())
+    }
+
+    /// What a call asks.
+    pub(super) fn asked_by(&self, call: CallId) -> Option<&Lookup> {
+        self.by_key.get(self.calls.get(&call)?)
+    }
+
+    /// The questions that have been asked in vain so far, or are about to have been.
+    pub(super) fn in_trouble(&self, now: MonotonicTime) -> impl Iterator<Item = &Lookup> {
+        let lookups = self.by_key.values();
+        lookups.filter(move |lookup| {
+            let in_vain = lookup.so_far.some || lookup.attempt.repeated > 0;
+            (in_vain || lookup.attempt.deadline() <= now) && lookup.may_bridge()
+        })
     }
 
     /// The largest answer to a call that anybody reads, in bytes.
@@ -439,6 +477,7 @@ impl Lookups {
         for lookup in self.by_key.values_mut() {
             for (stream, waiting) in lookup.waiting.extract_if(.., |_, w| w.deadline <= now) {
                 self.held.remove(&stream);
+                let stale = lookup.so_far.stale_for(&waiting.policy, &lookup.lead.policy);
                 gone.push((lookup.lead.is_strange(), waiting.weight()));
                 late.push(Late {
                     stream,
@@ -446,7 +485,7 @@ impl Lookups {
                     waiting,
                     declined: lookup.declined.clone(),
                     began: lookup.began,
-                    stale: lookup.so_far.stale(),
+                    stale,
                 });
             }
         }
@@ -459,7 +498,7 @@ impl Lookups {
 
     /// Forgets everything; numbers are never used again, also then.
     pub(super) fn abandon(&mut self) {
-        *self = Lookups { next: self.next, ..Lookups::default() };
+        *self = Lookups { next: self.next, halves: self.halves, ..Lookups::default() };
     }
 
     /// How many calls are under way.

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Gate;
 use super::shared::{self, Slot};
+use super::{CallId, Gate};
 use crate::config::{Caching, Policy, Site};
 use crate::time::{MonotonicTime, Now};
 
@@ -23,18 +23,22 @@ pub struct Watched {
 }
 
 impl Gate {
-    /// What is to be read before a failed call, or the passing of time, is made known to the gate:
-    /// see [`Gate::heard`]. Nothing while all sites serve.
+    /// What is to be read before this call's failure is made known to the gate: see [`Gate::heard`].
+    pub fn watched_for(&self, call: CallId) -> Vec<Watched> {
+        let asked = self.lookups.asked_by(call).filter(|lookup| lookup.may_bridge());
+        places(asked.into_iter().flat_map(|lookup| &lookup.lead.endpoint.sites))
+    }
+
+    /// What is to be read before the gate is told that time has passed, or that a request has come:
+    /// only while somebody may be let pass by an outdated verdict.
     pub fn watched(&self, now: Now) -> Vec<Watched> {
-        let mut sites: BTreeSet<&Site> = BTreeSet::new();
-        let policies: Vec<_> = self.policies.iter().filter_map(|policy| policy.upgrade()).collect();
-        for endpoint in policies.iter().filter(|p| bridges(p)).flat_map(|p| p.endpoints.iter()) {
-            if endpoint.sites.iter().any(|site| self.sites.is_in_doubt(site, now.moment)) {
-                sites.extend(&endpoint.sites);
-            }
+        if !self.bridges() {
+            return Vec::new();
         }
-        let watched = |site: &Site| Watched { site: site.clone(), slot: place(site).0 };
-        sites.into_iter().map(watched).collect()
+        let lookups = self.lookups.in_trouble(now.moment);
+        let waits = self.waits.bridged(now.moment);
+        let endpoints = lookups.map(|lookup| &lookup.lead.endpoint).chain(waits);
+        places(endpoints.flat_map(|endpoint| &endpoint.sites).chain(self.sites.not_answering()))
     }
 
     /// What stood in such a place.
@@ -52,7 +56,14 @@ impl Gate {
     }
 }
 
-fn bridges(policy: &Policy) -> bool {
+/// The places of these sites, each once.
+fn places<'s>(sites: impl Iterator<Item = &'s Site>) -> Vec<Watched> {
+    let sites: BTreeSet<&Site> = sites.collect();
+    let watched = |site: &Site| Watched { site: site.clone(), slot: place(site).0 };
+    sites.into_iter().map(watched).collect()
+}
+
+pub(super) fn bridges(policy: &Policy) -> bool {
     matches!(policy.cache, Caching::On(cache) if !cache.stale_if_error.is_zero())
 }
 

@@ -17,9 +17,6 @@ use crate::time::{MonotonicTime, UnixTime};
 /// must not let drive out good ones.
 pub const SLOTS: [u16; 2] = [16_384, 2_048];
 
-/// How many places there are for the moments at which sites served: of less than 100 bytes each.
-const SITES: u16 = 8_192;
-
 /// Largest value. With [`SLOTS`] it bounds the shared memory: 72 MiB.
 const MOST_BYTES: usize = 4096;
 
@@ -33,7 +30,7 @@ const SUM: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
     what: What,
-    number: u16,
+    number: u128,
 }
 
 /// What stands in a place.
@@ -51,13 +48,12 @@ impl Slot {
             Kind::Rejected => bad,
         };
         let number = (key.number() >> 32).checked_rem(u64::from(places)).unwrap_or(0);
-        Slot { what: What::Verdict(kind), number: u16::try_from(number).unwrap_or(0) }
+        Slot { what: What::Verdict(kind), number: u128::from(number) }
     }
 
-    /// The place of a site with this number.
-    pub(super) fn of_site(number: u128) -> Slot {
-        let number = number.checked_rem(u128::from(SITES)).unwrap_or(0);
-        Slot { what: What::Served, number: u16::try_from(number).unwrap_or(0) }
+    /// The place of a site with this digest: one for each, since only configurations name sites.
+    pub(super) fn of_site(digest: u128) -> Slot {
+        Slot { what: What::Served, number: digest }
     }
 
     /// The name that Envoy knows it by.

@@ -11,6 +11,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::entry::StoredResponse;
 use super::key::TokenKey;
+use crate::config::Endpoint;
 use crate::time::MonotonicTime;
 
 /// Most tokens that wait.
@@ -34,6 +35,7 @@ pub(super) struct TokenWaits {
 struct Entry {
     wait: Wait,
     words: Rc<StoredResponse>,
+    endpoint: Rc<Endpoint>,
 }
 
 /// How long a token waits.
@@ -54,11 +56,23 @@ impl Default for TokenWaits {
 }
 
 impl TokenWaits {
+    /// The endpoints of those that an outdated verdict serves meanwhile.
+    pub(super) fn bridged(&self, now: MonotonicTime) -> impl Iterator<Item = &Rc<Endpoint>> {
+        let bridged = self.entries.iter().filter(move |(_, e)| e.wait.stale && e.wait.until > now);
+        bridged.map(|(_, entry)| &entry.endpoint)
+    }
+
     /// A token waits from now on, and this is what its requests are told.
-    pub(super) fn begin(&mut self, key: TokenKey, wait: Wait, words: Rc<StoredResponse>) {
+    pub(super) fn begin(
+        &mut self,
+        key: TokenKey,
+        wait: Wait,
+        words: Rc<StoredResponse>,
+        endpoint: Rc<Endpoint>,
+    ) {
         self.end(&key);
         self.bytes = self.bytes.saturating_add(size(&words));
-        self.entries.put(key, Entry { wait, words });
+        self.entries.put(key, Entry { wait, words, endpoint });
         while self.entries.len() > MOST_ENTRIES || self.bytes > MOST_BYTES {
             let Some((_, oldest)) = self.entries.pop_lru() else {
                 return;

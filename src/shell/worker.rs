@@ -19,7 +19,7 @@ use crate::fault_injection::Safeguard;
 use crate::filter::header_edit::HeaderEdit;
 use crate::filter::{
     Action, BreakerEvent, CallCompletion, CallId, Decision, Gate, Release, Seed, Stats, StreamId,
-    Took,
+    Took, Watched,
 };
 use crate::outcome::Outcome;
 use crate::provider::userinfo::{Answer, Body};
@@ -127,7 +127,8 @@ impl Worker {
     /// waited.
     pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
         if answer.may_be_an_outage() {
-            self.listen();
+            let watched = self.gate.borrow().watched_for(call);
+            self.listen(watched);
         }
         let settled = self.gate.borrow_mut().answered(call, answer, self.now());
         self.carry_on(root, settled);
@@ -161,9 +162,8 @@ impl Worker {
     }
 
     /// Hears what other workers know of the sites that are in doubt here.
-    fn listen(&self) {
+    fn listen(&self, watched: Vec<Watched>) {
         let now = self.now();
-        let watched = self.gate.borrow().watched(now);
         for place in watched {
             let value = host::shared_data(&place.slot.name());
             self.gate.borrow_mut().heard(place, value.as_deref(), now);
@@ -173,7 +173,8 @@ impl Worker {
     /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
-        self.listen();
+        let watched = self.gate.borrow().watched(self.now());
+        self.listen(watched);
         let settled = self.gate.borrow_mut().tick(self.now());
         self.carry_on(root, settled);
         self.release(root);
@@ -214,7 +215,8 @@ impl Worker {
         let Some(root) = self.ticking.get().filter(|_| self.period.get() > tick()) else {
             return;
         };
-        self.listen();
+        let watched = self.gate.borrow().watched(self.now());
+        self.listen(watched);
         if host::put_in_effect(root).is_ok() {
             self.tick_by(root);
         } else {

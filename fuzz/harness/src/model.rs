@@ -151,6 +151,10 @@ struct SoFar {
     /// An outdated verdict must not serve: one of them said something else than an outage, or one
     /// was not asked because too many calls are under way.
     no_stale: bool,
+    /// One of them was asked in vain.
+    some: bool,
+    /// One of them was given up when the time of the call was over.
+    timed_out: bool,
     /// One of them did not ask the token to wait.
     no_wait: bool,
     /// Until when the token waits for each, and until when each wants that.

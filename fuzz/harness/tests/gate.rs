@@ -24,7 +24,7 @@ const BEGINNINGS: [&[Event]; 8] = [
         admit(0, 6),
         Event::Wait(700),
         Event::Answer(0, Ending::Silent),
-        Event::Wait(700),
+        Event::Wait(1_000),
         Event::AnswerProbe(0, Ending::Silent),
     ],
     &[admit(0, 5), Event::Answer(0, Ending::TooManyFor2), admit(0, 7)],

@@ -144,6 +144,40 @@ async fn an_answer_about_this_token_alone_is_no_outage() {
     judged(running, &through);
 }
 
+/// The other instance gives the call a second, this one 20: that the call is given up is no outage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
+    let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
+    let hasty = config(json!({"timeout": "1s", "cache": {"ttl": "1500ms"}}));
+    let world = World::made(json!({"timeout": "20s", "cache": cache}), |listener| {
+        listener.instance("hasty", "/hasty", hasty.clone())
+    });
+    let world = world.await;
+    world.known(TOKEN).await;
+    let (gw, gate) = (&world.gateway, Gate::closed());
+    gw.provider.answer_token(TOKEN, Provider::expired().held_by(&gate));
+    // Until it is a hit no more: then the hasty instance asks, and gives up before the answer.
+    while gw.get("/hasty/").bearer(TOKEN).send().await.status == 200 {}
+    let joined = async || gw.envoy.stat("wasmcustom.oidc_calls.joined").await;
+    let (before, mut seen) = (joined().await, Vec::new());
+    // One that comes too late to join is answered when the gate opens.
+    while joined().await == before {
+        let (theirs, own) = (gw.get("/hasty/").bearer(TOKEN), world.clone());
+        let theirs = tokio::spawn(theirs.send());
+        gw.provider.wait_calls(gw.provider.calls().len() + 1).await;
+        let own = tokio::spawn(async move { own.ask(TOKEN).await });
+        assert_eq!(theirs.await.expect("a request").status, 503, "it is given up");
+        gw.envoy.wait_stat("wasmcustom.oidc_requests_waiting", |n| n <= 1).await;
+        seen.push(own);
+    }
+    gate.open();
+    let mut told = Vec::new();
+    for own in seen {
+        told.push(own.await.expect("a request"));
+    }
+    never_passed("beside an impatient instance", &told);
+}
+
 /// The same, and the other is asked about by another worker, which tells this one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_about_this_token_alone_is_no_outage_for_another_worker() {

@@ -153,17 +153,31 @@ fn nothing_is_left_of_what_has_gone() {
 /// Four slow junk tokens can have four times 4096 requests wait; not beside those who are known.
 #[test]
 fn strangers_take_half_of_the_room_to_wait_at_most() {
-    let mut world = World::new(r#""cache": {"ttl": "1s"}, "timeout": "30s""#);
-    world.asked(&[], "200", &JSON, b"{}");
-    world.wait(seconds(1));
-    for number in 0..2 {
+    let cached = r#""cache": {"ttl": "1s"}, "timeout": "30s""#;
+    let plain = r#""timeout": "30s", "realm": "an instance that remembers nobody""#;
+    for theirs in [cached, plain] {
+        let mut world = World::new(cached);
+        world.asked(&[], "200", &JSON, b"{}");
+        world.wait(seconds(1));
+        world.configure(theirs);
+        for number in 0..2 {
+            world.leads(number);
+            let [(name, value)] = bearer(number);
+            (1..4096).for_each(|_| _ = world.joined(&[(name, &value)]));
+        }
+        let details = world.refused_for(2);
+        assert_eq!(details, "oidc_token_connector{unavailable:too_many_waiting}");
+        world.configure(cached);
+        world.held(&T);
+        (1..4096).for_each(|_| _ = world.joined(&T));
+        assert_eq!(world.gate.stats().waiting, 3 * 4096);
+    }
+    // Where nobody is remembered there is nobody to keep room for.
+    let mut world = World::new(plain);
+    for number in 0..4 {
         world.leads(number);
         let [(name, value)] = bearer(number);
         (1..4096).for_each(|_| _ = world.joined(&[(name, &value)]));
     }
-    let details = world.refused_for(2);
-    assert_eq!(details, "oidc_token_connector{unavailable:too_many_waiting}");
-    world.held(&T);
-    (1..4096).for_each(|_| _ = world.joined(&T));
-    assert_eq!(world.gate.stats().waiting, 3 * 4096);
+    world.refused_for(4);
 }

@@ -272,14 +272,23 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
     assert!(plain.gate.watched(plain.now).is_empty());
     plain.declines(call, "500", &[]);
 
-    assert!(world.gate.watched(world.now).is_empty(), "it serves");
+    // Only what an outdated verdict depends on is read.
+    let watched = |world: &World, call: CallId| {
+        (world.gate.watched_for(call).len(), world.gate.watched(world.now).len())
+    };
     let call = world.leads(4);
-    assert_eq!(world.gate.watched(world.now).len(), 1, "while a call is under way");
+    assert_eq!(watched(&world, call), (1, 0), "a call that goes on");
     world.declines(call, "500", &[]);
-    world.wait(millis(59_999));
-    assert_eq!(world.gate.watched(world.now).len(), 1, "a minute after it failed");
-    world.wait(millis(1));
-    assert!(world.gate.watched(world.now).is_empty(), "then no more");
+    assert_eq!(watched(&world, call), (0, 0), "a call that is over");
+    let (_, call, _) = world.held(&T);
+    assert!(world.end(call, &envoys("503")).is_empty());
+    assert_eq!(watched(&world, call), (0, 1), "one that is to be repeated");
+    let mut waits = outdated(STALE);
+    let (_, call, _) = waits.held(&T);
+    waits.declines(call, "503", &[("retry-after", "9")]);
+    assert_eq!(waits.gate.watched(waits.now).len(), 1, "a token that waits");
+    waits.wait(seconds(9));
+    assert!(waits.gate.watched(waits.now).is_empty(), "no more");
 }
 
 /// Of another instance: that one is impatient, the site is well.
@@ -298,6 +307,34 @@ fn another_instances_open_breaker_lets_nobody_pass() {
     assert_eq!(world.answer(call, "401", &[], b"").len(), 1);
     world.configure(&hasty);
     assert_ne!(world.decided(&T).record.outcome, Outcome::Pass);
+}
+
+/// That another instance is less patient, or this one less than the one that asked, says nothing of
+/// the provider.
+#[test]
+fn a_joined_call_is_no_outage_because_somebody_was_impatient() {
+    for (lead, joiner, is_stale) in [("50ms", "20s", false), ("20s", "20s", true)] {
+        let of = |timeout: &str| format!(r#"{STALE}, "timeout": "{timeout}""#);
+        let mut world = outdated(&of(joiner));
+        world.configure(&of(lead));
+        let (_, call, _) = world.held(&T);
+        world.configure(&of(joiner));
+        world.joined(&T);
+        let (mut released, _) = world.times_out(call, seconds(20));
+        let theirs = released.pop().unwrap().decision;
+        assert_eq!(source(&theirs) == Source::Stale, is_stale, "{lead} {joiner}");
+        let own = released.pop().unwrap().decision;
+        assert_eq!(source(&own), Source::Stale, "its own time was over");
+    }
+    // The call goes on, and may yet bring a refusal.
+    let mut world = outdated(STALE);
+    world.held(&T);
+    world.configure(&format!(r#"{STALE}, "timeout": "100ms""#));
+    let joined = world.joined(&T);
+    world.wait(millis(250));
+    let [released] = &world.tick()[..] else { panic!("not released") };
+    assert_eq!(released.stream, joined);
+    assert_ne!(released.decision.record.outcome, Outcome::Pass);
 }
 
 /// Of several sites each must be silent.

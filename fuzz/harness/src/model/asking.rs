@@ -113,6 +113,7 @@ impl World {
             asked.word = Some(call);
         } else {
             asked.silence = meaning.told.2;
+            asked.so_far.timed_out |= asked.silence == "timed_out";
         }
         let left = asked.ends.saturating_sub(self.now);
         let is_last = asked.site + 1 == asked.key.sites().len();
@@ -172,7 +173,7 @@ impl World {
         let serves = self.serves_since(asked.worker, asked.key, since);
         let asked = &mut self.questions[question];
         asked.step = Step::Over;
-        let SoFar { no_stale, no_wait, waits } = &asked.so_far;
+        let SoFar { no_stale, no_wait, waits, .. } = &asked.so_far;
         let until = waits.iter().map(|(until, _)| *until).min();
         if let (false, Some(until), Some(word)) = (*no_wait, until, asked.word) {
             let said = waits.iter().map(|(_, said)| *said).collect();
@@ -191,7 +192,10 @@ impl World {
         is_outage: bool,
     ) {
         let Waiting { question, setup, source, .. } = *waiting;
-        let Question { worker, key, word, began, .. } = self.questions[question];
+        let Question { worker, key, word, began, lead, .. } = self.questions[question];
+        // That somebody else was less patient is no outage.
+        let timed_out = self.questions[question].so_far.timed_out;
+        let is_outage = is_outage && (!timed_out || setup.timeout <= lead.timeout);
         let since = began.saturating_sub(1_000);
         if self.is_stale((worker, key, setup), decision, is_outage, since) {
             return;
@@ -204,9 +208,15 @@ impl World {
 }
 
 impl SoFar {
+    /// Whether an outdated verdict may serve.
+    pub(super) fn is_outage(&self) -> bool {
+        self.some && !self.no_stale
+    }
+
     /// A site has given no verdict.
     pub(super) fn ended(&mut self, allows_stale: bool, wait: Option<(u64, u64)>, now: u64) {
         self.no_stale |= !allows_stale;
+        self.some = true;
         match wait {
             Some((until, said)) => self.waits.push((now + until, now + said)),
             None => self.no_wait = true,

@@ -22,6 +22,7 @@ impl World {
             let question = self.calls[call].question;
             let asked = &mut self.questions[question];
             asked.silence = "timed_out";
+            asked.so_far.timed_out = true;
             asked.so_far.ended(true, None, self.now);
             self.is_over(question);
         }
@@ -31,7 +32,7 @@ impl World {
         // What they are told is what was known before anything goes on.
         let mut late: std::collections::BTreeMap<_, _> = late
             .into_iter()
-            .map(|(stream, w)| (stream, (w, !self.questions[w.question].so_far.no_stale)))
+            .map(|(stream, w)| (stream, (w, self.questions[w.question].so_far.is_outage())))
             .collect();
 
         self.listen(at);
@@ -50,7 +51,7 @@ impl World {
                     let waiting = waiting.expect("waits");
                     let asked = &self.questions[waiting.question];
                     assert!(asked.step == Step::Over, "let go before its deadline");
-                    (waiting, asked.silence, !asked.so_far.no_stale)
+                    (waiting, asked.silence, asked.so_far.is_outage())
                 }
             };
             self.diary.released(waiting.number, &release.decision);

@@ -2,7 +2,7 @@
 
 use std::rc::{Rc, Weak};
 
-use oidc_token_connector::filter::{CallCompletion, CallId, Slot, StreamId};
+use oidc_token_connector::filter::{CallCompletion, CallId, Slot, StreamId, Watched};
 use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::provider::userinfo::Call;
 
@@ -144,7 +144,8 @@ impl World {
         let Question { worker: at, lead, step, limit, .. } = self.questions[question];
         let is_under_way = step == Step::Asking(call);
         let now = self.now(at);
-        self.listen(at);
+        let watched = self.workers[at].gate.watched_for(id);
+        self.hear(at, watched);
         let bridges = self.workers[at].setups().any(Setup::bridges);
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
@@ -188,7 +189,7 @@ impl World {
                 self.diary.released(waiting.number, &release.decision);
                 if is_open {
                     let Question { silence, .. } = self.questions[question];
-                    let is_outage = !self.questions[question].so_far.no_stale;
+                    let is_outage = self.questions[question].so_far.is_outage();
                     self.told_nothing(&waiting, &release.decision, silence, is_outage);
                 } else {
                     let Waiting { setup, source, .. } = waiting;
@@ -211,7 +212,13 @@ impl World {
     /// failure leads to.
     pub(super) fn listen(&mut self, at: usize) {
         let now = self.now(at);
-        for place in self.workers[at].gate.watched(now) {
+        let watched = self.workers[at].gate.watched(now);
+        self.hear(at, watched);
+    }
+
+    fn hear(&mut self, at: usize, watched: Vec<Watched>) {
+        let now = self.now(at);
+        for place in watched {
             let value = self.told.get(&place.slot.name()).map(Vec::as_slice);
             self.workers[at].gate.heard(place, value, now);
         }
