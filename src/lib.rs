@@ -1,11 +1,11 @@
 //! An Envoy filter that lets a request through only if an OpenID provider vouches for its token.
 //!
 //! The story of a request: the [`shell`](crate#the-shell) reads the whole header map once and hands
-//! it to [`gate::Gate::admit`]. [`bearer`] finds exactly one token, [`endpoint`] chooses the UserInfo
-//! endpoint by the region header, [`userinfo`] builds the call; the request is held. When the call
-//! ends, [`verdict`] judges the answer: a permit, which [`enrich`] turns into header edits (strip
-//! first, then set what [`claims`] finds), or a refusal, which [`reply`] turns into the answer that
-//! the client gets. The shell carries out what the gate decided, and counts it.
+//! it to [`filter::Gate::admit`]. [`request`] finds exactly one token, chooses the UserInfo endpoint by
+//! the region header, and lists what has to go; [`provider`] builds the call; the request is held.
+//! When the call ends, [`verdict`] judges the answer: a permit, which [`filter::header_edit`] turns
+//! into header edits (strip first, then add what [`claims`] finds), or a refusal, which [`reply`]
+//! turns into the answer that the client gets. The shell carries out what was decided, and counts it.
 //!
 //! # The shell
 //!
