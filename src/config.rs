@@ -18,6 +18,7 @@ mod names;
 mod problem;
 mod replies;
 pub(crate) mod secret;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod uri;
@@ -34,9 +35,6 @@ use crate::request::strip::StripList;
 /// Largest configuration that is read, in bytes. Ten regions with a hundred headers each stay far
 /// below it, and it bounds what a configuration can cost each of Envoy's threads.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
-
-/// What `defaultURI` and the header map for every other region are called among the regions.
-const DEFAULT_REGION: &str = "default";
 
 /// What a configuration that loads gives.
 #[derive(Debug)]

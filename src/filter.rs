@@ -12,148 +12,55 @@ mod decision;
 mod entry;
 pub mod header_edit;
 mod health;
-pub mod key;
+mod ids;
 mod known_tokens;
 mod lookup;
+mod questions;
 mod served;
 mod shared;
 mod stats;
 mod waits;
 
-use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::rc::Rc;
 
-use crate::config::{CacheScope, Caching, Policy};
+use crate::config::Policy;
 use crate::outcome::{Outcome, Source};
-use crate::provider::expiry;
-use crate::provider::userinfo::{Answer, Call};
+pub use crate::provider::key::Seed;
+use crate::provider::userinfo::Answer;
 use crate::reply::{self, Dialect};
-use crate::request::bearer::{self, BearerToken};
-use crate::request::correlation::Correlation;
+use crate::request::bearer;
 use crate::request::endpoint;
 use crate::request::headers::HeaderView;
 use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, Now, UnixTime};
-use crate::verdict::{self, Permit, Refusal};
-use asking::Found;
-use cache::Store;
-pub use decision::{Action, Decision, Record, Release};
-use decision::{decided, unasked};
-use entry::{CacheEntry, Kind, Verdict};
+use crate::verdict::{Permit, Refusal};
+use decision::unasked;
+pub use decision::{Action, Admission, Decision, Record, Release};
 use header_edit::MappedClaims;
 pub use health::BreakerEvent;
-use health::{NotAllowed, Sites};
-pub use key::Seed;
-use key::{SharedKey, TokenKey};
-use known_tokens::KnownTokens;
-use lookup::{CacheOwner, Full, Lookup, LookupContext, Lookups, RequestContext};
+use ids::GRACE;
+pub use ids::{CallId, StreamId};
+use lookup::{LookupContext, RequestContext};
+use questions::Questions;
+pub use questions::{Arrival, CallCompletion, Question, Took};
 pub use served::Watched;
 pub use shared::{SLOTS, Slot};
 pub use stats::Stats;
-use waits::TokenWaits;
-
-/// How long after a call's own timeout its answer is waited for: the host reports a timeout as an
-/// answer, so only a lost report runs into this.
-const GRACE: Duration = Duration::from_millis(150);
-
-/// A request, as the host numbers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u32);
-
-/// A call to a provider, numbered by the gate and never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CallId(u64);
 
 /// Holds the requests of one worker.
 #[derive(Debug)]
 pub struct Gate {
     seed: Seed,
-    store: Store,
-    known_tokens: KnownTokens,
-    lookups: Lookups,
-    waits: TokenWaits,
-    sites: Sites,
+    questions: Questions,
     /// The latest date that it was told: what has been seen to end must not begin again because
     /// somebody sets the clock back.
     latest: UnixTime,
-    /// The configurations at work, for the bounds that they set.
-    policies: Vec<Weak<Policy>>,
-    stats: Stats,
-}
-
-/// What comes of a request that just arrived.
-pub enum Arrival {
-    /// It is known what it gets.
-    Admitted(Admission),
-    /// These places of the shared memory are to be read for it first: see [`Gate::looked_up`].
-    LookUp(Question, [Slot; 2]),
-}
-
-/// What a request gets.
-pub enum Admission {
-    /// A decision at once.
-    Decided(Decision),
-    /// It waits; this call is to be made.
-    Call(CallId, Call),
-    /// It waits for a call that is under way.
-    Joined,
-}
-
-/// What a request wants to know of a provider. It has no `Debug`: it carries the token.
-pub struct Question {
-    stream: StreamId,
-    key: TokenKey,
-    /// What other workers know it by, where they are to be asked.
-    shared: Option<SharedKey>,
-    token: BearerToken<'static>,
-    correlation: Correlation,
-    waiting: RequestContext,
-}
-
-/// What the end of a call leads to, or the passing of time.
-#[derive(Default)]
-pub struct CallCompletion {
-    /// Everybody who waits no more.
-    pub releases: Vec<Release>,
-    /// The calls that are to be made.
-    pub calls: Vec<(CallId, Call)>,
-    /// What is to be written into the shared memory.
-    pub share: Vec<(Slot, Vec<u8>)>,
-    /// How long the call took that has ended.
-    pub took: Option<Took>,
-}
-
-/// How long a call took.
-#[derive(Debug)]
-pub struct Took {
-    /// By whose configuration it was made.
-    pub policy: Rc<Policy>,
-    /// At which region's endpoint.
-    pub region: Rc<str>,
-    /// The time from the dispatch to its end.
-    pub time: Duration,
 }
 
 impl Gate {
     /// A gate that knows nothing yet, and whose keys are made with this seed.
     pub fn new(seed: Seed) -> Gate {
-        Gate {
-            seed,
-            store: Store::new(),
-            known_tokens: KnownTokens::default(),
-            lookups: Lookups::default(),
-            waits: TokenWaits::default(),
-            sites: Sites::default(),
-            latest: UnixTime(0),
-            policies: Vec::new(),
-            stats: Stats::default(),
-        }
-    }
-
-    /// A configuration is at work from now on, until nobody holds it any more.
-    pub fn configured(&mut self, policy: &Rc<Policy>) {
-        self.policies.push(Rc::downgrade(policy));
-        self.bound_store();
+        Gate { seed, questions: Questions::default(), latest: UnixTime(0) }
     }
 
     /// A request has arrived at the instance with this configuration.
@@ -197,9 +104,14 @@ impl Gate {
                     deadline: now.moment.after(patience).after(GRACE),
                 };
                 let key = endpoint.key.key(&token, self.seed);
-                self.consult(stream, key, token, waiting, head, now)
+                self.questions.consult(stream, key, token, waiting, head, now)
             }
         }
+    }
+
+    /// A configuration is at work from now on, until nobody holds it any more.
+    pub fn configured(&mut self, policy: &Rc<Policy>) {
+        self.questions.configured(policy);
     }
 
     /// What stood in the places of [`Arrival::LookUp`].
@@ -210,247 +122,72 @@ impl Gate {
         now: Now,
     ) -> Admission {
         let now = self.forward_only(now);
-        let Question { key, shared, waiting, .. } = &question;
-        let (Caching::On(cache), Some(shared)) = (waiting.policy.cache, shared) else {
-            return self.ask(question, now);
-        };
-        let entries = found.into_iter().flatten().filter_map(|text| shared::read(text, shared));
-        let entries: Vec<CacheEntry> = entries.filter(|s| s.asked <= now.moment).collect();
-        // A refusal of which another worker knows ends what this one knew, of use here or not.
-        let refused = entries.iter().filter(|s| s.kind == Kind::Rejected).map(|s| s.asked).max();
-        if let Some(refused) = refused.filter(|asked| Some(*asked) >= self.store.asked(key)) {
-            self.store.refused(key, refused);
-            self.known_tokens.remove(key);
-        }
-        // Beside a refusal only what was asked later counts; of one moment the refusal does.
-        let refused = refused.max(self.store.refused_at(key));
-        let counts = |s: &CacheEntry| s.kind == Kind::Rejected || Some(s.asked) > refused;
-        let entries: Vec<CacheEntry> = entries.into_iter().filter(counts).collect();
-        if entries.iter().any(|s| s.kind == Kind::Accepted) {
-            self.known_tokens.insert(*key);
-        }
-        // What was heard later may be of no use here, but it must not be unlearned.
-        let heard = self.store.asked(key).max(refused);
-        let usable = entries.into_iter();
-        let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
-        let newest = usable.max_by_key(|s| s.asked);
-        if let Some(entry) = newest {
-            let verdict = Verdict::of(&entry.answer(), &waiting.policy, &waiting.endpoint);
-            if verdict.kind().is_some() {
-                self.stats.shared_hits = self.stats.shared_hits.saturating_add(1);
-                let reading = (Rc::clone(&waiting.endpoint), verdict.clone());
-                self.store.keep(*key, entry, reading);
-                return decided(question.waiting, Source::Shared, &verdict);
-            }
-        }
-        self.stats.misses = self.stats.misses.saturating_add(1);
-        self.ask(question, now)
+        self.questions.looked_up(question, found, now)
     }
 
     /// The largest answer to a call that anybody reads, in bytes.
     pub fn answer_limit(&self, call: CallId) -> usize {
-        self.lookups.most_bytes(call).unwrap_or(0)
+        self.questions.answer_limit(call)
     }
 
     /// A call has ended.
     pub fn answered(&mut self, call: CallId, answer: &Answer<'_>, now: Now) -> CallCompletion {
         let now = self.forward_only(now);
-        let mut settled = match self.lookups.ended(call) {
-            Some(lookup) => {
-                let taken = now.moment.since(lookup.attempt.started);
-                let took = taken.map(|time| Took {
-                    policy: Rc::clone(&lookup.lead.policy),
-                    region: Rc::clone(&lookup.lead.endpoint.region),
-                    time,
-                });
-                CallCompletion { took, ..self.call_ended(lookup, answer, now) }
-            }
-            None => {
-                self.sites.probe_ended(call, verdict::is_providers(answer), now.moment);
-                CallCompletion::default()
-            }
-        };
-        settled.calls.extend(self.probes(now));
-        settled
+        self.questions.answered(call, answer, now)
     }
 
     /// A request has ended by itself while it was held.
     pub fn gone(&mut self, stream: StreamId) -> Option<Outcome> {
-        self.lookups.leave(stream).map(|_| Outcome::ClientGone)
+        self.questions.gone(stream)
     }
 
     /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
     /// old is forgotten.
     pub fn tick(&mut self, now: Now) -> CallCompletion {
         let now = self.forward_only(now);
-        let configured = self.policies.len();
-        self.policies.retain(|policy| policy.strong_count() > 0);
-        if self.policies.len() < configured {
-            self.bound_store();
-        }
-        self.store.sweep(now);
-        let mut settled = CallCompletion::default();
-        for lookup in self.lookups.lost(now.moment) {
-            settled.releases.extend(self.lost(lookup, now).releases);
-        }
-        for late in self.lookups.late(now.moment) {
-            settled.releases.push(self.late(late, now));
-        }
-        while let Some(lookup) = self.lookups.resumed(now.moment) {
-            let resumed = self.resume(lookup, now);
-            settled.releases.extend(resumed.releases);
-            settled.calls.extend(resumed.calls);
-        }
-        for call in self.sites.lost_probes(now.moment) {
-            self.sites.probe_ended(call, false, now.moment);
-        }
-        settled.calls.extend(self.probes(now));
-        settled
+        self.questions.tick(now)
+    }
+
+    /// What is to be read before this call's failure is made known: see [`Gate::heard`].
+    pub fn watched_for(&self, call: CallId) -> Vec<Watched> {
+        self.questions.watched_for(call)
+    }
+
+    /// What is to be read before time passes, or a request comes: only while somebody may be let pass
+    /// by an outdated verdict.
+    pub fn watched(&self, now: Now) -> Vec<Watched> {
+        self.questions.watched(now)
+    }
+
+    /// What stood in such a place.
+    pub fn heard(&mut self, watched: &Watched, value: Option<&[u8]>, now: Now) {
+        self.questions.heard(watched, value, now);
     }
 
     /// When the next call is due that nothing but time leads to.
     pub fn next_due(&self) -> Option<MonotonicTime> {
-        self.lookups.next_due().into_iter().chain(self.sites.next_due(&self.policies)).min()
+        self.questions.next_due()
     }
 
     /// What an operator wants to know since the last time.
     pub fn take_breaker_events(&mut self) -> Vec<BreakerEvent> {
-        self.sites.take_breaker_events()
+        self.questions.take_breaker_events()
     }
 
     /// The calls under way will never be reported: nobody is left to hear of them.
     pub fn abandon(&mut self) {
-        self.lookups.abandon();
-        self.waits = TokenWaits::default();
-        self.sites.abandon();
+        self.questions.abandon();
     }
 
     /// What has happened so far, and what there is now.
     pub fn stats(&self) -> Stats {
-        let turnover = self.store.turnover();
-        Stats {
-            evicted: turnover.evicted,
-            expired: turnover.expired,
-            entries: self.store.entries(),
-            bytes: self.store.bytes(),
-            calls: self.lookups.calls(),
-            waiting: self.lookups.waiting(),
-            opened: self.sites.opened,
-            probed: self.sites.probed,
-            open: self.sites.open(),
-            ..self.stats
-        }
-    }
-
-    fn bound_store(&mut self) {
-        let policies: Vec<Rc<Policy>> = self.policies.iter().filter_map(Weak::upgrade).collect();
-        self.store.bound(policies.iter().filter_map(|policy| match &policy.cache {
-            Caching::On(cache) => Some(cache),
-            Caching::Off => None,
-        }));
-        self.lookups.halves = policies.iter().any(|p| matches!(p.cache, Caching::On(_)));
-        let entries = policies.iter().filter_map(|policy| match &policy.cache {
-            Caching::On(cache) => Some(cache.max_entries),
-            Caching::Off => None,
-        });
-        self.known_tokens.bound(entries.max().unwrap_or(0));
-        self.sites.retain(&self.policies);
+        self.questions.stats()
     }
 
     /// The moment, and a date that never goes back.
     fn forward_only(&mut self, now: Now) -> Now {
         self.latest = self.latest.max(now.date);
         Now { date: self.latest, ..now }
-    }
-
-    /// Answers from what is known, else looks further.
-    fn consult(
-        &mut self,
-        stream: StreamId,
-        key: TokenKey,
-        token: BearerToken<'_>,
-        waiting: RequestContext,
-        head: &HeaderView<'_>,
-        now: Now,
-    ) -> Arrival {
-        let cache = match waiting.policy.cache {
-            Caching::On(cache) => Some(cache),
-            Caching::Off => None,
-        };
-        if let Some(cache) = &cache
-            && let Some(verdict) =
-                self.store.find(&key, &waiting.policy, cache, &waiting.endpoint, now)
-        {
-            let count = match verdict.kind() {
-                Some(Kind::Rejected) => &mut self.stats.negative_hits,
-                Some(Kind::Accepted) | None => &mut self.stats.hits,
-            };
-            *count = count.saturating_add(1);
-            return Arrival::Admitted(decided(waiting, Source::Hit, &verdict));
-        }
-        let under_way = self.lookups.under_way(&key);
-        let correlation = Correlation::of(head);
-        let token = token.into_owned();
-        let mut question = Question { stream, key, shared: None, token, correlation, waiting };
-        match cache.map(|cache| cache.scope) {
-            Some(CacheScope::Process) if !under_way => {
-                let shared = question.waiting.endpoint.key.shared_key(&question.token);
-                question.shared = Some(shared);
-                let slots = [Kind::Accepted, Kind::Rejected].map(|kind| Slot::of(&shared, kind));
-                Arrival::LookUp(question, slots)
-            }
-            Some(CacheScope::Process | CacheScope::Worker) => {
-                self.stats.misses = self.stats.misses.saturating_add(1);
-                Arrival::Admitted(self.ask(question, now))
-            }
-            None => Arrival::Admitted(self.ask(question, now)),
-        }
-    }
-
-    /// Waits for the provider's answer, in a call of its own only if none is under way.
-    fn ask(&mut self, question: Question, now: Now) -> Admission {
-        let Question { stream, key, token, correlation, mut waiting, .. } = question;
-        let (policy, endpoint) = (Rc::clone(&waiting.policy), Rc::clone(&waiting.endpoint));
-        let cache_owner = match policy.cache {
-            Caching::Off => None,
-            Caching::On(_) => Some(CacheOwner {
-                policy: Rc::clone(&policy),
-                endpoint: Rc::clone(&endpoint),
-                token_exp: expiry::of_token(&token),
-            }),
-        };
-        if self.lookups.under_way(&key) {
-            waiting.source = Source::Joined;
-            return match self.lookups.join(&key, stream, waiting, cache_owner) {
-                Ok(()) => {
-                    self.stats.joined = self.stats.joined.saturating_add(1);
-                    Admission::Joined
-                }
-                Err(Full(waiting)) => self.refused(&key, waiting, NotAllowed::Full, now),
-            };
-        }
-        if let Some(wait) = self.waits.of(&key, now.moment) {
-            return self.waits(&key, waiting, wait, now);
-        }
-        let ends = now.moment.after(LookupContext::patience(&policy, &endpoint));
-        let timeout = policy.call.timeout;
-        let known = self.known_tokens.knows(&key);
-        let lead = LookupContext { policy, endpoint, token, correlation, known };
-        if self.lookups.is_full(lead.is_strange()) {
-            return self.refused(&key, waiting, NotAllowed::Full, now);
-        }
-        let Found { made, crowded } = self.first_from(&lead, 0, timeout, now);
-        match made {
-            Some((attempt, call)) => {
-                let mut lookup = Lookup::new(key, lead, attempt, ends, cache_owner);
-                lookup.so_far.passed_over(crowded);
-                self.lookups.lead(stream, waiting, lookup);
-                Admission::Call(attempt.call, call)
-            }
-            // That we are crowded says nothing of the provider.
-            None if crowded => self.refused(&key, waiting, NotAllowed::Full, now),
-            None => self.refused(&key, waiting, NotAllowed::Open, now),
-        }
     }
 }
 

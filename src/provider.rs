@@ -5,4 +5,6 @@ pub mod call_outcome;
 pub mod challenge;
 pub mod error;
 pub(crate) mod expiry;
+pub mod key;
+pub mod settings;
 pub mod userinfo;

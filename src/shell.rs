@@ -7,6 +7,9 @@
 mod exports;
 mod host;
 mod http;
+mod instance;
 mod meter;
+mod phase;
 mod root;
+mod streams;
 mod worker;

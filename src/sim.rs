@@ -107,7 +107,7 @@ impl World {
     fn hear(&mut self, watched: Vec<Watched>) {
         for place in watched {
             let value = self.shared.get(&place.slot).map(Vec::as_slice);
-            self.gate.heard(place, value, self.now);
+            self.gate.heard(&place, value, self.now);
         }
     }
 

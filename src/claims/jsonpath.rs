@@ -4,6 +4,7 @@
 //! Wasm module runs without fuel: one document could stop a worker for seconds. A path that can
 //! only select one node is walked directly. Evaluation must never take more than its budget.
 
+mod budget;
 mod compare;
 mod guide;
 mod pattern;
@@ -14,6 +15,8 @@ mod tests;
 mod token;
 mod walk;
 
+use budget::OverBudget;
+pub use budget::{ANSWER_STEPS, Budget};
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::parse_json_path;
 use pest::error::InputLocation;
@@ -23,13 +26,6 @@ use plan::{Key, Segment};
 
 /// Longest path that is read, in bytes.
 pub const MAX_PATH_BYTES: usize = 256;
-
-/// Budget for all paths run over one answer.
-///
-/// A step stands for at most some 12 ns of native work and twice that in the module, so that even
-/// the worst paths over the worst answer of 64 KiB end within a few milliseconds, all of them
-/// together. One `$..*` over such an answer takes a quarter.
-pub const ANSWER_STEPS: u32 = 250_000;
 
 /// A compiled path.
 #[derive(Debug)]
@@ -44,13 +40,6 @@ pub struct PathError {
     pub offset: Option<usize>,
     /// What is wrong and what is allowed, as one line of product text.
     pub reason: String,
-}
-
-/// Steps that one evaluation may still take; shared by all paths run over one answer.
-#[derive(Debug)]
-pub struct Budget {
-    /// Steps left.
-    pub steps: u32,
 }
 
 /// What a path found.
@@ -151,33 +140,6 @@ impl PathError {
         self
     }
 }
-
-impl Budget {
-    /// The budget for all paths run over one answer.
-    pub fn for_answer() -> Budget {
-        Budget { steps: ANSWER_STEPS }
-    }
-
-    /// Takes steps, before the work they stand for is done.
-    fn take(&mut self, steps: usize) -> Result<(), OverBudget> {
-        let left = u32::try_from(steps).ok().and_then(|steps| self.steps.checked_sub(steps));
-        self.steps = left.ok_or(OverBudget)?;
-        Ok(())
-    }
-}
-
-/// What looking for a name among that many members costs, in steps. Names may agree in all but
-/// their last byte, and the module compares byte by byte.
-fn search_steps(members: usize, name: &str) -> usize {
-    const MEMBERS_PER_STEP: usize = 4;
-    const BYTES_PER_STEP: usize = 8;
-    let rounds = (name.len() / BYTES_PER_STEP).saturating_add(1);
-    (members / MEMBERS_PER_STEP).saturating_add(1).saturating_mul(rounds)
-}
-
-/// The work that comes next is more than the budget has left.
-#[derive(Debug)]
-struct OverBudget;
 
 fn unparsed(translated: &guide::Translated, error: &JsonPathError) -> PathError {
     let offset = if let JsonPathError::PestError(error) = error {

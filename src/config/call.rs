@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::duration::Range;
-use super::endpoints::Targets;
 use super::file::Fields;
 use super::location::Report;
+use super::targets::Targets;
 use super::{inject, names, uri};
 use crate::claims::json::Json;
 use crate::policy::{AnswerPolicy, Breaker, CallPolicy, Egress, SubjectPath, Success};

@@ -4,16 +4,15 @@ use std::rc::Rc;
 
 use super::file::{Fields, Node};
 use super::inject::Injected;
-use super::location::{Location, Report};
+use super::location::Report;
+use super::names::DEFAULT_REGION;
 use super::problem::{first_not, quoted};
+use super::targets::{Region, Table, Target, Targets};
 use super::uri::{self, Uri};
-use super::{DEFAULT_REGION, identity, names};
+use super::{identity, names};
 use crate::claims::json::Json;
-use crate::filter::key::KeyPrefix;
 use crate::policy::{CallPolicy, Endpoint, EndpointTable, Endpoints, Site, Success, UnknownRegion};
-
-/// The keys of `userinfo_endpoint`.
-pub(super) const KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
+use crate::provider::key::KeyPrefix;
 
 /// Most regions of one configuration.
 const MOST_REGIONS: usize = 10;
@@ -26,56 +25,6 @@ const LONGEST_CODE: usize = 256;
 
 /// Longest name of a cluster, in bytes.
 const LONGEST_CLUSTER: usize = 1024;
-
-/// The endpoints as written; `None` if `userinfo_endpoint` is absent or not an object.
-#[derive(Debug)]
-pub(super) struct Targets(Option<Table>);
-
-#[derive(Debug)]
-struct Table {
-    region_header: Option<String>,
-    /// `None` if `regionCodeValue` could not be read, so that nothing can be said about codes.
-    codes: Option<Vec<String>>,
-    regions: Vec<Region>,
-    default: Option<Region>,
-}
-
-/// One region's endpoint as written.
-#[derive(Debug)]
-struct Region {
-    /// The region code, or `default`.
-    code: String,
-    /// In order; at least one.
-    targets: Vec<Target>,
-}
-
-/// One site as written.
-#[derive(Debug)]
-pub(super) struct Target {
-    /// Where it is called.
-    pub(super) uri: Uri,
-    /// Where the configuration says so.
-    pub(super) place: Location,
-}
-
-impl Targets {
-    /// The codes that are regions; `None` if that cannot be known.
-    pub(super) fn codes(&self) -> Option<&[String]> {
-        self.0.as_ref()?.codes.as_deref()
-    }
-
-    /// Whether the region code is read from this header, in any spelling of its name.
-    pub(super) fn read_region_from(&self, name: &str) -> bool {
-        let header = self.0.as_ref().and_then(|table| table.region_header.as_deref());
-        header.is_some_and(|header| names::same(header, name))
-    }
-
-    /// Every site that could be read.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
-        let regions = self.0.iter().flat_map(|table| table.regions.iter().chain(&table.default));
-        regions.flat_map(|region| &region.targets)
-    }
-}
 
 /// Reads `userinfo_endpoint`.
 pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
@@ -95,7 +44,7 @@ pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
         report.fault(&node.place, message);
         return Targets(None);
     }
-    Targets(Fields::open(node, KEYS, report).map(|fields| table(&fields, report)))
+    Targets(Fields::open(node, names::ENDPOINT_KEYS, report).map(|fields| table(&fields, report)))
 }
 
 /// The endpoints as the filter needs them.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::duration;
-use super::endpoints::KEYS as ENDPOINT_KEYS;
 use super::location::{Location, Report};
+use super::names::ENDPOINT_KEYS;
 use super::problem::quoted;
 use crate::claims::json::Json;
 

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::endpoints::Targets;
 use super::file::{Fields, Node};
 use super::location::Report;
+use super::names::{self, DEFAULT_REGION};
 use super::problem::{first_not, quoted};
-use super::{DEFAULT_REGION, names};
+use super::targets::Targets;
 use crate::claims::json::Json;
 use crate::claims::jsonpath::JsonPath;
 use crate::policy::{ClaimRule, Lists};

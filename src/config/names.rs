@@ -3,6 +3,12 @@
 use super::problem::{first_not, quoted};
 use crate::request::strip::fold;
 
+/// What `defaultURI` and the header map for every other region are called among the regions.
+pub(super) const DEFAULT_REGION: &str = "default";
+
+/// The keys of `userinfo_endpoint`.
+pub(super) const ENDPOINT_KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
+
 /// Longest header name, in bytes.
 const LONGEST: usize = 128;
 

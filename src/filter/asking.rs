@@ -8,17 +8,20 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Release, decided, unavailable};
+use super::decision::{Admission, Release, decided, unavailable};
 use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
 use super::health::{Ended, NotAllowed, was_waited_for};
-use super::key::TokenKey;
-use super::lookup::{Attempt, CacheOwner, Late, Lookup, LookupContext, RequestContext};
+use super::ids::CallId;
+use super::lookup::{Attempt, CacheOwner, Found, Late, Lookup, LookupContext, RequestContext};
+use super::questions::{CallCompletion, Questions};
+use super::served::{self, Watched};
+use super::shared::{self, Slot};
 use super::waits::Wait;
-use super::{Admission, CallCompletion, CallId, Gate, Slot, served, shared};
 use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::expiry;
+use crate::provider::key::TokenKey;
 use crate::provider::userinfo::{self, Answer, Call, LEAST};
 use crate::time::{MonotonicTime, Now};
 use crate::verdict::{NoAnswer, Refusal};
@@ -40,15 +43,7 @@ enum LookupEnd<'a> {
     NoResponse(NoAnswer),
 }
 
-/// Which site may be asked.
-pub(super) struct Found {
-    /// The call to it.
-    pub(super) made: Option<(Attempt, Call)>,
-    /// One before it was passed over because too many calls are under way.
-    pub(super) crowded: bool,
-}
-
-impl Gate {
+impl Questions {
     /// The call to the first site from this one on that may be asked.
     pub(super) fn first_from(
         &mut self,
@@ -417,6 +412,43 @@ impl Gate {
     fn serves_others(&self, endpoint: &Endpoint, began: MonotonicTime) -> bool {
         let since = began.before(SERVED_LATELY);
         endpoint.sites.iter().any(|site| self.sites.has_served_since(site, since))
+    }
+
+    /// What is to be read before this call's failure is made known to the gate: see `heard`.
+    pub(super) fn watched_for(&self, call: CallId) -> Vec<Watched> {
+        let asked = self.lookups.asked_by(call).filter(|lookup| lookup.may_bridge());
+        served::places(asked.into_iter().flat_map(|lookup| &lookup.lead.endpoint.sites))
+    }
+
+    /// What is to be read before the gate is told that time has passed, or that a request has come:
+    /// only while somebody may be let pass by an outdated verdict.
+    pub(super) fn watched(&self, now: Now) -> Vec<Watched> {
+        if !self.bridges() {
+            return Vec::new();
+        }
+        let lookups = self.lookups.in_trouble(now.moment);
+        let waits = self.waits.bridged(now.moment);
+        let endpoints = lookups.map(|lookup| &lookup.lead.endpoint).chain(waits);
+        served::places(
+            endpoints.flat_map(|endpoint| &endpoint.sites).chain(self.sites.not_answering()),
+        )
+    }
+
+    /// What stood in such a place.
+    pub(super) fn heard(&mut self, Watched { site, .. }: &Watched, value: Option<&[u8]>, now: Now) {
+        if let Some(served) = value.and_then(|value| served::read(value, site))
+            && served <= now.moment
+        {
+            self.sites.has_served(site, served);
+        }
+    }
+
+    /// Whether a configuration at work lets outdated verdicts serve.
+    pub(super) fn bridges(&self) -> bool {
+        self.policies
+            .iter()
+            .filter_map(|policy| policy.upgrade())
+            .any(|policy| served::bridges(&policy))
     }
 
     /// The filter's own questions that are due: to sites of which nobody knows whether they answer.

@@ -11,8 +11,8 @@ use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use super::entry::{CacheEntry, Kind, Verdict};
-use super::key::TokenKey;
 use crate::config::{CachePolicy, Endpoint, Policy};
+use crate::provider::key::TokenKey;
 use crate::time::{MonotonicTime, Now};
 
 /// What an entry takes beside its texts and readings: key, table slots, links, allocations.
@@ -60,9 +60,9 @@ struct Entry {
     bytes: usize,
 }
 
-impl Store {
-    /// A store that keeps nothing until it is told its bounds.
-    pub(super) fn new() -> Store {
+/// A store that keeps nothing until it is told its bounds.
+impl Default for Store {
+    fn default() -> Store {
         Store {
             good: Partition::new(),
             bad: Partition::new(),
@@ -70,7 +70,9 @@ impl Store {
             stale: Duration::ZERO,
         }
     }
+}
 
+impl Store {
     /// Sets the bounds to the largest that any of the configurations at work sets. An eighth of
     /// each is for refusals.
     pub(super) fn bound<'p>(&mut self, policies: impl Iterator<Item = &'p CachePolicy>) {

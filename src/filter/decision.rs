@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::entry::Verdict;
 use super::header_edit::{self, ClaimFaults, HeaderEdit};
+use super::ids::{CallId, StreamId};
 use super::lookup::RequestContext;
-use super::{Admission, StreamId};
 use crate::outcome::{Outcome, Source};
 use crate::provider::call_outcome::CallOutcome;
+use crate::provider::userinfo::Call;
 use crate::reply::{self, LocalReply};
 use crate::verdict::{NoAnswer, Refusal};
 
@@ -53,6 +54,16 @@ pub struct Record {
     pub call_outcome: Option<CallOutcome>,
     /// Claims that gave no header.
     pub claims: ClaimFaults,
+}
+
+/// What a request gets.
+pub enum Admission {
+    /// A decision at once.
+    Decided(Decision),
+    /// It waits; this call is to be made.
+    Call(CallId, Call),
+    /// It waits for a call that is under way.
+    Joined,
 }
 
 impl Record {

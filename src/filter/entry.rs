@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::header_edit::MappedClaims;
-use super::key::TokenKey;
 use crate::config::{CachePolicy, Endpoint, NoStore, Policy};
 use crate::provider::call_outcome::{CallOutcome, Consequences, Kept};
 use crate::provider::error::ProviderError;
 use crate::provider::expiry::Freshness;
+use crate::provider::key::TokenKey;
 use crate::provider::userinfo::{Answer, Body};
 use crate::request::headers::{HeaderView, PAIR};
 use crate::time::{MonotonicTime, Now, UnixTime};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use super::{CallId, GRACE};
+use super::ids::{CallId, GRACE};
 use crate::config::{Breaker, Caching, Policy, Site};
 use crate::time::MonotonicTime;
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use rustc_hash::FxBuildHasher;
 
-use super::key::TokenKey;
+use crate::provider::key::TokenKey;
 
 /// Most tokens that are remembered, at 16 bytes each and what a table needs.
 const MOST: usize = 131_072;

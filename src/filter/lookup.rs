@@ -13,12 +13,12 @@ use rustc_hash::FxBuildHasher;
 
 use super::entry::StoredResponse;
 use super::health::CallPermit;
-use super::key::TokenKey;
+use super::ids::{CallId, GRACE, StreamId};
 use super::served;
 use super::waits::Wait;
-use super::{CallId, GRACE, StreamId};
 use crate::config::{Endpoint, Policy, Site};
 use crate::outcome::Source;
+use crate::provider::key::TokenKey;
 use crate::provider::userinfo::{self, Call};
 use crate::reply::Dialect;
 use crate::request::bearer::BearerToken;
@@ -167,6 +167,14 @@ impl SoFar {
     pub(super) fn wait(self) -> Option<Wait> {
         self.wait.filter(|_| !self.no_wait).map(|wait| Wait { stale: self.stale(), ..wait })
     }
+}
+
+/// Which site may be asked.
+pub(super) struct Found {
+    /// The call to it.
+    pub(super) made: Option<(Attempt, Call)>,
+    /// One before it was passed over because too many calls are under way.
+    pub(super) crowded: bool,
 }
 
 /// What the first who asked has brought: by this the calls are made.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{CacheEntry, Kind, StoredResponse};
-use super::key::SharedKey;
+use crate::provider::key::SharedKey;
 use crate::time::{MonotonicTime, UnixTime};
 
 /// How many places there are: for good verdicts, and for refusals, which a flood of bad tokens

@@ -10,8 +10,8 @@ use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use super::entry::StoredResponse;
-use super::key::TokenKey;
 use crate::config::Endpoint;
+use crate::provider::key::TokenKey;
 use crate::time::MonotonicTime;
 
 /// Most tokens that wait.

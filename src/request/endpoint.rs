@@ -46,7 +46,7 @@ pub fn choose<'p>(
 mod tests {
     use super::*;
     use crate::config::{EndpointTable, Success};
-    use crate::filter::key::KeyPrefix;
+    use crate::provider::key::KeyPrefix;
     use crate::sim::call_policy;
 
     fn endpoint(region: &str) -> Rc<Endpoint> {

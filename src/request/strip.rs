@@ -5,10 +5,30 @@
 //! leave its header absent, never with the client's own value in it.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
-use crate::config::{Authorization, ForwardPolicy};
 use crate::fault_injection::Safeguard;
 use crate::request::headers::{Field, HeaderView, PAIR};
+
+/// What the upstream gets to see.
+#[derive(Debug)]
+pub struct ForwardPolicy {
+    /// What becomes of `Authorization`.
+    pub authorization: Authorization,
+    /// `region_header`, lower-cased: carries the region that was used.
+    pub region_header: Option<Rc<str>>,
+    /// Every header name that only this filter may set, of all regions.
+    pub strip: StripList,
+}
+
+/// `block_authorization_header`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// Removed before the upstream.
+    Remove,
+    /// Forwarded byte for byte.
+    Forward,
+}
 
 /// The header names that only this filter may set, compared as gateways behind it may fold them:
 /// lower-cased, every character outside `a-z0-9` read as `_`.

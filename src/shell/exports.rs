@@ -12,20 +12,12 @@ use std::panic;
 use std::ptr;
 
 use super::host::{self, Level};
-use super::http::{self, Stream};
-use super::root::{self, Root};
+use super::instance::Root;
+use super::phase::Flow;
+use super::streams::Stream;
 use super::worker::Worker;
+use super::{http, root};
 use crate::filter::StreamId;
-
-/// `proxy_action_t`: what a callback of a request asks Envoy to do with it.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(super) enum Flow {
-    /// On to the next filter.
-    Continue = 0,
-    /// Wait.
-    Pause = 1,
-}
 
 /// The version of the ABI.
 #[unsafe(no_mangle)]

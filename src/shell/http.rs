@@ -4,121 +4,18 @@
 //! `allow_on_headers_stop_iteration` Envoy asks each of them, and one that says Continue lets the
 //! request go upstream unauthenticated.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use rustc_hash::FxBuildHasher;
-
-use super::exports::Flow;
 use super::host::{self, Failed, HeaderBlock, Level};
-use super::root;
-use super::worker::{Filter, Worker};
+use super::instance::Filter;
+use super::phase::{Flow, Phase};
+use super::streams::Stream;
+use super::worker::Worker;
 use crate::fault_injection::{self, Safeguard};
 use crate::filter::{Admission, Arrival, StreamId};
 use crate::outcome::Outcome;
 use crate::provider::userinfo::Answer;
 use crate::request::strip;
-
-/// One request as the host's stream context.
-pub(super) struct Stream {
-    /// `None` where there is no configuration: nothing passes then.
-    filter: Option<Rc<Filter>>,
-    phase: Phase,
-}
-
-/// Where a request stands. Only a forwarded one may move.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Its headers have not been seen.
-    New,
-    /// The gate holds it.
-    Held,
-    /// It goes on to the upstream.
-    Forwarding,
-    /// It has had its reply.
-    Answered,
-}
-
-impl Phase {
-    fn flow(self) -> Flow {
-        match self {
-            Phase::Forwarding => Flow::Continue,
-            Phase::New | Phase::Held | Phase::Answered => Flow::Pause,
-        }
-    }
-
-    /// Lets the request in effect go on, where that was decided while it was paused.
-    pub(super) fn resume_if_forwarding(self) {
-        match self {
-            Phase::Forwarding => host::resume_request(),
-            Phase::New | Phase::Held | Phase::Answered => {}
-        }
-    }
-}
-
-impl Stream {
-    pub(super) fn new(filter: Option<Rc<Filter>>) -> Stream {
-        Stream { filter, phase: Phase::New }
-    }
-}
-
-/// The requests of a worker.
-#[derive(Default)]
-pub(super) struct Streams {
-    /// The host counts the numbers up, so no client can choose them.
-    streams: RefCell<HashMap<StreamId, Stream, FxBuildHasher>>,
-    held: Cell<usize>,
-}
-
-impl Streams {
-    pub(super) fn begin(&self, id: StreamId, stream: Stream) {
-        self.streams.borrow_mut().insert(id, stream);
-    }
-
-    pub(super) fn end(&self, id: StreamId) -> Option<Stream> {
-        let stream = self.streams.borrow_mut().remove(&id)?;
-        if stream.phase == Phase::Held {
-            self.held.set(self.held.get().saturating_sub(1));
-        }
-        Some(stream)
-    }
-
-    /// Where a request stands; one that has ended moves no more.
-    fn phase(&self, id: StreamId) -> Phase {
-        self.streams.borrow().get(&id).map_or(Phase::Answered, |stream| stream.phase)
-    }
-
-    fn filter(&self, id: StreamId) -> Option<Rc<Filter>> {
-        self.streams.borrow().get(&id)?.filter.clone()
-    }
-
-    /// A request stands elsewhere from now on.
-    pub(super) fn moves(&self, id: StreamId, to: Phase) {
-        if let Some(stream) = self.streams.borrow_mut().get_mut(&id) {
-            let from = std::mem::replace(&mut stream.phase, to);
-            let held = self.held.get().saturating_add(usize::from(to == Phase::Held));
-            self.held.set(held.saturating_sub(usize::from(from == Phase::Held)));
-        }
-    }
-
-    /// Whose request this is, if it waits.
-    pub(super) fn waits(&self, id: StreamId) -> Option<Rc<Filter>> {
-        let streams = self.streams.borrow();
-        let stream = streams.get(&id).filter(|stream| stream.phase == Phase::Held)?;
-        stream.filter.clone()
-    }
-
-    /// Whether there is none.
-    pub(super) fn are_over(&self) -> bool {
-        self.streams.borrow().is_empty()
-    }
-
-    /// How many wait.
-    pub(super) fn held(&self) -> usize {
-        self.held.get()
-    }
-}
 
 /// The headers of a request have come, perhaps as all there is of it.
 pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Flow {
@@ -166,7 +63,7 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
         }
         Admission::Call(call, what) => {
             worker.streams.moves(id, Phase::Held);
-            if root::dispatch(worker, filter.root, call, &what).is_err() {
+            if worker.dispatch(filter.root, call, &what).is_err() {
                 worker.conclude(filter.root, call, &Answer::NotSent);
             }
             Phase::Held

@@ -6,39 +6,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::host::{self, Failed, Level};
-use super::worker::{Filter, Worker};
+use super::host::{self, Level};
+use super::instance::{Filter, Root, UnderWay};
+use super::worker::Worker;
 use crate::config;
-use crate::filter::CallId;
-use crate::provider::userinfo::Call;
-
-/// A filter configuration as the host's root context.
-#[derive(Default)]
-pub(super) struct Root {
-    filter: Option<Rc<Filter>>,
-    /// The host wants to end it, and is told when its last call has ended.
-    ending: bool,
-}
-
-/// A call that the host is making.
-#[derive(Clone, Copy)]
-pub(super) struct UnderWay {
-    /// Whose it is.
-    root: u32,
-    call: CallId,
-}
-
-impl Root {
-    /// The configuration at work; `None` before it was read, and after its end.
-    pub(super) fn filter(&self) -> Option<Rc<Filter>> {
-        self.filter.clone()
-    }
-
-    /// The number of a root, if a configuration is at work there.
-    pub(super) fn at_work((id, root): (&u32, &Root)) -> Option<u32> {
-        root.filter.as_ref().map(|_| *id)
-    }
-}
 
 /// Reads a configuration. A pure function of its bytes: where it fails only in a worker, Envoy
 /// leaves the filter out and requests go through unauthenticated.
@@ -71,18 +42,6 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
             true
         }
     }
-}
-
-/// Makes a call, with this root or a stream of it running.
-pub(super) fn dispatch(
-    worker: &Worker,
-    root: u32,
-    call: CallId,
-    what: &Call,
-) -> Result<(), Failed> {
-    let token = host::http_call(what)?;
-    worker.calls.borrow_mut().insert(token, UnderWay { root, call });
-    Ok(())
 }
 
 /// The host says how a call of this root ended.

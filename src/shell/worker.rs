@@ -11,18 +11,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host::{self, Failed, HeaderBlock, Level};
-use super::http::{Phase, Streams};
+use super::instance::{Root, UnderWay};
 use super::meter::{Gauges, Meter};
-use super::root::{self, Root, UnderWay};
-use crate::config::{AccessLog, Policy};
+use super::streams::Streams;
+use crate::config::Policy;
 use crate::fault_injection::Safeguard;
-use crate::filter::header_edit::HeaderEdit;
 use crate::filter::{
-    Action, BreakerEvent, CallCompletion, CallId, Decision, Gate, Release, Seed, Stats, StreamId,
-    Took, Watched,
+    BreakerEvent, CallCompletion, CallId, Gate, Release, Seed, Stats, StreamId, Took, Watched,
 };
-use crate::outcome::Outcome;
-use crate::provider::userinfo::{Answer, Body};
+use crate::provider::userinfo::{Answer, Body, Call};
 use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
@@ -65,14 +62,6 @@ pub(super) struct Worker {
     arriving: Cell<Option<StreamId>>,
     /// What the clock that people set is ahead of the other, in nanoseconds, since the last tick.
     ahead: Cell<u64>,
-}
-
-/// One filter configuration at work on one worker, shared by its root and its streams.
-pub(super) struct Filter {
-    pub(super) policy: Rc<Policy>,
-    pub(super) meter: Rc<Meter>,
-    /// The root context that makes this instance's calls.
-    pub(super) root: u32,
 }
 
 impl Worker {
@@ -153,7 +142,7 @@ impl Worker {
             }
             self.pending.borrow_mut().extend(releases);
             for (id, call) in calls {
-                if root::dispatch(self, root, id, &call).is_err() {
+                if self.dispatch(root, id, &call).is_err() {
                     let now = self.now();
                     steps.push_back(self.gate.borrow_mut().answered(id, &Answer::NotSent, now));
                 }
@@ -161,12 +150,19 @@ impl Worker {
         }
     }
 
+    /// Makes a call, with this root or a stream of it in effect.
+    pub(super) fn dispatch(&self, root: u32, call: CallId, what: &Call) -> Result<(), Failed> {
+        let token = host::http_call(what)?;
+        self.calls.borrow_mut().insert(token, UnderWay { root, call });
+        Ok(())
+    }
+
     /// Hears what other workers know of the sites that are in doubt here.
     fn listen(&self, watched: Vec<Watched>) {
         let now = self.now();
         for place in watched {
             let value = host::shared_data(&place.slot.name());
-            self.gate.borrow_mut().heard(place, value.as_deref(), now);
+            self.gate.borrow_mut().heard(&place, value.as_deref(), now);
         }
     }
 
@@ -374,57 +370,6 @@ impl Worker {
             }
         }
     }
-}
-
-impl Filter {
-    /// Carries out a decision on the stream that is in effect, and says where it stands then. Every
-    /// edit comes before the resume: Envoy lets go of the headers there.
-    pub(super) fn carry_out(&self, decision: &Decision) -> Phase {
-        let record = &decision.record;
-        match self.policy.access_log {
-            AccessLog::FilterState => leave_for_access_log(&record.access_log()),
-            AccessLog::Silent => {}
-        }
-        match &decision.action {
-            Action::Forward(edit) => match hand_on(edit) {
-                Ok(()) => {
-                    self.meter.record(record);
-                    Phase::Forwarding
-                }
-                // Headers that could not be edited may still hold the client's own identity.
-                Err(Failed) => self.answer_internal_error(),
-            },
-            Action::Reply(reply) => {
-                self.meter.record(record);
-                host::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
-                Phase::Answered
-            }
-        }
-    }
-
-    /// The host refused what it never refuses: the request must not pass.
-    pub(super) fn answer_internal_error(&self) -> Phase {
-        let what = "Envoy refused to read or edit a request's headers; answered with 500";
-        host::log(Level::Error, what);
-        self.meter.ended(Outcome::Internal);
-        match self.policy.access_log {
-            AccessLog::FilterState => leave_for_access_log("internal;none;none"),
-            AccessLog::Silent => {}
-        }
-        host::answer_internal_error("host");
-        Phase::Answered
-    }
-}
-
-/// Filter state first: another filter may refuse by it whom it does not name, or whom it does.
-fn hand_on(edit: &HeaderEdit) -> Result<(), Failed> {
-    edit.state().try_for_each(|(name, value)| host::set_filter_state(name, value))?;
-    host::edit_request(edit)
-}
-
-/// That it could not be is no reason to treat the request otherwise.
-fn leave_for_access_log(state: &str) {
-    let _ = host::set_filter_state("oidc_outcome", state);
 }
 
 /// What the clock that people set is ahead of the one that never goes back, in nanoseconds.

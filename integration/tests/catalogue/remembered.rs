@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-const KEY: &str = "src/filter/key.rs";
+const KEY: &str = "src/provider/key.rs";
 const STORE: &str = "src/filter/cache/tests.rs";
 const RULES: &str = "src/filter/tests/caching.rs";
 const CALLS: &str = "src/filter/tests/joining.rs";

@@ -6,8 +6,8 @@
 use std::cmp::Ordering;
 
 use crate::claims::json::Json;
+use crate::claims::jsonpath::budget::{Budget, OverBudget, search_steps};
 use crate::claims::jsonpath::plan::Relation;
-use crate::claims::jsonpath::{Budget, OverBudget, search_steps};
 
 /// Bytes of text that are compared or read as a number within one step.
 const BYTES_PER_STEP: usize = 8;

@@ -9,7 +9,7 @@ use std::str::Chars;
 
 use regex_lite::{Regex, RegexBuilder};
 
-use crate::claims::jsonpath::{Budget, OverBudget};
+use crate::claims::jsonpath::budget::{Budget, OverBudget};
 
 /// Largest pattern, in states of the automaton as estimated.
 const MAX_STATES: usize = 512;

@@ -6,11 +6,11 @@
 use std::slice;
 
 use crate::claims::json::Json;
+use crate::claims::jsonpath::budget::{Budget, OverBudget, search_steps};
 use crate::claims::jsonpath::compare;
 use crate::claims::jsonpath::plan::{
     Filter, Key, Operand, Origin, Query, Segment, Selector, Slice,
 };
-use crate::claims::jsonpath::{Budget, OverBudget, search_steps};
 
 /// How many selectors are looked at for a step, where they have nothing to select from.
 const SELECTORS_PER_STEP: usize = 4;

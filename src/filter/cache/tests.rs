@@ -30,7 +30,7 @@ impl Bench {
             no_store: NoStore::Ignored,
             scope: CacheScope::Worker,
         };
-        let mut store = Store::new();
+        let mut store = Store::default();
         store.bound([&cache].into_iter());
         Bench { policy, cache, endpoint, store }
     }

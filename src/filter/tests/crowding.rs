@@ -114,11 +114,11 @@ fn calls_have_a_weight() {
 fn nothing_is_left_of_what_has_gone() {
     let mut world = World::new(r#""inject_headers": {"X-User-Id": "$.sub"}, "timeout": "2s""#);
     for end in 0..6 {
-        let before = world.gate.lookups.bytes();
+        let before = world.gate.questions.lookups.bytes();
         assert_eq!(before, 0, "after {end}");
         let (stream, call, _) = world.held(&[T[0], ("x-user-id", "1"), ("x_user_id", "2")]);
         let follower = world.joined(&T);
-        assert!(world.gate.lookups.bytes() > 2 * 512 + 1024);
+        assert!(world.gate.questions.lookups.bytes() > 2 * 512 + 1024);
         match end {
             0 => _ = world.answer(call, "200", &JSON, b"{}"),
             1 => {
@@ -147,7 +147,7 @@ fn nothing_is_left_of_what_has_gone() {
             _ => world.gate.abandon(),
         }
     }
-    assert_eq!(world.gate.lookups.bytes(), 0);
+    assert_eq!(world.gate.questions.lookups.bytes(), 0);
 }
 
 /// Four slow junk tokens can have four times 4096 requests wait; not beside those who are known.

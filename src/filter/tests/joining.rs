@@ -188,7 +188,7 @@ fn too_many_calls_are_refused_at_once() {
 #[test]
 fn call_numbers_may_wrap() {
     let mut world = World::new("");
-    world.gate.lookups.next = u64::MAX;
+    world.gate.questions.lookups.next = u64::MAX;
     let (_, last, _) = world.held(&[("authorization", "Bearer a")]);
     let (_, first, _) = world.held(&[("authorization", "Bearer b")]);
     assert_eq!((last, first), (CallId(u64::MAX), CallId(0)));

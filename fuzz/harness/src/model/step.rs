@@ -220,7 +220,7 @@ impl World {
         let now = self.now(at);
         for place in watched {
             let value = self.told.get(&place.slot.name()).map(Vec::as_slice);
-            self.workers[at].gate.heard(place, value, now);
+            self.workers[at].gate.heard(&place, value, now);
         }
     }
 

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest as _, Sha256};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use crate::config::{CallPolicy, Site, SubjectPath, Success};
+use crate::provider::settings::{CallPolicy, Site, SubjectPath, Success};
 use crate::request::bearer::BearerToken;
 
 /// What a worker's keys are made with: without it nobody can make two questions that have one key.

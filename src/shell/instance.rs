@@ -1,0 +1,99 @@
+//! One filter instance on one worker: its configuration, its counters, and how a decision of the gate
+//! is carried out on the request that is in effect.
+
+use std::rc::Rc;
+
+use super::host::{self, Failed, Level};
+use super::meter::Meter;
+use super::phase::Phase;
+use crate::config::{AccessLog, Policy};
+use crate::filter::header_edit::HeaderEdit;
+use crate::filter::{Action, CallId, Decision};
+use crate::outcome::Outcome;
+
+/// One filter configuration at work on one worker, shared by its root and its streams.
+pub(super) struct Filter {
+    pub(super) policy: Rc<Policy>,
+    pub(super) meter: Rc<Meter>,
+    /// The root context that makes this instance's calls.
+    pub(super) root: u32,
+}
+
+/// A filter configuration as the host's root context.
+#[derive(Default)]
+pub(super) struct Root {
+    pub(super) filter: Option<Rc<Filter>>,
+    /// The host wants to end it, and is told when its last call has ended.
+    pub(super) ending: bool,
+}
+
+/// A call that the host is making.
+#[derive(Clone, Copy)]
+pub(super) struct UnderWay {
+    /// Whose it is.
+    pub(super) root: u32,
+    pub(super) call: CallId,
+}
+
+impl Root {
+    /// The configuration at work; `None` before it was read, and after its end.
+    pub(super) fn filter(&self) -> Option<Rc<Filter>> {
+        self.filter.clone()
+    }
+
+    /// The number of a root, if a configuration is at work there.
+    pub(super) fn at_work((id, root): (&u32, &Root)) -> Option<u32> {
+        root.filter.as_ref().map(|_| *id)
+    }
+}
+
+impl Filter {
+    /// Carries out a decision on the stream that is in effect, and says where it stands then. Every
+    /// edit comes before the resume: Envoy lets go of the headers there.
+    pub(super) fn carry_out(&self, decision: &Decision) -> Phase {
+        let record = &decision.record;
+        match self.policy.access_log {
+            AccessLog::FilterState => leave_for_access_log(&record.access_log()),
+            AccessLog::Silent => {}
+        }
+        match &decision.action {
+            Action::Forward(edit) => match hand_on(edit) {
+                Ok(()) => {
+                    self.meter.record(record);
+                    Phase::Forwarding
+                }
+                // Headers that could not be edited may still hold the client's own identity.
+                Err(Failed) => self.answer_internal_error(),
+            },
+            Action::Reply(reply) => {
+                self.meter.record(record);
+                host::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
+                Phase::Answered
+            }
+        }
+    }
+
+    /// The host refused what it never refuses: the request must not pass.
+    pub(super) fn answer_internal_error(&self) -> Phase {
+        let what = "Envoy refused to read or edit a request's headers; answered with 500";
+        host::log(Level::Error, what);
+        self.meter.ended(Outcome::Internal);
+        match self.policy.access_log {
+            AccessLog::FilterState => leave_for_access_log("internal;none;none"),
+            AccessLog::Silent => {}
+        }
+        host::answer_internal_error("host");
+        Phase::Answered
+    }
+}
+
+/// Filter state first: another filter may refuse by it whom it does not name, or whom it does.
+fn hand_on(edit: &HeaderEdit) -> Result<(), Failed> {
+    edit.state().try_for_each(|(name, value)| host::set_filter_state(name, value))?;
+    host::edit_request(edit)
+}
+
+/// That it could not be is no reason to treat the request otherwise.
+fn leave_for_access_log(state: &str) {
+    let _ = host::set_filter_state("oidc_outcome", state);
+}
