@@ -19,7 +19,7 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 use oidc_token_connector::claims::jsonpath::JsonPath;
 use oidc_token_connector::config;
-use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{Effect, Event, Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
@@ -165,9 +165,8 @@ impl Measured {
         let mut gate = Gate::new(Seed::new([1; 16]));
         let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
         let request = HeaderView::new(vec![(b"authorization", b"Bearer t")]);
-        let Arrival::Admitted(Admission::Call(call, _)) =
-            gate.admit(&self.0, StreamId(1), &request, now)
-        else {
+        let event = Event::Request { stream: StreamId(1), policy: &self.0, headers: &request };
+        let Some(Effect::Call(call, _)) = gate.handle(event, now).into_iter().next() else {
             panic!("not held");
         };
         let head =
@@ -175,9 +174,10 @@ impl Measured {
         let answer = Answer::Whole { head, body: Body::Read(body) };
         // Not the clock on the wall: others may use the machine as well.
         let started = ThreadTime::now();
-        let settled = gate.answered(call, &answer, now);
+        let effects = gate.handle(Event::CallEnded { call, answer: &answer }, now);
         let taken = started.elapsed();
-        assert_eq!(settled.releases.len(), 1);
+        let released = |effect: &Effect| matches!(effect, Effect::Release(_));
+        assert_eq!(effects.into_iter().filter(released).count(), 1);
         taken
     }
 }

@@ -9,12 +9,14 @@
 mod asking;
 mod cache;
 mod decision;
+mod effects;
 mod entry;
 pub mod header_edit;
 mod health;
 mod ids;
 mod known_tokens;
 mod lookup;
+mod pending;
 mod questions;
 mod served;
 mod shared;
@@ -26,7 +28,6 @@ use std::rc::Rc;
 use crate::config::Policy;
 use crate::outcome::{Outcome, Source};
 pub use crate::provider::key::Seed;
-use crate::provider::userinfo::Answer;
 use crate::reply::{self, Dialect};
 use crate::request::bearer;
 use crate::request::endpoint;
@@ -35,15 +36,14 @@ use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, Now, UnixTime};
 use crate::verdict::{Permit, Refusal};
 use decision::unasked;
-pub use decision::{Action, Admission, Decision, Record, Release};
+pub use decision::{Action, Decision, Record, Release};
+pub use effects::{Effect, Effects, Event, ReadShared, Took};
 use header_edit::MappedClaims;
 pub use health::BreakerEvent;
 use ids::GRACE;
 pub use ids::{CallId, StreamId};
 use lookup::{LookupContext, RequestContext};
 use questions::Questions;
-pub use questions::{Arrival, CallCompletion, Question, Took};
-pub use served::Watched;
 pub use shared::{SLOTS, Slot};
 pub use stats::Stats;
 
@@ -63,22 +63,45 @@ impl Gate {
         Gate { seed, questions: Questions::default(), latest: UnixTime(0) }
     }
 
-    /// A request has arrived at the instance with this configuration.
-    pub fn admit(
+    /// Something has happened: what is to be done about it.
+    pub fn handle(&mut self, event: Event<'_>, now: Now) -> Effects {
+        let now = self.forward_only(now);
+        let mut effects = Effects::default();
+        let questions = &mut self.questions;
+        match event {
+            Event::Request { stream, policy, headers } => {
+                self.admit(stream, policy, headers, now, &mut effects);
+            }
+            Event::SharedData { read, values } => questions.read(read, &values, now, &mut effects),
+            Event::CallEnded { call, answer } => {
+                questions.answered(call, answer, now, &mut effects);
+            }
+            Event::Gone(stream) => questions.gone(stream),
+            Event::Tick => questions.tick(now, &mut effects),
+        }
+        effects
+    }
+
+    /// The headers of a request have come, at the instance with this configuration.
+    fn admit(
         &mut self,
-        policy: &Rc<Policy>,
         stream: StreamId,
+        policy: &Rc<Policy>,
         head: &HeaderView<'_>,
         now: Now,
-    ) -> Arrival {
-        let now = self.forward_only(now);
+        effects: &mut Effects,
+    ) {
+        let mut decided = |action, record| {
+            let decision = Decision { action, record };
+            effects.push(Effect::Release(Release { stream, decision }));
+        };
         if let Some(permit) = Permit::preflight(policy.preflight, head) {
             let strip_plan = StripPlan::of(head, &policy.forward);
             let vouched = Rc::new(MappedClaims::of(&permit, None));
             let (edit, claims) = header_edit::edit(&vouched, &policy.forward, None, strip_plan);
             let record = Record { claims, ..unasked(Outcome::Preflight, None) };
             let action = Action::Forward(edit);
-            return Arrival::Admitted(Admission::Decided(Decision { action, record }));
+            return decided(action, record);
         }
         let dialect = Dialect::of(head);
         let chosen = bearer::parse(head, policy.max_token_bytes)
@@ -91,7 +114,7 @@ impl Gate {
             Err(refusal) => {
                 let record = unasked(refusal.outcome(), Some(refusal.reason()));
                 let action = Action::Reply(reply::reply(&refusal, &policy.replies, dialect));
-                Arrival::Admitted(Admission::Decided(Decision { action, record }))
+                decided(action, record);
             }
             Ok((token, endpoint)) => {
                 let patience = LookupContext::patience(policy, endpoint);
@@ -104,7 +127,7 @@ impl Gate {
                     deadline: now.moment.after(patience).after(GRACE),
                 };
                 let key = endpoint.key.key(&token, self.seed);
-                self.questions.consult(stream, key, token, waiting, head, now)
+                self.questions.consult((stream, key), token, waiting, head, now, effects);
             }
         }
     }
@@ -114,54 +137,9 @@ impl Gate {
         self.questions.configured(policy);
     }
 
-    /// What stood in the places of [`Arrival::LookUp`].
-    pub fn looked_up(
-        &mut self,
-        question: Question,
-        found: [Option<&[u8]>; 2],
-        now: Now,
-    ) -> Admission {
-        let now = self.forward_only(now);
-        self.questions.looked_up(question, found, now)
-    }
-
     /// The largest answer to a call that anybody reads, in bytes.
     pub fn answer_limit(&self, call: CallId) -> usize {
         self.questions.answer_limit(call)
-    }
-
-    /// A call has ended.
-    pub fn answered(&mut self, call: CallId, answer: &Answer<'_>, now: Now) -> CallCompletion {
-        let now = self.forward_only(now);
-        self.questions.answered(call, answer, now)
-    }
-
-    /// A request has ended by itself while it was held.
-    pub fn gone(&mut self, stream: StreamId) -> Option<Outcome> {
-        self.questions.gone(stream)
-    }
-
-    /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
-    /// old is forgotten.
-    pub fn tick(&mut self, now: Now) -> CallCompletion {
-        let now = self.forward_only(now);
-        self.questions.tick(now)
-    }
-
-    /// What is to be read before this call's failure is made known: see [`Gate::heard`].
-    pub fn watched_for(&self, call: CallId) -> Vec<Watched> {
-        self.questions.watched_for(call)
-    }
-
-    /// What is to be read before time passes, or a request comes: only while somebody may be let pass
-    /// by an outdated verdict.
-    pub fn watched(&self, now: Now) -> Vec<Watched> {
-        self.questions.watched(now)
-    }
-
-    /// What stood in such a place.
-    pub fn heard(&mut self, watched: &Watched, value: Option<&[u8]>, now: Now) {
-        self.questions.heard(watched, value, now);
     }
 
     /// When the next call is due that nothing but time leads to.

@@ -9,9 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::{self, CallPolicy, Policy};
-use crate::filter::{
-    Action, Admission, Arrival, CallId, Decision, Gate, Release, Seed, Slot, StreamId, Watched,
-};
+use crate::filter::{Action, CallId, Decision, Effect, Event, Gate, Release, Seed, Slot, StreamId};
 use crate::provider::userinfo::{Answer, Body, Call};
 use crate::reply::LocalReply;
 use crate::request::headers::HeaderView;
@@ -24,6 +22,29 @@ pub(crate) struct World {
     next_stream: u32,
     /// What the workers of the process share; a test may hand it from world to world.
     pub(crate) shared: HashMap<Slot, Vec<u8>>,
+    /// How many places of it were read.
+    pub(crate) read: usize,
+}
+
+/// What a request gets.
+pub(crate) enum Admission {
+    /// A decision at once.
+    Decided(Decision),
+    /// It waits; this call is to be made.
+    Call(CallId, Call),
+    /// It waits for a call that is under way.
+    Joined,
+}
+
+/// What comes of an event.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    pub(crate) releases: Vec<Release>,
+    pub(crate) calls: Vec<(CallId, Call)>,
+    /// How much was written into the shared memory.
+    written: usize,
+    /// Whether a call was measured.
+    took: bool,
 }
 
 /// The date on which every world begins.
@@ -66,7 +87,7 @@ impl World {
         let mut gate = Gate::new(seed());
         let policy = configure(&mut gate, config);
         let now = Now { moment: MonotonicTime::from_nanos(0), date: START };
-        World { gate, policy, now, next_stream: 1, shared: HashMap::new() }
+        World { gate, policy, now, next_stream: 1, shared: HashMap::new(), read: 0 }
     }
 
     /// Further requests meet this configuration, in the same worker.
@@ -94,21 +115,37 @@ impl World {
     }
     /// Time has passed: who is let go, and which calls are to be made.
     pub(crate) fn ticks(&mut self) -> (Vec<Release>, Vec<(CallId, Call)>) {
-        self.listen();
-        let settled = self.gate.tick(self.now);
-        assert!(settled.share.is_empty() && settled.took.is_none());
-        (settled.releases, settled.calls)
-    }
-    /// Hears what other workers know of the sites.
-    pub(crate) fn listen(&mut self) {
-        self.hear(self.gate.watched(self.now));
+        let Outcomes { releases, calls, written, took } = self.handle(Event::Tick);
+        assert!(written == 0 && !took);
+        (releases, calls)
     }
 
-    fn hear(&mut self, watched: Vec<Watched>) {
-        for place in watched {
-            let value = self.shared.get(&place.slot).map(Vec::as_slice);
-            self.gate.heard(&place, value, self.now);
+    /// Something happens, and all that it leads to in the shared memory.
+    pub(crate) fn handle(&mut self, event: Event<'_>) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        let mut effects: Vec<Effect> = self.gate.handle(event, self.now).into_iter().collect();
+        while !effects.is_empty() {
+            let mut next: Vec<Effect> = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::Release(release) => outcomes.releases.push(release),
+                    Effect::Call(id, call) => outcomes.calls.push((id, call)),
+                    Effect::ReadShared(read) => {
+                        self.read += read.slots.len();
+                        let values = read.slots.iter().map(|slot| self.shared.get(slot).cloned());
+                        let event = Event::SharedData { values: values.collect(), read };
+                        next.extend(self.gate.handle(event, self.now));
+                    }
+                    Effect::WriteShared(slot, value) => {
+                        outcomes.written += 1;
+                        self.shared.insert(slot, value);
+                    }
+                    Effect::Took(_) => outcomes.took = true,
+                }
+            }
+            effects = next;
         }
+        outcomes
     }
 
     /// Waits until a call is due that nothing but time leads to: that call.
@@ -121,18 +158,32 @@ impl World {
         calls.remove(0)
     }
 
+    /// A request comes.
     pub(crate) fn admit(&mut self, headers: &[(&str, &str)]) -> (StreamId, Admission) {
         let stream = StreamId(self.next_stream);
         self.next_stream += 1;
-        let admission =
-            match self.gate.admit(&self.policy, stream, &head(headers).ending(true), self.now) {
-                Arrival::Admitted(admission) => admission,
-                Arrival::LookUp(question, slots) => {
-                    let found = slots.map(|slot| self.shared.get(&slot).map(Vec::as_slice));
-                    self.gate.looked_up(question, found, self.now)
-                }
-            };
+        let (policy, headers) = (Rc::clone(&self.policy), head(headers).ending(true));
+        let event = Event::Request { stream, policy: &policy, headers: &headers };
+        let Outcomes { mut releases, mut calls, .. } = self.handle(event);
+        let admission = match (releases.pop(), calls.pop()) {
+            (Some(release), None) => {
+                assert_eq!(release.stream, stream);
+                Admission::Decided(release.decision)
+            }
+            (None, Some((id, call))) => Admission::Call(id, call),
+            (None, None) => Admission::Joined,
+            (Some(_), Some(_)) => panic!("decided and asked"),
+        };
+        assert!(releases.is_empty() && calls.is_empty());
         (stream, admission)
+    }
+
+    /// A request ends by itself; whether it was held.
+    pub(crate) fn gone(&mut self, stream: StreamId) -> bool {
+        let before = self.gate.stats().waiting;
+        let Outcomes { releases, calls, .. } = self.handle(Event::Gone(stream));
+        assert!(releases.is_empty() && calls.is_empty());
+        self.gate.stats().waiting < before
     }
 
     /// A request that is decided at once.
@@ -209,13 +260,9 @@ impl World {
         call: CallId,
         answer: &Answer<'_>,
     ) -> (Vec<Release>, Option<(CallId, Call)>) {
-        if answer.may_be_an_outage() {
-            self.hear(self.gate.watched_for(call));
-        }
-        let settled = self.gate.answered(call, answer, self.now);
-        self.shared.extend(settled.share);
-        assert!(settled.calls.len() <= 1, "{} calls", settled.calls.len());
-        (settled.releases, settled.calls.into_iter().next())
+        let Outcomes { releases, calls, .. } = self.handle(Event::CallEnded { call, answer });
+        assert!(calls.len() <= 1, "{} calls", calls.len());
+        (releases, calls.into_iter().next())
     }
 }
 

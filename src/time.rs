@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::filter::{Admission, Arrival, Gate, StreamId};
+    use crate::filter::{Effect, Event, Gate, Release, StreamId};
     use crate::outcome::Outcome;
     use crate::sim::{self, head};
 
@@ -69,16 +69,25 @@ mod tests {
             gate.configured(&policy);
             let request = head(&[("authorization", "Bearer t")]);
             let stream = StreamId(1);
-            let admission = gate.admit(&policy, stream, &request, at(now));
-            assert!(matches!(admission, Arrival::Admitted(Admission::Call(..))));
+            let event = Event::Request { stream, policy: &policy, headers: &request };
+            let mut effects = gate.handle(event, at(now)).into_iter();
+            assert!(matches!(effects.next(), Some(Effect::Call(..))));
+            let mut tick = |at| -> Vec<Release> {
+                let released =
+                    gate.handle(Event::Tick, at).into_iter().map(|effect| match effect {
+                        Effect::Release(release) => release,
+                        _ => panic!("something else"),
+                    });
+                released.collect()
+            };
             // A clock that goes back, or stands still, lets nobody go.
-            assert!(gate.tick(at(MonotonicTime::from_nanos(0))).releases.is_empty());
+            assert!(tick(at(MonotonicTime::from_nanos(0))).is_empty());
             let saturated =
                 now.after(Duration::from_secs(31)) == MonotonicTime::from_nanos(u64::MAX);
             if !saturated {
-                assert!(gate.tick(at(now)).releases.is_empty());
+                assert!(tick(at(now)).is_empty());
             }
-            let released = gate.tick(at(now.after(Duration::from_secs(31)))).releases;
+            let released = tick(at(now.after(Duration::from_secs(31))));
             assert_eq!(released.len(), 1, "at {nanos}");
             assert_eq!(released[0].stream, stream);
             assert_eq!(released[0].decision.record.outcome, Outcome::Unavailable);

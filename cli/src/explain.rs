@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::filter::{Admission, Arrival, CallId, Decision, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{CallId, Decision, Effect, Event, Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body, Call};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
@@ -92,22 +92,21 @@ fn explain(args: &Args) -> Result<Story, String> {
     let mut gate = Gate::new(Seed::new(*b"one request only"));
     gate.configured(&policy);
     let now = now();
-    let arrival = gate.admit(&policy, StreamId(1), &request.head(), now);
-    let admission = match arrival {
-        Arrival::Admitted(admission) => admission,
-        // No other worker knows anything.
-        Arrival::LookUp(question, _) => gate.looked_up(question, [None, None], now),
-    };
+    let headers = request.head();
+    let event = Event::Request { stream: StreamId(1), policy: &policy, headers: &headers };
+    let mut effects = carried_out(&mut gate, event, now);
     let region = why::region(&policy, &request.head());
     let mut story = Story::new(&instance.name, request, region);
-    match admission {
-        Admission::Decided(decision) => story.end(decision),
-        Admission::Call(id, call) => {
+    match effects.pop() {
+        Some(Effect::Release(release)) => story.end(release.decision),
+        Some(Effect::Call(id, call)) => {
             if let Some(decision) = asked(&mut gate, (id, call), given.as_ref(), now, &mut story) {
                 story.end(decision);
             }
         }
-        Admission::Joined => return Err("found a call under way in a gate without one".to_owned()),
+        Some(Effect::ReadShared(_) | Effect::WriteShared(..) | Effect::Took(_)) | None => {
+            return Err("found a call under way in a gate without one".to_owned());
+        }
     }
     if let Some(given) = &given {
         story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));
@@ -125,25 +124,46 @@ fn asked(
 ) -> Option<Decision> {
     let mut calls = VecDeque::from([first]);
     loop {
-        let settled = match calls.pop_front() {
+        let effects = match calls.pop_front() {
             Some((id, call)) => {
                 story.asks(&call);
                 let given = given?;
                 let fits = given.body.len() <= gate.answer_limit(id);
                 let body = if fits { Body::Read(&given.body) } else { Body::TooLarge };
-                gate.answered(id, &Answer::Whole { head: given.headers.head(), body }, now)
+                let answer = &Answer::Whole { head: given.headers.head(), body };
+                carried_out(gate, Event::CallEnded { call: id, answer }, now)
             }
             // A call that ended at once without an answer is repeated after a while.
             None => {
                 now.moment = gate.next_due()?;
-                gate.tick(now)
+                carried_out(gate, Event::Tick, now)
             }
         };
-        if let Some(release) = settled.releases.into_iter().next() {
-            return Some(release.decision);
+        for effect in effects {
+            match effect {
+                Effect::Release(release) => return Some(release.decision),
+                Effect::Call(id, call) => calls.push_back((id, call)),
+                Effect::ReadShared(_) | Effect::WriteShared(..) | Effect::Took(_) => {}
+            }
         }
-        calls.extend(settled.calls);
     }
+}
+
+/// What an event leads to where no other worker knows anything.
+fn carried_out(gate: &mut Gate, event: Event<'_>, now: Now) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let mut left = VecDeque::from_iter(gate.handle(event, now));
+    while let Some(effect) = left.pop_front() {
+        match effect {
+            Effect::ReadShared(read) => {
+                let values = vec![None; read.slots.len()];
+                left.extend(gate.handle(Event::SharedData { read, values }, now));
+            }
+            Effect::Release(_) | Effect::Call(..) => effects.push(effect),
+            Effect::WriteShared(..) | Effect::Took(_) => {}
+        }
+    }
+    effects
 }
 
 fn chosen<'w, 'a>(world: &'w World<'a>, args: &Args) -> Result<&'w Instance<'a>, String> {

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::filter::{Action, Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{
+    Action, Decision, Effect, Event, Gate, Release, Seed, StreamId,
+};
 use oidc_token_connector::provider::call_outcome::{CallOutcome, Kept};
 use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::reply::{self, Dialect, LocalReply};
@@ -186,18 +188,25 @@ fn replied(policy: &Rc<Policy>, (status, headers, body): &Sample) -> Option<Loca
     let [asked, ended] = [0, 1_000_000_000]
         .map(|nanos| Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(1) });
     let request = HeaderView::new(vec![(b"authorization", b"Bearer t")]);
-    let Arrival::Admitted(Admission::Call(id, _)) =
-        gate.admit(policy, StreamId(1), &request, asked)
-    else {
+    let event = Event::Request { stream: StreamId(1), policy, headers: &request };
+    let Some(Effect::Call(call, _)) = gate.handle(event, asked).into_iter().next() else {
         return None;
     };
     let real = [(":status", *status), ("x-envoy-upstream-service-time", "1")];
     let pairs = real.iter().chain(*headers);
     let head =
         HeaderView::new(pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect());
-    let settled = gate.answered(id, &Answer::Whole { head, body: Body::Read(body) }, ended);
-    match settled.releases.into_iter().next()?.decision.action {
-        Action::Reply(reply) => Some(reply),
-        Action::Forward(_) => None,
-    }
+    let answer = &Answer::Whole { head, body: Body::Read(body) };
+    let effects = gate.handle(Event::CallEnded { call, answer }, ended);
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::Release(Release {
+            decision: Decision { action: Action::Reply(reply), .. },
+            ..
+        }) => Some(reply),
+        Effect::Release(_)
+        | Effect::Call(..)
+        | Effect::ReadShared(_)
+        | Effect::WriteShared(..)
+        | Effect::Took(_) => None,
+    })
 }

@@ -8,15 +8,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Admission, Release, decided, unavailable};
+use super::decision::{Decision, Release, decided, unavailable};
+use super::effects::{Effect, Effects, ReadShared};
 use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
 use super::health::{Ended, NotAllowed, was_waited_for};
-use super::ids::CallId;
 use super::lookup::{Attempt, CacheOwner, Found, Late, Lookup, LookupContext, RequestContext};
-use super::questions::{CallCompletion, Questions};
-use super::served::{self, Watched};
-use super::shared::{self, Slot};
+use super::pending::{NoVerdict, Pending};
+use super::questions::Questions;
 use super::waits::Wait;
+use super::{served, shared};
 use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
 use crate::provider::call_outcome::CallOutcome;
@@ -88,7 +88,8 @@ impl Questions {
         lookup: Lookup,
         answer: &Answer<'_>,
         now: Now,
-    ) -> CallCompletion {
+        effects: &mut Effects,
+    ) {
         let Attempt { started, timeout, .. } = lookup.attempt;
         let verdict = Verdict::of(answer, &lookup.lead.policy, &lookup.lead.endpoint);
         let outcome = verdict.outcome();
@@ -100,21 +101,23 @@ impl Questions {
             waited: taken.is_some_and(|taken| was_waited_for(taken, timeout)),
         };
         self.left(&lookup, ended, now);
-        let told = self.tell(&lookup, ended, now);
-        let mut settled = if consequences.next_site {
-            self.unsettled(lookup, answer, &verdict, ended, now)
+        self.tell(&lookup, ended, now, effects);
+        if consequences.next_site {
+            self.unsettled(lookup, answer, &verdict, ended, now, effects);
         } else {
-            self.settle(lookup, &LookupEnd::Response(answer, started), Some(verdict), now)
-        };
-        settled.share.extend(told);
-        settled
+            let end = LookupEnd::Response(answer, started);
+            self.settle(lookup, &end, Some(verdict), now, effects);
+        }
     }
 
     /// What other workers are told of a site that serves.
-    fn tell(&mut self, lookup: &Lookup, ended: Ended, now: Now) -> Option<(Slot, Vec<u8>)> {
-        let site = lookup.site().filter(|_| ended.serving && self.bridges())?;
-        let told = self.sites.is_to_be_told(site, now.moment);
-        told.then(|| served::write(site, now.moment))
+    fn tell(&mut self, lookup: &Lookup, ended: Ended, now: Now, effects: &mut Effects) {
+        if let Some(site) = lookup.site().filter(|_| ended.serving && self.bridges())
+            && self.sites.is_to_be_told(site, now.moment)
+        {
+            let (slot, value) = served::write(site, now.moment);
+            effects.push(Effect::WriteShared(slot, value));
+        }
     }
 
     /// Tells the site of a call how that ended.
@@ -132,7 +135,8 @@ impl Questions {
         verdict: &Verdict,
         ended: Ended,
         now: Now,
-    ) -> CallCompletion {
+        effects: &mut Effects,
+    ) {
         let repeated = lookup.attempt.repeated;
         let may_repeat = match verdict {
             Verdict::Rejected(refusal) => match &**refusal {
@@ -171,15 +175,15 @@ impl Questions {
         {
             lookup.attempt.repeated = repeated.saturating_add(1);
             self.lookups.pauses(lookup, until);
-            return CallCompletion::default();
+            return;
         }
         let wait = wait(answer, verdict.outcome(), now);
         lookup.so_far.site_ended(verdict.consequences().stale, wait);
-        self.next_site(lookup, now)
+        self.next_site(lookup, now, effects);
     }
 
     /// A question has paused long enough: its call is repeated, if somebody still waits for it.
-    pub(super) fn resume(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+    pub(super) fn resume(&mut self, mut lookup: Lookup, now: Now, effects: &mut Effects) {
         let Attempt { site, repeated, .. } = lookup.attempt;
         if !lookup.waiting.is_empty()
             && let Some(timeout) = time_left(&lookup, now)
@@ -187,24 +191,24 @@ impl Questions {
             match self.attempt(&lookup.lead, site, repeated, timeout, now) {
                 Ok((attempt, call)) => {
                     self.stats.repeated = self.stats.repeated.saturating_add(1);
-                    return self.goes_on(lookup, attempt, call);
+                    return self.goes_on(lookup, attempt, call, effects);
                 }
                 Err(closed) => lookup.so_far.passed_over(closed == NotAllowed::Full),
             }
         }
         lookup.so_far.site_ended(true, None);
-        self.next_site(lookup, now)
+        self.next_site(lookup, now, effects);
     }
 
     /// The question goes on with this call.
-    fn goes_on(&mut self, mut lookup: Lookup, attempt: Attempt, call: Call) -> CallCompletion {
+    fn goes_on(&mut self, mut lookup: Lookup, attempt: Attempt, call: Call, effects: &mut Effects) {
         lookup.attempt = attempt;
         self.lookups.goes_on(lookup);
-        CallCompletion { calls: vec![(attempt.call, call)], ..CallCompletion::default() }
+        effects.push(Effect::Call(attempt.call, call));
     }
 
     /// Asks the next site, if there is one and somebody waits for its answer.
-    fn next_site(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+    fn next_site(&mut self, mut lookup: Lookup, now: Now, effects: &mut Effects) {
         let from = lookup.attempt.site.saturating_add(1);
         if !lookup.waiting.is_empty()
             && let Some(timeout) = time_left(&lookup, now)
@@ -213,9 +217,90 @@ impl Questions {
             lookup.so_far.passed_over(crowded);
             if let Some((attempt, call)) = made {
                 self.stats.failed_over = self.stats.failed_over.saturating_add(1);
-                return self.goes_on(lookup, attempt, call);
+                return self.goes_on(lookup, attempt, call, effects);
             }
         }
+        self.without_a_verdict(NoVerdict::Unanswered(lookup), now, effects);
+    }
+
+    /// No provider's verdict decides these requests. Where an outdated one may, other workers are asked
+    /// first whether they see a site serve.
+    pub(super) fn without_a_verdict(
+        &mut self,
+        requests: NoVerdict,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        if self.depends_on_other_workers(&requests, now) {
+            let slots = requests.sites().iter().map(served::slot).collect();
+            let pending = Pending::NoVerdict(Rc::clone(requests.endpoint()), Box::new(requests));
+            effects.push(Effect::ReadShared(ReadShared { slots, pending }));
+        } else {
+            self.bridge_or_refuse(requests, now, effects);
+        }
+    }
+
+    /// Other workers have said when they last saw the sites of this endpoint serve.
+    pub(super) fn heard(
+        &mut self,
+        endpoint: &Endpoint,
+        values: &[Option<Vec<u8>>],
+        requests: NoVerdict,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        for (site, value) in endpoint.sites.iter().zip(values) {
+            if let Some(served) = value.as_deref().and_then(|value| served::read(value, site))
+                && served <= now.moment
+            {
+                self.sites.has_served(site, served);
+            }
+        }
+        self.bridge_or_refuse(requests, now, effects);
+    }
+
+    /// Whether somebody of these would be let pass by an outdated verdict, by what this worker knows.
+    fn depends_on_other_workers(&mut self, requests: &NoVerdict, now: Now) -> bool {
+        match requests {
+            NoVerdict::Unanswered(lookup) => {
+                let Lookup { key, lead, waiting, began, so_far, .. } = lookup;
+                let wants_to_wait = so_far.wait().is_some_and(|wait| wait.stale);
+                wants_to_wait
+                    || waiting.values().any(|waiting| {
+                        so_far.stale_for(&waiting.policy, &lead.policy)
+                            && self.outdated(key, waiting, *began, now).is_some()
+                    })
+            }
+            NoVerdict::Late(Late { key, waiting, began, stale, .. }) => {
+                *stale && self.outdated(key, waiting, *began, now).is_some()
+            }
+            NoVerdict::BreakersOpen(_, key, waiting) => {
+                self.outdated(key, waiting, now.moment, now).is_some()
+            }
+            NoVerdict::Waits(_, key, waiting, wait, _) => {
+                wait.stale && self.outdated(key, waiting, now.moment, now).is_some()
+            }
+        }
+    }
+
+    /// Lets these requests pass by an outdated verdict, or says that there is none.
+    fn bridge_or_refuse(&mut self, requests: NoVerdict, now: Now, effects: &mut Effects) {
+        match requests {
+            NoVerdict::Unanswered(lookup) => self.unanswered(lookup, now, effects),
+            NoVerdict::Late(late) => effects.push(Effect::Release(self.late(late, now))),
+            NoVerdict::BreakersOpen(stream, key, waiting) => {
+                let decision = self.breakers_open(&key, waiting, now);
+                effects.push(Effect::Release(Release { stream, decision }));
+            }
+            NoVerdict::Waits(stream, key, waiting, wait, words) => {
+                let decision = self.waits(&key, waiting, (wait, &words), now);
+                effects.push(Effect::Release(Release { stream, decision }));
+            }
+        }
+    }
+
+    /// Every site of a question was asked in vain.
+    fn unanswered(&mut self, lookup: Lookup, now: Now, effects: &mut Effects) {
         // An earlier site's own word is of more use than none of the last.
         let said = match &lookup.declined {
             Some(words) => LookupEnd::Stored(Rc::clone(words)),
@@ -224,10 +309,9 @@ impl Questions {
         if let (Some(wait), LookupEnd::Stored(words)) = (lookup.so_far.wait(), &said) {
             // What was no outage now is none because time passes.
             let stale = wait.stale && !self.serves_others(&lookup.lead.endpoint, lookup.began);
-            let endpoint = Rc::clone(&lookup.lead.endpoint);
-            self.waits.begin(lookup.key, Wait { stale, ..wait }, Rc::clone(words), endpoint);
+            self.waits.begin(lookup.key, Wait { stale, ..wait }, Rc::clone(words));
         }
-        self.settle(lookup, &said, None, now)
+        self.settle(lookup, &said, None, now, effects);
     }
 
     /// A question is over: keeps what was stated, if anything was, and lets go everybody who waits.
@@ -238,7 +322,8 @@ impl Questions {
         said: &LookupEnd<'_>,
         verdict: Option<Verdict>,
         now: Now,
-    ) -> CallCompletion {
+        effects: &mut Effects,
+    ) {
         self.lookups.over(&lookup);
         let Lookup { key, lead, cache_owner, waiting, began, so_far, .. } = lookup;
         let mut readings: Vec<(Rc<Endpoint>, Verdict)> =
@@ -256,7 +341,6 @@ impl Questions {
             readings.push((Rc::clone(endpoint), verdict.clone()));
             verdict
         };
-        let mut settled = CallCompletion::default();
         if let LookupEnd::Response(answer, asked) = said {
             if let Some(CacheOwner { policy, endpoint, token_exp }) = &cache_owner
                 && let Caching::On(cache) = policy.cache
@@ -277,7 +361,9 @@ impl Questions {
                     }
                     CacheScope::Worker => None,
                 };
-                settled.share.extend(shared);
+                if let Some((slot, value)) = shared {
+                    effects.push(Effect::WriteShared(slot, value));
+                }
                 match verdict.kind() {
                     Some(Kind::Accepted) => self.known_tokens.insert(key),
                     Some(Kind::Rejected) | None => {}
@@ -311,22 +397,17 @@ impl Questions {
                 Some(stale) => RequestContext { source: Source::Stale, ..waiting }.decide(&stale),
                 None => waiting.decide(&verdict),
             };
-            settled.releases.push(Release { stream, decision });
+            effects.push(Effect::Release(Release { stream, decision }));
         }
-        settled
     }
 
     /// A call whose end was never reported.
-    pub(super) fn lost(&mut self, mut lookup: Lookup, now: Now) -> CallCompletion {
+    pub(super) fn lost(&mut self, mut lookup: Lookup, now: Now, effects: &mut Effects) {
         self.left(&lookup, Ended { answered: false, serving: false, waited: true }, now);
         lookup.silent = NoAnswer::TimedOut;
         lookup.so_far.timed_out();
         lookup.so_far.site_ended(true, None);
-        let said = match &lookup.declined {
-            Some(words) => LookupEnd::Stored(Rc::clone(words)),
-            None => LookupEnd::NoResponse(NoAnswer::TimedOut),
-        };
-        self.settle(lookup, &said, None, now)
+        self.without_a_verdict(NoVerdict::Unanswered(lookup), now, effects);
     }
 
     /// A request that was not answered in time.
@@ -344,36 +425,30 @@ impl Questions {
         Release { stream, decision }
     }
 
-    /// A request for which nobody is asked, because nobody may be.
-    pub(super) fn refused(
-        &mut self,
-        key: &TokenKey,
-        waiting: RequestContext,
-        why: NotAllowed,
-        now: Now,
-    ) -> Admission {
-        let (count, why) = match why {
-            // Being refused here is no outage there.
-            NotAllowed::Full => (&mut self.stats.refused_by_cap, NoAnswer::Crowded),
-            NotAllowed::Open => {
-                if let Some(stale) = self.stale(key, &waiting, now.moment, now) {
-                    return decided(waiting, Source::Stale, &stale);
-                }
-                (&mut self.stats.refused_by_breaker, NoAnswer::BreakerOpen)
-            }
-        };
-        *count = count.saturating_add(1);
-        decided(waiting, Source::Filter, &unavailable(why))
+    /// A request for which nobody is asked, because too many calls are under way or too many requests
+    /// wait. Being refused here is no outage there.
+    pub(super) fn crowded(&mut self, waiting: RequestContext) -> Decision {
+        self.stats.refused_by_cap = self.stats.refused_by_cap.saturating_add(1);
+        decided(waiting, Source::Filter, &unavailable(NoAnswer::Crowded))
+    }
+
+    /// A request for which nobody is asked, because no site answers.
+    fn breakers_open(&mut self, key: &TokenKey, waiting: RequestContext, now: Now) -> Decision {
+        if let Some(stale) = self.stale(key, &waiting, now.moment, now) {
+            return decided(waiting, Source::Stale, &stale);
+        }
+        self.stats.refused_by_breaker = self.stats.refused_by_breaker.saturating_add(1);
+        decided(waiting, Source::Filter, &unavailable(NoAnswer::BreakerOpen))
     }
 
     /// What a request gets whose token waits: the provider's answer again, with the time left.
-    pub(super) fn waits(
+    fn waits(
         &mut self,
         key: &TokenKey,
         waiting: RequestContext,
-        (wait, words): (Wait, Rc<StoredResponse>),
+        (wait, words): (Wait, &StoredResponse),
         now: Now,
-    ) -> Admission {
+    ) -> Decision {
         if wait.stale
             && let Some(stale) = self.stale(key, &waiting, now.moment, now)
         {
@@ -385,9 +460,22 @@ impl Questions {
         decided(waiting, Source::Filter, &verdict)
     }
 
-    /// What this request may still be let pass by, while nobody answers: never while a site that was
-    /// asked since `began`, or lately before, served anybody.
+    /// What this request may still be let pass by, while nobody answers, counted.
     fn stale(
+        &mut self,
+        key: &TokenKey,
+        waiting: &RequestContext,
+        began: MonotonicTime,
+        now: Now,
+    ) -> Option<Verdict> {
+        let found = self.outdated(key, waiting, began, now)?;
+        self.stats.stale = self.stats.stale.saturating_add(1);
+        Some(found)
+    }
+
+    /// The outdated verdict that may let this request pass: never while a site that was asked since
+    /// `began`, or lately before, served anybody.
+    fn outdated(
         &mut self,
         key: &TokenKey,
         waiting: &RequestContext,
@@ -397,50 +485,16 @@ impl Questions {
         let Caching::On(cache @ CachePolicy { stale_if_error, .. }) = waiting.policy.cache else {
             return None;
         };
-        if stale_if_error.is_zero() {
+        if stale_if_error.is_zero() || self.serves_others(&waiting.endpoint, began) {
             return None;
         }
-        if self.serves_others(&waiting.endpoint, began) {
-            return None;
-        }
-        let found = self.store.find_stale(key, &waiting.policy, &cache, &waiting.endpoint, now)?;
-        self.stats.stale = self.stats.stale.saturating_add(1);
-        Some(found)
+        self.store.find_stale(key, &waiting.policy, &cache, &waiting.endpoint, now)
     }
 
     /// Whether a site of this endpoint has served anybody since then, or lately before.
     fn serves_others(&self, endpoint: &Endpoint, began: MonotonicTime) -> bool {
         let since = began.before(SERVED_LATELY);
         endpoint.sites.iter().any(|site| self.sites.has_served_since(site, since))
-    }
-
-    /// What is to be read before this call's failure is made known to the gate: see `heard`.
-    pub(super) fn watched_for(&self, call: CallId) -> Vec<Watched> {
-        let asked = self.lookups.asked_by(call).filter(|lookup| lookup.may_bridge());
-        served::places(asked.into_iter().flat_map(|lookup| &lookup.lead.endpoint.sites))
-    }
-
-    /// What is to be read before the gate is told that time has passed, or that a request has come:
-    /// only while somebody may be let pass by an outdated verdict.
-    pub(super) fn watched(&self, now: Now) -> Vec<Watched> {
-        if !self.bridges() {
-            return Vec::new();
-        }
-        let lookups = self.lookups.in_trouble(now.moment);
-        let waits = self.waits.bridged(now.moment);
-        let endpoints = lookups.map(|lookup| &lookup.lead.endpoint).chain(waits);
-        served::places(
-            endpoints.flat_map(|endpoint| &endpoint.sites).chain(self.sites.not_answering()),
-        )
-    }
-
-    /// What stood in such a place.
-    pub(super) fn heard(&mut self, Watched { site, .. }: &Watched, value: Option<&[u8]>, now: Now) {
-        if let Some(served) = value.and_then(|value| served::read(value, site))
-            && served <= now.moment
-        {
-            self.sites.has_served(site, served);
-        }
     }
 
     /// Whether a configuration at work lets outdated verdicts serve.
@@ -452,14 +506,13 @@ impl Questions {
     }
 
     /// The filter's own questions that are due: to sites of which nobody knows whether they answer.
-    pub(super) fn probes(&mut self, now: Now) -> Vec<(CallId, Call)> {
+    pub(super) fn probes(&mut self, now: Now, effects: &mut Effects) {
         let lookups = &mut self.lookups;
-        let probes = self.sites.due(&self.policies, now.moment, || lookups.number());
-        let calls = probes.into_iter().map(|probe| {
+        for probe in self.sites.due(&self.policies, now.moment, || lookups.number()) {
             let policy = &probe.policy.call;
-            (probe.call, userinfo::probe(policy, &probe.site, policy.timeout))
-        });
-        calls.collect()
+            let call = userinfo::probe(policy, &probe.site, policy.timeout);
+            effects.push(Effect::Call(probe.call, call));
+        }
     }
 }
 

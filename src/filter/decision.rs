@@ -4,11 +4,10 @@ use std::rc::Rc;
 
 use super::entry::Verdict;
 use super::header_edit::{self, ClaimFaults, HeaderEdit};
-use super::ids::{CallId, StreamId};
+use super::ids::StreamId;
 use super::lookup::RequestContext;
 use crate::outcome::{Outcome, Source};
 use crate::provider::call_outcome::CallOutcome;
-use crate::provider::userinfo::Call;
 use crate::reply::{self, LocalReply};
 use crate::verdict::{NoAnswer, Refusal};
 
@@ -56,16 +55,6 @@ pub struct Record {
     pub claims: ClaimFaults,
 }
 
-/// What a request gets.
-pub enum Admission {
-    /// A decision at once.
-    Decided(Decision),
-    /// It waits; this call is to be made.
-    Call(CallId, Call),
-    /// It waits for a call that is under way.
-    Joined,
-}
-
 impl Record {
     /// The text of filter state `oidc_outcome`.
     pub fn access_log(&self) -> String {
@@ -104,8 +93,8 @@ impl RequestContext {
 }
 
 /// A request that need not wait.
-pub(super) fn decided(waiting: RequestContext, source: Source, verdict: &Verdict) -> Admission {
-    Admission::Decided(RequestContext { source, ..waiting }.decide(verdict))
+pub(super) fn decided(waiting: RequestContext, source: Source, verdict: &Verdict) -> Decision {
+    RequestContext { source, ..waiting }.decide(verdict)
 }
 
 pub(super) fn unavailable(why: NoAnswer) -> Verdict {

@@ -377,12 +377,6 @@ impl Sites {
         due
     }
 
-    /// The sites of which a breaker is open.
-    pub(super) fn not_answering(&self) -> impl Iterator<Item = &Site> {
-        let open = |state: &SiteState| state.breakers.iter().any(BreakerState::is_open);
-        self.sites.iter().filter(move |(_, state)| open(state)).map(|(site, _)| site)
-    }
-
     /// Whether a site has served anybody since then.
     pub(super) fn has_served_since(&self, site: &Site, since: MonotonicTime) -> bool {
         let served = self.sites.get(site).and_then(|state| state.served);

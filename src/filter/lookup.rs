@@ -14,7 +14,6 @@ use rustc_hash::FxBuildHasher;
 use super::entry::StoredResponse;
 use super::health::CallPermit;
 use super::ids::{CallId, GRACE, StreamId};
-use super::served;
 use super::waits::Wait;
 use crate::config::{Endpoint, Policy, Site};
 use crate::outcome::Source;
@@ -307,11 +306,6 @@ impl Lookup {
             .fold(QUESTION, usize::saturating_add)
     }
 
-    /// Whether somebody who waits may be let pass by an outdated verdict.
-    pub(super) fn may_bridge(&self) -> bool {
-        self.waiting.values().any(|waiting| served::bridges(&waiting.policy))
-    }
-
     /// The site that is being asked.
     pub(super) fn site(&self) -> Option<&Site> {
         self.lead.endpoint.sites.get(self.attempt.site)
@@ -384,20 +378,6 @@ impl Lookups {
         self.held.insert(stream, *key);
         self.add(stranger, 1, weight);
         Ok(())
-    }
-
-    /// What a call asks.
-    pub(super) fn asked_by(&self, call: CallId) -> Option<&Lookup> {
-        self.by_key.get(self.calls.get(&call)?)
-    }
-
-    /// The questions that have been asked in vain so far, or are about to have been.
-    pub(super) fn in_trouble(&self, now: MonotonicTime) -> impl Iterator<Item = &Lookup> {
-        let lookups = self.by_key.values();
-        lookups.filter(move |lookup| {
-            let in_vain = lookup.so_far.some || lookup.attempt.repeated > 0;
-            (in_vain || lookup.attempt.deadline() <= now) && lookup.may_bridge()
-        })
     }
 
     /// The largest answer to a call that anybody reads, in bytes.

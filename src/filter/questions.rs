@@ -5,23 +5,24 @@
 //! and makes no call.
 
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use super::cache::Store;
-use super::decision::{Admission, Release, decided};
+use super::decision::{Release, decided};
+use super::effects::{Effect, Effects, ReadShared, Took};
 use super::entry::{CacheEntry, Kind, Verdict};
-use super::health::{BreakerEvent, NotAllowed, Sites};
+use super::health::{BreakerEvent, Sites};
 use super::ids::{CallId, StreamId};
 use super::known_tokens::KnownTokens;
 use super::lookup::{CacheOwner, Found, Full, Lookup, LookupContext, Lookups, RequestContext};
+use super::pending::{NoVerdict, Pending, Question};
 use super::shared::{self, Slot};
 use super::stats::Stats;
 use super::waits::TokenWaits;
 use crate::config::{CacheScope, Caching, Policy};
-use crate::outcome::{Outcome, Source};
+use crate::outcome::Source;
 use crate::provider::expiry;
-use crate::provider::key::{SharedKey, TokenKey};
-use crate::provider::userinfo::{Answer, Call};
+use crate::provider::key::TokenKey;
+use crate::provider::userinfo::Answer;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
@@ -41,49 +42,6 @@ pub(super) struct Questions {
     pub(super) stats: Stats,
 }
 
-/// What comes of a request that just arrived.
-pub enum Arrival {
-    /// It is known what it gets.
-    Admitted(Admission),
-    /// These places of the shared memory are to be read for it first: see [`super::Gate::looked_up`].
-    LookUp(Question, [Slot; 2]),
-}
-
-/// What a request wants to know of a provider. It has no `Debug`: it carries the token.
-pub struct Question {
-    stream: StreamId,
-    key: TokenKey,
-    /// What other workers know it by, where they are to be asked.
-    shared: Option<SharedKey>,
-    token: BearerToken<'static>,
-    correlation: Correlation,
-    waiting: RequestContext,
-}
-
-/// What the end of a call leads to, or the passing of time.
-#[derive(Default)]
-pub struct CallCompletion {
-    /// Everybody who waits no more.
-    pub releases: Vec<Release>,
-    /// The calls that are to be made.
-    pub calls: Vec<(CallId, Call)>,
-    /// What is to be written into the shared memory.
-    pub share: Vec<(Slot, Vec<u8>)>,
-    /// How long the call took that has ended.
-    pub took: Option<Took>,
-}
-
-/// How long a call took.
-#[derive(Debug)]
-pub struct Took {
-    /// By whose configuration it was made.
-    pub policy: Rc<Policy>,
-    /// At which region's endpoint.
-    pub region: Rc<str>,
-    /// The time from the dispatch to its end.
-    pub time: Duration,
-}
-
 impl Questions {
     /// A configuration is at work from now on, until nobody holds it any more.
     pub(super) fn configured(&mut self, policy: &Rc<Policy>) {
@@ -94,13 +52,13 @@ impl Questions {
     /// Answers from what is known, else looks further.
     pub(super) fn consult(
         &mut self,
-        stream: StreamId,
-        key: TokenKey,
+        (stream, key): (StreamId, TokenKey),
         token: BearerToken<'_>,
         waiting: RequestContext,
         head: &HeaderView<'_>,
         now: Now,
-    ) -> Arrival {
+        effects: &mut Effects,
+    ) {
         let cache = match waiting.policy.cache {
             Caching::On(cache) => Some(cache),
             Caching::Off => None,
@@ -114,7 +72,8 @@ impl Questions {
                 Some(Kind::Accepted) | None => &mut self.stats.hits,
             };
             *count = count.saturating_add(1);
-            return Arrival::Admitted(decided(waiting, Source::Hit, &verdict));
+            let decision = decided(waiting, Source::Hit, &verdict);
+            return effects.push(Effect::Release(Release { stream, decision }));
         }
         let under_way = self.lookups.under_way(&key);
         let correlation = Correlation::of(head);
@@ -125,28 +84,47 @@ impl Questions {
                 let shared = question.waiting.endpoint.key.shared_key(&question.token);
                 question.shared = Some(shared);
                 let slots = [Kind::Accepted, Kind::Rejected].map(|kind| Slot::of(&shared, kind));
-                Arrival::LookUp(question, slots)
+                let pending = Pending::Question(Box::new(question));
+                let read = ReadShared { slots: slots.to_vec(), pending };
+                effects.push(Effect::ReadShared(read));
             }
             Some(CacheScope::Process | CacheScope::Worker) => {
                 self.stats.misses = self.stats.misses.saturating_add(1);
-                Arrival::Admitted(self.ask(question, now))
+                self.ask(question, now, effects);
             }
-            None => Arrival::Admitted(self.ask(question, now)),
+            None => self.ask(question, now, effects),
         }
     }
 
-    /// What stood in the places of [`Arrival::LookUp`].
-    pub(super) fn looked_up(
+    /// The shared memory has been read.
+    pub(super) fn read(
+        &mut self,
+        read: ReadShared,
+        values: &[Option<Vec<u8>>],
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        match read.pending {
+            Pending::Question(question) => self.looked_up(*question, values, now, effects),
+            Pending::NoVerdict(endpoint, requests) => {
+                self.heard(&endpoint, values, *requests, now, effects);
+            }
+        }
+    }
+
+    /// What other workers know of a question.
+    fn looked_up(
         &mut self,
         question: Question,
-        found: [Option<&[u8]>; 2],
+        values: &[Option<Vec<u8>>],
         now: Now,
-    ) -> Admission {
+        effects: &mut Effects,
+    ) {
         let Question { key, shared, waiting, .. } = &question;
         let (Caching::On(cache), Some(shared)) = (waiting.policy.cache, shared) else {
-            return self.ask(question, now);
+            return self.ask(question, now, effects);
         };
-        let entries = found.into_iter().flatten().filter_map(|text| shared::read(text, shared));
+        let entries = values.iter().flatten().filter_map(|text| shared::read(text, shared));
         let entries: Vec<CacheEntry> = entries.filter(|s| s.asked <= now.moment).collect();
         // A refusal of which another worker knows ends what this one knew, of use here or not.
         let refused = entries.iter().filter(|s| s.kind == Kind::Rejected).map(|s| s.asked).max();
@@ -172,15 +150,17 @@ impl Questions {
                 self.stats.shared_hits = self.stats.shared_hits.saturating_add(1);
                 let reading = (Rc::clone(&waiting.endpoint), verdict.clone());
                 self.store.keep(*key, entry, reading);
-                return decided(question.waiting, Source::Shared, &verdict);
+                let Question { stream, waiting, .. } = question;
+                let decision = decided(waiting, Source::Shared, &verdict);
+                return effects.push(Effect::Release(Release { stream, decision }));
             }
         }
         self.stats.misses = self.stats.misses.saturating_add(1);
-        self.ask(question, now)
+        self.ask(question, now, effects);
     }
 
     /// Waits for the provider's answer, in a call of its own only if none is under way.
-    fn ask(&mut self, question: Question, now: Now) -> Admission {
+    fn ask(&mut self, question: Question, now: Now, effects: &mut Effects) {
         let Question { stream, key, token, correlation, mut waiting, .. } = question;
         let (policy, endpoint) = (Rc::clone(&waiting.policy), Rc::clone(&waiting.endpoint));
         let cache_owner = match policy.cache {
@@ -193,23 +173,23 @@ impl Questions {
         };
         if self.lookups.under_way(&key) {
             waiting.source = Source::Joined;
-            return match self.lookups.join(&key, stream, waiting, cache_owner) {
-                Ok(()) => {
-                    self.stats.joined = self.stats.joined.saturating_add(1);
-                    Admission::Joined
-                }
-                Err(Full(waiting)) => self.refused(&key, waiting, NotAllowed::Full, now),
-            };
+            match self.lookups.join(&key, stream, waiting, cache_owner) {
+                Ok(()) => self.stats.joined = self.stats.joined.saturating_add(1),
+                Err(Full(waiting)) => self.refuse(stream, waiting, effects),
+            }
+            return;
         }
         if let Some(wait) = self.waits.of(&key, now.moment) {
-            return self.waits(&key, waiting, wait, now);
+            let (wait, words) = wait;
+            let requests = NoVerdict::Waits(stream, key, waiting, wait, words);
+            return self.without_a_verdict(requests, now, effects);
         }
         let ends = now.moment.after(LookupContext::patience(&policy, &endpoint));
         let timeout = policy.call.timeout;
         let known = self.known_tokens.knows(&key);
         let lead = LookupContext { policy, endpoint, token, correlation, known };
         if self.lookups.is_full(lead.is_strange()) {
-            return self.refused(&key, waiting, NotAllowed::Full, now);
+            return self.refuse(stream, waiting, effects);
         }
         let Found { made, crowded } = self.first_from(&lead, 0, timeout, now);
         match made {
@@ -217,12 +197,21 @@ impl Questions {
                 let mut lookup = Lookup::new(key, lead, attempt, ends, cache_owner);
                 lookup.so_far.passed_over(crowded);
                 self.lookups.lead(stream, waiting, lookup);
-                Admission::Call(attempt.call, call)
+                effects.push(Effect::Call(attempt.call, call));
             }
             // That we are crowded says nothing of the provider.
-            None if crowded => self.refused(&key, waiting, NotAllowed::Full, now),
-            None => self.refused(&key, waiting, NotAllowed::Open, now),
+            None if crowded => self.refuse(stream, waiting, effects),
+            None => {
+                let requests = NoVerdict::BreakersOpen(stream, key, waiting);
+                self.without_a_verdict(requests, now, effects);
+            }
         }
+    }
+
+    /// There is no room for this request, or for its call.
+    fn refuse(&mut self, stream: StreamId, waiting: RequestContext, effects: &mut Effects) {
+        let decision = self.crowded(waiting);
+        effects.push(Effect::Release(Release { stream, decision }));
     }
 
     /// The largest answer to a call that anybody reads, in bytes.
@@ -236,57 +225,52 @@ impl Questions {
         call: CallId,
         answer: &Answer<'_>,
         now: Now,
-    ) -> CallCompletion {
-        let mut settled = match self.lookups.ended(call) {
+        effects: &mut Effects,
+    ) {
+        match self.lookups.ended(call) {
             Some(lookup) => {
                 let taken = now.moment.since(lookup.attempt.started);
-                let took = taken.map(|time| Took {
-                    policy: Rc::clone(&lookup.lead.policy),
-                    region: Rc::clone(&lookup.lead.endpoint.region),
-                    time,
-                });
-                CallCompletion { took, ..self.call_ended(lookup, answer, now) }
+                if let Some(time) = taken {
+                    let LookupContext { policy, endpoint, .. } = &lookup.lead;
+                    let (policy, region) = (Rc::clone(policy), Rc::clone(&endpoint.region));
+                    effects.push(Effect::Took(Took { policy, region, time }));
+                }
+                self.call_ended(lookup, answer, now, effects);
             }
             None => {
                 self.sites.probe_ended(call, verdict::is_providers(answer), now.moment);
-                CallCompletion::default()
             }
-        };
-        settled.calls.extend(self.probes(now));
-        settled
+        }
+        self.probes(now, effects);
     }
 
-    /// A request has ended by itself while it was held.
-    pub(super) fn gone(&mut self, stream: StreamId) -> Option<Outcome> {
-        self.lookups.leave(stream).map(|_| Outcome::ClientGone)
+    /// A request has ended by itself, perhaps while it was held.
+    pub(super) fn gone(&mut self, stream: StreamId) {
+        self.lookups.leave(stream);
     }
 
     /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
     /// old is forgotten.
-    pub(super) fn tick(&mut self, now: Now) -> CallCompletion {
+    pub(super) fn tick(&mut self, now: Now, effects: &mut Effects) {
         let configured = self.policies.len();
         self.policies.retain(|policy| policy.strong_count() > 0);
         if self.policies.len() < configured {
             self.bound_store();
         }
         self.store.sweep(now);
-        let mut settled = CallCompletion::default();
         for lookup in self.lookups.lost(now.moment) {
-            settled.releases.extend(self.lost(lookup, now).releases);
+            self.lost(lookup, now, effects);
         }
         for late in self.lookups.late(now.moment) {
-            settled.releases.push(self.late(late, now));
+            self.without_a_verdict(NoVerdict::Late(late), now, effects);
         }
         while let Some(lookup) = self.lookups.resumed(now.moment) {
-            let resumed = self.resume(lookup, now);
-            settled.releases.extend(resumed.releases);
-            settled.calls.extend(resumed.calls);
+            self.resume(lookup, now, effects);
         }
         for call in self.sites.lost_probes(now.moment) {
             self.sites.probe_ended(call, false, now.moment);
         }
-        settled.calls.extend(self.probes(now));
-        settled
+        self.probes(now, effects);
     }
 
     /// When the next call is due that nothing but time leads to.

@@ -5,29 +5,13 @@
 //! it is in doubt itself. Whoever shares the VM's `vm_id` can write these places: one that does not
 //! add up, or lies in the future, counts as none.
 
-use std::collections::BTreeSet;
-
 use sha2::{Digest as _, Sha256};
 
 use super::shared::{self, Slot};
 use crate::config::{Caching, Policy, Site};
 use crate::time::MonotonicTime;
 
-/// A place of the shared memory that says when a site last served anybody.
-#[derive(Debug)]
-pub struct Watched {
-    pub(super) site: Site,
-    /// The place.
-    pub slot: Slot,
-}
-
-/// The places of these sites, each once.
-pub(super) fn places<'s>(sites: impl Iterator<Item = &'s Site>) -> Vec<Watched> {
-    let sites: BTreeSet<&Site> = sites.collect();
-    let watched = |site: &Site| Watched { site: site.clone(), slot: place(site).0 };
-    sites.into_iter().map(watched).collect()
-}
-
+/// Whether a configuration lets outdated verdicts serve.
 pub(super) fn bridges(policy: &Policy) -> bool {
     matches!(policy.cache, Caching::On(cache) if !cache.stale_if_error.is_zero())
 }
@@ -43,6 +27,11 @@ fn place(site: &Site) -> (Slot, [u8; 16]) {
     let mut name = [0; 16];
     name.iter_mut().zip(digest.finalize()).for_each(|(byte, digest)| *byte = digest);
     (Slot::of_site(u128::from_le_bytes(name)), name)
+}
+
+/// Where it stands when this site last served anybody.
+pub(super) fn slot(site: &Site) -> Slot {
+    place(site).0
 }
 
 /// What tells other workers that this site served somebody at that moment.

@@ -1,9 +1,10 @@
 //! Tests: one request at a time, and many.
 use std::time::Duration;
 
-use super::{Action, Admission, CallId, Decision, Release};
+use super::{Action, CallId, Decision, Event, Release};
 use crate::outcome::{Outcome, Source};
 use crate::provider::userinfo::{Answer, Body};
+use crate::sim::Admission;
 use crate::sim::{World, head};
 
 mod breaker;
@@ -247,8 +248,8 @@ fn records_for_the_access_log() {
 fn a_request_that_left_is_not_released() {
     let mut world = World::new("");
     let (stream, call, _) = world.held(&[("authorization", "Bearer t")]);
-    assert_eq!(world.gate.gone(stream), Some(Outcome::ClientGone));
-    assert_eq!(world.gate.gone(stream), None);
+    assert!(world.gone(stream));
+    assert!(!world.gone(stream));
     let answer =
         Answer::Whole { head: head(&[(":status", "200")]), body: Body::Read(b"{\"sub\":\"a\"}") };
     assert!(world.end(call, &answer).is_empty());
@@ -267,7 +268,7 @@ fn nobody_is_held_past_the_deadline() {
     assert_eq!((release.stream, release.decision.record.outcome), (stream, Outcome::Unavailable));
     assert!(matches!(release.decision.action, Action::Reply(_)));
     assert!(world.end(call, &Answer::CutOff).is_empty());
-    assert_eq!(world.gate.gone(stream), None);
+    assert!(!world.gone(stream));
 }
 
 #[test]

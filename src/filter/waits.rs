@@ -10,7 +10,6 @@ use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use super::entry::StoredResponse;
-use crate::config::Endpoint;
 use crate::provider::key::TokenKey;
 use crate::time::MonotonicTime;
 
@@ -35,7 +34,6 @@ pub(super) struct TokenWaits {
 struct Entry {
     wait: Wait,
     words: Rc<StoredResponse>,
-    endpoint: Rc<Endpoint>,
 }
 
 /// How long a token waits.
@@ -56,23 +54,11 @@ impl Default for TokenWaits {
 }
 
 impl TokenWaits {
-    /// The endpoints of those that an outdated verdict serves meanwhile.
-    pub(super) fn bridged(&self, now: MonotonicTime) -> impl Iterator<Item = &Rc<Endpoint>> {
-        let bridged = self.entries.iter().filter(move |(_, e)| e.wait.stale && e.wait.until > now);
-        bridged.map(|(_, entry)| &entry.endpoint)
-    }
-
     /// A token waits from now on, and this is what its requests are told.
-    pub(super) fn begin(
-        &mut self,
-        key: TokenKey,
-        wait: Wait,
-        words: Rc<StoredResponse>,
-        endpoint: Rc<Endpoint>,
-    ) {
+    pub(super) fn begin(&mut self, key: TokenKey, wait: Wait, words: Rc<StoredResponse>) {
         self.end(&key);
         self.bytes = self.bytes.saturating_add(size(&words));
-        self.entries.put(key, Entry { wait, words, endpoint });
+        self.entries.put(key, Entry { wait, words });
         while self.entries.len() > MOST_ENTRIES || self.bytes > MOST_BYTES {
             let Some((_, oldest)) = self.entries.pop_lru() else {
                 return;

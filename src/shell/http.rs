@@ -12,9 +12,8 @@ use super::phase::{Flow, Phase};
 use super::streams::Stream;
 use super::worker::Worker;
 use crate::fault_injection::{self, Safeguard};
-use crate::filter::{Admission, Arrival, StreamId};
+use crate::filter::{Effect, Event, Release, StreamId};
 use crate::outcome::Outcome;
-use crate::provider::userinfo::Answer;
 use crate::request::strip;
 
 /// The headers of a request have come, perhaps as all there is of it.
@@ -46,27 +45,20 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
     };
     let head = head.ending(ends);
     fault_injection::trap(&head);
-    let arrival = worker.gate.borrow_mut().admit(&filter.policy, id, &head, worker.now());
-    let admission = match arrival {
-        Arrival::Admitted(admission) => admission,
-        Arrival::LookUp(question, slots) => {
-            let found = slots.map(|slot| host::shared_data(&slot.name()));
-            let found = found.each_ref().map(Option::as_deref);
-            worker.gate.borrow_mut().looked_up(question, found, worker.now())
-        }
-    };
-    match admission {
-        Admission::Decided(decision) => filter.carry_out(&decision),
-        Admission::Joined => {
-            worker.streams.moves(id, Phase::Held);
-            Phase::Held
-        }
-        Admission::Call(call, what) => {
-            worker.streams.moves(id, Phase::Held);
-            if worker.dispatch(filter.root, call, &what).is_err() {
-                worker.conclude(filter.root, call, &Answer::NotSent);
+    let event = Event::Request { stream: id, policy: &filter.policy, headers: &head };
+    let mut effects = worker.handle(event);
+    loop {
+        let mut rest = effects.into_iter();
+        match rest.next() {
+            Some(Effect::Release(Release { stream, decision })) if stream == id => {
+                return filter.carry_out(&decision);
             }
-            Phase::Held
+            Some(Effect::ReadShared(read)) => effects = worker.read_shared(read),
+            first => {
+                worker.streams.moves(id, Phase::Held);
+                worker.held(filter.root, first.into_iter().chain(rest));
+                return Phase::Held;
+            }
         }
     }
 }
@@ -85,7 +77,7 @@ pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
         match worker.streams.phase(id) {
             // Counted once, as what it is.
             Phase::New | Phase::Held => {
-                let _ = worker.gate.borrow_mut().gone(id);
+                worker.handle(Event::Gone(id));
                 worker.streams.moves(id, filter.answer_internal_error());
             }
             // Counted already; but trailers that may be forged must not go on.
@@ -108,7 +100,7 @@ fn strip_trailers(filter: &Filter) -> Result<(), Failed> {
 pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
     if stream.phase == Phase::Held {
         // The gate knows nothing of it any more where it was about to be let go.
-        let _ = worker.gate.borrow_mut().gone(id);
+        worker.handle(Event::Gone(id));
         if let Some(filter) = &stream.filter {
             filter.meter.ended(Outcome::ClientGone);
         }

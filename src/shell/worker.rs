@@ -17,7 +17,8 @@ use super::streams::Streams;
 use crate::config::Policy;
 use crate::fault_injection::Safeguard;
 use crate::filter::{
-    BreakerEvent, CallCompletion, CallId, Gate, Release, Seed, Stats, StreamId, Took, Watched,
+    BreakerEvent, CallId, Effect, Effects, Event, Gate, ReadShared, Release, Seed, Stats, StreamId,
+    Took,
 };
 use crate::provider::userinfo::{Answer, Body, Call};
 use crate::time::{MonotonicTime, Now, UnixTime};
@@ -112,41 +113,62 @@ impl Worker {
         self.conclude(root, call, &answer);
     }
 
-    /// Tells the gate how a call of this root ended, makes the calls that follow, and lets go whoever
+    /// Tells the gate what has happened.
+    pub(super) fn handle(&self, event: Event<'_>) -> Effects {
+        self.gate.borrow_mut().handle(event, self.now())
+    }
+
+    /// Tells the gate what stands in the shared memory.
+    pub(super) fn read_shared(&self, read: ReadShared) -> Effects {
+        let values = read.slots.iter().map(|slot| host::shared_data(&slot.name())).collect();
+        self.handle(Event::SharedData { read, values })
+    }
+
+    /// Tells the gate how a call of this root ended, carries out what follows, and lets go whoever
     /// waited.
-    pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
-        if answer.may_be_an_outage() {
-            let watched = self.gate.borrow().watched_for(call);
-            self.listen(watched);
-        }
-        let settled = self.gate.borrow_mut().answered(call, answer, self.now());
-        self.carry_on(root, settled);
+    fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
+        self.carry_out(root, self.handle(Event::CallEnded { call, answer }));
         self.hasten();
         self.release(root);
     }
 
-    /// Makes the calls that are to be made, with this root or a stream of it in effect, and shares
-    /// what is to be shared. Whoever is to be let go is pending then.
-    fn carry_on(&self, root: u32, settled: CallCompletion) {
-        let mut steps = VecDeque::from([settled]);
-        while let Some(CallCompletion { releases, calls, share, took }) = steps.pop_front() {
-            if let Some(Took { policy, region, time }) = took {
-                let roots = self.roots.borrow();
-                let mut filters = roots.values().filter_map(Root::filter);
-                if let Some(filter) = filters.find(|filter| Rc::ptr_eq(&filter.policy, &policy)) {
-                    filter.meter.took(&region, time);
+    /// A request waits: carries out what it leads to, with its stream in effect.
+    pub(super) fn held(&self, root: u32, effects: impl IntoIterator<Item = Effect>) {
+        if !self.carry_out(root, effects) {
+            self.hasten();
+            self.release(root);
+        }
+    }
+
+    /// Carries out effects, with this root or a stream of it in effect, and what their results lead
+    /// to. Whoever is to be let go is pending then. Whether every call could be made.
+    fn carry_out(&self, root: u32, effects: impl IntoIterator<Item = Effect>) -> bool {
+        let mut effects: VecDeque<Effect> = effects.into_iter().collect();
+        let mut all_made = true;
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Release(release) => self.pending.borrow_mut().push_back(release),
+                Effect::Call(call, what) => {
+                    if self.dispatch(root, call, &what).is_err() {
+                        all_made = false;
+                        let answer = &Answer::NotSent;
+                        effects.extend(self.handle(Event::CallEnded { call, answer }));
+                    }
                 }
+                Effect::ReadShared(read) => effects.extend(self.read_shared(read)),
+                Effect::WriteShared(slot, value) => host::set_shared_data(&slot.name(), &value),
+                Effect::Took(took) => self.took(&took),
             }
-            for (slot, value) in share {
-                host::set_shared_data(&slot.name(), &value);
-            }
-            self.pending.borrow_mut().extend(releases);
-            for (id, call) in calls {
-                if self.dispatch(root, id, &call).is_err() {
-                    let now = self.now();
-                    steps.push_back(self.gate.borrow_mut().answered(id, &Answer::NotSent, now));
-                }
-            }
+        }
+        all_made
+    }
+
+    /// Counts how long a call took.
+    fn took(&self, Took { policy, region, time }: &Took) {
+        let roots = self.roots.borrow();
+        let mut filters = roots.values().filter_map(Root::filter);
+        if let Some(filter) = filters.find(|filter| Rc::ptr_eq(&filter.policy, policy)) {
+            filter.meter.took(region, *time);
         }
     }
 
@@ -157,22 +179,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Hears what other workers know of the sites that are in doubt here.
-    fn listen(&self, watched: Vec<Watched>) {
-        let now = self.now();
-        for place in watched {
-            let value = host::shared_data(&place.slot.name());
-            self.gate.borrow_mut().heard(&place, value.as_deref(), now);
-        }
-    }
-
     /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
-        let watched = self.gate.borrow().watched(self.now());
-        self.listen(watched);
-        let settled = self.gate.borrow_mut().tick(self.now());
-        self.carry_on(root, settled);
+        self.carry_out(root, self.handle(Event::Tick));
         self.release(root);
         let idle = !self.publish() && self.streams.are_over();
         if self.ticking.get() == Some(root) {
@@ -211,8 +221,6 @@ impl Worker {
         let Some(root) = self.ticking.get().filter(|_| self.period.get() > tick()) else {
             return;
         };
-        let watched = self.gate.borrow().watched(self.now());
-        self.listen(watched);
         if host::put_in_effect(root).is_ok() {
             self.tick_by(root);
         } else {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::filter::{Admission, Arrival, Decision, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{self, Decision, Event, Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
@@ -68,9 +68,9 @@ pub(crate) fn operations() -> Vec<Operation> {
         all.push(Operation::new(format!("digest/{bytes}-byte-token"), move || {
             let request = Request::bare(&token(bytes)).head();
             let mut worker = Worker::new(r#""cache": {"shared": true}"#);
-            Box::new(move || match worker.admit(&request) {
-                Arrival::LookUp(question, places) => Effect::Asks(question, places),
-                Arrival::Admitted(_) => panic!("nothing is to be looked up"),
+            Box::new(move || match worker.arrives(&request) {
+                Some(filter::Effect::ReadShared(read)) => Effect::Asks(read),
+                _ => panic!("nothing is to be looked up"),
             })
         }));
     }
@@ -86,26 +86,32 @@ impl Worker {
         Worker { gate, policy, now }
     }
 
-    fn admit(&mut self, request: &HeaderView<'_>) -> Arrival {
-        self.gate.admit(&self.policy, StreamId(1), request, self.now)
+    /// The first effect of a request.
+    fn arrives(&mut self, request: &HeaderView<'_>) -> Option<filter::Effect> {
+        let policy = Rc::clone(&self.policy);
+        let event = Event::Request { stream: StreamId(1), policy: &policy, headers: request };
+        self.gate.handle(event, self.now).into_iter().next()
     }
 
     /// A request that is decided at once.
     fn decides(&mut self, request: &HeaderView<'_>) -> Decision {
-        match self.admit(request) {
-            Arrival::Admitted(Admission::Decided(decision)) => decision,
-            Arrival::Admitted(_) | Arrival::LookUp(..) => panic!("not decided at once"),
+        match self.arrives(request) {
+            Some(filter::Effect::Release(release)) => release.decision,
+            _ => panic!("not decided at once"),
         }
     }
 
     /// A request that the provider is asked about, and what comes of this answer.
     fn asks(&mut self, request: &HeaderView<'_>, answer: &Answer<'_>) -> Decision {
-        let Arrival::Admitted(Admission::Call(id, _call)) = self.admit(request) else {
+        let Some(filter::Effect::Call(call, _call)) = self.arrives(request) else {
             panic!("nobody is asked");
         };
-        let settled = self.gate.answered(id, answer, self.now);
-        let mut releases = settled.releases;
-        match (releases.pop(), releases.pop()) {
+        let effects = self.gate.handle(Event::CallEnded { call, answer }, self.now);
+        let mut releases = effects.into_iter().filter_map(|effect| match effect {
+            filter::Effect::Release(release) => Some(release),
+            _ => None,
+        });
+        match (releases.next(), releases.next()) {
             (Some(release), None) => release.decision,
             (_, _) => panic!("one request waited"),
         }

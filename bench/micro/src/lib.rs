@@ -14,7 +14,7 @@ use std::hint::black_box;
 
 use oidc_token_connector::claims::jsonpath::Selection;
 use oidc_token_connector::filter::header_edit::{HeaderEdit, MappedClaims};
-use oidc_token_connector::filter::{Decision, Question, Slot};
+use oidc_token_connector::filter::{Decision, ReadShared};
 
 /// One operation.
 pub struct Operation {
@@ -31,7 +31,7 @@ pub enum Effect {
     /// The gate decided.
     Decided(Decision),
     /// The gate wants to know more.
-    Asks(Question, [Slot; 2]),
+    Asks(ReadShared),
     /// What a provider's answer gives the upstream.
     Vouches(MappedClaims),
     /// The edits of a request's headers.

@@ -5,12 +5,13 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{Event, Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::document::Document;
+use crate::drive::{self, Admission};
 use crate::{message, rules};
 
 /// Longest text of a parameter that is handed on, in bytes.
@@ -107,8 +108,8 @@ fn ours(input: &Input<'_>) -> Option<String> {
     let policy = POLICY.with(Rc::clone);
     let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
     let request = message::head(&[("authorization", b"Bearer t")]);
-    let arrival = gate.admit(&policy, StreamId(1), &request, now);
-    let Arrival::Admitted(Admission::Call(call, _)) = arrival else {
+    let admission = drive::arrives(&mut gate, StreamId(1), &policy, &request, now);
+    let Admission::Call(call, _) = admission else {
         panic!("not held");
     };
     let digits = input.status.to_string();
@@ -119,7 +120,8 @@ fn ours(input: &Input<'_>) -> Option<String> {
     ];
     pairs.extend(input.lines.iter().map(|value| (&b"www-authenticate"[..], *value)));
     let answer = Answer::Whole { head: HeaderView::new(pairs), body: Body::Read(input.body) };
-    let release = gate.answered(call, &answer, now).releases.pop().expect("released");
+    let ended = Event::CallEnded { call, answer: &answer };
+    let release = drive::handle(&mut gate, ended, now, |_| None).releases.pop().expect("released");
     let reply = rules::replied(&release.decision);
     assert_eq!(reply.status, input.status);
     let ours = reply.headers.iter().find(|(name, _)| *name == "www-authenticate");

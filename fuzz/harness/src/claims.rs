@@ -6,15 +6,14 @@ use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::header_edit::HeaderEdit;
-use oidc_token_connector::filter::{
-    Action, Admission, Arrival, CallId, Gate, Release, Seed, StreamId,
-};
+use oidc_token_connector::filter::{Action, CallId, Event, Gate, Release, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::claimed::{claimed, is_carried, may_be_given_up};
 use crate::document::Document;
+use crate::drive::{self, Admission};
 use crate::{message, rules};
 
 const RULES: &str = r#"{"FR": {"X-Elsewhere": "$.fr"}, "default": {
@@ -70,8 +69,8 @@ pub fn check(data: &[u8]) {
         ("x_idp.region", b"spoof"),
     ]);
     let request = message::head(&spoofed);
-    let arrival = gate.admit(&policy, StreamId(1), &request, now);
-    let Arrival::Admitted(Admission::Call(call, _)) = arrival else {
+    let admission = drive::arrives(&mut gate, StreamId(1), &policy, &request, now);
+    let Admission::Call(call, _) = admission else {
         panic!("not held");
     };
     let answer = Answer::Whole { head: HeaderView::new(pairs.clone()), body };
@@ -106,13 +105,14 @@ fn released(gate: &mut Gate, call: CallId, answer: &Answer<'_>, mut now: Now) ->
     let mut calls = vec![call];
     loop {
         let call = calls[calls.len() - 1];
-        let mut releases = gate.answered(call, answer, now).releases;
-        assert!(gate.answered(call, answer, now).releases.is_empty(), "released twice");
+        let mut ended = || drive::handle(gate, Event::CallEnded { call, answer }, now, |_| None);
+        let mut releases = ended().releases;
+        assert!(ended().releases.is_empty(), "released twice");
         if let Some(release) = releases.pop() {
             return release;
         }
         now.moment = gate.next_due().expect("asked again");
-        let again = gate.tick(now);
+        let again = drive::handle(gate, Event::Tick, now, |_| None);
         calls.extend(again.calls.into_iter().map(|(call, _)| call));
         assert!(again.releases.is_empty() && calls.len() <= 3, "{} calls", calls.len());
     }

@@ -4,11 +4,12 @@
 use std::rc::Rc;
 
 use oidc_token_connector::config::{self, Policy};
-use oidc_token_connector::filter::{Admission, Arrival, Gate, Seed, StreamId};
+use oidc_token_connector::filter::{Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::Call;
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
+use crate::drive::{self, Admission};
 use crate::rules;
 
 const REGIONS: [&str; 3] = ["FR", "US", "De-1"];
@@ -53,9 +54,8 @@ pub fn check(data: &[u8]) {
         None => Some("default"),
     };
     let now = Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(0) };
-    let arrival =
-        Gate::new(Seed::new([1; 16])).admit(&policy, StreamId(1), &HeaderView::new(pairs), now);
-    let Arrival::Admitted(admission) = arrival else { panic!("looks something up") };
+    let (mut gate, headers) = (Gate::new(Seed::new([1; 16])), HeaderView::new(pairs));
+    let admission = drive::arrives(&mut gate, StreamId(1), &policy, &headers, now);
     match (admission, expected) {
         (Admission::Call(_, call), Some(region)) => is_call_of(&call, region),
         (Admission::Decided(decision), None) => {

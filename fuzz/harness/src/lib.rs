@@ -11,6 +11,7 @@ pub mod claimed;
 pub mod claims;
 pub mod config;
 pub mod document;
+pub mod drive;
 pub mod endpoint;
 pub mod gate_ops;
 pub mod jsonpath;

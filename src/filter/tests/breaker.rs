@@ -254,8 +254,8 @@ fn an_open_site_is_passed_over() {
     );
     let (_, first, _) = world.held(&T);
     world.wait(TIMEOUT);
-    let settled = world.gate.answered(first, &envoys("504"), world.now);
-    let [(second, call), (probe, own)] = &settled.calls[..] else { panic!() };
+    let next = world.handle(Event::CallEnded { call: first, answer: &envoys("504") });
+    let [(second, call), (probe, own)] = &next.calls[..] else { panic!() };
     assert!(call.cluster == "b.example" && own.cluster == "idp.example" && is_probe(own));
     let (second, probe) = (*second, *probe);
     world.answer(second, "200", &JSON, b"{}");

@@ -92,7 +92,7 @@ fn calls_have_a_weight() {
         match world.admit(&[("authorization", &value)]) {
             (stream, Admission::Call(..)) => {
                 // Its client does not wait, but the call goes on.
-                world.gate.gone(stream);
+                world.gone(stream);
                 held += 1;
             }
             (_, Admission::Decided(decision)) => break decision,
@@ -122,13 +122,13 @@ fn nothing_is_left_of_what_has_gone() {
         match end {
             0 => _ = world.answer(call, "200", &JSON, b"{}"),
             1 => {
-                world.gate.gone(stream);
-                world.gate.gone(follower);
+                world.gone(stream);
+                world.gone(follower);
                 world.answer(call, "401", &[], b"");
             }
             2 => {
                 pauses(world.goes_on(call, &envoys("503")));
-                world.gate.gone(stream);
+                world.gone(stream);
                 let (call, _) = world.due();
                 world.answer(call, "429", &[("retry-after", "1")], b"");
                 world.wait(seconds(1));
@@ -139,8 +139,8 @@ fn nothing_is_left_of_what_has_gone() {
             }
             4 => {
                 pauses(world.goes_on(call, &Answer::CutOff));
-                world.gate.gone(stream);
-                world.gate.gone(follower);
+                world.gone(stream);
+                world.gone(follower);
                 world.wait(seconds(1));
                 world.tick();
             }

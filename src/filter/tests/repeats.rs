@@ -131,14 +131,14 @@ fn a_repeat_that_envoy_does_not_make_is_not_the_last() {
 fn nobody_is_asked_for_whoever_has_gone() {
     let mut world = World::new(r#""cache": {}"#);
     let (stream, call, _) = world.held(&T);
-    world.gate.gone(stream);
+    world.gone(stream);
     let (releases, next) = world.goes_on(call, &envoys("503"));
     assert!(releases.is_empty() && next.is_none());
     assert_eq!(world.gate.next_due(), None);
     // Gone while the question pauses.
     let (stream, call, _) = world.held(&T);
     pauses(world.goes_on(call, &envoys("503")));
-    world.gate.gone(stream);
+    world.gone(stream);
     world.wait(seconds(1));
     assert!(world.tick().is_empty());
     assert_eq!((world.gate.stats().repeated, world.gate.next_due()), (0, None));

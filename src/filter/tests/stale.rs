@@ -269,26 +269,26 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
     let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
     assert_eq!(told(&mut plain, 1), 0);
     let call = plain.leads(2);
-    assert!(plain.gate.watched(plain.now).is_empty());
-    plain.declines(call, "500", &[]);
+    plain.declines(call, "503", &[]);
+    assert_eq!(plain.read, 0);
 
-    // Only what an outdated verdict depends on is read.
-    let watched = |world: &World, call: CallId| {
-        (world.gate.watched_for(call).len(), world.gate.watched(world.now).len())
-    };
+    // Only what an outdated verdict depends on is read, and only when it does.
     let call = world.leads(4);
-    assert_eq!(watched(&world, call), (1, 0), "a call that goes on");
-    world.declines(call, "500", &[]);
-    assert_eq!(watched(&world, call), (0, 0), "a call that is over");
+    world.declines(call, "503", &[]);
+    assert_eq!(world.read, 0, "nothing is known of this token");
+    let mut world = outdated(STALE);
     let (_, call, _) = world.held(&T);
-    assert!(world.end(call, &envoys("503")).is_empty());
-    assert_eq!(watched(&world, call), (0, 1), "one that is to be repeated");
-    let mut waits = outdated(STALE);
-    let (_, call, _) = waits.held(&T);
-    waits.declines(call, "503", &[("retry-after", "9")]);
-    assert_eq!(waits.gate.watched(waits.now).len(), 1, "a token that waits");
-    waits.wait(seconds(9));
-    assert!(waits.gate.watched(waits.now).is_empty(), "no more");
+    world.declines(call, "500", &[]);
+    assert_eq!(world.read, 0, "it is no outage");
+    let (_, call, _) = world.held(&T);
+    world.declines(call, "503", &[("retry-after", "9")]);
+    assert_eq!(world.read, 1, "a token that was known");
+    world.decided(&T);
+    assert_eq!(world.read, 2, "and that waits");
+    let other = world.leads(5);
+    world.answer(other, "401", &[], b"");
+    world.decided(&T);
+    assert_eq!(world.read, 2, "this worker has seen the site serve");
 }
 
 /// Of another instance: that one is impatient, the site is well.
@@ -404,7 +404,7 @@ fn a_refusal_that_nobody_waits_for_ends_it() {
     let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
     world.wait(seconds(60));
     let (stream, call, _) = world.held(&T);
-    world.gate.gone(stream);
+    world.gone(stream);
     assert!(world.answer(call, "401", &[], b"").is_empty());
     let (_, call, _) = world.held(&T);
     let decision = over(world.times_out(call, seconds(5)));

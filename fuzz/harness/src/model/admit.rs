@@ -3,16 +3,16 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use oidc_token_connector::filter::{Admission, Arrival, CallId, Decision, Slot, StreamId};
+use oidc_token_connector::filter::{CallId, Decision, Slot, StreamId};
 use oidc_token_connector::outcome::{Outcome, Source};
 use oidc_token_connector::provider::userinfo::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
 use super::sites::{Closed, Leave};
-use super::{
-    GRACE, Key, Place, Question, Request, SETUPS, Setup, SoFar, Step, TokenWait, Waiting, World,
-};
+use super::step::{is_told, stands_in};
+use super::{GRACE, Key, Question, Request, SETUPS, Setup, SoFar, Step, TokenWait, Waiting, World};
+use crate::drive::{self, Admission};
 use crate::message;
 
 /// A request that has something to ask.
@@ -31,24 +31,26 @@ impl World {
         let setup = &SETUPS[usize::from(setup) % SETUPS.len()];
         self.put_to_work(at, setup);
         let now = self.now(at);
-        self.listen(at);
         let stream = self.free_number(at, request.number);
         let worker = &mut self.workers[at];
         let policy = worker.at_work[setup.at].as_ref().expect("at work");
         let pairs = request.pairs();
         let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(n, v)| (*n, v.as_slice())).collect();
         let head = message::head(&pairs).ending(true);
-        let mut found = None;
-        let arrival = worker.gate.admit(policy, StreamId(stream), &head, now);
-        let admission = match arrival {
-            Arrival::Admitted(admission) => admission,
-            Arrival::LookUp(question, slots) => {
-                let places = slots.map(Slot::name).map(|name| self.places.get(&name));
-                found = Some(places.iter().flatten().filter_map(|place| place.call).collect());
-                let values = places.map(|place| place.map(|Place { value, .. }| value.as_slice()));
-                worker.gate.looked_up(question, values, now)
-            }
+        let event = oidc_token_connector::filter::Event::Request {
+            stream: StreamId(stream),
+            policy,
+            headers: &head,
         };
+        let (places, told) = (&self.places, &self.told);
+        let mut done =
+            drive::handle(&mut worker.gate, event, now, |slot| stands_in(places, told, slot));
+        let looked: Vec<&Slot> = done.read.iter().filter(|slot| !is_told(slot)).collect();
+        let looked: Vec<_> = looked.iter().map(|slot| places.get(&slot.name())).collect();
+        let found = looked.iter().flatten().filter_map(|place| place.call).collect();
+        let found: Option<Vec<usize>> = (!looked.is_empty()).then_some(found);
+        let admission = done.admission(StreamId(stream));
+        assert!(done.written.is_empty() && done.took.is_none());
         worker.streams.insert(stream, None);
         self.diary.arrived(request.number, &admission);
         let key = match request.key(setup) {

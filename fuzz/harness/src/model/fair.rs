@@ -8,13 +8,14 @@
 //! of the cap is enough for the others' calls. Longer memories than a trace can fill are bounded,
 //! too: how many requests and bytes wait, how many tokens wait or are known.
 
-use oidc_token_connector::filter::{Admission, Decision};
+use oidc_token_connector::filter::Decision;
 use oidc_token_connector::outcome::{Outcome, Source};
 use oidc_token_connector::provider::userinfo::Call;
 
 use super::ending::Ending;
 use super::meaning::OfTheToken;
 use super::{Event, Region, SETUPS, Tally, Who, World};
+use crate::drive::Admission;
 
 /// What the others have got so far, where that is of interest.
 pub(super) enum Diary {

@@ -1,13 +1,15 @@
 //! Time passes: calls are given up and repeated, requests let go, and the filter itself asks.
 
-use oidc_token_connector::filter::{CallCompletion, CallId};
+use oidc_token_connector::filter::{CallId, Event};
 use oidc_token_connector::provider::userinfo::Call;
 
 use super::asking::asked_site;
 use super::request::{asks_for, is_plain, sent};
 use super::setup::Settings;
 use super::sites::{Change, Closed, Leave};
+use super::step::stands_in;
 use super::{GRACE, Made, Probe, Question, Step, Worker, World};
+use crate::drive::{self, Done};
 
 impl World {
     /// Everybody past its own deadline is let go, and whoever waits for a call whose end was lost;
@@ -35,9 +37,11 @@ impl World {
             .map(|(stream, w)| (stream, (w, self.questions[w.question].so_far.is_outage())))
             .collect();
 
-        self.listen(at);
-        let CallCompletion { releases, calls, share, took } = self.workers[at].gate.tick(now);
-        assert!(share.is_empty() && took.is_none());
+        let (places, told) = (&self.places, &self.told);
+        let gate = &mut self.workers[at].gate;
+        let done = drive::handle(gate, Event::Tick, now, |slot| stands_in(places, told, slot));
+        let Done { releases, calls, written, took, .. } = done;
+        assert!(written.is_empty() && took.is_none());
         let [next, probes] = self.told_apart(calls);
         let released: Vec<u32> = releases.iter().map(|release| release.stream.0).collect();
         self.resume(at, next, &released);

@@ -1,8 +1,9 @@
 //! What else can happen: calls end, requests go, configurations come and go.
 
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use oidc_token_connector::filter::{CallCompletion, CallId, Slot, StreamId, Watched};
+use oidc_token_connector::filter::{self, CallId, Slot, StreamId};
 use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::provider::userinfo::Call;
 
@@ -15,6 +16,7 @@ use super::{
     Ending, Event, Made, Place, Probe, Question, Request, SETUPS, Setup, Step, Tally, WORKERS,
     Waiting, Who, Worker, World,
 };
+use crate::drive::{self, Done};
 
 impl World {
     /// Lets one thing happen and compares.
@@ -144,16 +146,18 @@ impl World {
         let Question { worker: at, lead, step, limit, .. } = self.questions[question];
         let is_under_way = step == Step::Asking(call);
         let now = self.now(at);
-        let watched = self.workers[at].gate.watched_for(id);
-        self.hear(at, watched);
         let bridges = self.workers[at].setups().any(Setup::bridges);
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
         let stored = gate.stats().stored;
-        let settled = ending.answer(number, exp, |answer| gate.answered(id, answer, now));
+        let (places, told) = (&self.places, &self.told);
+        let settled = ending.answer(number, exp, |answer| {
+            let ended = filter::Event::CallEnded { call: id, answer };
+            drive::handle(gate, ended, now, |slot| stands_in(places, told, slot))
+        });
         let kept = gate.stats().stored > stored;
-        let CallCompletion { releases, calls, share, took } = settled;
-        let share = self.tells(call, share, is_under_way && bridges && ending.means(lead).serves);
+        let Done { releases, calls, written, took, .. } = settled;
+        let share = self.tells(call, written, is_under_way && bridges && ending.means(lead).serves);
         let [mut next, probes] = self.told_apart(calls);
         assert!(next.len() <= 1, "several calls for one question");
         let taken = took.as_ref().map(|took| {
@@ -208,22 +212,6 @@ impl World {
         drop(took);
     }
 
-    /// A worker hears what others have told it of sites, as it does before anything that time or a
-    /// failure leads to.
-    pub(super) fn listen(&mut self, at: usize) {
-        let now = self.now(at);
-        let watched = self.workers[at].gate.watched(now);
-        self.hear(at, watched);
-    }
-
-    fn hear(&mut self, at: usize, watched: Vec<Watched>) {
-        let now = self.now(at);
-        for place in watched {
-            let value = self.told.get(&place.slot.name()).map(Vec::as_slice);
-            self.workers[at].gate.heard(&place, value, now);
-        }
-    }
-
     /// What a worker shares after a call: that its site serves, if others are `to_know` and have not
     /// been told lately, and the rest.
     fn tells(
@@ -235,7 +223,6 @@ impl World {
         let Made { question, key, site, .. } = self.calls[call];
         let worker = &mut self.workers[self.questions[question].worker];
         let name = key.sites()[site];
-        let is_told = |slot: &Slot| slot.name().starts_with("oidc_token_connector.served.");
         let (told, mut rest): (Vec<_>, Vec<_>) =
             share.into_iter().partition(|(slot, _)| is_told(slot));
         let due = to_know && worker.sites.get_mut(name).expect("asked").is_to_be_told(self.now);
@@ -322,10 +309,12 @@ impl World {
         let now = self.now(at);
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), 0);
-        let settled = ending.answer(0, None, |answer| gate.answered(id, answer, now));
-        let CallCompletion { releases, calls, share, took } = settled;
+        let settled = ending.answer(0, None, |answer| {
+            drive::handle(gate, filter::Event::CallEnded { call: id, answer }, now, |_| None)
+        });
+        let Done { releases, calls, written, took, .. } = settled;
         let [next, probes] = self.told_apart(calls);
-        assert!(releases.is_empty() && share.is_empty() && took.is_none() && next.is_empty());
+        assert!(releases.is_empty() && written.is_empty() && took.is_none() && next.is_empty());
         if !is_over {
             self.probes[probe].is_over = true;
             let is_answer = ending.means(&SETUPS[0]).is_answer;
@@ -346,11 +335,15 @@ impl World {
         let count = self.streams(at, strangers).count();
         let Some(nth) = nth_last(count, back) else { return };
         let stream = self.streams(at, strangers).nth(nth).expect("there are more");
+        let now = self.now(at);
         let worker = &mut self.workers[at];
         let waited = worker.streams.remove(&stream).flatten().is_some();
         worker.tally.gone += u64::from(waited);
-        let outcome = worker.gate.gone(StreamId(stream));
-        assert_eq!(outcome, waited.then_some(Outcome::ClientGone));
+        let before = worker.gate.stats().waiting;
+        let event = filter::Event::Gone(StreamId(stream));
+        let done = drive::handle(&mut worker.gate, event, now, |_| None);
+        assert!(done.releases.is_empty() && done.calls.is_empty() && done.read.is_empty());
+        assert_eq!(before - worker.gate.stats().waiting, usize::from(waited));
     }
 
     fn damage(&mut self, place: u8, at: u8) {
@@ -389,4 +382,19 @@ impl Worker {
 fn nth_last(len: usize, back: u8) -> Option<usize> {
     let back = usize::from(back).checked_rem(len)?;
     Some(len - 1 - back)
+}
+
+/// Whether a place says when a site last served anybody.
+pub(super) fn is_told(slot: &Slot) -> bool {
+    slot.name().starts_with("oidc_token_connector.served.")
+}
+
+/// What stands in a place of the shared memory.
+pub(super) fn stands_in(
+    places: &BTreeMap<String, Place>,
+    told: &BTreeMap<String, Vec<u8>>,
+    slot: &Slot,
+) -> Option<Vec<u8>> {
+    let name = slot.name();
+    places.get(&name).map(|place| &place.value).or_else(|| told.get(&name)).cloned()
 }
