@@ -109,7 +109,7 @@ fn exceptions_hold_for_one_text_in_one_file_and_do_not_outlive_it() {
 
 #[test]
 fn the_list_of_files_holds_this_one_and_nothing_that_is_built() {
-    let files = files(&Workspace::find()).unwrap();
+    let files = files(&Workspace::find().unwrap()).unwrap();
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     assert!(paths.contains(&"xtask/src/tidy/tests.rs"), "{paths:?}");
     assert!(!paths.iter().any(|path| path.starts_with("target/")), "{paths:?}");
