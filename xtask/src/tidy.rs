@@ -1,9 +1,8 @@
 //! `cargo xtask tidy`: rules of this repository that neither compiler nor clippy checks.
 //!
 //! Plain text search over the files git knows, so that a rule can be read in one line and nothing
-//! has to compile. A rule that must be broken somewhere says so in [`ALLOWED`], with the reason.
+//! has to compile. No file may break one.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -14,7 +13,7 @@ use crate::Workspace;
 /// `cargo xtask tidy`
 pub fn run(workspace: &Workspace) -> Result<()> {
     let files = files(workspace)?;
-    let found = findings(&files, ALLOWED);
+    let found = findings(&files);
     for finding in &found {
         println!("{finding}");
     }
@@ -77,17 +76,6 @@ const RULES: &[Rule] = &[
 
 const NO_MODULE_DOC: &str = "does not start with `//!`: say what the module is for";
 
-/// A rule that may be broken in one file.
-struct Allowed {
-    path: &'static str,
-    text: &'static str,
-    /// For the reader only: why there is no other way.
-    #[allow(dead_code)]
-    reason: &'static str,
-}
-
-const ALLOWED: &[Allowed] = &[];
-
 /// A tracked file, its path relative to the root and with `/` between its parts.
 struct File {
     path: String,
@@ -108,31 +96,17 @@ impl fmt::Display for Finding {
     }
 }
 
-fn findings(files: &[File], allowed: &[Allowed]) -> Vec<Finding> {
+fn findings(files: &[File]) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut used = BTreeSet::new();
-    for file in files {
-        if is_source(&file.path) && !file.text.starts_with("//!") {
-            found.push(Finding { path: file.path.clone(), line: 1, what: NO_MODULE_DOC.into() });
+    for File { path, text } in files {
+        if is_source(path) && !text.starts_with("//!") {
+            found.push(Finding { path: path.clone(), line: 1, what: NO_MODULE_DOC.into() });
         }
-        for rule in RULES.iter().filter(|rule| (rule.applies)(&file.path)) {
-            for (line, text) in broken(rule, &file.text) {
-                let exception = allowed
-                    .iter()
-                    .position(|exception| exception.path == file.path && exception.text == text);
-                if let Some(exception) = exception {
-                    used.insert(exception);
-                } else {
-                    let what = format!("`{text}` {}", rule.why);
-                    found.push(Finding { path: file.path.clone(), line, what });
-                }
+        for rule in RULES.iter().filter(|rule| (rule.applies)(path)) {
+            for (line, text) in broken(rule, text) {
+                let what = format!("`{text}` {}", rule.why);
+                found.push(Finding { path: path.clone(), line, what });
             }
-        }
-    }
-    for (index, exception) in allowed.iter().enumerate() {
-        if !used.contains(&index) {
-            let what = format!("`{}` is allowed here but no longer stands here", exception.text);
-            found.push(Finding { path: exception.path.into(), line: 1, what });
         }
     }
     found

@@ -5,7 +5,7 @@ use super::*;
 /// The findings in one file, as `line: text`.
 fn found(path: &str, text: &str) -> Vec<String> {
     let files = [File { path: path.into(), text: text.into() }];
-    findings(&files, &[]).iter().map(|f| format!("{}: {}", f.line, f.what)).collect()
+    findings(&files).iter().map(|f| format!("{}: {}", f.line, f.what)).collect()
 }
 
 #[track_caller]
@@ -86,25 +86,6 @@ fn modules_without_a_word() {
     assert_eq!(found("src/gate/cache.rs", ""), [what.as_str()]);
     assert_eq!(found("src/gate.rs", "//! Decides.\n"), [""; 0]);
     assert_eq!(found("integration/tests/smoke.rs", "use std::fmt;\n"), [""; 0]);
-}
-
-#[test]
-fn exceptions_hold_for_one_text_in_one_file_and_do_not_outlive_it() {
-    let text = concat!("thread::", "sleep");
-    let allowed = [Allowed { path: "integration/src/lib.rs", text, reason: "a test" }];
-    let file = |path: &str, line: &str| File { path: path.into(), text: line.into() };
-    let sleeps = format!("{text}(POLL);");
-
-    let files = [file("integration/src/lib.rs", &sleeps)];
-    assert_eq!(findings(&files, &allowed), []);
-
-    let both = [file("integration/src/lib.rs", &sleeps), file("xtask/src/main.rs", &sleeps)];
-    let found = findings(&both, &allowed);
-    assert!(found.len() == 1 && found[0].path == "xtask/src/main.rs", "{found:?}");
-
-    let found = findings(&[file("integration/src/lib.rs", "wait(event);")], &allowed);
-    let expected = format!("integration/src/lib.rs:1: `{text}` is allowed here but no longer ");
-    assert!(found.len() == 1 && found[0].to_string().starts_with(&expected), "{found:?}");
 }
 
 #[test]
