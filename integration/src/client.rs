@@ -55,6 +55,22 @@ impl Request {
         self
     }
 
+    /// Adds these header lines.
+    #[must_use]
+    pub fn headers<N: AsRef<str>, V: AsRef<[u8]>>(
+        self,
+        headers: impl IntoIterator<Item = (N, V)>,
+    ) -> Request {
+        let add = |request: Request, (name, value): (N, V)| request.header(name.as_ref(), value);
+        headers.into_iter().fold(self, add)
+    }
+
+    /// Says of whom it comes by all these header names, which only the filter may.
+    #[must_use]
+    pub fn forging(self, names: &[&str]) -> Request {
+        self.headers(names.iter().map(|name| (name, "forged")))
+    }
+
     /// Adds `Authorization: Bearer <token>`.
     #[must_use]
     pub fn bearer(self, token: &str) -> Request {

@@ -56,15 +56,6 @@ impl Connection {
         within(self.deadline, "a response", read_response(&mut self.reader, false)).await
     }
 
-    /// Like [`Connection::response`], to a HEAD request: there is no body whatever the header says.
-    ///
-    /// # Errors
-    ///
-    /// As [`Connection::response`].
-    pub async fn response_to_head(&mut self) -> io::Result<Response> {
-        within(self.deadline, "a response", read_response(&mut self.reader, true)).await
-    }
-
     /// Reads what comes until `n` bytes are there.
     ///
     /// # Errors

@@ -1,12 +1,10 @@
 //! One running Envoy process: its start with all that can go wrong, its statistics, logs and end.
 //! It leaves nothing behind: neither process nor file, except the files of a failed test.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::ThreadId;
 use std::time::Duration;
 use std::{fmt, fs};
@@ -15,6 +13,7 @@ use serde_json::Value;
 
 use crate::client::{Request, Response};
 use crate::logbook::LogBook;
+use crate::watched::Directory;
 use crate::{DEADLINE, envoy_binary, process, target_dir};
 
 /// How many log lines a failed test prints; the whole log stays in a file.
@@ -66,7 +65,7 @@ impl fmt::Display for StartFailure {
 pub struct Envoy {
     child: Mutex<Child>,
     id: u32,
-    directory: PathBuf,
+    directory: Directory,
     admin: SocketAddr,
     listeners: BTreeMap<String, SocketAddr>,
     log: LogBook,
@@ -87,8 +86,8 @@ impl Envoy {
             .map_err(|e| broken(e.to_string()))?
             .map_err(broken)?;
         let directory =
-            directory().map_err(|e| broken(format!("{}: {e}", target_dir().display())))?;
-        let file = directory.join("envoy.json");
+            Directory::new().map_err(|e| broken(format!("{}: {e}", target_dir().display())))?;
+        let file = directory.path().join("envoy.json");
         fs::write(&file, bootstrap.to_string())
             .map_err(|e| broken(format!("{}: {e}", file.display())))?;
 
@@ -104,7 +103,7 @@ impl Envoy {
             .arg("--config-path")
             .arg(&file)
             .arg("--admin-address-path")
-            .arg(directory.join("admin"))
+            .arg(directory.path().join("admin"))
             .args(["--disable-hot-restart", "--use-dynamic-base-id"])
             .args(["--concurrency", &options.concurrency.to_string()])
             .args(["--file-flush-interval-msec", "20"])
@@ -219,6 +218,16 @@ impl Envoy {
             .collect()
     }
 
+    /// The names of all statistics.
+    ///
+    /// # Panics
+    ///
+    /// If the admin interface does not answer.
+    pub async fn stat_names(&self) -> BTreeSet<String> {
+        let answer = self.admin_get("/stats").await.expect("the admin interface answers");
+        answer.text().lines().filter_map(|l| Some(l.split_once(": ")?.0.to_owned())).collect()
+    }
+
     /// One counter or gauge; 0 where it does not exist (yet).
     pub async fn stat(&self, name: &str) -> u64 {
         self.stats().await.get(name).copied().unwrap_or(0)
@@ -290,7 +299,7 @@ impl Envoy {
             return;
         }
         let (log, access) = (self.log.lines(), self.access_log.lines());
-        let file = self.directory.join("envoy.log");
+        let file = self.directory.path().join("envoy.log");
         let _ = fs::write(&file, log.join("\n"));
         let from = log.len().saturating_sub(SHOWN);
         eprintln!("--- Envoy's log, last {} lines, all in {}", log.len() - from, file.display());
@@ -313,7 +322,7 @@ impl Envoy {
             }
             Err(_) => return Err(self.unusable("it does not come to serve")),
         }
-        let admin = fs::read_to_string(self.directory.join("admin"));
+        let admin = fs::read_to_string(self.directory.path().join("admin"));
         self.admin = match admin.map(|text| text.trim().parse()) {
             Ok(Ok(address)) => address,
             other => return Err(self.unusable(&format!("no admin address: {other:?}"))),
@@ -341,8 +350,6 @@ impl Drop for Envoy {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.report();
-        } else {
-            let _ = fs::remove_dir_all(&self.directory);
         }
         let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = child.kill();
@@ -354,14 +361,4 @@ impl fmt::Debug for Envoy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Envoy(process {}, admin {}, {:?})", self.id, self.admin, self.listeners)
     }
-}
-
-fn directory() -> std::io::Result<PathBuf> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = target_dir().join("rig").join(format!("{}-{number}", std::process::id()));
-    // Of an earlier process with the same id.
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory)?;
-    Ok(directory)
 }

@@ -2,20 +2,17 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
-
-use tokio::net::TcpSocket;
+use std::process::{Command, Stdio};
 
 use crate::logbook::LogBook;
-use crate::{process, runtime, tinyproxy_binary};
+use crate::process::{self, Place};
+use crate::tinyproxy_binary;
 
 /// A running proxy, or the place of one that does not run. Dropping it ends the process.
 #[derive(Debug)]
 pub struct ForwardProxy {
-    address: SocketAddr,
-    running: Option<(Child, LogBook)>,
-    /// Keeps the port ours, also while nothing listens on it.
-    _reserved: TcpSocket,
+    place: Place,
+    running: Option<(process::Running, LogBook)>,
 }
 
 impl ForwardProxy {
@@ -26,13 +23,7 @@ impl ForwardProxy {
     /// If there is no free port.
     #[must_use]
     pub fn down() -> ForwardProxy {
-        let _entered = runtime().enter();
-        let reserved = TcpSocket::new_v4().expect("a socket");
-        // Two sockets may have the port as long as one of them at most listens.
-        reserved.set_reuseaddr(true).expect("a socket option");
-        reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port on loopback");
-        let address = reserved.local_addr().expect("an address");
-        ForwardProxy { address, running: None, _reserved: reserved }
+        ForwardProxy { place: Place::reserve(), running: None }
     }
 
     /// Starts one that lets CONNECT through to any port.
@@ -58,7 +49,7 @@ impl ForwardProxy {
         let mut proxy = ForwardProxy::down();
         let config = format!(
             "Port {}\nListen 127.0.0.1\nAllow 127.0.0.1\nLogLevel Info\n{more}",
-            proxy.address.port()
+            proxy.address().port()
         );
         let mut command = Command::new(binary);
         command.args(["-d", "-c", "/dev/stdin"]);
@@ -68,7 +59,7 @@ impl ForwardProxy {
         stdin.write_all(config.as_bytes()).expect("tinyproxy reads its configuration");
         drop(stdin);
         let log = LogBook::of(child.stdout.take().expect("stdout is piped"));
-        proxy.running = Some((child, log.clone()));
+        proxy.running = Some((process::Running(child), log.clone()));
         log.wait_for("Accepting connections").await;
         proxy
     }
@@ -76,7 +67,7 @@ impl ForwardProxy {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address
     }
 
     /// The proxy's own log.
@@ -98,14 +89,5 @@ impl ForwardProxy {
             request.starts_with("CONNECT ").then(|| request.to_owned())
         });
         connects.collect()
-    }
-}
-
-impl Drop for ForwardProxy {
-    fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.running {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }

@@ -11,21 +11,28 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 /// The end of a stream by error.
 pub const RST_STREAM: u8 = 3;
+/// What a side allows the other.
+pub const SETTINGS: u8 = 4;
+/// A question whether the other side is there, and the answer.
+pub const PING: u8 = 6;
 /// The end of a connection.
 pub const GOAWAY: u8 = 7;
+/// More room for the other's body bytes.
+pub const WINDOW_UPDATE: u8 = 8;
+/// The rest of a header section.
+pub const CONTINUATION: u8 = 9;
 
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const CONTINUATION: u8 = 9;
-const WINDOW_UPDATE: u8 = 8;
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const ACK: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
-pub(crate) const PADDED: u8 = 8;
-pub(crate) const PRIORITY: u8 = 0x20;
+/// Nothing follows on the stream.
+pub const END_STREAM: u8 = 1;
+/// The answer to settings or a ping.
+pub const ACK: u8 = 1;
+/// No [`CONTINUATION`] follows.
+pub const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITY: u8 = 0x20;
 
 /// The most that a frame carries (`SETTINGS_MAX_FRAME_SIZE` as it begins).
-const MOST: usize = 16_384;
+pub const MOST: usize = 16_384;
 const REFUSED_STREAM: u32 = 7;
 
 /// One frame as it was read.
@@ -33,10 +40,34 @@ const REFUSED_STREAM: u32 = 7;
 pub struct Frame {
     /// Its type, for example [`DATA`].
     pub kind: u8,
-    /// Whether its stream ends with it.
-    pub last: bool,
-    /// What it carries.
+    /// For example [`END_STREAM`].
+    pub flags: u8,
+    /// Its stream; 0 for the connection.
+    pub stream: u32,
+    /// What it carries, without padding and priority.
     pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// Takes the first frame out of these bytes, if it is there as a whole.
+    pub fn take(buffer: &mut Vec<u8>) -> Option<Frame> {
+        let head = buffer.first_chunk::<9>()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let (kind, flags) = (head[3], head[4]);
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        if buffer.len() < 9 + length {
+            return None;
+        }
+        let mut payload: Vec<u8> = buffer.drain(..9 + length).skip(9).collect();
+        if matches!(kind, DATA | HEADERS) && flags & PADDED != 0 {
+            let padding = usize::from(payload.remove(0));
+            payload.truncate(payload.len().saturating_sub(padding));
+        }
+        if kind == HEADERS && flags & PRIORITY != 0 {
+            payload.drain(..5);
+        }
+        Some(Frame { kind, flags, stream, payload })
+    }
 }
 
 /// What a connection begins with (RFC 9113 §3.4).
@@ -54,8 +85,7 @@ pub(crate) fn greeting() -> Vec<u8> {
 /// A header or trailer section; `last` if nothing follows.
 #[must_use]
 pub fn headers(fields: &[(&str, &str)], last: bool) -> Vec<u8> {
-    let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-    frame(HEADERS, END_HEADERS | (u8::from(last) * END_STREAM), 1, &block(&fields))
+    frame(HEADERS, END_HEADERS | (u8::from(last) * END_STREAM), 1, &block(fields))
 }
 
 /// A whole response. Nobody looks at the peer's windows: it must be within what they are at first.
@@ -90,16 +120,15 @@ pub fn data(bytes: &[u8], last: bool) -> Vec<u8> {
 ///
 /// If none comes in time.
 pub async fn next(connection: &mut Connection) -> Option<Frame> {
-    let head = match connection.read(9).await {
+    let mut bytes = match connection.read(9).await {
         Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
             return None;
         }
         read => read.expect("a frame"),
     };
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-    let payload = connection.read(length as usize).await.expect("the whole frame");
-    let last = matches!(head[3], DATA | HEADERS) && head[4] & END_STREAM != 0;
-    Some(Frame { kind: head[3], last, payload })
+    let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
+    bytes.extend(connection.read(length as usize).await.expect("the whole frame"));
+    Frame::take(&mut bytes)
 }
 
 /// The first frame that answers the request; none where the peer has closed the connection.
@@ -129,7 +158,7 @@ pub async fn body(connection: &mut Connection) -> Vec<u8> {
         if frame.kind == DATA {
             body.extend(&frame.payload);
         }
-        if frame.last {
+        if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
             return body;
         }
     }
@@ -140,20 +169,21 @@ pub async fn body(connection: &mut Connection) -> Vec<u8> {
 /// # Panics
 ///
 /// If it carries more than a frame may.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() <= MOST, "{} bytes in a frame", payload.len());
     let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
     let head = [length[1], length[2], length[3], kind, flags];
     [&head[..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Literal fields without indexing (RFC 7541 §6.2.2), names as they are.
-fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+/// Literal fields without indexing and without Huffman coding (RFC 7541 §6.2.2): any bytes at all.
+pub fn block(fields: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
-        string(&mut block, name);
-        string(&mut block, value);
+        string(&mut block, name.as_ref());
+        string(&mut block, value.as_ref());
     }
     block
 }

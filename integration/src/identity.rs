@@ -6,12 +6,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::CertificateParams;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::tls::server_config;
+use crate::tls::{Authority, server_config};
 
 /// Who a provider is, by a certificate and its key.
 #[derive(Clone)]
@@ -38,16 +38,11 @@ impl Pems {
     /// If a name cannot stand in a certificate.
     pub fn make(names: &[&str]) -> Result<Pems, String> {
         let made = || {
-            let mut authority = CertificateParams::default();
-            authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            authority.distinguished_name.push(DnType::CommonName, "Authority of the example");
-            let authority_key = KeyPair::generate()?;
-            let pem = authority.self_signed(&authority_key)?.pem();
-            let issuer = Issuer::new(authority, authority_key);
+            let authority = Authority::new("Authority of the example")?;
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let key = KeyPair::generate()?;
-            let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?.pem();
-            Ok(Pems { authority: pem, certificate, key: key.serialize_pem() })
+            let (certificate, key) = authority.sign(&CertificateParams::new(names)?)?;
+            let (certificate, key) = (certificate.pem(), key.serialize_pem());
+            Ok(Pems { authority: authority.pem, certificate, key })
         };
         made().map_err(|e: rcgen::Error| format!("no certificate for {names:?}: {e}"))
     }

@@ -66,6 +66,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::Value;
+
 pub use bootstrap::{forward_proxy_cluster, reference};
 pub use client::{Request, Response};
 pub use connection::Connection;
@@ -77,15 +79,16 @@ pub use identity::{Identity, Pems};
 pub use install::{
     envoy_binary, envoy_since, envoy_version, install_into, nginx_binary, tinyproxy_binary, version,
 };
-pub use listener::{Config, DEFAULT_INSTANCE, GUARD, Listener, PARTNERS_INSTANCE};
+pub use listener::{Config, DEFAULT_INSTANCE, GUARD, Listener, PARTNERS_INSTANCE, filter};
 pub use logbook::LogBook;
 pub use nginx::Nginx;
 pub use openid_provider::OpenIdProvider;
+pub use process::kib;
 pub use provider::{Call, Provider};
 pub use reply::{Gate, Reply};
 pub use tls::Certificate;
 pub use upstream::{Received, Upstream, sha256};
-pub use watched::Watched;
+pub use watched::{Discovered, Watched};
 pub use wire::Headers;
 
 /// How long any wait of the rig may last before it fails the test. Far above what is ever needed:
@@ -100,6 +103,20 @@ pub async fn pass(time: Duration) {
         clock.tick().await;
         clock.tick().await;
     }
+}
+
+/// A configuration with these keys more, or in place of its own.
+///
+/// # Panics
+///
+/// If one of them is no object.
+#[must_use]
+pub fn merged(mut config: Value, more: Value) -> Value {
+    let (Value::Object(config_keys), Value::Object(more)) = (&mut config, more) else {
+        panic!("a configuration is an object");
+    };
+    config_keys.extend(more);
+    config
 }
 
 /// The project's root directory.

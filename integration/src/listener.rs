@@ -189,12 +189,6 @@ impl Listener {
         self.edit(move |l| l["per_connection_buffer_limit_bytes"] = Value::from(bytes))
     }
 
-    /// Puts a filter at the beginning of the chain.
-    #[must_use]
-    pub fn filter_first(self, filter: Value) -> Listener {
-        self.edit(move |l| filters(l).insert(0, filter.clone()))
-    }
-
     /// Puts a filter right before the router.
     #[must_use]
     pub fn filter_last(self, filter: Value) -> Listener {
@@ -303,7 +297,7 @@ impl Listener {
 
     fn plugin(self, instance: &'static str, key: &'static str, value: Value) -> Listener {
         self.edit(move |l| {
-            named(filters(l), instance)["typed_config"]["config"][key] = value.clone();
+            filter(l, instance)["typed_config"]["config"][key] = value.clone();
         })
     }
 
@@ -318,6 +312,15 @@ impl Listener {
 
 fn hcm(listener: &mut Value) -> &mut Value {
     &mut listener["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// The filter of this name in a listener.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn filter<'a>(listener: &'a mut Value, name: &str) -> &'a mut Value {
+    named(filters(listener), name)
 }
 
 fn filters(listener: &mut Value) -> &mut Vec<Value> {

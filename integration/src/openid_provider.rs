@@ -6,16 +6,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use tokio::net::TcpSocket;
 
 use crate::install::{locked, on_path, run, say};
 use crate::logbook::LogBook;
-use crate::provider::socket;
+use crate::process::{self, Place};
 use crate::tls::trusted_certificate;
-use crate::{DEADLINE, process, root, runtime, sha256, target_dir};
+use crate::{DEADLINE, root, sha256, target_dir};
 
 /// Where the provider's files are, below the project's root.
 const FILES: &str = "integration/provider";
@@ -30,22 +28,7 @@ pub struct OpenIdProvider {
     encrypted: Place,
     certificate: (String, String),
     store: PathBuf,
-    running: Option<Child>,
-}
-
-/// A port that stays ours, also while nothing listens on it.
-#[derive(Debug)]
-struct Place {
-    address: SocketAddr,
-    _reserved: TcpSocket,
-}
-
-impl Place {
-    fn reserve() -> Place {
-        let _entered = runtime().enter();
-        let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        Place { address: reserved.local_addr().expect("an address"), _reserved: reserved }
-    }
+    running: Option<process::Running>,
 }
 
 impl OpenIdProvider {
@@ -120,7 +103,7 @@ impl OpenIdProvider {
         let mut child = process::start(command).expect("node can be started");
         let said = LogBook::of(child.stdout.take().expect("stdout is piped"));
         let errors = LogBook::of(child.stderr.take().expect("stderr is piped"));
-        self.running = Some(child);
+        self.running = Some(process::Running(child));
         let listening = said.find(|line| line.starts_with("listening on "));
         let started = tokio::time::timeout(DEADLINE, listening).await;
         assert!(
@@ -132,10 +115,7 @@ impl OpenIdProvider {
 
     /// Kills it.
     pub fn down(&mut self) {
-        if let Some(mut child) = self.running.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.running = None;
     }
 
     /// Makes it forget every token; for one that is down.

@@ -1,10 +1,42 @@
 //! Starts processes that cannot outlive this one: the kernel kills them when it ends, however it
 //! ends.
 
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{LazyLock, mpsc};
 use std::{fs, io, thread};
+
+use tokio::net::TcpSocket;
+
+use crate::provider::socket;
+use crate::runtime;
+
+/// A process of ours. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port of loopback that stays ours, also while nothing listens on it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    _reserved: TcpSocket,
+}
+
+impl Place {
+    pub(crate) fn reserve() -> Place {
+        let _entered = runtime().enter();
+        let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        Place { address: reserved.local_addr().expect("an address"), _reserved: reserved }
+    }
+}
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
@@ -50,6 +82,19 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// A line of `/proc/<process>/status` that is a size, in KiB: `VmRSS` is what it holds at the moment.
+///
+/// # Panics
+///
+/// If there is no such process, or no such line.
+#[must_use]
+pub fn kib(process: u32, line: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
+    let found = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
+    let size = found.and_then(|size| size.trim().strip_suffix(" kB")?.parse().ok());
+    size.unwrap_or_else(|| panic!("no {line} in {status}"))
+}
+
 /// Lets the process that `command` starts have at most so many bytes of addresses.
 #[allow(unsafe_code)]
 pub(crate) fn limit_addresses(command: &mut Command, bytes: u64) {
@@ -67,12 +112,8 @@ pub(crate) fn limit_addresses(command: &mut Command, bytes: u64) {
 /// Lets a running process have at most so many bytes of addresses beyond those that it has.
 #[allow(unsafe_code)]
 pub(crate) fn limit_more_addresses(process: u32, more: u64) -> io::Result<()> {
-    let broken = |what: &str| io::Error::other(format!("process {process}: {what}"));
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let used = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB"));
-    let used: u64 = used.and_then(|n| n.trim().parse().ok()).ok_or_else(|| broken("no VmSize"))?;
-    let process = process.try_into().map_err(|_| broken("no process id"))?;
-    let bytes = (used << 10) + more;
+    let bytes = (kib(process, "VmSize") << 10) + more;
+    let process = process.try_into().map_err(io::Error::other)?;
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: the new limit lives through the call, and the old one is not asked for.
     let done =

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::identity::Identity;
 use crate::reply::Reply;
-use crate::tls::{Certificate, Link};
+use crate::tls::{self, Certificate};
 use crate::{DEADLINE, runtime};
 
 mod call;
@@ -323,9 +323,9 @@ impl Shared {
             let script = self.script();
             (script.certificate, script.identity.clone(), script.idle)
         };
-        let mut link = Link::accept(stream, certificate, identity).await?;
+        let mut link = tls::accept(stream, certificate, identity).await?;
         let line = Line {
-            server_name: link.server_name(),
+            server_name: tls::server_name(&link),
             number: self.connections.fetch_add(1, Ordering::Relaxed),
             idle,
         };

@@ -6,17 +6,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_util::io::InspectReader;
 
 use crate::tally::Tally;
 use crate::wire::{Framing, Headers, Reader, latin1};
@@ -201,25 +200,24 @@ impl Upstream {
 }
 
 impl Shared {
-    async fn serve(self: Arc<Shared>, stream: TcpStream) -> io::Result<()> {
+    async fn serve(self: Arc<Shared>, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let early = Vec::new();
-        let mut stream = Counted { stream, seen: self.clone(), tally: Tally::Http1, early };
         // "PRI" is no HTTP/1.1 method (RFC 9113 §3.4).
-        while stream.early.len() < 3 {
-            let mut bytes = [0; 512];
-            let n = stream.stream.read(&mut bytes).await?;
-            if n == 0 {
+        let mut early = Vec::new();
+        while early.len() < 3 {
+            if stream.read_buf(&mut early).await? == 0 {
                 return Ok(());
             }
-            stream.early.extend_from_slice(&bytes[..n]);
         }
-        let is_http2 = stream.early.starts_with(b"PRI");
-        if is_http2 {
-            stream.tally = Tally::http2();
-        }
-        let counted = stream.tally.count(&stream.early);
-        self.bytes.fetch_add(counted, Ordering::SeqCst);
+        let is_http2 = early.starts_with(b"PRI");
+        let mut tally = if is_http2 { Tally::http2() } else { Tally::Http1 };
+        let seen = self.clone();
+        let (reader, writer) = stream.into_split();
+        let reader =
+            InspectReader::new(io::Cursor::new(early).chain(reader), move |bytes: &[u8]| {
+                seen.bytes.fetch_add(tally.count(bytes), Ordering::SeqCst);
+            });
+        let stream = tokio::io::join(reader, writer);
         if is_http2 {
             self.serve_http2(stream).await.map_err(io::Error::other)
         } else {
@@ -227,7 +225,7 @@ impl Shared {
         }
     }
 
-    async fn serve_http1(&self, stream: Counted) -> io::Result<()> {
+    async fn serve_http1(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut reader = Reader::new(stream);
         while let Some(head) = reader.head().await? {
             let (body, trailers) = reader.body(Framing::of_request(&head.headers)).await?;
@@ -270,7 +268,10 @@ impl Shared {
         Ok(())
     }
 
-    async fn serve_http2(self: Arc<Shared>, stream: Counted) -> Result<(), h2::Error> {
+    async fn serve_http2(
+        self: Arc<Shared>,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> Result<(), h2::Error> {
         let mut builder = h2::server::Builder::new();
         builder.initial_window_size(1 << 20).initial_connection_window_size(16 << 20);
         let mut connection = builder.handshake::<_, Bytes>(stream).await?;
@@ -330,51 +331,6 @@ impl Shared {
         }
         self.count.send_modify(|count| *count += 1);
         echo
-    }
-}
-
-/// A stream that counts what it reads, after the bytes that were read early to tell the protocol.
-struct Counted {
-    stream: TcpStream,
-    seen: Arc<Shared>,
-    tally: Tally,
-    early: Vec<u8>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let n = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early.drain(..n).collect::<Vec<_>>());
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let counted = self.tally.count(&buffer.filled()[before..]);
-        self.seen.bytes.fetch_add(counted, Ordering::SeqCst);
-        result
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

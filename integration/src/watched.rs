@@ -1,16 +1,49 @@
-//! A file that Envoy watches, for what a control plane would send.
+//! Files that Envoy watches, for what a control plane would send.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
+use serde_json::{Value, json};
+
+use crate::gateway::{Running, Setup};
 use crate::target_dir;
+
+/// A directory below `target/` that no other process or test has. It goes when it is dropped, unless
+/// a test fails.
+#[derive(Debug)]
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// Makes one.
+    pub(crate) fn new() -> std::io::Result<Directory> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = target_dir().join("rig").join(format!("{}-{number}", std::process::id()));
+        // Of an earlier process with the same id.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path)?;
+        Ok(Directory(path))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
 
 /// A file for Envoy to watch, replaced at once. It goes when it is dropped.
 #[derive(Debug)]
-pub struct Watched {
-    directory: PathBuf,
-}
+pub struct Watched(Directory);
 
 impl Watched {
     /// One that is not there yet.
@@ -21,18 +54,13 @@ impl Watched {
     #[must_use]
     #[allow(clippy::new_without_default, reason = "each is another file")]
     pub fn new() -> Watched {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name =
-            format!("watched-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = target_dir().join("rig").join(name);
-        fs::create_dir_all(&directory).expect("a directory under target/");
-        Watched { directory }
+        Watched(Directory::new().expect("a directory under target/"))
     }
 
     /// Its path.
     #[must_use]
     pub fn file(&self) -> PathBuf {
-        self.directory.join("watched")
+        self.0.path().join("watched")
     }
 
     /// Puts another in its place, as `path_config_source` with `watched_directory` wants it.
@@ -41,14 +69,76 @@ impl Watched {
     ///
     /// If nothing can be written under `target/`.
     pub fn replace(&self, text: &str) {
-        let next = self.directory.join("next");
+        let next = self.0.path().join("next");
         fs::write(&next, text).expect("a file under target/");
         fs::rename(next, self.file()).expect("a file under target/");
     }
 }
 
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
+/// An Envoy that has a part of its configuration from a file, as from a control plane.
+pub struct Discovered {
+    /// The Envoy and what is around it.
+    pub running: Running,
+    /// The part as it was at the start.
+    pub resources: Vec<Value>,
+    file: Watched,
+}
+
+impl Discovered {
+    /// Starts one. `take` takes the part out of the finished bootstrap, and leaves the source of it, which
+    /// it is given, in its place.
+    ///
+    /// # Panics
+    ///
+    /// If Envoy does not start, with its log.
+    pub async fn start(
+        setup: Setup,
+        take: impl Fn(&mut Value, Value) -> Vec<Value> + Send + Sync + 'static,
+    ) -> Discovered {
+        let file = Watched::new();
+        let path = file.file();
+        let (give, taken) = mpsc::channel();
+        let setup = setup.edit(move |bootstrap| {
+            let source = json!({
+                "path_config_source": {
+                    "path": path,
+                    "watched_directory": {"path": path.parent()},
+                },
+                "resource_api_version": "V3",
+            });
+            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
+            let resources = take(bootstrap, source);
+            // Envoy wants to read the file at its start.
+            fs::write(&path, text(&resources)).expect("a file under target/");
+            give.send(resources).expect("somebody waits for them");
+        });
+        let running = setup.start().await;
+        let resources = taken.recv().expect("the bootstrap has been edited");
+        Discovered { running, resources, file }
     }
+
+    /// Starts one whose only listener comes from the file.
+    ///
+    /// # Panics
+    ///
+    /// As [`Discovered::start`].
+    pub async fn listener(setup: Setup) -> Discovered {
+        let take = |bootstrap: &mut Value, source| {
+            let mut listener = bootstrap["static_resources"]["listeners"][0].take();
+            bootstrap["static_resources"]["listeners"] = json!([]);
+            listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+            bootstrap["dynamic_resources"]["lds_config"] = source;
+            vec![listener]
+        };
+        Discovered::start(setup, take).await
+    }
+
+    /// Puts others in their place.
+    pub fn replace(&self, resources: &[Value]) {
+        self.file.replace(&text(resources));
+    }
+}
+
+fn text(resources: &[Value]) -> String {
+    json!({"resources": resources}).to_string()
 }

@@ -4,7 +4,7 @@
 //! Where Envoy itself answers (400, 431), the tables say so: what it lets through is what the
 //! filter has to withstand. No case may end a VM or reach the upstream, unless its row says so.
 
-use integration::{Gateway, Listener, Reply, Response, Running, Setup};
+use integration::{Gateway, Listener, Reply, Response, Running, Setup, merged};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -40,7 +40,7 @@ async fn gateway(name: &str) -> Gateway {
 }
 
 fn config(changes: Value) -> Value {
-    let mut config = json!({
+    let config = json!({
         "userinfo_endpoint": {
             "regionCodeHeader": "X-Region",
             "regionCodeValue": {"eu": "http://eu.example/eu", "us": "http://us.example/us"},
@@ -52,10 +52,7 @@ fn config(changes: Value) -> Value {
         "inject_headers": {"X-User-Id": "$.sub"},
         "region_header": "X-User-Region",
     });
-    for (key, value) in changes.as_object().unwrap() {
-        config[key.as_str()] = value.clone();
-    }
-    config
+    merged(config, changes)
 }
 
 /// What becomes of a request.

@@ -159,11 +159,7 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
     let (calls, came) = (gw.provider.count(), gw.upstream.count());
     gw.provider.answer(scenario.answer.clone());
     let path = format!("/{}/{number}", gw.address().port());
-    let mut request = gw.get(&path);
-    for (name, value) in scenario.headers {
-        request = request.header(name, value);
-    }
-    let r = request.send().await;
+    let r = gw.get(&path).headers(scenario.headers.iter().copied()).send().await;
     let entry = gw.envoy.access_entry(&format!("\"{path}\"")).await;
     // Sorted, because a Struct's members have no order, and the headers made from them neither.
     let lines = |headers: &Headers, but: &[&str]| {

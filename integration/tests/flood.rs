@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::one;
-use integration::{Call, Gateway, Listener, Provider, Reply, Setup};
+use integration::{Call, Gateway, Listener, Provider, Reply, Setup, kib};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -70,14 +70,6 @@ async fn flood(gw: &Gateway, numbers: std::ops::Range<u64>, kind: &'static str, 
     clients.join_all().await;
 }
 
-/// Resident KiB of Envoy.
-fn resident(gw: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gw.envoy.id()));
-    let status = status.expect("Envoy runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
-}
-
 /// The catalogue's row 133. Every token is asked for, so the bounds have long been reached at a
 /// tenth of them. The places of the shared data are all taken only after some 100 000 tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,9 +80,9 @@ async fn a_flood_of_tokens_takes_no_more_memory() {
     let shared = number >= 1_000_000;
     let gw = start(json!({"max_entries": most, "ttl": "1h", "shared": shared})).await;
     flood(&gw, 0..number / 10, "good", 200).await;
-    let early = resident(&gw);
+    let early = kib(gw.envoy.id(), "VmRSS");
     flood(&gw, number / 10..number, "good", 200).await;
-    let late = resident(&gw);
+    let late = kib(gw.envoy.id(), "VmRSS");
     println!("resident after {} tokens {early} KiB, after {number} {late} KiB", number / 10);
     assert!(late < early + early / 20, "{early} KiB, then {late} KiB");
     assert_eq!(gw.provider.count() as u64, number);
@@ -145,11 +137,11 @@ async fn streams_that_are_opened_and_reset_leave_nothing() {
     let rounds = tokens() / 3 / STREAMS;
     reset(rounds / 5).await;
     counted(&gw, "requests_waiting", 0).await;
-    let early = resident(&gw);
+    let early = kib(gw.envoy.id(), "VmRSS");
     reset(rounds).await;
     counted(&gw, "requests_waiting", 0).await;
     counted(&gw, "calls_in_flight", 0).await;
-    let late = resident(&gw);
+    let late = kib(gw.envoy.id(), "VmRSS");
     println!("resident before {early} KiB, after {} resets {late} KiB", rounds * STREAMS);
     assert!(late < early + early / 20, "{early} KiB, then {late} KiB");
     gw.envoy.assert_no_vm_restart().await;

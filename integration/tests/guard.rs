@@ -11,13 +11,11 @@
 mod base;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use base::one;
 use integration::{
-    DEADLINE, DEFAULT_INSTANCE, GUARD, Gateway, Headers, Listener, PARTNERS_INSTANCE, Request,
-    Response, Running, Setup, module, target_dir,
+    DEADLINE, DEFAULT_INSTANCE, Discovered, GUARD, Gateway, Headers, Listener, PARTNERS_INSTANCE,
+    Request, Response, Setup, Watched, filter, module,
 };
 use serde_json::{Value, json};
 
@@ -29,9 +27,8 @@ const REFUSED: &str = "RBAC: access denied";
 
 /// A request of somebody who says himself who he is.
 fn forged(gw: &Gateway, path: &str) -> Request {
-    let names = ["x-user-id", "x-user-email", "x-partner-id"];
     let request = gw.get(path).header("x-api-key", "demo-key");
-    names.into_iter().fold(request, |request, name| request.header(name, "forged"))
+    request.forging(&["x-user-id", "x-user-email", "x-partner-id"])
 }
 
 /// Sends until what is looked for has come, and then some more.
@@ -99,64 +96,6 @@ async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
     }
 }
 
-/// An Envoy whose only listener comes from a file.
-struct Listed {
-    running: Running,
-    directory: PathBuf,
-    listener: Value,
-}
-
-impl Listed {
-    async fn start(setup: Setup) -> Listed {
-        let name = format!("listed-{}", std::process::id());
-        let directory = target_dir().join("rig").join(name);
-        fs::create_dir_all(&directory).expect("a directory under target/");
-        let file = directory.join("listener");
-        let taken = Arc::new(Mutex::new(Value::Null));
-        let take = taken.clone();
-        let setup = setup.edit(move |bootstrap| {
-            let mut listener = bootstrap["static_resources"]["listeners"][0].take();
-            bootstrap["static_resources"]["listeners"] = json!([]);
-            listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
-            // Envoy wants to read the file at its start.
-            fs::write(&file, resource(&listener)).expect("a file under target/");
-            let source = json!({"path": file, "watched_directory": {"path": file.parent()}});
-            let source = json!({"path_config_source": source, "resource_api_version": "V3"});
-            bootstrap["dynamic_resources"]["lds_config"] = source;
-            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
-            *take.lock().expect("not poisoned") = listener;
-        });
-        let running = setup.start().await;
-        let listener = taken.lock().expect("not poisoned").clone();
-        Listed { running, directory, listener }
-    }
-
-    /// Replaces the listener by one whose default instance runs this module.
-    async fn replace_module(&self, path: &Path) {
-        let mut listener = self.listener.clone();
-        let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-        let filters = manager["http_filters"].as_array_mut().expect("a filter chain");
-        let filter = filters.iter_mut().find(|filter| filter["name"] == DEFAULT_INSTANCE);
-        let plugin = &mut filter.expect("the default instance")["typed_config"]["config"];
-        plugin["vm_config"]["code"]["local"]["filename"] = json!(path);
-        let next = self.directory.join("next");
-        fs::write(&next, resource(&listener)).expect("a file under target/");
-        fs::rename(next, self.directory.join("listener")).expect("a file under target/");
-        let envoy = &self.running.envoy;
-        envoy.wait_stat("listener_manager.listener_modified", |n| n == 1).await;
-    }
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn resource(listener: &Value) -> String {
-    json!({"resources": [listener]}).to_string()
-}
-
 #[tokio::test]
 async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
     // One instance and one listener: each more is looked at in a VM of its own for a moment, and
@@ -167,7 +106,7 @@ async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
         "typed_per_filter_config": {GUARD: {"@type": SWITCH, "disabled": true}},
     });
     let listener = Listener::named("gateway").without_filter(PARTNERS_INSTANCE).route_first(bare);
-    let listed = Listed::start(Setup::new().concurrency(4).listener(listener)).await;
+    let listed = Discovered::listener(Setup::new().concurrency(4).listener(listener)).await;
     let gw = listed.running.gateway("gateway");
     for path in ["/bare", "/orders"] {
         assert_eq!(forged(&gw, path).send().await.status, 401, "{path}");
@@ -177,11 +116,15 @@ async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
 
     // The same module with a section that says nothing: other code, so VMs of its own.
     let other = [&fs::read(module().unwrap()).unwrap()[..], &[0, 2, 1, b'x']].concat();
-    let path = listed.directory.join("other.wasm");
-    fs::write(&path, other).unwrap();
+    let file = Watched::new();
+    fs::write(file.file(), other).unwrap();
     // For two of the six VMs.
     gw.envoy.limit_more_addresses(24 * GIB);
-    listed.replace_module(&path).await;
+    let mut listener = listed.resources[0].clone();
+    let plugin = &mut filter(&mut listener, DEFAULT_INSTANCE)["typed_config"]["config"];
+    plugin["vm_config"]["code"]["local"]["filename"] = json!(file.file());
+    listed.replace(&[listener]);
+    gw.envoy.wait_stat("listener_manager.listener_modified", |n| n == 1).await;
     assert_open(&gw, "/bare").await;
     assert_guarded(&gw, "/orders").await;
 }

@@ -7,7 +7,7 @@ mod base;
 mod guide;
 
 use base::{one, pairs, regions, upstream_saw, with_clusters};
-use integration::{Gateway, Listener, Provider, Reply, Request, Response, Running, Setup};
+use integration::{Gateway, Listener, Provider, Reply, Response, Running, Setup};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -58,14 +58,6 @@ async fn gateway(name: &str) -> Gateway {
             .await
     });
     rig.await.gateway(name)
-}
-
-/// A request that claims to be somebody by every header that is ever injected.
-fn forging(mut request: Request) -> Request {
-    for name in IDENTITY {
-        request = request.header(name, "forged");
-    }
-    request
 }
 
 #[track_caller]
@@ -318,7 +310,7 @@ async fn each_region_has_its_endpoint_and_its_header_map() {
     gw.provider.answer(Provider::good());
     for (codes, authority, target, headers) in REGIONS {
         // Forged by every region's headers, also those of regions that are not chosen.
-        let mut request = forging(gw.get("/")).bearer("t");
+        let mut request = gw.get("/").forging(&IDENTITY).bearer("t");
         for code in codes {
             request = request.header("X-Region", code);
         }

@@ -4,7 +4,7 @@
 mod base;
 
 use base::one;
-use integration::{Gate, Gateway, Listener, Reply, Setup};
+use integration::{Gate, Gateway, Listener, Reply, Setup, kib};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -18,14 +18,6 @@ const ANSWERS: usize = 40;
 const ANSWER_BYTES: usize = 31 << 20;
 const ALLOWED_KIB: u64 = 64 << 10;
 
-/// A line of `/proc/<id>/status`, in KiB.
-fn memory(id: u32, line: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Envoy runs");
-    let found = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
-    let text = found.unwrap_or_else(|| panic!("no {line} in {status}"));
-    text.trim().trim_end_matches(" kB").parse().expect("a number of kB")
-}
-
 #[tokio::test]
 async fn forty_answers_of_31_mb_at_once() {
     let _turn = TURN.lock().await;
@@ -37,7 +29,7 @@ async fn forty_answers_of_31_mb_at_once() {
     let gate = Gate::closed();
     let reply = Reply::text(200, body).header("content-type", "application/json");
     gw.provider.answer(reply.held_by(&gate));
-    let before = memory(gw.envoy.id(), "VmRSS");
+    let before = kib(gw.envoy.id(), "VmRSS");
 
     let mut requests = JoinSet::new();
     for n in 0..ANSWERS {
@@ -50,7 +42,7 @@ async fn forty_answers_of_31_mb_at_once() {
         assert_eq!(response.expect("a response").status, 503);
     }
 
-    let (after, peak) = (memory(gw.envoy.id(), "VmRSS"), memory(gw.envoy.id(), "VmHWM"));
+    let (after, peak) = (kib(gw.envoy.id(), "VmRSS"), kib(gw.envoy.id(), "VmHWM"));
     println!("RSS before {before} KiB, after {after} KiB, at most {peak} KiB");
     assert!(after.saturating_sub(before) < ALLOWED_KIB, "RSS {before} KiB, then {after} KiB");
     assert!(peak.saturating_sub(before) < ALLOWED_KIB, "RSS {before} KiB, at most {peak} KiB");

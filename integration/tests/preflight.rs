@@ -34,12 +34,8 @@ async fn gateway(name: &str) -> Gateway {
 const ORIGIN: (&str, &str) = ("origin", "https://app.example");
 const METHOD: (&str, &str) = ("access-control-request-method", "POST");
 
-fn with(request: Request, headers: &[(&str, &str)]) -> Request {
-    headers.iter().fold(request, |request, (name, value)| request.header(name, value))
-}
-
 fn preflight(gw: &Gateway) -> Request {
-    with(gw.request("OPTIONS", "/orders"), &[ORIGIN, METHOD])
+    gw.request("OPTIONS", "/orders").headers([ORIGIN, METHOD])
 }
 
 #[track_caller]
@@ -53,11 +49,11 @@ async fn a_preflight_as_a_browser_sends_it_passes() {
     let gw = gateway("passes").await;
     let asking = ("access-control-request-headers", "authorization");
     for headers in [&[][..], &[("content-length", "0")], &[asking], &[("connection", "close")]] {
-        let r = with(preflight(&gw), headers).send().await;
+        let r = preflight(&gw).headers(headers.iter().copied()).send().await;
         assert_eq!(r.status, 200, "{headers:?} {r:?}");
     }
     let nowhere = [("origin", "null"), METHOD];
-    let r = with(gw.request("OPTIONS", "/orders"), &nowhere).send_h2().await;
+    let r = gw.request("OPTIONS", "/orders").headers(nowhere).send_h2().await;
     assert_eq!(r.status, 200, "{r:?}");
     let r = preflight(&gw).send_h2().await;
     assert_eq!(r.status, 200, "{r:?}");
@@ -69,11 +65,11 @@ async fn what_only_looks_like_a_preflight_is_authenticated() {
     let gw = gateway("looks_like").await;
     let options = || gw.request("OPTIONS", "/orders");
     let requests = [
-        ("an empty origin", with(options(), &[("origin", ""), METHOD])),
-        ("two origins", with(preflight(&gw), &[("origin", "https://b.example")])),
-        ("the same origin twice", with(preflight(&gw), &[ORIGIN])),
-        ("no method asked for", with(options(), &[ORIGIN, (METHOD.0, "")])),
-        ("two methods asked for", with(preflight(&gw), &[METHOD])),
+        ("an empty origin", options().headers([("origin", ""), METHOD])),
+        ("two origins", preflight(&gw).headers([("origin", "https://b.example")])),
+        ("the same origin twice", preflight(&gw).headers([ORIGIN])),
+        ("no method asked for", options().headers([ORIGIN, (METHOD.0, "")])),
+        ("two methods asked for", preflight(&gw).headers([METHOD])),
         ("a body", preflight(&gw).body("x")),
         ("trailers", preflight(&gw).trailer("x-last", "1")),
     ];

@@ -6,7 +6,7 @@
 //! Wasm; the rest of it stays at its usual level, because its HTTP logger prints headers itself.
 
 use integration::{
-    Gateway, Listener, LogBook, Provider, Reply, Request, Response, Running, Setup, sha256,
+    Gateway, Listener, LogBook, Provider, Reply, Request, Response, Running, Setup, merged, sha256,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const CANARY: &str = "kanari";
 
 fn config(changes: Value) -> Value {
-    let mut config = json!({
+    let config = json!({
         "userinfo_endpoint": {
             "regionCodeHeader": "X-Region",
             "regionCodeValue": {"FR": "http://idp.example/fr"},
@@ -32,10 +32,7 @@ fn config(changes: Value) -> Value {
             "X-User-Id": "$.sub", "X-User-Name": "$.name", "X-Bad": "$.bad", "X-Deep": "$..*",
         },
     });
-    for (key, value) in changes.as_object().unwrap() {
-        config[key.as_str()] = value.clone();
-    }
-    config
+    merged(config, changes)
 }
 
 async fn start() -> Running {

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use integration::{Gate, Gateway, Listener, Provider, Reply, Running, Setup};
+use integration::{Gate, Gateway, Listener, Provider, Reply, Running, Setup, merged};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -85,7 +85,7 @@ impl Rig {
 }
 
 fn config(changes: Value) -> Value {
-    let mut config = json!({
+    let config = json!({
         "userinfo_endpoint": {"defaultURI": "http://idp.example/userinfo"},
         "clusters": {"idp.example": "idp_default"},
         "timeout": "500ms",
@@ -93,10 +93,7 @@ fn config(changes: Value) -> Value {
         "inject_headers": {"X-User-Id": "$.sub"},
         "userinfo_unavailable": {"status": 503, "retry_after": "5s"},
     });
-    for (key, value) in changes.as_object().unwrap() {
-        config[key.as_str()] = value.clone();
-    }
-    config
+    merged(config, changes)
 }
 
 fn cluster<'a>(bootstrap: &'a mut Value, name: &str) -> &'a mut Value {

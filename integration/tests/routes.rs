@@ -96,7 +96,7 @@ async fn the_default_instance_decides_on_every_path_without_a_word() {
     gw.upstream.assert_untouched();
 
     let request = gw.get("/orders").bearer("good").header("x-region", "FR");
-    let r = forging(request).send().await;
+    let r = request.forging(&IDENTITY).send().await;
     let names = ["x-user-id", "x-user-name", "x-user-groups", "x-user-email", "x-account-number"];
     let expected = [
         ("x-user-id", "248289761001"),
@@ -130,16 +130,12 @@ const IDENTITY: [&str; 8] = [
     "x-partner-roles",
 ];
 
-fn forging(request: Request) -> Request {
-    IDENTITY.into_iter().fold(request, |request, name| request.header(name, "forged"))
-}
-
 #[tokio::test]
 async fn a_route_swaps_the_default_for_its_own_configuration() {
     let gw = gateway("partners").await;
     gw.provider.answer_path("/partners/userinfo", Provider::good());
     gw.provider.answer_token("old", Provider::expired());
-    let r = forging(gw.get("/partners/logged").bearer("partner")).send().await;
+    let r = gw.get("/partners/logged").bearer("partner").forging(&IDENTITY).send().await;
     assert_eq!(r.status, 200, "{r:?}");
     let expected = [
         ("x-partner-id", "248289761001"),
@@ -173,7 +169,7 @@ async fn a_route_swaps_the_default_for_its_own_configuration() {
 async fn a_public_route_asks_nobody_and_believes_nobody() {
     let gw = gateway("public").await;
     for request in [gw.get("/public"), gw.get("/public/health").bearer("good")] {
-        let r = forging(request).send().await;
+        let r = request.forging(&IDENTITY).send().await;
         assert_eq!(r.status, 200, "{r:?}");
         let names = [&IDENTITY[..6], &["authorization"]].concat();
         assert_eq!(upstream_saw(&r, &names), []);
@@ -189,7 +185,7 @@ async fn a_route_added_without_a_word_about_the_filter_is_protected() {
     assert_no_credentials(&gw.get("/added/later").send().await);
     assert_eq!(gw.get("/added/later").bearer("old").send().await.status, 401);
     gw.upstream.assert_untouched();
-    let r = forging(gw.get("/added/later").bearer("good")).send().await;
+    let r = gw.get("/added/later").bearer("good").forging(&IDENTITY).send().await;
     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"), "{r:?}");
     assert_eq!(gw.upstream.count(), 1);
 }

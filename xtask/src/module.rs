@@ -1,117 +1,139 @@
-//! Builds the wasm module, and adds what a fresh Rust installation lacks for it.
+//! Builds the wasm module, and compares what it asks of its host, and has the host call, with
+//! committed lists: a new host call or callback is a change that somebody has looked at, not the
+//! by-product of a dependency.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use crate::steps::{Step, finish, shown};
-use crate::{Failure, Workspace, interface, progress, say};
+use anyhow::{Context, Result, bail};
+use wasmparser::{Parser, Payload};
+use xshell::{Cmd, cmd};
+
+use crate::Workspace;
 
 /// What Envoy runs: WASI for the standard library, proxy-wasm for the rest.
 pub const TARGET: &str = "wasm32-wasip1";
 const PACKAGE: &str = "oidc-token-connector";
-const FILE: &str = "oidc_token_connector.wasm";
 
 /// `cargo xtask build`
-pub fn build(workspace: &Workspace) -> Result<(), Failure> {
+pub fn build(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace)?;
-    let command = command(workspace);
-    progress(&format!("module: {}", shown(&command)));
-    finish(command)?;
-    announce(&path(workspace))?;
-    interface::check(workspace)
-}
-
-/// The same as a step among others.
-pub fn step(workspace: &Workspace) -> Step<'_> {
-    let run = || build(workspace);
-    Step { name: "module build", repeat: "cargo xtask build".into(), run: Box::new(run) }
+    let sh = &workspace.sh;
+    cmd!(sh, "cargo build --release --target {TARGET} --package {PACKAGE} --lib").run()?;
+    let path = path(workspace);
+    let module = fs::read(&path).with_context(|| path.display().to_string())?;
+    println!("{} ({} KiB)", path.display(), module.len().div_ceil(1024));
+    let (imports, exports) =
+        interface(&module).with_context(|| format!("{}: no wasm module", path.display()))?;
+    for (what, list, found) in [
+        ("host imports", "src/shell/imports.txt", imports),
+        ("exports", "src/shell/exports.txt", exports),
+    ] {
+        compare(what, list, &found, &sh.read_file(list)?)?;
+        println!("{what}: {}, as listed in {list}", found.len());
+    }
+    Ok(())
 }
 
 /// Builds the module whose guards the tests take away one at a time, in a directory of its own:
 /// it must never be mistaken for the one that is shipped.
-pub fn fault_injection_step(workspace: &Workspace) -> Step<'_> {
-    let build = ["build", "--profile", "fault-injection", "--features", "fault-injection"];
-    let mut command = workspace.cargo(&build);
-    command.args(["--target", TARGET, "--package", PACKAGE, "--lib"]);
-    Step::process("module with removable guards", command)
+pub fn fault_injection(workspace: &Workspace) -> Cmd<'_> {
+    let sh = &workspace.sh;
+    let build = cmd!(sh, "cargo build --profile fault-injection --features fault-injection");
+    build.args(["--target", TARGET, "--package", PACKAGE, "--lib"])
 }
 
 /// Builds another package of the workspace for Envoy, as the module itself is built.
-pub fn build_other(workspace: &Workspace, package: &str) -> Result<(), Failure> {
-    let command = release(workspace, package);
-    progress(&format!("{package}: {}", shown(&command)));
-    finish(command)
+pub fn build_other(workspace: &Workspace, package: &str) -> Result<()> {
+    let sh = &workspace.sh;
+    Ok(cmd!(sh, "cargo build --release --target {TARGET} --package {package}").run()?)
 }
 
 /// Makes sure that the pinned toolchain can compile for [`TARGET`].
-pub fn ensure_target(workspace: &Workspace) -> Result<(), Failure> {
-    if has_target(workspace)? {
+pub fn ensure_target(workspace: &Workspace) -> Result<()> {
+    let sh = &workspace.sh;
+    let libraries = cmd!(sh, "rustc --print target-libdir --target {TARGET}").quiet().read()?;
+    // rustc names the directory whether or not it exists.
+    if Path::new(&libraries).is_dir() {
         return Ok(());
     }
-    let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", TARGET]).current_dir(&workspace.root);
-    progress(&format!("wasm target: {}", shown(&rustup)));
-    let remedy = format!(
-        "Rust's standard library for {TARGET} is missing. \
-         With rustup: `rustup target add {TARGET}` in this directory (https://rustup.rs); \
-         otherwise install your distribution's package of it"
-    );
-    finish(rustup).map_err(|failure| Failure::new(format!("{}. {remedy}", failure.message)))?;
-    if has_target(workspace)? { Ok(()) } else { Err(Failure::new(remedy)) }
-}
-
-fn command(workspace: &Workspace) -> Command {
-    let mut command = release(workspace, PACKAGE);
-    command.arg("--lib");
-    command
-}
-
-fn release(workspace: &Workspace, package: &str) -> Command {
-    workspace.cargo(&["build", "--release", "--target", TARGET, "--package", package])
+    cmd!(sh, "rustup target add {TARGET}").run().with_context(|| {
+        format!(
+            "Rust's standard library for {TARGET} is missing; without rustup (https://rustup.rs), \
+             install your distribution's package of it"
+        )
+    })
 }
 
 /// Where a build leaves the module.
 pub fn path(workspace: &Workspace) -> PathBuf {
-    workspace.target.join(TARGET).join("release").join(FILE)
+    workspace.target.join(TARGET).join("release/oidc_token_connector.wasm")
 }
 
-fn announce(module: &Path) -> Result<(), Failure> {
-    let found = std::fs::metadata(module)
-        .map_err(|error| Failure::new(format!("cargo built no {}: {error}", module.display())))?;
-    say(&format!("{} ({} KiB)", module.display(), found.len().div_ceil(1024)));
+/// The sorted names of what the module imports (`module.name`) and exports.
+fn interface(module: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    imports.push(format!("{}.{}", import.module, import.name));
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    exports.push(export?.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    imports.sort();
+    exports.sort();
+    Ok((imports, exports))
+}
+
+fn compare(what: &str, list: &str, found: &[String], text: &str) -> Result<()> {
+    let listed: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let new = found.iter().filter(|name| !listed.contains(&name.as_str()));
+    let gone = listed.iter().filter(|name| !found.iter().any(|n| n == *name));
+    let differences: Vec<String> =
+        new.map(|name| format!("+{name}")).chain(gone.map(|name| format!("-{name}"))).collect();
+    if !differences.is_empty() {
+        let differences = differences.join("\n  ");
+        bail!(
+            "the module's {what} differ from {list}:\n  {differences}\n\
+             If that is intended, change the list."
+        );
+    }
     Ok(())
-}
-
-/// rustc names the directory whether or not it exists.
-fn has_target(workspace: &Workspace) -> Result<bool, Failure> {
-    let asked = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(&workspace.root)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Failure::new(format!("cannot start `rustc`: {error}")))?;
-    let dir = String::from_utf8_lossy(&asked.stdout);
-    Ok(asked.status.success() && Path::new(dir.trim()).is_dir())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A type section, then imports of a function, a table, a memory and a global, then exports of
+    /// a memory and a function.
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\
+        \x02\x29\x04\x03env\x03put\0\0\x03env\x01t\x01\x70\x01\x01\x80\x01\
+        \x01m\x03mem\x02\0\x01\x03env\x01g\x03\x7f\0\
+        \x07\x0e\x02\x03mem\x02\0\x03add\0\x80\x01";
+
     #[test]
-    fn the_module_lies_below_the_target_directory() {
-        let workspace = Workspace { root: "/checkout".into(), target: "/out".into() };
-        let expected = Path::new("/out/wasm32-wasip1/release/oidc_token_connector.wasm");
-        assert_eq!(path(&workspace), expected);
-        assert_eq!(
-            shown(&command(&workspace)),
-            "cargo build --release --target wasm32-wasip1 --package oidc-token-connector --lib"
-        );
+    fn imports_and_exports_of_every_kind_are_read() {
+        let (imports, exports) = interface(MODULE).unwrap();
+        assert_eq!(imports, ["env.g", "env.put", "env.t", "m.mem"]);
+        assert_eq!(exports, ["add", "mem"]);
+        assert!(interface(&MODULE[..MODULE.len() - 1]).is_err());
     }
 
     #[test]
-    fn a_module_that_was_not_built_is_a_failure() {
-        let failure = announce(Path::new("/no/such/module.wasm")).unwrap_err();
-        assert!(failure.message.starts_with("cargo built no /no/such/module.wasm"));
+    fn a_new_entry_and_one_that_is_gone_are_both_named() {
+        let found = ["env.a".to_owned(), "env.b".to_owned()];
+        assert!(compare("imports", "list", &found, "# why\nenv.a\nenv.b\n").is_ok());
+        let error = compare("imports", "list", &found, "env.b\nenv.c\n").unwrap_err().to_string();
+        assert!(error.contains("imports differ from list:\n  +env.a\n  -env.c\n"), "{error}");
     }
 }

@@ -1,35 +1,29 @@
 //! `cargo xtask tidy`: rules of this repository that neither compiler nor clippy checks.
 //!
 //! Plain text search over the files git knows, so that a rule can be read in one line and nothing
-//! has to compile. A rule that must be broken somewhere says so in [`ALLOWED`], with the reason.
+//! has to compile. No file may break one.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::process::{Command, Stdio};
 
-use crate::steps::{Step, shown};
-use crate::{Failure, Workspace, say};
+use anyhow::{Result, bail};
+use xshell::cmd;
+
+use crate::Workspace;
 
 /// `cargo xtask tidy`
-pub fn run(workspace: &Workspace) -> Result<(), Failure> {
+pub fn run(workspace: &Workspace) -> Result<()> {
     let files = files(workspace)?;
-    let found = findings(&files, ALLOWED);
+    let found = findings(&files);
     for finding in &found {
-        say(&finding.to_string());
+        println!("{finding}");
     }
     match found.len() {
         0 => {
-            say(&format!("tidy: {} files, no finding", files.len()));
+            println!("tidy: {} files, no finding", files.len());
             Ok(())
         }
-        count => Err(Failure::new(format!("tidy: {count} findings, listed above"))),
+        count => bail!("tidy: {count} findings, listed above"),
     }
-}
-
-/// The same as a step among others.
-pub fn step(workspace: &Workspace) -> Step<'_> {
-    let run = || run(workspace);
-    Step { name: "repository rules", repeat: "cargo xtask tidy".into(), run: Box::new(run) }
 }
 
 /// Text that must not stand in some files.
@@ -82,17 +76,6 @@ const RULES: &[Rule] = &[
 
 const NO_MODULE_DOC: &str = "does not start with `//!`: say what the module is for";
 
-/// A rule that may be broken in one file.
-struct Allowed {
-    path: &'static str,
-    text: &'static str,
-    /// For the reader only: why there is no other way.
-    #[allow(dead_code)]
-    reason: &'static str,
-}
-
-const ALLOWED: &[Allowed] = &[];
-
 /// A tracked file, its path relative to the root and with `/` between its parts.
 struct File {
     path: String,
@@ -113,31 +96,17 @@ impl fmt::Display for Finding {
     }
 }
 
-fn findings(files: &[File], allowed: &[Allowed]) -> Vec<Finding> {
+fn findings(files: &[File]) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut used = BTreeSet::new();
-    for file in files {
-        if is_source(&file.path) && !file.text.starts_with("//!") {
-            found.push(Finding { path: file.path.clone(), line: 1, what: NO_MODULE_DOC.into() });
+    for File { path, text } in files {
+        if is_source(path) && !text.starts_with("//!") {
+            found.push(Finding { path: path.clone(), line: 1, what: NO_MODULE_DOC.into() });
         }
-        for rule in RULES.iter().filter(|rule| (rule.applies)(&file.path)) {
-            for (line, text) in broken(rule, &file.text) {
-                let exception = allowed
-                    .iter()
-                    .position(|exception| exception.path == file.path && exception.text == text);
-                if let Some(exception) = exception {
-                    used.insert(exception);
-                } else {
-                    let what = format!("`{text}` {}", rule.why);
-                    found.push(Finding { path: file.path.clone(), line, what });
-                }
+        for rule in RULES.iter().filter(|rule| (rule.applies)(path)) {
+            for (line, text) in broken(rule, text) {
+                let what = format!("`{text}` {}", rule.why);
+                found.push(Finding { path: path.clone(), line, what });
             }
-        }
-    }
-    for (index, exception) in allowed.iter().enumerate() {
-        if !used.contains(&index) {
-            let what = format!("`{}` is allowed here but no longer stands here", exception.text);
-            found.push(Finding { path: exception.path.into(), line: 1, what });
         }
     }
     found
@@ -177,32 +146,18 @@ fn is_shell(path: &str) -> bool {
 }
 
 /// Every file that git tracks or would track, so that a new file is checked before it is added.
-fn files(workspace: &Workspace) -> Result<Vec<File>, Failure> {
-    let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let listed = git.current_dir(&workspace.root).stdin(Stdio::null()).output();
-    let listed = match listed {
-        Ok(listed) if listed.status.success() => listed.stdout,
-        Ok(listed) => {
-            let why = String::from_utf8_lossy(&listed.stderr).trim().to_owned();
-            return Err(Failure::new(format!("`{}` failed: {why}", shown(&git))));
-        }
-        Err(error) => return Err(Failure::new(format!("cannot start `git`: {error}"))),
-    };
+fn files(workspace: &Workspace) -> Result<Vec<File>> {
+    let sh = &workspace.sh;
+    let list = cmd!(sh, "git ls-files -z --cached --others --exclude-standard --deduplicate");
     let mut files = Vec::new();
-    for path in listed.split(|byte| *byte == 0).filter(|path| !path.is_empty()) {
-        let path = String::from_utf8_lossy(path).into_owned();
-        match std::fs::read(workspace.root.join(&path)) {
-            Ok(bytes) => {
-                files.push(File { path, text: String::from_utf8_lossy(&bytes).into_owned() });
-            }
-            // Deleted but not yet committed, or a submodule's directory.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Failure::new(format!("{path}: cannot be read: {error}"))),
+    for path in list.quiet().read()?.split_terminator('\0') {
+        // Absent where deleted but not yet committed, no file where a submodule.
+        if workspace.root.join(path).is_file() {
+            let text = String::from_utf8_lossy(&sh.read_binary_file(path)?).into_owned();
+            files.push(File { path: path.to_owned(), text });
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    files.dedup_by(|a, b| a.path == b.path);
     Ok(files)
 }
 

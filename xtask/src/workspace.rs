@@ -1,8 +1,11 @@
-//! Where things are, and how cargo is called from here.
+//! Where things are, and the shell by which cargo is called from here.
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::{Path, PathBuf, absolute};
+use std::process::Stdio;
+
+use anyhow::{Result, bail};
+use xshell::{Cmd, Shell};
 
 /// This checkout.
 pub struct Workspace {
@@ -10,49 +13,44 @@ pub struct Workspace {
     pub root: PathBuf,
     /// Where cargo puts what it builds.
     pub target: PathBuf,
+    /// Its commands run in the root.
+    pub sh: Shell,
 }
 
 impl Workspace {
     /// The checkout that this program was compiled from.
-    pub fn find() -> Self {
+    pub fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.parent().unwrap_or(here).to_owned();
-        Self { target: target(&root, env::var_os("CARGO_TARGET_DIR")), root }
-    }
-
-    /// A call of the cargo that runs this program, in the workspace's root.
-    pub fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // A relative directory was meant from where the user stands, not from the root.
-        command.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        command
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) if !dir.is_empty() => absolute(dir)?,
+            _ => root.join("target"),
+        };
+        let sh = Shell::new()?;
+        sh.change_dir(&root);
+        sh.set_var("CARGO_TARGET_DIR", &target);
+        Ok(Self { root, target, sh })
     }
 }
 
-fn target(root: &Path, configured: Option<std::ffi::OsString>) -> PathBuf {
-    match configured {
-        Some(dir) if !dir.is_empty() => std::path::absolute(&dir).unwrap_or_else(|_| dir.into()),
-        _ => root.join("target"),
+/// Fails with the remedy unless this command works.
+pub fn ensure(command: Cmd<'_>, remedy: &str) -> Result<()> {
+    let shown = command.to_string();
+    let mut command = std::process::Command::from(command);
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("`{shown}` does not work; remedy: {remedy}"),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_directory_is_the_users_or_the_usual_one() {
-        let root = Path::new("/checkout");
-        assert_eq!(target(root, None), Path::new("/checkout/target"));
-        assert_eq!(target(root, Some("".into())), Path::new("/checkout/target"));
-        assert_eq!(target(root, Some("/fast/disk".into())), Path::new("/fast/disk"));
-        let here = env::current_dir().unwrap();
-        assert_eq!(target(root, Some("out".into())), here.join("out"));
+/// Becomes the command: Ctrl-C is then its own affair, and so is the exit code.
+pub fn become_it(command: Cmd<'_>) -> Result<()> {
+    #[cfg(unix)]
+    {
+        let mut command = std::process::Command::from(command);
+        Err(std::os::unix::process::CommandExt::exec(&mut command).into())
     }
-
-    #[test]
-    fn the_root_holds_the_package() {
-        let manifest = std::fs::read_to_string(Workspace::find().root.join("Cargo.toml")).unwrap();
-        assert!(manifest.contains("name = \"oidc-token-connector\""), "{manifest}");
-    }
+    #[cfg(not(unix))]
+    Ok(command.run()?)
 }

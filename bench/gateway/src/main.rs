@@ -9,78 +9,116 @@
 //! slows all rows down. Targets are judged and told; nothing here may assert a time.
 
 mod callgrind;
-mod chart;
-mod config;
-mod cpu;
 mod load;
 mod machine;
 mod measure;
-mod memory;
 mod numbers;
-mod options;
 mod renewal;
 mod report;
 mod sections;
 mod servers;
-mod table;
-mod targets;
 mod tokens;
 
 use std::process::ExitCode;
 
-use cpu::Placement;
+use anyhow::{Result, bail};
+use clap::Parser;
+use machine::{Placement, need};
 use measure::Bench;
-use options::Options;
 use report::Report;
-use sections::SECTIONS;
+use sections::Name;
+
+/// What a run is asked for.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Options {
+    /// Short rounds, and without `--only` the sections alone that are for everyday use.
+    #[arg(long)]
+    quick: bool,
+    /// Put the figures of a full run into the documentation.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    write: bool,
+    /// Only this section, or these.
+    #[arg(long, value_name = "SECTION")]
+    only: Vec<Name>,
+}
+
+impl Options {
+    fn wants(&self, section: Name) -> bool {
+        match self.only.as_slice() {
+            [] => !self.quick || section.everyday(),
+            only => only.contains(&section),
+        }
+    }
+
+    /// The command that leads to the same run.
+    fn command(&self) -> String {
+        let quick = if self.quick { " --quick" } else { "" };
+        let only: String = self.only.iter().map(|section| format!(" --only {section}")).collect();
+        format!("cargo xtask bench{quick}{only}")
+    }
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(usage) => {
-            eprintln!("bench: {usage}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options).await {
+    match run(&Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("\nbench: {why}");
+        Err(error) => {
+            eprintln!("\nbench: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(options: &Options) -> Result<(), String> {
-    load::available()?;
-    if options.wants("count", false) {
-        callgrind::available()?;
+async fn run(options: &Options) -> Result<()> {
+    need(&[("taskset", "util-linux"), ("wrk", "wrk"), ("h2load", "nghttp2-client")])?;
+    if options.wants(Name::Count) {
+        need(&[("valgrind", "valgrind"), ("callgrind_control", "valgrind")])?;
     }
     let bench = Bench { placement: Placement::of_this_machine()?, quick: options.quick };
     let mut report = Report {
-        machine: format!("{} {}", machine::description()?, bench.placement.note()),
+        machine: bench.placement.description()?,
         command: options.command(),
         sections: Vec::new(),
         left_out: Vec::new(),
     };
     // One that fails takes nothing from the others: they have taken long.
     let mut failed = Vec::new();
-    for section in SECTIONS {
-        if !options.wants(section.name, section.everyday) {
-            report.left_out.push(section.name);
+    for section in Name::all() {
+        if !options.wants(section) {
+            report.left_out.push(section.to_string());
             continue;
         }
-        eprintln!("==> {}", section.name);
-        match sections::run(section.name, &bench).await {
+        eprintln!("==> {section}");
+        match section.run(&bench).await {
             Ok(done) => report.sections.push(done),
-            Err(why) => {
-                report.left_out.push(section.name);
-                failed.push(format!("{}: {why}", section.name));
+            Err(error) => {
+                report.left_out.push(section.to_string());
+                failed.push(format!("{section}: {error:#}"));
             }
         }
     }
     println!("{}", report.markdown());
     eprintln!("Written: {}", report.write(options.write)?);
-    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_sections_run() {
+        let wants = |line: &str, section| {
+            Options::try_parse_from(line.split(' ')).map(|options| options.wants(section))
+        };
+        assert!(wants("bench", Name::Axes).unwrap());
+        assert!(!wants("bench --quick", Name::Axes).unwrap());
+        assert!(wants("bench --quick", Name::Rows).unwrap());
+        assert!(wants("bench --quick --only half-load --only axes", Name::Axes).unwrap());
+        assert!(!wants("bench --only day", Name::Rows).unwrap());
+        for wrong in ["bench --only no-such", "bench --write --quick", "bench --only day --write"] {
+            assert!(wants(wrong, Name::Rows).is_err(), "{wrong}");
+        }
+    }
 }

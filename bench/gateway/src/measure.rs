@@ -2,13 +2,14 @@
 //! row whose requests were not answered, forwarded or asked about as it says is an error, never a
 //! figure.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::cpu::Placement;
-use crate::load::{Load, Order, Tokens, h2load, wrk};
+use anyhow::{Context, Result, bail};
+
+use crate::load::{self, Load, Order, Pace, Tokens, connections};
+use crate::machine::{Placement, time_used};
 use crate::numbers::median;
-use crate::servers::{Seen, Stand, UPSTREAM, path};
+use crate::servers::{Stand, UPSTREAM, path};
 use crate::tokens;
 
 /// Concurrent connections of the load, unless a row is about them.
@@ -16,11 +17,10 @@ pub(crate) const CONNECTIONS: u32 = 32;
 
 /// How often and for how long a row was measured, for the notes of its section.
 pub(crate) fn rounds_of(rounds: usize, time: Duration) -> String {
-    let seconds = time.as_secs();
-    if rounds == 1 {
-        return format!("one round of {seconds} s");
+    match (rounds, time.as_secs()) {
+        (1, seconds) => format!("one round of {seconds} s"),
+        (rounds, seconds) => format!("medians of {rounds} rounds of {seconds} s"),
     }
-    format!("medians of {rounds} rounds of {seconds} s")
 }
 
 /// What every section is given.
@@ -36,7 +36,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The chain's name in its stand.
     pub(crate) chain: String,
-    pub(crate) protocol: Protocol,
+    pub(crate) pace: Pace,
     pub(crate) tokens: Tokens,
     /// Header fields of a request, `Host` and `Authorization` among them.
     pub(crate) fields: usize,
@@ -46,13 +46,6 @@ pub(crate) struct Case {
     pub(crate) asked: Asked,
     /// Whether the upstream must see each request, or none.
     pub(crate) forwarded: bool,
-}
-
-/// What requests are sent by.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
 }
 
 /// How many of the requests the provider sees.
@@ -70,7 +63,7 @@ impl Case {
         Self {
             name: name.into(),
             chain: chain.into(),
-            protocol: Protocol::Http1,
+            pace: Pace::Http1,
             tokens: Tokens::One(tokens::OPAQUE.to_owned()),
             fields: 8,
             injected: 0,
@@ -82,11 +75,15 @@ impl Case {
     /// Its load against this stand.
     pub(crate) fn order(&self, stand: &Stand, time: Duration) -> Order {
         Order {
-            at: stand.measured.at(&self.chain),
+            at: stand.measured.listener(&self.chain),
             path: path(self.injected),
             tokens: self.tokens.clone(),
             fields: self.fields,
-            connections: CONNECTIONS,
+            pace: self.pace,
+            connections: match self.pace {
+                Pace::Rate(rate) => connections(rate),
+                Pace::Http1 | Pace::Http2 => CONNECTIONS,
+            },
             pause: 0,
             time,
         }
@@ -108,26 +105,21 @@ pub(crate) struct Figures {
     pub(crate) calls: f64,
 }
 
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cpu, per_second, p50, p99, calls } = self;
-        write!(
-            f,
-            "{cpu:.1} µs CPU/request, {per_second:.0} requests/s, p50 {p50:.0} µs, \
-             p99 {p99:.0} µs, {calls:.3} calls/request"
-        )
-    }
-}
-
 impl Figures {
+    /// Of a row that there is not.
+    const NONE: Self = {
+        let none = f64::NAN;
+        Self { cpu: none, per_second: none, p50: none, p99: none, calls: none }
+    };
+
     /// How much of one processor the measured Envoy used.
     pub(crate) fn busy(&self) -> f64 {
         self.cpu * self.per_second / 1e6
     }
 
     /// The median of each figure by itself.
-    pub(crate) fn median(rounds: &[Self]) -> Self {
-        let of = |figure: fn(&Self) -> f64| median(rounds.iter().map(figure).collect());
+    fn median(rounds: &[Self]) -> Self {
+        let of = |figure: fn(&Self) -> f64| median(rounds.iter().map(figure));
         Self {
             cpu: of(|round| round.cpu),
             per_second: of(|round| round.per_second),
@@ -145,128 +137,116 @@ pub(crate) struct Row {
     pub(crate) figures: Figures,
 }
 
+/// The row of that name; not a number in every figure where there is none.
+pub(crate) fn figures_of(rows: &[Row], name: &str) -> Figures {
+    rows.iter().find(|row| row.name == name).map_or(Figures::NONE, |row| row.figures)
+}
+
+/// Each case once a round, in turn: a machine that slows down meanwhile slows all of them down.
+/// Gives what came of each, a list a case.
+pub(crate) async fn in_turn<C, T>(
+    cases: &[C],
+    rounds: usize,
+    mut measure: impl AsyncFnMut(&C) -> Result<T>,
+) -> Result<Vec<Vec<T>>> {
+    let mut all: Vec<Vec<T>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for (case, found) in cases.iter().zip(&mut all) {
+            found.push(measure(case).await?);
+        }
+    }
+    Ok(all)
+}
+
 /// What a load did to a stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) load: Load,
-    pub(crate) cpu: Duration,
-    /// Requests that the chain's provider saw.
-    pub(crate) asked: u64,
-    /// Requests that the upstream saw.
-    pub(crate) forwarded: u64,
+    pub(crate) figures: Figures,
 }
 
-impl Observed {
-    pub(crate) fn figures(&self) -> Figures {
-        let requests = self.load.requests as f64;
-        Figures {
-            cpu: self.cpu.as_secs_f64() * 1e6 / requests,
-            per_second: self.load.per_second,
-            p50: self.load.p50,
-            p99: self.load.p99,
-            calls: self.asked as f64 / requests,
+/// Fails unless all went as the row says. The load counts what was answered, so when it ends up
+/// to one more per connection is `under_way`; and as many may come in from the row before.
+fn verify(case: &Case, load: &Load, asked: u64, forwarded: u64, under_way: u32) -> Result<()> {
+    load.verify(case.forwarded)?;
+    let (requests, under_way) = (load.requests, u64::from(under_way));
+    let reached = |server: &str, expected: bool, seen: u64| {
+        if expected && seen < requests {
+            bail!("{requests} requests were answered, the {server} saw {seen}");
         }
-    }
-
-    /// Fails unless all went as the row says. The load counts what was answered, so when it ends up
-    /// to one more per connection is `under_way`; and as many may come in from the row before.
-    fn verify(&self, case: &Case, under_way: u64) -> Result<(), String> {
-        self.load.verify(case.forwarded)?;
-        let requests = self.load.requests;
-        match case.asked {
-            Asked::Never => reached("provider", false, self.asked, requests, under_way)?,
-            Asked::Sometimes => {}
-            Asked::Always => reached("provider", true, self.asked, requests, under_way)?,
+        if !expected && seen > under_way {
+            bail!("the {server} must not be asked, but saw {seen} requests");
         }
-        reached("upstream", case.forwarded, self.forwarded, requests, under_way)
+        Ok(())
+    };
+    if case.asked != Asked::Sometimes {
+        reached("provider", case.asked == Asked::Always, asked)?;
     }
-}
-
-/// Each request must have reached the server, or none.
-fn reached(
-    server: &str,
-    expected: bool,
-    seen: u64,
-    requests: u64,
-    under_way: u64,
-) -> Result<(), String> {
-    if expected && seen < requests {
-        return Err(format!("{requests} requests were answered, the {server} saw {seen}"));
-    }
-    if !expected && seen > under_way {
-        return Err(format!("the {server} must not be asked, but saw {seen} requests"));
-    }
-    Ok(())
+    reached("upstream", case.forwarded, forwarded)
 }
 
 impl Bench {
-    /// Runs this load against the case's chain, and sees that all went as the case says.
-    pub(crate) async fn observe(
-        &self,
-        stand: &Stand,
-        case: &Case,
-        under_way: u32,
-        load: impl FnOnce(&Placement) -> Result<Load, String>,
-    ) -> Result<Observed, String> {
-        let provider = stand.measured.provider(&case.chain);
-        let before: Seen = stand.backend.seen().await;
-        let cpu_before = stand.measured.cpu_time()?;
-        let load = load(&self.placement)?;
-        let cpu = stand.measured.cpu_time()?.saturating_sub(cpu_before);
-        let seen = stand.backend.seen().await;
-        let observed = Observed {
-            load,
-            cpu,
-            asked: seen.since(&before, provider),
-            forwarded: seen.since(&before, UPSTREAM),
-        };
-        observed.verify(case, u64::from(under_way)).map_err(|why| {
-            let complaints = stand.measured.complaints();
-            format!("row `{}` is not what it says: {why}\n{complaints}", case.name)
-        })?;
-        Ok(observed)
-    }
-
-    /// One round of as many requests as the connections carry.
+    /// Runs the case's load against its chain, and sees that all went as the case says.
     pub(crate) async fn round(
         &self,
         stand: &Stand,
         case: &Case,
         time: Duration,
-    ) -> Result<Figures, String> {
-        let order = case.order(stand, time);
-        let observed = self
-            .observe(stand, case, CONNECTIONS, |placement| match case.protocol {
-                Protocol::Http1 => wrk::run(placement, &order),
-                Protocol::Http2 => h2load::run(placement, &order),
-            })
-            .await?;
-        Ok(observed.figures())
+    ) -> Result<Observed> {
+        self.observe(stand, case, &case.order(stand, time), load::run).await
     }
 
-    /// Rounds of all cases in turn, after a second of each that does not count: a machine that
-    /// slows down meanwhile slows all of them down.
+    /// The same for a load in another way than the case's.
+    pub(crate) async fn observe(
+        &self,
+        stand: &Stand,
+        case: &Case,
+        order: &Order,
+        run: impl FnOnce(&Placement, &Order) -> Result<Load>,
+    ) -> Result<Observed> {
+        let provider = stand.provider(&case.chain);
+        let before = stand.backend.seen().await;
+        let cpu_before = time_used(stand.measured.id())?;
+        let load = run(&self.placement, order)?;
+        let cpu = time_used(stand.measured.id())?.saturating_sub(cpu_before);
+        let seen = stand.backend.seen().await;
+        let (asked, forwarded) = (seen.since(&before, provider), seen.since(&before, UPSTREAM));
+        verify(case, &load, asked, forwarded, order.connections).with_context(|| {
+            // At level info it lists every extension it has.
+            let log = stand.measured.log().lines().into_iter();
+            let complaints: Vec<String> = log.filter(|line| !line.contains("[info]")).collect();
+            format!("row `{}` is not what it says:\n{}", case.name, complaints.join("\n"))
+        })?;
+        let requests = load.requests as f64;
+        let figures = Figures {
+            cpu: cpu.as_secs_f64() * 1e6 / requests,
+            per_second: load.per_second,
+            p50: load.p50,
+            p99: load.p99,
+            calls: asked as f64 / requests,
+        };
+        eprintln!("{}: {figures:.3?}", case.name);
+        Ok(Observed { load, figures })
+    }
+
+    /// Rounds of all cases in turn, after a second of each that does not count.
     pub(crate) async fn interleaved(
         &self,
         cases: &[(&Stand, Case)],
         rounds: usize,
         time: Duration,
-    ) -> Result<Vec<Row>, String> {
+    ) -> Result<Vec<Row>> {
         for (stand, case) in cases {
             self.round(stand, case, Duration::from_secs(1)).await?;
         }
-        let mut figures: Vec<Vec<Figures>> = cases.iter().map(|_| Vec::new()).collect();
-        for round in 1..=rounds {
-            for ((stand, case), figures) in cases.iter().zip(&mut figures) {
-                let figure = self.round(stand, case, time).await?;
-                eprintln!("round {round}/{rounds}: {}: {figure}", case.name);
-                figures.push(figure);
-            }
-        }
-        let rows = cases.iter().zip(&figures);
-        let row = |((_, case), all): (&(&Stand, Case), &Vec<Figures>)| Row {
+        let figures = in_turn(cases, rounds, async |(stand, case)| {
+            Ok(self.round(stand, case, time).await?.figures)
+        });
+        let rows = cases.iter().zip(figures.await?);
+        let row = |((_, case), all): (&(&Stand, Case), Vec<Figures>)| Row {
             name: case.name.clone(),
-            figures: Figures::median(all),
+            figures: Figures::median(&all),
         };
         Ok(rows.map(row).collect())
     }
@@ -276,56 +256,21 @@ impl Bench {
 mod tests {
     use super::*;
 
-    fn observed(asked: u64, forwarded: u64) -> Observed {
-        let load = Load {
-            requests: 1000,
-            refused: if forwarded < 1000 { 1000 } else { 0 },
-            per_second: 500.0,
-            p50: 10.0,
-            p99: 20.0,
-            errors: None,
-        };
-        Observed { load, cpu: Duration::from_millis(30), asked, forwarded }
-    }
-
-    #[test]
-    fn figures_are_per_request() {
-        let figures = observed(50, 1000).figures();
-        let expected = Figures { cpu: 30.0, per_second: 500.0, p50: 10.0, p99: 20.0, calls: 0.05 };
-        assert_eq!(figures, expected);
-        assert_eq!(figures.busy(), 0.015);
-        let slow = Figures { cpu: 50.0, calls: 0.0, ..expected };
-        let median = Figures::median(&[slow, expected, slow]);
-        assert_eq!(median, slow);
-    }
-
-    #[test]
-    fn rounds_in_words() {
-        assert_eq!(rounds_of(1, Duration::from_secs(3)), "one round of 3 s");
-        assert_eq!(rounds_of(5, Duration::from_secs(2)), "medians of 5 rounds of 2 s");
-    }
-
-    #[test]
-    fn a_server_sees_every_request_or_none() {
-        assert_eq!(reached("provider", true, 1000, 1000, 32), Ok(()));
-        assert_eq!(reached("provider", true, 1030, 1000, 32), Ok(()));
-        assert!(reached("provider", true, 999, 1000, 32).is_err());
-        assert_eq!(reached("upstream", false, 32, 1000, 32), Ok(()));
-        assert!(reached("upstream", false, 33, 1000, 32).is_err());
-    }
-
     #[test]
     fn a_case_says_who_sees_its_requests() {
+        let is = |case: &Case, asked: u64, forwarded: u64| {
+            let refused = if case.forwarded { 0 } else { 1000 };
+            let (requests, per_second, p50, p99) = (1000, 500.0, 10.0, 20.0);
+            let load = Load { requests, refused, per_second, p50, p99, errors: None };
+            verify(case, &load, asked, forwarded, 32).is_ok()
+        };
         let hit = Case::new("hit", "x");
-        assert_eq!(observed(0, 1000).verify(&hit, 32), Ok(()));
-        assert!(observed(1000, 1000).verify(&hit, 32).is_err());
+        assert!(is(&hit, 32, 1000) && !is(&hit, 33, 1000) && !is(&hit, 0, 999));
         let asks = Case { asked: Asked::Always, ..hit.clone() };
-        assert_eq!(observed(1000, 1000).verify(&asks, 32), Ok(()));
-        assert!(observed(999, 1000).verify(&asks, 32).is_err());
+        assert!(is(&asks, 1030, 1000) && !is(&asks, 999, 1000));
         let shares = Case { asked: Asked::Sometimes, ..hit.clone() };
-        assert_eq!(observed(500, 1000).verify(&shares, 32), Ok(()));
+        assert!(is(&shares, 500, 1000));
         let refused = Case { forwarded: false, ..hit };
-        assert_eq!(observed(0, 0).verify(&refused, 32), Ok(()));
-        assert!(observed(0, 1000).verify(&refused, 32).is_err());
+        assert!(is(&refused, 0, 32) && !is(&refused, 0, 1000));
     }
 }

@@ -46,25 +46,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_have_the_lengths_that_the_figures_are_known_for() {
-        assert_eq!([OPAQUE, BAD].map(str::len), [40, 40]);
-        let jwt = jwt();
-        assert_eq!(jwt.len(), 800);
-        let parts: Vec<&str> = jwt.split('.').collect();
-        assert_eq!(parts.len(), 3);
-        let claims = BASE64.decode(parts[1]).unwrap();
-        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
-        assert_eq!(claims["exp"], 4_000_000_000_u64);
-    }
-
-    #[test]
-    fn as_many_fields_as_wanted_and_none_twice() {
-        for count in [0, 6, 38] {
-            let mut names: Vec<String> = fields(count).into_iter().map(|(name, _)| name).collect();
-            assert_eq!(names.len(), count);
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), count);
-        }
+    fn tokens_and_fields_are_as_many_as_the_figures_are_known_for() {
+        assert_eq!([OPAQUE, BAD, &jwt()].map(str::len), [40, 40, 800]);
+        assert_eq!([0, 6, 38].map(|count| fields(count).len()), [0, 6, 38]);
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Line, Shared};
 use crate::pass;
 use crate::reply::Step;
-use crate::tls::Link;
+use crate::tls::{self, Link};
 use crate::wire::{Framing, Head, Reader};
 
 /// Serves the connection until either side ends it; `early` has been read already.
@@ -44,7 +44,7 @@ pub(super) async fn serve(
                     return Ok(());
                 }
                 Step::Close => return reader.io.shutdown().await,
-                Step::Reset => return reader.io.set_zero_linger(),
+                Step::Reset => return tls::reset(&reader.io),
             }
         }
     }

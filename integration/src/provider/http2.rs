@@ -14,12 +14,12 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::{Line, Shared};
 use crate::frames::{
-    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY,
-    RST_STREAM, SETTINGS,
+    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, RST_STREAM,
+    SETTINGS,
 };
 use crate::pass;
 use crate::reply::Step;
-use crate::tls::Link;
+use crate::tls::{self, Link};
 use crate::wire::{Head, Headers, latin1};
 
 /// What a client begins with, before its first frame.
@@ -42,13 +42,6 @@ struct Asked {
 struct Frames {
     link: Link,
     buffer: Vec<u8>,
-}
-
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
 }
 
 /// Serves the connection until either side ends it; `early` has been read already.
@@ -96,7 +89,7 @@ async fn streams(
                         frames.link.write_all(&bytes).await?;
                         frames.link.flush().await?;
                     }
-                    Some(Out::Reset) => return frames.link.set_zero_linger(),
+                    Some(Out::Reset) => return tls::reset(&frames.link),
                     Some(Out::Close) | None => return frames.link.shutdown().await,
                 }
                 continue;
@@ -199,7 +192,7 @@ impl Frames {
     /// The next frame; none where the caller has closed. May be dropped and asked again.
     async fn next(&mut self) -> io::Result<Option<Frame>> {
         loop {
-            if let Some(frame) = self.take() {
+            if let Some(frame) = Frame::take(&mut self.buffer) {
                 return Ok(Some(frame));
             }
             if self.more().await? == 0 {
@@ -210,25 +203,5 @@ impl Frames {
 
     async fn more(&mut self) -> io::Result<usize> {
         self.link.read_buf(&mut self.buffer).await
-    }
-
-    fn take(&mut self) -> Option<Frame> {
-        let head = self.buffer.first_chunk::<9>()?;
-        let number = |bytes: [u8; 4]| u32::from_be_bytes(bytes);
-        let length = number([0, head[0], head[1], head[2]]) as usize;
-        let (kind, flags) = (head[3], head[4]);
-        let stream = number([head[5] & 0x7f, head[6], head[7], head[8]]);
-        if self.buffer.len() < 9 + length {
-            return None;
-        }
-        let mut payload: Vec<u8> = self.buffer.drain(..9 + length).skip(9).collect();
-        if matches!(kind, DATA | HEADERS) && flags & PADDED != 0 {
-            let padding = usize::from(payload.remove(0));
-            payload.truncate(payload.len().saturating_sub(padding));
-        }
-        if kind == HEADERS && flags & PRIORITY != 0 {
-            payload.drain(..5);
-        }
-        Some(Frame { kind, flags, stream, payload })
     }
 }

@@ -2,6 +2,7 @@
 //! and no expectation stands here.
 
 use integration::Response;
+pub(crate) use integration::merged;
 use serde_json::{Value, json};
 
 /// A configuration with one endpoint and one injected header, and these keys more.
@@ -43,14 +44,6 @@ pub(crate) fn with_clusters(config: Value) -> Value {
         "de.idp.example": "idp_de",
     });
     merged(config, json!({"clusters": clusters}))
-}
-
-pub(crate) fn merged(mut config: Value, more: Value) -> Value {
-    let (Value::Object(config_keys), Value::Object(more)) = (&mut config, more) else {
-        panic!("a configuration is an object");
-    };
-    config_keys.extend(more);
-    config
 }
 
 /// What the upstream got of `names`, in the order of `names`; several lines with one name stay

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use integration::{Call, DEADLINE, Gateway, H2, Provider, Reply, Request, Response};
+use integration::{Call, DEADLINE, Gateway, H2, Provider, Reply, Request, Response, kib};
 use serde_json::json;
 
 use crate::row::{CANARY_CLAIM, CANARY_TOKEN};
-use crate::run::{Catalogue, is_by_status, stat_names};
+use crate::run::{Catalogue, is_by_status};
 use crate::worlds;
 
 /// Requests under way at once on one listener.
@@ -213,10 +213,10 @@ pub async fn leaks(catalogue: &Catalogue, requests: u64, seed: u64) -> Vec<Strin
     let mut tally = Tally::default();
     tally.add(round(&gateways, &next, first, seed).await);
     let (names, rig, held) =
-        (stat_names(&catalogue.envoy).await, memory(std::process::id()), memory(envoy.id()));
+        (envoy.stat_names().await, memory(std::process::id()), memory(envoy.id()));
     tally.add(round(&gateways, &next, requests, seed).await);
 
-    let new = stat_names(&catalogue.envoy).await;
+    let new = envoy.stat_names().await;
     let new: Vec<_> = new.difference(&names).filter(|name| !is_by_status(name)).collect();
     if !new.is_empty() {
         problems.push(format!("statistics appeared: {new:?}"));
@@ -484,9 +484,5 @@ async fn quiet(catalogue: &Catalogue) -> Vec<String> {
 
 /// Resident bytes of a process.
 pub fn memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
-    let status = status.expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line VmRSS");
-    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
-    kilobytes.expect("a number of kB") * 1024
+    kib(process, "VmRSS") * 1024
 }

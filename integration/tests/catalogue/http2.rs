@@ -4,27 +4,14 @@
 use std::io;
 use std::net::SocketAddr;
 
+use integration::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, MOST, PING,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame,
+};
 use integration::{Headers, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Frame types (RFC 9113 §6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 0x20;
-
-const MAX_FRAME: usize = 16_384;
 const STREAM: u32 = 1;
 
 /// A field: name and value.
@@ -83,8 +70,8 @@ impl Http2 {
 
     /// Sends a header block, or trailers.
     pub async fn headers(&mut self, fields: &[Field], end: bool) -> io::Result<()> {
-        let block = encode(fields);
-        let mut pieces = block.chunks(MAX_FRAME).peekable();
+        let block = block(fields);
+        let mut pieces = block.chunks(MOST).peekable();
         let mut kind = HEADERS;
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.next() {
@@ -103,7 +90,7 @@ impl Http2 {
     pub async fn data(&mut self, mut bytes: &[u8], end: bool) -> io::Result<()> {
         loop {
             let room = self.connection_window.min(self.stream_window).max(0);
-            let n = bytes.len().min(MAX_FRAME).min(usize::try_from(room).unwrap_or(0));
+            let n = bytes.len().min(MOST).min(usize::try_from(room).unwrap_or(0));
             if n > 0 || bytes.is_empty() {
                 let (part, rest) = bytes.split_at(n);
                 let last = end && rest.is_empty();
@@ -126,7 +113,7 @@ impl Http2 {
     /// How many bytes a whole connection with this one request takes, its settings'
     /// acknowledgement left out.
     pub fn size(fields: &[Field], body: &[u8], trailers: Option<&[Field]>) -> usize {
-        let block = |fields| 9 + encode(fields).len();
+        let block = |fields: &[Field]| 9 + block(fields).len();
         let data = if body.is_empty() { 0 } else { 9 + body.len() };
         24 + 15 + 13 + block(fields) + data + trailers.map_or(0, block)
     }
@@ -183,21 +170,11 @@ impl Http2 {
 
     /// Reads one frame and notes what it says.
     async fn frame(&mut self) -> io::Result<()> {
-        let Some(head) = self.take(9).await? else {
-            return Ok(());
-        };
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let (kind, flags) = (head[3], head[4]);
-        let stream = be32(&head[5..]) & 0x7fff_ffff;
-        let Some(mut payload) = self.take(length).await? else {
+        let Some(Frame { kind, flags, stream, payload }) = self.next().await? else {
             return Ok(());
         };
         if matches!(kind, DATA | HEADERS) && stream == STREAM && self.got.ended {
             self.got.after_end += 1;
-        }
-        if matches!(kind, DATA | HEADERS) && flags & PADDED != 0 {
-            let padding = usize::from(payload.remove(0));
-            payload.truncate(payload.len().saturating_sub(padding));
         }
         match kind {
             DATA => {
@@ -205,9 +182,6 @@ impl Http2 {
                 self.got.ended |= flags & END_STREAM != 0;
             }
             HEADERS | CONTINUATION => {
-                if kind == HEADERS && flags & PRIORITY != 0 {
-                    payload.drain(..5);
-                }
                 self.block.extend(payload);
                 // END_STREAM stands on HEADERS, before its CONTINUATIONs.
                 self.got.ended |= kind == HEADERS && flags & END_STREAM != 0;
@@ -237,24 +211,21 @@ impl Http2 {
         Ok(())
     }
 
-    async fn take(&mut self, n: usize) -> io::Result<Option<Vec<u8>>> {
-        while self.buffer.len() < n {
-            self.buffer.reserve(MAX_FRAME);
-            match self.io.read_buf(&mut self.buffer).await {
-                Ok(0) => {
-                    self.got.closed = true;
-                    return Ok(None);
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
-                    self.got.closed = true;
-                    return Ok(None);
-                }
-                Err(e) => return Err(e),
+    /// The next frame; none where the peer has closed or reset the connection.
+    async fn next(&mut self) -> io::Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = Frame::take(&mut self.buffer) {
+                return Ok(Some(frame));
             }
+            self.buffer.reserve(MOST);
+            match self.io.read_buf(&mut self.buffer).await {
+                Ok(0) => self.got.closed = true,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => self.got.closed = true,
+                Err(e) => return Err(e),
+                Ok(_) => continue,
+            }
+            return Ok(None);
         }
-        let rest = self.buffer.split_off(n);
-        Ok(Some(std::mem::replace(&mut self.buffer, rest)))
     }
 }
 
@@ -266,40 +237,4 @@ fn without_pseudo(fields: &[Field]) -> Headers {
 
 fn be32(bytes: &[u8]) -> u32 {
     bytes.first_chunk::<4>().map_or(0, |four| u32::from_be_bytes(*four))
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-/// Literal fields without indexing and without Huffman coding (RFC 7541 §6.2.2): any bytes at all.
-fn encode(fields: &[Field]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        string(&mut block, name);
-        string(&mut block, value);
-    }
-    block
-}
-
-/// A string with a 7-bit prefix length (RFC 7541 §5.1, §5.2).
-fn string(block: &mut Vec<u8>, text: &[u8]) {
-    match text.len() {
-        n @ 0..127 => block.push(u8::try_from(n).unwrap_or(0)),
-        n => {
-            block.push(127);
-            let mut rest = n - 127;
-            while rest >= 128 {
-                block.push(u8::try_from(rest % 128).unwrap_or(0) | 0x80);
-                rest /= 128;
-            }
-            block.push(u8::try_from(rest).unwrap_or(0));
-        }
-    }
-    block.extend_from_slice(text);
 }

@@ -1,11 +1,11 @@
 //! What load leaves behind: statistics and memory. Tests are named by their row.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
-use integration::{Gate, Gateway, Listener, Provider, Reply, Request, Setup};
+use integration::{Gate, Gateway, Listener, Provider, Reply, Request, Setup, kib};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -23,10 +23,6 @@ async fn one_after_the_other(
         statuses.push(connection.exchange(&request.to_bytes(), false).await?.status);
     }
     Ok(statuses)
-}
-
-async fn stat_names(gw: &Gateway) -> BTreeSet<String> {
-    gw.envoy.stats().await.into_keys().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +56,7 @@ async fn row_201_no_statistic_for_what_a_client_says() {
     // Envoy's own names come with the first use of what they count.
     let warm = one_after_the_other(gw.address(), requests(99, 0, 40)).await.unwrap();
     assert_eq!(BTreeSet::from_iter(warm), BTreeSet::from([200, 401]));
-    let before = stat_names(&gw).await;
+    let before = gw.envoy.stat_names().await;
     let mut clients = JoinSet::new();
     for batch in 0..CONNECTIONS {
         clients.spawn(one_after_the_other(gw.address(), requests(batch, 0, EACH)));
@@ -70,7 +66,7 @@ async fn row_201_no_statistic_for_what_a_client_says() {
         assert_eq!(statuses.len(), EACH);
         assert!(statuses.iter().all(|status| [200, 401].contains(status)));
     }
-    let after = stat_names(&gw).await;
+    let after = gw.envoy.stat_names().await;
     assert_eq!(after, before, "statistics came or went");
     let told = gw.envoy.admin_get("/stats/prometheus").await.unwrap().text();
     // With a digit: the filter's own name has `token-` in it.
@@ -78,14 +74,6 @@ async fn row_201_no_statistic_for_what_a_client_says() {
         assert!(!told.contains(word), "{word} in the statistics");
     }
     gw.envoy.assert_no_vm_restart().await;
-}
-
-/// Resident memory of a process, in KiB.
-fn resident(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("Envoy runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.expect("a line VmRSS").trim().trim_end_matches(" kB");
-    text.parse().expect("a number of kB")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +103,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
     gw.upstream.forget();
     gw.provider.forget().answer(subject("ada"));
     assert_eq!(gw.get("/warm-up").bearer("t").send().await.status, 200);
-    let before = resident(gw.envoy.id());
+    let before = kib(gw.envoy.id(), "VmRSS");
 
     // What takes most memory for each byte of text.
     for element in ["1,", "[],", "[1],", "[[1]],", "{\"\":1},", "\"\\n\","] {
@@ -134,7 +122,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
             assert_eq!(response.upstream_header("x-user-id").as_deref(), Some("ada"));
         }
     }
-    let large = resident(gw.envoy.id());
+    let large = kib(gw.envoy.id(), "VmRSS");
     assert!(large.saturating_sub(before) < ALLOWED_KIB, "RSS {before} KiB, then {large} KiB");
 
     // Each with as much to be stripped as Envoy lets in.
@@ -150,7 +138,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
         held.spawn(request.send());
     }
     gw.provider.wait_calls(asked + HELD).await;
-    let most = resident(gw.envoy.id());
+    let most = kib(gw.envoy.id(), "VmRSS");
     gate.open();
     while let Some(response) = held.join_next().await {
         assert_eq!(response.unwrap().status, 200);
@@ -241,7 +229,7 @@ async fn row_204_a_short_soak() {
     while started.elapsed() < WARM + SOAK {
         clock.tick().await;
         if started.elapsed() >= WARM {
-            samples.push(resident(gw.envoy.id()));
+            samples.push(kib(gw.envoy.id(), "VmRSS"));
         }
     }
     let mut sent = 0;

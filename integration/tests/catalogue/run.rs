@@ -141,7 +141,7 @@ impl Catalogue {
             setup = setup.environment(name, value);
         }
         let envoy = setup.start().await;
-        let names = stat_names(&envoy).await;
+        let names = envoy.envoy.stat_names().await;
         let created = envoy.envoy.stat(CREATED).await;
         assert!(created > 0, "Envoy has no statistic {CREATED}, so no new VM could be noticed");
         Catalogue { envoy, rows, names, created }
@@ -288,7 +288,7 @@ impl Catalogue {
         }
 
         // Envoy's own names come with the first use of what they count; the filter's must not.
-        let names = stat_names(&self.envoy).await;
+        let names = self.envoy.envoy.stat_names().await;
         let new = names.difference(&self.names).filter(|name| name.starts_with("wasm"));
         let new: Vec<_> = new.collect();
         if !new.is_empty() {
@@ -376,12 +376,6 @@ fn failure(row: &Row, variant: Variant, complaint: String) -> Failure {
 /// A failure of Envoy as a whole.
 pub fn whole(complaint: String) -> Failure {
     Failure { row: "-".into(), variant: "all".into(), complaint }
-}
-
-/// The names of all statistics.
-pub async fn stat_names(running: &Running) -> BTreeSet<String> {
-    let answer = running.envoy.admin_get("/stats").await.expect("the admin interface answers");
-    answer.text().lines().filter_map(|l| Some(l.split_once(": ")?.0.to_owned())).collect()
 }
 
 /// Envoy makes these when a status first comes, one for each status there is.

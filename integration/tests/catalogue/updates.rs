@@ -1,13 +1,13 @@
 //! Configurations at run time: good and bad updates while requests are under way, two at once, and
 //! one that holds a secret. Tests are named by their row.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use integration::{
-    DEADLINE, DEFAULT_INSTANCE, Gate, Gateway, Listener, PARTNERS_INSTANCE, Reply, Setup, Watched,
+    DEADLINE, DEFAULT_INSTANCE, Discovered, Gate, Gateway, Listener, PARTNERS_INSTANCE, Reply,
+    Setup, filter,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -34,9 +34,7 @@ pub fn subject(sub: &str) -> Reply {
 /// An Envoy whose default instance gets its configuration from a file (ECDS).
 struct Updated {
     gateway: Gateway,
-    file: Watched,
-    /// The instance as it stands in the reference configuration.
-    instance: Value,
+    discovered: Discovered,
 }
 
 impl Updated {
@@ -45,41 +43,22 @@ impl Updated {
     }
 
     async fn start_in(listener: Listener, config: &Value) -> Updated {
-        let file = Watched::new();
-        let path = file.file();
-        // What the edit of the finished bootstrap takes out.
-        let taken = Arc::new(std::sync::Mutex::new(Value::Null));
-        let take = taken.clone();
-        // Envoy wants to read the file at its start, so it is written by the edit.
         let first = config.clone();
-        let setup = Setup::new().listener(listener).edit(move |bootstrap| {
+        let setup = Setup::new().listener(listener);
+        let discovered = Discovered::start(setup, move |bootstrap, source| {
             let listener = &mut bootstrap["static_resources"]["listeners"][0];
-            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
-            let filters = manager["http_filters"].as_array_mut().expect("a filter chain");
-            let filter = filters.iter_mut().find(|f| f["name"] == DEFAULT_INSTANCE);
-            let filter = filter.expect("the default instance");
+            let filter = filter(listener, DEFAULT_INSTANCE);
             let mut instance = filter["typed_config"].take();
             *filter = json!({
                 "name": DEFAULT_INSTANCE,
-                "config_discovery": {
-                    "config_source": {
-                        "path_config_source": {
-                            "path": path,
-                            "watched_directory": {"path": path.parent()},
-                        },
-                        "resource_api_version": "V3",
-                    },
-                    "type_urls": [instance["@type"]],
-                },
+                "config_discovery": {"config_source": source, "type_urls": [instance["@type"]]},
             });
             instance["config"]["configuration"]["value"] = json!(first.to_string());
-            fs::write(&path, resource(&instance)).expect("a file under target/");
-            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
-            *take.lock().expect("not poisoned") = instance;
+            let kind = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+            vec![json!({"@type": kind, "name": DEFAULT_INSTANCE, "typed_config": instance})]
         });
-        let gateway = setup.start().await.gateway("gateway");
-        let instance = taken.lock().expect("not poisoned").clone();
-        Updated { gateway, file, instance }
+        let discovered = discovered.await;
+        Updated { gateway: discovered.running.gateway("gateway"), discovered }
     }
 
     fn update(&self, config: &Value) {
@@ -88,27 +67,17 @@ impl Updated {
 
     /// Updates the configuration and what is around it.
     fn update_with(&self, config: &Value, edit: impl FnOnce(&mut Value)) {
-        let mut instance = self.instance.clone();
-        edit(&mut instance);
+        let mut resource = self.discovered.resources[0].clone();
+        let instance = &mut resource["typed_config"];
+        edit(instance);
         instance["config"]["configuration"]["value"] = json!(config.to_string());
-        self.file.replace(&resource(&instance));
+        self.discovered.replace(&[resource]);
     }
 
     async fn wait(&self, word: &str, at_least: u64) {
         let name = format!("extension_config_discovery.http_filter.{DEFAULT_INSTANCE}.{word}");
         self.gateway.envoy.wait_stat(&name, |n| n >= at_least).await;
     }
-}
-
-/// The file in which Envoy finds an instance.
-fn resource(instance: &Value) -> String {
-    let resource = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
-    json!({
-        "resources": [
-            {"@type": resource, "name": DEFAULT_INSTANCE, "typed_config": instance},
-        ],
-    })
-    .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

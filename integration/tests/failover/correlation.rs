@@ -1,6 +1,6 @@
 //! The identifiers that go along with a call, so that the provider's log can be joined.
 
-use integration::{Gate, Headers, Provider, Reply, Request};
+use integration::{Gate, Headers, Provider, Reply};
 use serde_json::json;
 
 use crate::World;
@@ -20,20 +20,13 @@ fn identifiers(headers: &Headers) -> [Vec<String>; 3] {
     NAMES.map(|name| headers.all(name))
 }
 
-fn with(mut request: Request, headers: &[(&str, &str)]) -> Request {
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    request
-}
-
 #[tokio::test]
 async fn they_arrive_with_every_call_as_at_the_upstream() {
     let world = world().await;
     world.sites[0].answer(Reply::reset());
     let headers =
         [("x-request-id", "shop-4711"), ("traceparent", PARENT), ("tracestate", "a=1,b=2")];
-    let response = with(world.request("t"), &headers).send().await;
+    let response = world.request("t").headers(headers).send().await;
     let expected = headers.map(|(_, value)| vec![value.to_owned()]);
     assert_eq!(identifiers(&response.upstream_headers()), expected);
     // The first site's call is repeated.
@@ -73,7 +66,7 @@ async fn what_is_malformed_does_not() {
     .into_iter()
     .enumerate()
     {
-        let response = with(world.request("t"), &headers).send().await;
+        let response = world.request("t").headers(headers.iter().copied()).send().await;
         assert_eq!(response.status, 200, "{headers:?}");
         // It came as far as the filter.
         let came = response.upstream_headers();
@@ -86,7 +79,7 @@ async fn what_is_malformed_does_not() {
     }
     // A parent is of use without a state that can be read.
     let headers = [("traceparent", PARENT), ("tracestate", "A=1")];
-    with(world.request("t"), &headers).send().await;
+    world.request("t").headers(headers).send().await;
     let calls = world.sites[0].calls();
     let last = calls.last().expect("a call");
     assert_eq!(
@@ -102,7 +95,7 @@ async fn a_joined_requests_call_carries_those_of_the_one_that_led() {
     world.sites[0].answer(Reply::status(500).held_by(&gate));
     let ask = |id: &str| {
         let (headers, id) = ([("x-request-id", id)], id.to_owned());
-        let request = with(world.request("t"), &headers);
+        let request = world.request("t").headers(headers);
         tokio::spawn(async move { (id, request.send().await) })
     };
     let mut asking = vec![ask("leader")];

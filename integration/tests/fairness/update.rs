@@ -1,10 +1,9 @@
 //! The provider's cluster is replaced (CDS) while calls are under way: Envoy ends them all, within
 //! the removal of the old cluster, before the new one is there. Nobody who waits may be refused.
 
-use std::fs;
 use std::time::Duration;
 
-use integration::{Call, Gateway, Listener, Reply, Setup, Watched};
+use integration::{Call, Discovered, Listener, Reply, Setup};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -21,70 +20,39 @@ const YOUNG: Duration = Duration::from_millis(200);
 const ENOUGH: usize = 3;
 
 /// An Envoy whose provider's clusters come from a file.
-struct Updated {
-    gateway: Gateway,
-    file: Watched,
-    clusters: Vec<Value>,
-    version: u32,
+async fn start(more: Value) -> Discovered {
+    let listener = Listener::named("gw").config(config(merged(json!({"timeout": "10s"}), more)));
+    Discovered::start(Setup::new().concurrency(1).listener(listener), |bootstrap, source| {
+        bootstrap["dynamic_resources"]["cds_config"] = source;
+        let all = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+        let is_provider = |cluster: &mut Value| {
+            cluster["name"].as_str().is_some_and(|name| name.starts_with("idp_"))
+        };
+        all.extract_if(.., is_provider)
+            .map(|mut cluster| {
+                cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
+                cluster
+            })
+            .collect()
+    })
+    .await
 }
 
-impl Updated {
-    async fn start(more: Value) -> Updated {
-        let file = Watched::new();
-        let path = file.file();
-        let (give, take) = std::sync::mpsc::channel();
-        let listener =
-            Listener::named("gw").config(config(merged(json!({"timeout": "10s"}), more)));
-        let setup = Setup::new().concurrency(1).listener(listener).edit(move |bootstrap| {
-            let all = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
-            let dynamic: Vec<Value> = all
-                .extract_if(.., |cluster| {
-                    cluster["name"].as_str().is_some_and(|n| n.starts_with("idp_"))
-                })
-                .map(|mut cluster| {
-                    cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
-                    cluster
-                })
-                .collect();
-            // Envoy wants to read the file at its start.
-            fs::write(&path, resources(&dynamic)).expect("a file under target/");
-            bootstrap["dynamic_resources"]["cds_config"] = json!({
-                "path_config_source": {
-                    "path": path,
-                    "watched_directory": {"path": path.parent()},
-                },
-                "resource_api_version": "V3",
-            });
-            bootstrap["node"] = json!({"id": "gateway", "cluster": "gateway"});
-            give.send(dynamic).expect("somebody waits for them");
-        });
-        let gateway = setup.start().await.gateway("gw");
-        let clusters = take.recv().expect("the bootstrap has been edited");
-        Updated { gateway, file, clusters, version: 0 }
+/// Replaces the clusters, for the nth time, by others that are nearly the same.
+async fn replace(envoy: &mut Discovered, nth: u64) {
+    for cluster in &mut envoy.resources {
+        cluster["connect_timeout"] = json!(format!("{}s", 10 + nth));
     }
-
-    /// Replaces the clusters by others that are nearly the same.
-    async fn replace(&mut self) {
-        self.version += 1;
-        for cluster in &mut self.clusters {
-            cluster["connect_timeout"] = json!(format!("{}s", 10 + self.version));
-        }
-        self.file.replace(&resources(&self.clusters));
-        let all = u64::from(self.version) * self.clusters.len() as u64;
-        let modified = "cluster_manager.cluster_modified";
-        self.gateway.envoy.wait_stat(modified, |n| n >= all).await;
-    }
-}
-
-fn resources(clusters: &[Value]) -> String {
-    json!({"resources": clusters}).to_string()
+    envoy.replace(&envoy.resources);
+    let all = nth * envoy.resources.len() as u64;
+    envoy.running.envoy.wait_stat("cluster_manager.cluster_modified", |n| n >= all).await;
 }
 
 /// Refused, and waited for, in replacements whose calls were all young; and the most calls about
 /// one request.
 async fn replaced(name: &str, more: Value) -> usize {
-    let mut envoy = Updated::start(more).await;
-    let gateway = envoy.gateway.clone();
+    let mut envoy = start(more).await;
+    let gateway = envoy.running.gateway("gw");
     // The first call about a token is not answered, any other is.
     let seen = std::sync::Mutex::new(std::collections::HashSet::new());
     gateway.provider.answer_with(move |call: &Call| {
@@ -100,7 +68,7 @@ async fn replaced(name: &str, more: Value) -> usize {
             waiting.spawn(gateway.get(&format!("/{name}/")).bearer(&format!("{round}-{n}")).send());
         }
         gateway.provider.wait_calls(before + WAITING).await;
-        envoy.replace().await;
+        replace(&mut envoy, round + 1).await;
         let responses = waiting.join_all().await;
         let of_round = format!("{round}-");
         let calls = gateway.provider.calls();

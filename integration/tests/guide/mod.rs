@@ -7,11 +7,8 @@ use integration::{Gateway, Provider, Request};
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-email", "x-account-number", "x-unit-id"];
 
 /// A request that claims to be somebody by every header that is injected.
-pub(crate) fn forging(mut request: Request) -> Request {
-    for name in IDENTITY {
-        request = request.header(name, "forged");
-    }
-    request
+pub(crate) fn forging(request: Request) -> Request {
+    request.forging(&IDENTITY)
 }
 
 /// Each region has its endpoint and its headers, and `Authorization` goes on.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use base::{merged, pairs, upstream_saw};
 use integration::{
-    DEADLINE, Gateway, Listener, OpenIdProvider, Received, Request, Response, Running, Setup,
+    DEADLINE, Gateway, Listener, OpenIdProvider, Received, Response, Running, Setup,
 };
 use login::Login;
 use serde_json::{Value, json};
@@ -84,17 +84,9 @@ impl Rig {
     }
 }
 
-/// A request that claims to be somebody by every header that is ever injected.
-fn forging(mut request: Request) -> Request {
-    for name in IDENTITY {
-        request = request.header(name, "forged");
-    }
-    request
-}
-
 /// Sends a request, and finds its line in the access log: the path must be its own.
 async fn ask(gw: &Gateway, path: &str, token: &str) -> (Response, Value) {
-    let response = forging(gw.get(path)).bearer(token).send().await;
+    let response = gw.get(path).forging(&IDENTITY).bearer(token).send().await;
     (response, gw.envoy.access_entry(&format!("\"path\":\"{path}\"")).await)
 }
 

@@ -11,7 +11,7 @@ mod provider;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use integration::{Gateway, Listener, Reply, Request, Response, Running, Setup};
+use integration::{Gateway, Listener, Reply, Request, Response, Running, Setup, merged};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -100,8 +100,7 @@ fn instances() -> Vec<(&'static str, Value)> {
         no_endpoint.as_object_mut().unwrap().shift_remove("userinfo_endpoint");
         let mut not_an_object = with(&switch);
         not_an_object["userinfo_endpoint"] = json!("http://idp.example/userinfo");
-        let mut no_default = with(&regions_only);
-        extend(&mut no_default, &switch);
+        let no_default = merged(with(&regions_only), switch);
         all.push((path(&format!("/{name}/no-endpoint")), no_endpoint));
         all.push((path(&format!("/{name}/not-an-object")), not_an_object));
         all.push((path(&format!("/{name}/no-default")), no_default));
@@ -131,35 +130,38 @@ fn instances() -> Vec<(&'static str, Value)> {
                 "userinfo_unavailable": {"status": 503, "retry_after": "5s"}, "enable_error_set": true,
             }),
         ),
-        ("/header", merged(&headers, json!({"error_header_name": "WWW-Authenticate"}))),
+        ("/header", merged(headers.clone(), json!({"error_header_name": "WWW-Authenticate"}))),
         (
             "/header-set",
             merged(
-                &headers,
+                headers.clone(),
                 json!({
                     "error_header_name": "WWW-Authenticate", "enable_error_set": true,
                 }),
             ),
         ),
         ("/header-unnamed", headers.clone()),
-        ("/header-empty", merged(&headers, json!({"error_header_name": ""}))),
-        ("/header-other", merged(&headers, json!({"error_header_name": "ErrorHeader"}))),
-        ("/payload-at", merged(&payload, json!({"error_payload_location": "$.errorMessage"}))),
-        ("/payload-miss", merged(&payload, json!({"error_payload_location": "$.message"}))),
+        ("/header-empty", merged(headers.clone(), json!({"error_header_name": ""}))),
+        ("/header-other", merged(headers.clone(), json!({"error_header_name": "ErrorHeader"}))),
+        (
+            "/payload-at",
+            merged(payload.clone(), json!({"error_payload_location": "$.errorMessage"})),
+        ),
+        ("/payload-miss", merged(payload.clone(), json!({"error_payload_location": "$.message"}))),
         ("/payload", payload.clone()),
-        ("/payload-empty", merged(&payload, json!({"error_payload_location": ""}))),
+        ("/payload-empty", merged(payload.clone(), json!({"error_payload_location": ""}))),
         ("/subject", json!({"require_subject": true})),
         ("/subject-set", json!({"require_subject": true, "enable_error_set": true})),
-        ("/map", merged(&map, json!({"enable_error_set": true}))),
+        ("/map", merged(map.clone(), json!({"enable_error_set": true}))),
         (
             "/map-header",
             merged(
-                &merged(&map, headers.clone()),
+                merged(map.clone(), headers.clone()),
                 json!({"error_header_name": "WWW-Authenticate"}),
             ),
         ),
-        ("/map-payload", merged(&map, payload.clone())),
-        ("/map-subject", merged(&map, json!({"require_subject": true}))),
+        ("/map-payload", merged(map.clone(), payload.clone())),
+        ("/map-subject", merged(map.clone(), json!({"require_subject": true}))),
         ("/nowhere", json!({"error_metadata_location": "QueryParameter"})),
         ("/nowhere-empty", json!({"error_metadata_location": ""})),
         (
@@ -183,7 +185,7 @@ fn path(text: &str) -> &'static str {
 
 /// The plain configuration with these members instead.
 fn with(changes: &Value) -> Value {
-    let mut config = json!({
+    let config = json!({
         "userinfo_endpoint": {"defaultURI": "http://idp.example/userinfo"},
         "clusters": {"idp.example": "idp_default"},
         "timeout": "1s",
@@ -191,20 +193,7 @@ fn with(changes: &Value) -> Value {
         // Resets and timeouts come here one after the other, on purpose.
         "breaker": {"failures": 0},
     });
-    extend(&mut config, changes);
-    config
-}
-
-fn merged(base: &Value, changes: Value) -> Value {
-    let mut all = base.clone();
-    extend(&mut all, &changes);
-    all
-}
-
-fn extend(config: &mut Value, changes: &Value) {
-    for (key, value) in changes.as_object().unwrap() {
-        config[key.as_str()] = value.clone();
-    }
+    merged(config, changes.clone())
 }
 
 const EXPIRED: &str = r#"error="invalid_token" , error_description="The Access Token expired""#;

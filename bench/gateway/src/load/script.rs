@@ -2,10 +2,11 @@
 //! load's, which is not measured; still they cut each request from one text, so that the load can
 //! keep up.
 
+use super::Tokens;
 use crate::numbers;
 
 /// Bytes of a token that differ from request to request: seconds since 1970, then a number.
-pub(crate) const VARYING: usize = 17;
+const VARYING: usize = 17;
 
 /// What comes before and after a token in a request; `wrk` calls `init` once it knows the host.
 const AROUND: &str = r#"
@@ -18,49 +19,43 @@ init = function()
 end
 "#;
 
-fn kept(like: &str) -> &str {
-    like.get(..like.len().saturating_sub(VARYING)).unwrap_or_default()
-}
-
-/// A token that nobody has sent before with each request.
-pub(crate) fn fresh(like: &str) -> String {
-    let kept = kept(like);
-    format!(
-        r#"{AROUND}
+/// Each connection waits so many milliseconds before each request; none where all are alike.
+pub(super) fn of(tokens: &Tokens, pause: u32) -> Option<String> {
+    let kept = |like: &str| like[..like.len() - VARYING].to_owned();
+    let script = match tokens {
+        Tokens::None | Tokens::One(_) => return None,
+        Tokens::Fresh(like) => format!(
+            r#"
 local n = 0
 request = function()
   n = n + 1
-  return before .. "{kept}" .. string.format("%d%07d", os.time(), n) .. after
+  return before .. "{}" .. string.format("%d%07d", os.time(), n) .. after
 end
-"#
-    )
-}
-
-/// That many tokens, one after the other from this number on, and then from the first again.
-pub(crate) fn each(count: usize, from: usize, like: &str) -> String {
-    let kept = kept(like);
-    format!(
-        r#"{AROUND}
+"#,
+            kept(like)
+        ),
+        Tokens::Each { count, from, like } => format!(
+            r#"
 local n = {from}
 request = function()
-  local token = "{kept}" .. string.format("%0{VARYING}d", n % {count})
+  local token = "{}" .. string.format("%0{VARYING}d", n % {count})
   n = n + 1
   return before .. token .. after
 end
-"#
-    )
-}
-
-/// Added to another: each connection waits so many milliseconds before each request.
-pub(crate) fn pause(milliseconds: u32) -> String {
-    format!("delay = function() return {milliseconds} end\n")
+"#,
+            kept(like)
+        ),
+        Tokens::Crowd(users) => crowd(*users),
+    };
+    let pause = (pause > 0).then(|| format!("delay = function() return {pause} end\n"));
+    Some(format!("{AROUND}{script}{}", pause.unwrap_or_default()))
 }
 
 /// One of the users' tokens with each request, by Zipf's law, in an order that is always the same.
-pub(crate) fn crowd(users: usize) -> String {
+fn crowd(users: usize) -> String {
     let shares: Vec<String> = numbers::zipf(users).iter().map(f64::to_string).collect();
     format!(
-        r#"{AROUND}
+        r#"
 local shares = {{{}}}
 local users, requests = #shares, {{}}
 math.randomseed(1)
@@ -80,31 +75,4 @@ end
 "#,
         shares.join(",")
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fresh_token_keeps_its_length() {
-        let token = crate::tokens::OPAQUE;
-        let script = fresh(token);
-        assert!(script.contains("\"2YotnFZFEjr1zCsicMWpAA.\""), "{script}");
-        assert_eq!("2YotnFZFEjr1zCsicMWpAA.".len() + VARYING, token.len());
-        let script = each(10, 7, token);
-        assert!(script.contains("\"2YotnFZFEjr1zCsicMWpAA.\""), "{script}");
-        assert!(
-            script.contains("local n = 7\n")
-                && script.contains("n % 10)")
-                && script.contains("\"%017d\""),
-            "{script}"
-        );
-    }
-
-    #[test]
-    fn the_crowd_is_drawn_by_its_shares() {
-        let script = crowd(2);
-        assert!(script.contains("local shares = {0.6666666666666666,1}"), "{script}");
-    }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
+
 use crate::load::Tokens;
+use crate::machine::memory;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case};
-use crate::memory::{megabytes, more};
-use crate::report::Section;
-use crate::servers::{Chain, Filter, Ours, Server, Stand};
-use crate::table::Table;
-use crate::targets::{Aim, Judged};
+use crate::report::Bound::AtMost;
+use crate::report::{Judged, Section, table};
+use crate::servers::{Chain, Server, Stand, remembering_all};
 use crate::tokens;
 
 const USERS: usize = 10_000;
@@ -19,60 +20,59 @@ const MOST_ROUNDS: usize = 60;
 
 pub(crate) const ENTRIES: &str = "wasmcustom.oidc_cache_entries";
 
-/// Memory before and after the load, in bytes.
-struct Held {
-    before: u64,
-    after: u64,
-}
-
-pub(crate) async fn run(bench: &Bench) -> Result<Section, String> {
-    let ours = Ours { injected: INJECTED, ..Ours::remembering_all() };
-    let chain = Chain::new("ours", Filter::Ours(ours));
-    let case = Case {
-        tokens: tokens(0),
-        asked: Asked::Sometimes,
-        injected: INJECTED,
-        ..Case::new("ours", "ours")
+pub(crate) async fn run(bench: &Bench) -> Result<Section> {
+    let start = async |chain| {
+        let stand = Stand::start(&bench.placement, &[Server::default()], vec![chain], 1).await?;
+        let before = memory(stand.measured.id())?;
+        anyhow::Ok((stand, before))
     };
-    let stand = Stand::start(&bench.placement, &[Server::default()], &[chain], 1).await?;
-    let before = stand.measured.memory()?;
-    let rounds = fill(bench, &stand, &case, USERS, tokens).await?;
-    let counted = stand.measured.stat("wasmcustom.oidc_cache_bytes").await;
-    let ours = Held { before, after: stand.measured.memory()? };
+    let tokens = |from| Tokens::Each { count: USERS, from, like: tokens::jwt() };
+    let case = |name: &str, asked, injected| Case {
+        tokens: tokens(0),
+        asked,
+        injected,
+        ..Case::new(name, name)
+    };
+    let (stand, before) = start(Chain::ours("ours", INJECTED, remembering_all())?).await?;
+    let ours = case("ours", Asked::Sometimes, INJECTED);
+    let rounds = fill(bench, &stand, &ours, USERS, tokens).await?;
+    let counted = stand.measured.stat("wasmcustom.oidc_cache_bytes").await as f64 / 1e6;
+    let ours = [before, memory(stand.measured.id())?];
     drop(stand);
 
-    let chain = Chain::new("do_nothing", Filter::DoNothing);
-    let stand = Stand::start(&bench.placement, &[Server::default()], &[chain], 1).await?;
-    let before = stand.measured.memory()?;
-    let case = Case { asked: Asked::Never, injected: 0, ..case };
-    let case = Case { name: "do-nothing".to_owned(), chain: "do_nothing".to_owned(), ..case };
+    let (stand, before) = start(Chain::do_nothing("do-nothing")?).await?;
     for _ in 0..rounds {
+        let case = case("do-nothing", Asked::Never, 0);
         bench.round(&stand, &case, Duration::from_secs(1)).await?;
     }
-    let nothing = Held { before, after: stand.measured.memory()? };
-
+    let nothing = [before, memory(stand.measured.id())?];
+    let grown = |[before, after]: [f64; 2]| after - before;
+    let cells = |(name, held): (&str, [f64; 2])| {
+        let [before, after] = held.map(|mb| format!("{mb:.1}"));
+        [name.to_owned(), before, after, format!("{:+.1}", grown(held))]
+    };
     Ok(Section {
         title: "Memory of a worker",
         notes: vec![format!(
             "What an Envoy of one worker and one listener holds resident, before and after {USERS} \
              users have come, each with a token of 800 bytes, from whose UserInfo document of 300 \
              bytes {INJECTED} headers are injected. All of them are known at the end; the cache \
-             counts {:.1} MB for them. Its bounds are set so high that it drops none. Judged is by \
-             how much more a worker grows than one with the do-nothing filter: the difference at \
-             the start is code, which all workers of a process share.",
-            megabytes(counted)
+             counts {counted:.1} MB for them. Its bounds are set so high that it drops none. Judged \
+             is by how much more a worker grows than one with the do-nothing filter: the difference \
+             at the start is code, which all workers of a process share."
         )],
-        tables: vec![table(&ours, &nothing)],
-        judged: vec![Judged::new(
-            Aim::WorkerMemory,
-            more(ours.after, ours.before) - more(nothing.after, nothing.before),
+        tables: vec![table(
+            &["chain", "MB at the start", "MB after the load", "grown by"],
+            [("do-nothing Wasm filter", nothing), ("ours", ours)].map(cells),
+        )],
+        judged: vec![Judged(
+            "memory of a worker, 10 000 users",
+            AtMost(16.0),
+            "MB over do-nothing",
+            grown(ours) - grown(nothing),
         )],
         bars: Vec::new(),
     })
-}
-
-fn tokens(from: usize) -> Tokens {
-    Tokens::Each { count: USERS, from, like: tokens::jwt() }
 }
 
 /// Sends the case's load, its tokens from where the last round got to, until the cache knows that
@@ -83,7 +83,7 @@ pub(crate) async fn fill(
     case: &Case,
     users: usize,
     tokens: impl Fn(usize) -> Tokens,
-) -> Result<usize, String> {
+) -> Result<usize> {
     let before = stand.measured.stat(ENTRIES).await;
     let mut known = 0_usize;
     for round in 1..=MOST_ROUNDS {
@@ -92,37 +92,10 @@ pub(crate) async fn fill(
         let case = Case { tokens: tokens(from), ..case.clone() };
         bench.round(stand, &case, Duration::from_secs(1)).await?;
         let entries = stand.measured.stat(ENTRIES).await.saturating_sub(before);
-        known = usize::try_from(entries).unwrap_or(usize::MAX);
+        known = usize::try_from(entries)?;
         if known == users {
             return Ok(round);
         }
     }
-    Err(format!("`{}`: the cache knows {known} tokens, expected {users}", case.name))
-}
-
-fn table(ours: &Held, nothing: &Held) -> Table {
-    let mut table = Table::new(["chain", "MB at the start", "MB after the load", "grown by"]);
-    for (name, held) in [("do-nothing Wasm filter", nothing), ("ours", ours)] {
-        table.row([
-            name.to_owned(),
-            format!("{:.1}", megabytes(held.before)),
-            format!("{:.1}", megabytes(held.after)),
-            format!("{:+.1}", more(held.after, held.before)),
-        ]);
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_grown() {
-        let ours = Held { before: 70_000_000, after: 88_040_000 };
-        let nothing = Held { before: 69_000_000, after: 68_500_000 };
-        let table = table(&ours, &nothing);
-        assert_eq!(table.rows[0], ["do-nothing Wasm filter", "69.0", "68.5", "-0.5"]);
-        assert_eq!(table.rows[1], ["ours", "70.0", "88.0", "+18.0"]);
-    }
+    bail!("`{}`: the cache knows {known} tokens, expected {users}", case.name)
 }

@@ -275,9 +275,7 @@ impl Scene {
     }
 
     fn request(&self, gateway: &Gateway) -> Request {
-        self.headers
-            .iter()
-            .fold(gateway.get(self.path), |request, (name, value)| request.header(name, value))
+        gateway.get(self.path).headers(self.headers.iter().copied())
     }
 
     fn forwarded(&self, request: &str, received: &Headers) -> Forwarded {

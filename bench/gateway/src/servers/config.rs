@@ -53,12 +53,6 @@ pub(crate) fn to_cluster(name: &str) -> Value {
     json!({"match": {"prefix": "/"}, "route": {"cluster": name}})
 }
 
-/// All requests to one cluster, each token to the same of its endpoints if the cluster hashes.
-pub(crate) fn to_cluster_by_token(name: &str) -> Value {
-    let policy = json!([{"header": {"header_name": "authorization"}}]);
-    json!({"match": {"prefix": "/"}, "route": {"cluster": name, "hash_policy": policy}})
-}
-
 /// A route that answers from memory.
 pub(crate) fn answer(matching: &Value, status: u16, kind: &str, body: &str) -> Value {
     json!({
@@ -94,17 +88,8 @@ pub(crate) fn wasm(name: &str, vm: &str, module: &Path, configuration: &str) -> 
     })
 }
 
-/// The guard behind our filter, as the reference has it.
-pub(crate) fn guard() -> Result<Value, String> {
-    let reference = integration::reference()?;
-    let chain = &reference["static_resources"]["listeners"][0]["filter_chains"][0];
-    let filters = chain["filters"][0]["typed_config"]["http_filters"].as_array();
-    let guard = filters.into_iter().flatten().find(|filter| filter["name"] == integration::GUARD);
-    guard.cloned().ok_or_else(|| "the reference has no guard".to_owned())
-}
-
 /// Envoy's own filter for external authorization, asking the UserInfo endpoint: a 200 lets pass.
-pub(crate) fn ext_authz(provider: SocketAddr, cluster: &str) -> Value {
+pub(crate) fn ext_authz(provider: &str, cluster: &str) -> Value {
     json!({
         "name": "envoy.filters.http.ext_authz",
         "typed_config": {
