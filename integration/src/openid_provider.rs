@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::net::TcpSocket;
 
-use crate::install::{locked, on_path, run, say};
+use crate::install::tools::{locked, on_path, run, say};
 use crate::logbook::LogBook;
 use crate::provider::socket;
 use crate::tls::trusted_certificate;
