@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::{Failure, Workspace, module, say};
+use crate::{Failure, Workspace, say};
 
 /// One direction of the interface.
 struct Side {
@@ -43,12 +43,11 @@ const SIDES: [Side; 2] = [
 ];
 
 /// Compares the built module's imports and exports with the lists.
-pub fn check(workspace: &Workspace) -> Result<(), Failure> {
-    let path = module::path(workspace);
+pub fn check(workspace: &Workspace, path: &Path) -> Result<(), Failure> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
     };
-    let module = read(&path)?;
+    let module = read(path)?;
     for side in &SIDES {
         let found = side
             .names(&module)

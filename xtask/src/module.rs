@@ -17,8 +17,9 @@ pub fn build(workspace: &Workspace) -> Result<(), Failure> {
     let command = command(workspace);
     progress(&format!("module: {}", shown(&command)));
     finish(command)?;
-    announce(&path(workspace))?;
-    interface::check(workspace)
+    let path = path(workspace);
+    announce(&path)?;
+    interface::check(workspace, &path)
 }
 
 /// The same as a step among others.

@@ -2,6 +2,9 @@
 //!
 //! Plain text search over the files git knows, so that a rule can be read in one line and nothing
 //! has to compile. A rule that must be broken somewhere says so in [`ALLOWED`], with the reason.
+//! `cycles.rs` alone reads Rust as such, for import cycles.
+
+mod cycles;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +16,13 @@ use crate::{Failure, Workspace, say};
 /// `cargo xtask tidy`
 pub fn run(workspace: &Workspace) -> Result<(), Failure> {
     let files = files(workspace)?;
-    let found = findings(&files, ALLOWED);
+    let mut found = findings(&files, ALLOWED);
+    let cycles = cycles::problems(files.iter().map(|file| (&*file.path, &*file.text)));
+    found.extend(cycles.into_iter().map(|cycles::Problem { path, line, what }| Finding {
+        path,
+        line,
+        what,
+    }));
     for finding in &found {
         say(&finding.to_string());
     }
