@@ -3,9 +3,12 @@
 //! All files of one call are one gateway's: a listener, its clusters and its routes may stand in
 //! several. Of several bootstraps each is a gateway by itself. What is not in the files is not guessed but noted.
 
+mod allowed;
+mod carrier;
 mod cluster;
 mod codes;
 mod duration;
+mod envoy;
 mod finding;
 mod gateway;
 mod guard;
@@ -20,21 +23,24 @@ mod policy;
 mod pool;
 mod report;
 mod routes;
+mod scope;
+mod search;
 mod tls;
 mod world;
 
 use std::process::ExitCode;
 
-use codes::Code;
-use finding::{Finding, Findings, Severity};
+use allowed::Allowed;
+use finding::{Finding, Findings};
 pub(crate) use instance::Instance;
+use instance::Platform;
 use report::Report;
-use world::Platform;
+pub(crate) use search::world_of;
 pub(crate) use world::World;
 
-use crate::input::{self, Document};
+use crate::input;
 use crate::output::{Format, complain, refuse};
-use crate::tree::Node;
+use crate::tree::{Document, Node};
 
 /// What `check` is asked for.
 #[derive(Debug, clap::Args)]
@@ -52,38 +58,6 @@ pub(crate) struct Args {
     /// In which form the findings are printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// What may be found without the check failing.
-#[derive(Debug, Default)]
-struct Allowed {
-    warnings: bool,
-    codes: Vec<&'static Code>,
-}
-
-impl Allowed {
-    fn of(words: &[String]) -> Result<Allowed, String> {
-        let mut allowed = Allowed::default();
-        for word in words {
-            match (word.as_str(), codes::named(word)) {
-                ("warnings", _) => allowed.warnings = true,
-                (_, Some(code)) => allowed.codes.push(code),
-                (_, None) => {
-                    let known: Vec<&str> = codes::ALL.iter().map(|code| code.word).collect();
-                    let known = known.join(", ");
-                    return Err(format!(
-                        "--allow {word}: no such code; there are warnings, {known}"
-                    ));
-                }
-            }
-        }
-        Ok(allowed)
-    }
-
-    fn covers(&self, finding: &Finding) -> bool {
-        self.codes.contains(&finding.code)
-            || self.warnings && finding.code.severity == Severity::Warning
-    }
 }
 
 /// Checks the files.
@@ -123,7 +97,7 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
             findings.add(codes::YAML_MERGE_KEY, &at, "a merge key, `<<`");
         }
     }
-    let mut world = World::of(documents);
+    let mut world = world_of(documents);
     for instance in &mut world.instances {
         instance.read(&mut findings);
     }

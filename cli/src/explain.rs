@@ -3,6 +3,7 @@
 //! The filter's own gate decides, with an answer of the provider that the user supplies. Nothing is
 //! sent anywhere. Tokens do not appear in what is printed.
 
+mod args;
 mod request;
 mod story;
 mod why;
@@ -15,60 +16,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{CallId, Decision, Effect, Event, Gate, Seed, StreamId};
 use oidc_token_connector::provider::userinfo::{Answer, Body, Call};
-use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
-use crate::check::{Instance, World};
+use crate::check::{self, Instance, World};
 use crate::input;
-use crate::output::{Format, complain, refuse};
-use request::{Given, Headers};
+use crate::output::{complain, refuse};
+pub(crate) use args::Args;
+use request::Given;
 use story::Story;
-
-/// What `explain` is asked for.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Exit code: 0 explained, whatever becomes of the request; 2 wrong usage, or a configuration that
-cannot be read or does not load.")]
-pub(crate) struct Args {
-    /// Configuration of the filter, or of Envoy, Istio or Envoy Gateway with the filter in it; `-`
-    /// is standard input
-    #[arg(long, value_name = "FILE")]
-    config: String,
-    /// Which instance of the filter, if the file has several
-    #[arg(long, value_name = "NAME")]
-    instance: Option<String>,
-    /// The region code, in the header that the configuration names
-    #[arg(long, value_name = "CODE")]
-    region: Option<String>,
-    /// The request's bearer token; without it a made-up one is used
-    #[arg(long, value_name = "TOKEN", conflicts_with = "no_token")]
-    token: Option<String>,
-    /// The request has no token
-    #[arg(long)]
-    no_token: bool,
-    /// The request's method
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
-    method: String,
-    /// A further header of the request
-    #[arg(long, value_name = "NAME: VALUE")]
-    header: Vec<String>,
-    /// The provider's answer: a file with its body
-    #[arg(long, value_name = "FILE", conflicts_with = "no_answer")]
-    userinfo: Option<String>,
-    /// The status of the provider's answer; 200 if there is a body
-    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=599),
-          conflicts_with = "no_answer")]
-    status: Option<u16>,
-    /// A header of the provider's answer
-    #[arg(long, value_name = "NAME: VALUE", conflicts_with = "no_answer")]
-    answer_header: Vec<String>,
-    /// The provider cannot be reached
-    #[arg(long)]
-    no_answer: bool,
-    /// In which form it is explained
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
 
 /// Explains what becomes of the request.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -83,7 +38,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn explain(args: &Args) -> Result<Story, String> {
     let documents = input::read(&args.config)?;
-    let world = World::of(&documents);
+    let world = check::world_of(&documents);
     let instance = chosen(&world, args)?;
     let policy = Rc::new(policy(instance, args)?);
     let request = request::of(args, &policy)?;
@@ -211,12 +166,4 @@ fn policy(instance: &Instance<'_>, args: &Args) -> Result<Policy, String> {
 fn now() -> Now {
     let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(date.as_secs()) }
-}
-
-impl Headers {
-    /// As the filter sees them, with nothing behind them.
-    fn head(&self) -> HeaderView<'_> {
-        let pairs = self.0.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-        HeaderView::new(pairs).ending(true)
-    }
 }

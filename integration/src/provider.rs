@@ -3,14 +3,12 @@
 //! because an HTTP library would not send what it should not send; over TLS with whoever begins so,
 //! else in plain.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use std::{fmt, io};
 
-use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -24,25 +22,11 @@ use crate::{DEADLINE, runtime};
 mod call;
 mod http1;
 mod http2;
+mod script;
 
 pub use call::Call;
 use call::Line;
-
-type Answer = dyn Fn(&Call) -> Option<Reply> + Send + Sync;
-
-#[derive(Default)]
-struct Script {
-    queue: VecDeque<Reply>,
-    by_closure: Option<Box<Answer>>,
-    by_token: HashMap<String, Reply>,
-    by_path: HashMap<String, Reply>,
-    otherwise: Option<Reply>,
-    calls: Vec<Call>,
-    forgetful: bool,
-    certificate: Certificate,
-    identity: Option<Identity>,
-    idle: Option<Duration>,
-}
+use script::{Answers, Script};
 
 /// The provider. Clones are handles to the same one; it stops when the last is dropped.
 ///
@@ -55,8 +39,7 @@ pub struct Provider {
 }
 
 struct Shared {
-    script: Mutex<Script>,
-    count: watch::Sender<usize>,
+    answers: Answers,
     /// Even: up. Odd: down. Connections end when it changes.
     phase: watch::Sender<u64>,
     listening: Mutex<Option<JoinHandle<()>>>,
@@ -91,8 +74,7 @@ impl Provider {
         let reserved = socket(address)?;
         let address = reserved.local_addr()?;
         let shared = Arc::new(Shared {
-            script: Mutex::default(),
-            count: watch::Sender::new(0),
+            answers: Answers::default(),
             phase: watch::Sender::new(0),
             listening: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -112,32 +94,13 @@ impl Provider {
     /// What the token `good` gets before anything is scripted.
     #[must_use]
     pub fn good() -> Reply {
-        Reply::json(
-            200,
-            &json!({
-                "sub": "248289761001",
-                "name": "Claes Rosenlöf",
-                "email": "claes@example.com",
-                "uid": "claes",
-                "groups": ["travel", "approvers"],
-                "roles": ["buyer"],
-                "b2bUnitId": "unit-17",
-                "erpAccountNumber": 4711,
-            }),
-        )
+        script::good()
     }
 
     /// What any other token gets before anything is scripted.
     #[must_use]
     pub fn expired() -> Reply {
-        Reply::json(
-            401,
-            &json!({"error": "invalid_token", "errorMessage": "The access token expired"}),
-        )
-        .header(
-            "WWW-Authenticate",
-            r#"Bearer error="invalid_token", error_description="The access token expired""#,
-        )
+        script::expired()
     }
 
     /// Answers every call so, where nothing more particular is scripted.
@@ -217,7 +180,7 @@ impl Provider {
     /// How many calls have come.
     #[must_use]
     pub fn count(&self) -> usize {
-        *self.shared.count.borrow()
+        *self.shared.answers.count.borrow()
     }
 
     /// Every call so far, in order.
@@ -264,13 +227,13 @@ impl Provider {
     ///
     /// After 20 seconds without.
     pub async fn wait_calls(&self, n: usize) {
-        let mut count = self.shared.count.subscribe();
+        let mut count = self.shared.answers.count.subscribe();
         let enough = tokio::time::timeout(DEADLINE, count.wait_for(|seen| *seen >= n)).await;
         assert!(enough.is_ok(), "waited for {n} calls at the provider, {} came", self.count());
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
-        self.shared.script()
+        self.shared.answers.script()
     }
 
     fn listening(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
@@ -313,14 +276,10 @@ impl fmt::Debug for Provider {
 }
 
 impl Shared {
-    fn script(&self) -> MutexGuard<'_, Script> {
-        self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     /// Serves one connection until either side ends it.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
         let (certificate, identity, idle) = {
-            let script = self.script();
+            let script = self.answers.script();
             (script.certificate, script.identity.clone(), script.idle)
         };
         let mut link = tls::accept(stream, certificate, identity).await?;
@@ -337,30 +296,10 @@ impl Shared {
             }
         }
         if early.starts_with(b"PRI") {
-            http2::serve(self, link, early, &line).await
+            http2::serve(&self.answers, link, early, &line).await
         } else {
-            http1::serve(self, link, early, &line).await
+            http1::serve(&self.answers, link, early, &line).await
         }
-    }
-
-    fn answer(&self, call: Call) -> Reply {
-        let mut script = self.script();
-        let queued = script.queue.pop_front();
-        let token = call.token();
-        let reply = queued
-            .or_else(|| script.by_closure.as_ref().and_then(|answer| answer(&call)))
-            .or_else(|| token.as_ref().and_then(|t| script.by_token.get(t)).cloned())
-            .or_else(|| script.by_path.get(&call.target).cloned())
-            .or_else(|| script.otherwise.clone())
-            .unwrap_or_else(|| match token.as_deref() {
-                Some("good") => Provider::good(),
-                _ => Provider::expired(),
-            });
-        if !script.forgetful {
-            script.calls.push(call);
-        }
-        self.count.send_modify(|count| *count += 1);
-        reply
     }
 }
 

@@ -8,15 +8,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::Acceptor;
-use tokio_rustls::rustls::version::TLS13;
-use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, server_config};
 
 /// What a provider shows to a client that asks for a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,18 +101,6 @@ impl Certificate {
         let config = server_config(certificate.der().clone(), key);
         config.expect("key and certificate belong together")
     }
-}
-
-/// A server that shows this certificate and speaks TLS 1.3.
-pub(crate) fn server_config(
-    certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, Error> {
-    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .map(Arc::new)
 }
 
 /// A connection at the provider, encrypted if the client began so.

@@ -6,6 +6,7 @@
 
 mod budget;
 mod compare;
+mod error;
 mod guide;
 mod pattern;
 mod plan;
@@ -17,6 +18,7 @@ mod walk;
 
 use budget::OverBudget;
 pub use budget::{ANSWER_STEPS, Budget};
+pub use error::PathError;
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::parse_json_path;
 use pest::error::InputLocation;
@@ -31,15 +33,6 @@ pub const MAX_PATH_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct JsonPath {
     plan: Plan,
-}
-
-/// Why a path is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathError {
-    /// Byte offset in the path as the user wrote it, where it can be said.
-    pub offset: Option<usize>,
-    /// What is wrong and what is allowed, as one line of product text.
-    pub reason: String,
 }
 
 /// What a path found.
@@ -122,22 +115,6 @@ impl JsonPath {
                 Err(OverBudget) => Selection::OverBudget,
             },
         }
-    }
-}
-
-impl PathError {
-    /// Reasons name pieces of the path, and go to Envoy's log as they are: what would break the
-    /// line, turn its direction or not be seen in it is escaped.
-    fn on_one_line(mut self) -> PathError {
-        let shown = |c: char| matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1;
-        if !self.reason.chars().all(shown) {
-            let mut reason = String::new();
-            for c in self.reason.chars() {
-                if shown(c) { reason.push(c) } else { reason.extend(c.escape_unicode()) }
-            }
-            self.reason = reason;
-        }
-        self
     }
 }
 

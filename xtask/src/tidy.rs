@@ -1,7 +1,9 @@
 //! `cargo xtask tidy`: rules of this repository that neither compiler nor clippy checks.
 //!
 //! Plain text search over the files git knows, so that a rule can be read in one line and nothing
-//! has to compile. No file may break one.
+//! has to compile. No file may break one. `cycles.rs` alone reads Rust as such, for import cycles.
+
+mod cycles;
 
 use std::fmt;
 
@@ -13,7 +15,13 @@ use crate::Workspace;
 /// `cargo xtask tidy`
 pub fn run(workspace: &Workspace) -> Result<()> {
     let files = files(workspace)?;
-    let found = findings(&files);
+    let mut found = findings(&files);
+    let cycles = cycles::problems(files.iter().map(|file| (&*file.path, &*file.text)));
+    found.extend(cycles.into_iter().map(|cycles::Problem { path, line, what }| Finding {
+        path,
+        line,
+        what,
+    }));
     for finding in &found {
         println!("{finding}");
     }

@@ -2,7 +2,29 @@
 //!
 //! `docs/check.md` lists them; a test compares.
 
-use super::finding::Severity::{self, Error, Note, Warning};
+use Severity::{Error, Note, Warning};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// The configuration does not load, or lets through what it must not, or shows tokens.
+    Error,
+    /// It works, and will hurt.
+    Warning,
+    /// Worth knowing, or not seen in these files.
+    Note,
+}
+
+impl Severity {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
 
 /// A kind of finding.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,29 +1,7 @@
-//! One thing that was found, and how much it matters.
+//! One thing that was found.
 
 use super::codes::Code;
 use crate::tree::Node;
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
-    /// The configuration does not load, or lets through what it must not, or shows tokens.
-    Error,
-    /// It works, and will hurt.
-    Warning,
-    /// Worth knowing, or not seen in these files.
-    Note,
-}
-
-impl Severity {
-    /// The word for it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        }
-    }
-}
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,23 +3,12 @@
 
 use oidc_token_connector::config::Site;
 
-use super::cluster::{Carrier, Resolved};
+use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};
 use super::pool::{self, Limits, Pool, Shared};
 use super::tls::{San, Tls};
-use super::world::World;
+use super::world::{Manifests, World};
 use crate::tree::Node;
-
-/// The manifests of which clusters are made: whole, for their names are in their metadata.
-#[derive(Debug, Default)]
-pub(crate) struct Manifests<'a> {
-    pub(crate) routes: Vec<Node<'a>>,
-    pub(crate) backends: Vec<Node<'a>>,
-    pub(crate) tls_policies: Vec<Node<'a>>,
-    pub(crate) traffic_policies: Vec<Node<'a>>,
-    /// What EnvoyPatchPolicies change of what is made: no manifests.
-    pub(crate) patches: Vec<Node<'a>>,
-}
 
 /// What a cluster's name leads to.
 pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {

@@ -6,10 +6,10 @@ use oidc_token_connector::config::{AccessLog, Preflight};
 use regex_lite::Regex;
 
 use super::finding::Findings;
-use super::instance::Instance;
+use super::instance::{Instance, Platform};
 use super::routes::{self, Way};
-use super::world::{Manager, Platform, World};
-use super::{codes, patches};
+use super::world::{Manager, World};
+use super::{codes, scope};
 use crate::tree::Node;
 
 /// Envoy's filter for it, and what a route says of that.
@@ -269,7 +269,7 @@ fn check_words(guard: &Guard<'_>, instances: &[&Instance<'_>], findings: &mut Fi
 /// Looks for the guard behind an instance of which a control plane makes Envoy's configuration.
 pub(crate) fn check_made(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
     let values: Vec<Node<'_>> = match instance.platform {
-        Platform::Istio => patches::around(world, instance, "HTTP_FILTER"),
+        Platform::Istio => scope::around(world, instance, "HTTP_FILTER"),
         Platform::Gateway => {
             let patches = world.gateway.patches.iter();
             patches.filter_map(|patch| patch.at(&["operation", "value"])).collect()

@@ -13,13 +13,25 @@ use serde_json::Value;
 
 use super::codes;
 use super::finding::Findings;
-use super::world::Platform;
 use crate::tree::Node;
 
 /// What the module, its name or its file is called, in one of these spellings.
 const NAMES: [&str; 2] = ["oidc-token-connector", "oidc_token_connector"];
 /// Keys that no other filter's configuration has.
 const OWN_KEYS: [&str; 2] = ["userinfo_endpoint", "inject_headers"];
+
+/// What an instance stands in, which decides what can be known of its surroundings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// Envoy's own configuration.
+    Envoy,
+    /// A manifest for Istio.
+    Istio,
+    /// A manifest for Envoy Gateway.
+    Gateway,
+    /// The filter's configuration alone.
+    Alone,
+}
 
 /// One instance of the filter.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use oidc_token_connector::config::Site;
 
-use super::cluster::{Carrier, Resolved};
+use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};
 use super::pool::{self, Limits, Pool, Shared};
 use super::tls::{San, Tls};

@@ -4,14 +4,10 @@
 
 use serde_json::Value;
 
-use super::instance::{self, Instance};
-use super::world::{Platform, World};
+use super::envoy;
+use super::instance::{self, Instance, Platform};
+use super::world::World;
 use crate::tree::Node;
-
-/// Whether an object is a manifest.
-pub(crate) fn is_manifest(node: &Node<'_>) -> bool {
-    node.text("apiVersion").is_some() && node.text("kind").is_some()
-}
 
 /// Takes what is of interest from a manifest.
 pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
@@ -33,7 +29,7 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
     match kind {
         "EnvoyFilter" => {
             world.patches.extend(spec.list("configPatches"));
-            world.walk(&spec, None, Platform::Istio);
+            envoy::walk(world, &spec, None, Platform::Istio);
         }
         "VirtualService" => world.virtual_services.push(spec),
         "HTTPRoute" => world.gateway.routes.push(manifest.clone()),

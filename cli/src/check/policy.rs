@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::codes;
 use super::finding::Findings;
-use super::instance::Instance;
-use super::world::{Platform, World};
+use super::instance::{Instance, Platform};
+use super::world::World;
 use crate::tree::Node;
 
 /// Looks at one instance's own settings.

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Allowed;
-use super::finding::{Finding, Severity};
+use super::allowed::Allowed;
+use super::codes::Severity;
+use super::finding::Finding;
 use crate::output::{Format, say};
 
 /// What is to be told.

@@ -3,8 +3,9 @@
 use std::fs;
 
 use oidc_token_connector::config::{Endpoints, Policy};
+use oidc_token_connector::request::headers::HeaderView;
 
-use super::Args;
+use super::args::Args;
 use crate::output::complain;
 
 /// Headers that only answers have.
@@ -26,6 +27,12 @@ const OF_ANSWERS: [&str; 10] = [
 pub(super) struct Headers(pub(super) Vec<(String, String)>);
 
 impl Headers {
+    /// As the filter sees them, with nothing behind them.
+    pub(super) fn head(&self) -> HeaderView<'_> {
+        let pairs = self.0.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        HeaderView::new(pairs).ending(true)
+    }
+
     fn add(&mut self, name: &str, value: &str) {
         self.0.push((name.to_owned(), value.to_owned()));
     }

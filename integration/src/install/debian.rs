@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{locked, on_path, run, say};
+use super::tools::{locked, on_path, run, say};
 use crate::target_dir;
 
 /// A program of a package.

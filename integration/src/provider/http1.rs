@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Line, Shared};
+use super::call::Line;
+use super::script::Answers;
 use crate::pass;
 use crate::reply::Step;
 use crate::tls::{self, Link};
@@ -13,7 +14,7 @@ use crate::wire::{Framing, Head, Reader};
 
 /// Serves the connection until either side ends it; `early` has been read already.
 pub(super) async fn serve(
-    shared: &Shared,
+    answers: &Answers,
     link: Link,
     early: Vec<u8>,
     line: &Line,
@@ -26,7 +27,7 @@ pub(super) async fn serve(
         let (body, _) = reader.body(Framing::of_request(&head.headers)).await?;
         let call = line.call(nth, head, body);
         let (to_head, gone) = (call.method == "HEAD", call.gone.clone());
-        for step in shared.answer(call).steps(to_head) {
+        for step in answers.answer(call).steps(to_head) {
             match step {
                 Step::Send(bytes) => {
                     reader.io.write_all(&bytes).await?;

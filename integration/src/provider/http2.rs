@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Line, Shared};
+use super::call::Line;
+use super::script::Answers;
 use crate::frames::{
     self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, RST_STREAM,
     SETTINGS,
@@ -46,13 +47,13 @@ struct Frames {
 
 /// Serves the connection until either side ends it; `early` has been read already.
 pub(super) async fn serve(
-    shared: &Shared,
+    answers: &Answers,
     link: Link,
     early: Vec<u8>,
     line: &Line,
 ) -> io::Result<()> {
     let mut asked = HashMap::new();
-    let served = streams(shared, Frames { link, buffer: early }, line, &mut asked).await;
+    let served = streams(answers, Frames { link, buffer: early }, line, &mut asked).await;
     let now = Instant::now();
     for Asked { gone, .. } in asked.values() {
         let _ = gone.set(now);
@@ -61,7 +62,7 @@ pub(super) async fn serve(
 }
 
 async fn streams(
-    shared: &Shared,
+    answers: &Answers,
     mut frames: Frames,
     line: &Line,
     asked: &mut HashMap<u32, Asked>,
@@ -142,7 +143,7 @@ async fn streams(
             let call = line.call(nth, head, body);
             nth += 1;
             let gone = call.gone.clone();
-            let steps = shared.answer(call).steps_on(stream);
+            let steps = answers.answer(call).steps_on(stream);
             let answering = answering.spawn(answer(steps, out.clone()));
             asked.insert(stream, Asked { answering, gone });
         }

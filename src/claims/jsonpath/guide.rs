@@ -5,7 +5,7 @@
 //! must never see: nesting on which a backtracking parser takes exponential time or deep
 //! recursion, and blanks inside names, which that parser skips.
 
-use crate::claims::jsonpath::PathError;
+use crate::claims::jsonpath::error::PathError;
 use crate::claims::jsonpath::refuse::function_refused;
 use crate::claims::jsonpath::token::{Kind, Token, refused, solid, tokens};
 

@@ -3,7 +3,7 @@
 //! Only what tells strings, patterns and names apart is decided here; whether the tokens make a
 //! path is the parser's business.
 
-use crate::claims::jsonpath::PathError;
+use crate::claims::jsonpath::error::PathError;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
