@@ -12,9 +12,9 @@ use std::{fmt, fs};
 use serde_json::Value;
 
 use crate::client::Request;
+use crate::directory::Directory;
 use crate::logbook::LogBook;
 use crate::response::Response;
-use crate::watched::Directory;
 use crate::{DEADLINE, envoy_binary, process, target_dir};
 
 /// How many log lines a failed test prints; the whole log stays in a file.

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{Error, ServerConfig};
 
-use crate::tls::Authority;
+use crate::authority::Authority;
 
 /// Who a provider is, by a certificate and its key.
 #[derive(Clone)]

@@ -38,9 +38,11 @@
 //! ends. Servers and Envoy are not bound to the runtime of one test. The rig sends traffic to
 //! loopback only.
 
+mod authority;
 mod bootstrap;
 mod client;
 mod connection;
+mod directory;
 mod envoy;
 mod forward_proxy;
 pub mod frames;

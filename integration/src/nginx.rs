@@ -5,11 +5,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use crate::directory::Directory;
 use crate::logbook::LogBook;
 use crate::nginx_binary;
 use crate::process::{self, Place};
 use crate::provider::Provider;
-use crate::watched::Directory;
 
 /// A running server. Dropping it ends the process and removes its files.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::CertificateParams;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -14,6 +14,7 @@ use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
+use crate::authority::Authority;
 use crate::identity::{Identity, server_config};
 
 /// What a provider shows to a client that asks for a name.
@@ -46,37 +47,11 @@ pub(crate) fn trusted_certificate(name: &str) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-/// Who signs certificates; its own key is in no file.
-pub(crate) struct Authority {
-    pub(crate) pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
 static TRUSTED: LazyLock<Authority> = LazyLock::new(of_the_rig);
 static OTHER: LazyLock<Authority> = LazyLock::new(of_the_rig);
 
 fn of_the_rig() -> Authority {
     Authority::new("Certificates of the rig").expect("a certificate authority can be made")
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Result<Authority, rcgen::Error> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok(Authority { pem, issuer: Issuer::new(params, key) })
-    }
-
-    /// A certificate and its key.
-    pub(crate) fn sign(
-        &self,
-        params: &CertificateParams,
-    ) -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
-        let key = KeyPair::generate()?;
-        Ok((params.signed_by(&key, &self.issuer)?, key))
-    }
 }
 
 impl Certificate {

@@ -264,7 +264,7 @@ impl Questions {
         match requests {
             NoVerdict::Unanswered(lookup) => {
                 let Lookup { key, lead, waiting, began, so_far, .. } = lookup;
-                let wants_to_wait = so_far.wait().is_some_and(|wait| wait.stale);
+                let wants_to_wait = so_far.wait().is_some_and(|wait| wait.stale) && self.bridges();
                 wants_to_wait
                     || waiting.values().any(|waiting| {
                         so_far.stale_for(&waiting.policy, &lead.policy)
