@@ -24,11 +24,11 @@ use crate::output::{Format, complain, refuse};
 use request::{Given, Headers};
 use story::Story;
 
-/// What `explain` is asked for.
+/// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 explained, whatever becomes of the request; 2 wrong usage, or a configuration that
-cannot be read or does not load.")]
+Exit code: 0: explained, whatever the decision; 2: wrong usage, or a configuration that cannot be
+read or does not load.")]
 pub(crate) struct Args {
     /// Configuration of the filter, or of Envoy, Istio or Envoy Gateway with the filter in it; `-`
     /// is standard input
@@ -107,7 +107,7 @@ fn explain(args: &Args) -> Result<Story, String> {
                 story.end(decision);
             }
         }
-        Admission::Joined => return Err("found a call under way in a gate without one".to_owned()),
+        Admission::Joined => return Err("got an unexpected call under way".to_owned()),
     }
     if let Some(given) = &given {
         story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));

@@ -1,4 +1,4 @@
-//! One thing that was found, and how much it matters.
+//! A finding and its severity.
 
 use super::codes::Code;
 use crate::tree::Node;
@@ -6,11 +6,11 @@ use crate::tree::Node;
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// The configuration does not load, or lets through what it must not, or shows tokens.
+    /// The configuration does not load, lets unauthenticated requests pass, or exposes tokens.
     Error,
-    /// It works, and will hurt.
+    /// Works, but will cause trouble.
     Warning,
-    /// Worth knowing, or not seen in these files.
+    /// Information, or something that these files do not contain.
     Note,
 }
 
@@ -25,7 +25,7 @@ impl Severity {
     }
 }
 
-/// One thing that was found.
+/// A finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// What kind of thing.
@@ -38,23 +38,23 @@ pub(crate) struct Finding {
     pub(crate) place: String,
     /// What was found.
     pub(crate) found: String,
-    /// What to do, where the code's own words do not fit.
+    /// The remedy, where the code's own text does not fit.
     pub(crate) remedy: Option<String>,
 }
 
 impl Finding {
-    /// What to do about it.
+    /// The remedy.
     pub(crate) fn remedy(&self) -> &str {
         self.remedy.as_deref().unwrap_or(self.code.remedy)
     }
 }
 
-/// Everything found so far, each thing once.
+/// All findings so far, without duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Something found at a place.
+    /// Adds a finding at a place.
     pub(crate) fn add(&mut self, code: &'static Code, at: &Node<'_>, found: impl Into<String>) {
         self.add_with(code, at, found, None);
     }

@@ -17,7 +17,7 @@ pub(crate) struct Manifests<'a> {
     pub(crate) backends: Vec<Node<'a>>,
     pub(crate) tls_policies: Vec<Node<'a>>,
     pub(crate) traffic_policies: Vec<Node<'a>>,
-    /// What EnvoyPatchPolicies change of what is made: no manifests.
+    /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
 
@@ -194,7 +194,7 @@ fn of_validation(fields: &Node<'_>) -> Tls {
     }
 }
 
-/// The manifest of that name. One that leaves its namespace to whoever applies it may be in any.
+/// The manifest of that name. One without a namespace may be applied in any namespace.
 fn named<'a>(manifests: &[Node<'a>], namespace: &str, name: &str) -> Option<Node<'a>> {
     let of_name = |node: &&Node<'_>| {
         node.get("metadata").is_some_and(|metadata| metadata.text("name") == Some(name))

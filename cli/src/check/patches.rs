@@ -1,4 +1,4 @@
-//! What EnvoyFilters change around the filter, and what WasmPlugins stand before.
+//! What EnvoyFilters change around the filter, and the filters that run after a WasmPlugin.
 //!
 //! A patch is merged into what Istio makes: what it does not say is not missing.
 
@@ -10,7 +10,7 @@ use super::world::{Platform, World};
 use super::{codes, manager, routes};
 use crate::tree::Node;
 
-/// Istio's root namespace: what stands there is for every namespace.
+/// Istio's root namespace: its resources apply to every namespace.
 const ROOT: &str = "istio-system";
 
 /// Looks at everything of Istio's that is no instance itself.
@@ -104,11 +104,11 @@ fn check_preflight(instance: &Instance<'_>, world: &World<'_>, findings: &mut Fi
     let mut routes = services.flat_map(|service| service.list("http"));
     let remedy = Some("set \"preflight\": \"pass\" in pluginConfig".to_owned());
     if routes.any(|route| route.has("corsPolicy")) {
-        let found = "a WasmPlugin stands before Istio's CORS filter, and a VirtualService has a \
+        let found = "a WasmPlugin is before Istio's CORS filter, and a VirtualService has a \
                      corsPolicy";
         findings.add_with(codes::CORS_AFTER_FILTER, &instance.place, found, remedy);
     } else {
-        let found = "a WasmPlugin stands before Istio's CORS filter, without preflight: pass";
+        let found = "a WasmPlugin is before Istio's CORS filter, without preflight: pass";
         findings.add_with(codes::PREFLIGHT_REFUSED, &instance.place, found, remedy);
     }
 }

@@ -1,4 +1,4 @@
-//! Everything of interest that stands in the documents, found wherever it stands.
+//! Everything of interest in the documents, found at any place.
 //!
 //! A bootstrap, a listener, an xDS response and an EnvoyFilter's patch nest the same messages
 //! differently, so the search goes by what an object is, not by where.
@@ -16,7 +16,7 @@ use crate::tree::Node;
 /// The HTTP connection manager's message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-/// The message of what forwards connections as they are.
+/// The message of the filter that forwards TCP connections.
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 /// The Wasm filter's message.
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -73,11 +73,11 @@ pub(crate) struct Manager<'a> {
     pub(crate) node: Node<'a>,
     /// Its HTTP filters.
     pub(crate) filters: Vec<Node<'a>>,
-    /// What it stands in.
+    /// Its surroundings.
     pub(crate) platform: Platform,
 }
 
-/// What an instance stands in, which decides what can be known of its surroundings.
+/// The surroundings of an instance: they decide what can be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Platform {
     /// Envoy's own configuration.
@@ -126,7 +126,7 @@ impl<'a> World<'a> {
             + self.bootstraps.len()
     }
 
-    /// `manager` is the one in whose `http_filters` the node stands.
+    /// `manager` is the one whose `http_filters` contain the node.
     pub(super) fn walk(&mut self, node: &Node<'a>, manager: Option<usize>, platform: Platform) {
         if let Some(fields) = manager_fields(node) {
             let filters = fields.list("http_filters");
@@ -254,12 +254,12 @@ impl<'a> World<'a> {
         })
     }
 
-    /// The EnvoyFilter or WasmPlugin in which the node stands.
+    /// The EnvoyFilter or WasmPlugin that contains the node.
     pub(crate) fn manifest(&self, node: &Node<'_>) -> Option<&Node<'a>> {
         self.manifests.iter().find(|manifest| node.is_inside(manifest))
     }
 
-    /// Whether an instance stands in a connection manager: among its filters, or in a list of
+    /// Whether an instance is in a connection manager: among its filters, or in a list of
     /// filters that an upgrade has for itself.
     pub(crate) fn is_in_a_manager(&self, instance: &Instance<'_>) -> bool {
         instance.manager.is_some()
