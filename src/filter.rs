@@ -141,8 +141,8 @@ impl Gate {
         self.questions.gone(stream)
     }
 
-    /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
-    /// old is forgotten.
+    /// Time has passed: repeats calls, releases requests past their deadline, and drops expired
+    /// entries.
     pub fn tick(&mut self, now: Now) -> CallCompletion {
         let now = self.forward_only(now);
         self.questions.tick(now)
@@ -179,7 +179,7 @@ impl Gate {
         self.questions.abandon();
     }
 
-    /// What has happened so far, and what there is now.
+    /// The counters and gauges.
     pub fn stats(&self) -> Stats {
         self.questions.stats()
     }

@@ -12,7 +12,7 @@ use crate::provider::userinfo::Call;
 use crate::reply::{self, LocalReply};
 use crate::verdict::{NoAnswer, Refusal};
 
-/// A held request is let go.
+/// A held request is released.
 #[derive(Debug)]
 pub struct Release {
     /// The request.

@@ -1,5 +1,5 @@
-//! One worker's VM: the gate and the counters that all filter instances in it share, and the
-//! streams that wait.
+//! One worker's VM: the gate and the counters shared by all its filter instances, and the waiting
+//! streams.
 //!
 //! Envoy gives each worker a VM of its own, so nothing here is locked. No borrow is held while a
 //! decision is carried out: Envoy comes back into the VM only after a callback has returned, but
@@ -28,13 +28,13 @@ fn tick() -> Duration {
     if Safeguard::Tick.is_active() { Duration::from_millis(50) } else { Duration::from_secs(60) }
 }
 
-/// How often a worker looks that has nothing to do.
+/// The tick of an idle worker.
 const REST: Duration = Duration::from_secs(1);
 
-/// How soon the next batch is let go.
+/// How soon the next batch is released.
 const HURRY: Duration = Duration::from_millis(1);
 
-/// How many streams one callback lets go. Envoy acts on each after the callback, inside the call
+/// How many streams one callback releases. Envoy acts on each after the callback, inside the call
 /// into the VM that acting on the one before led to: at about 750 the stack is exhausted.
 const BATCH: usize = 64;
 
@@ -48,7 +48,7 @@ pub(super) struct Worker {
     pub(super) streams: Streams,
     /// The calls that the host is making, by its numbers for them.
     pub(super) calls: RefCell<BTreeMap<u32, UnderWay>>,
-    /// Decided, but not yet let go.
+    /// Decided, but not yet released.
     pending: RefCell<VecDeque<Release>>,
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
     /// times.
@@ -60,7 +60,7 @@ pub(super) struct Worker {
     hurried: Cell<Option<u32>>,
     /// The stream whose headers have come just now: what its callback returns lets it go on.
     arriving: Cell<Option<StreamId>>,
-    /// What the clock that people set is ahead of the other, in nanoseconds, since the last tick.
+    /// The offset of the wall clock to the monotonic clock at the last tick, in nanoseconds.
     ahead: Cell<u64>,
 }
 
@@ -94,7 +94,8 @@ impl Worker {
         Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(date) }
     }
 
-    /// A call of this root has ended: reads its answer and lets go whoever waited for it.
+    /// A call of this root has ended: reads its answer and releases the requests that waited for
+    /// it.
     pub(super) fn called_back(&self, root: u32, call: CallId, headers: usize, body_size: usize) {
         let block = HeaderBlock::of_answer();
         let limit = self.gate.borrow().answer_limit(call);
@@ -112,8 +113,8 @@ impl Worker {
         self.conclude(root, call, &answer);
     }
 
-    /// Tells the gate how a call of this root ended, makes the calls that follow, and lets go whoever
-    /// waited.
+    /// Tells the gate how a call of this root ended, makes the next calls, and releases the
+    /// requests that waited.
     pub(super) fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
         if answer.may_be_an_outage() {
             let watched = self.gate.borrow().watched_for(call);
@@ -126,7 +127,7 @@ impl Worker {
     }
 
     /// Makes the calls that are to be made, with this root or a stream of it in effect, and shares
-    /// what is to be shared. Whoever is to be let go is pending then.
+    /// what is to be shared. The requests to release are pending then.
     fn carry_on(&self, root: u32, settled: CallCompletion) {
         let mut steps = VecDeque::from([settled]);
         while let Some(CallCompletion { releases, calls, share, took }) = steps.pop_front() {
@@ -157,7 +158,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Hears what other workers know of the sites that are in doubt here.
+    /// Reads what other workers know about the sites that are in doubt here.
     fn listen(&self, watched: Vec<Watched>) {
         let now = self.now();
         for place in watched {
@@ -166,7 +167,7 @@ impl Worker {
         }
     }
 
-    /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
+    /// The timer of this root: repeats calls, and releases requests past their deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
         let watched = self.gate.borrow().watched(self.now());
@@ -229,7 +230,7 @@ impl Worker {
         happened
     }
 
-    /// An instance is at work from now on, with its root in effect.
+    /// Registers an active instance, with its root in effect.
     pub(super) fn started(&self, root: u32, policy: &Rc<Policy>) {
         self.gate.borrow_mut().configured(policy);
         if self.ticking.get().is_none() {
@@ -246,17 +247,17 @@ impl Worker {
         Rc::clone(meter)
     }
 
-    /// Whether no other instance is at work, so that nobody can wait for a call any more.
+    /// Whether no other instance is active, so no request can wait for a call any more.
     pub(super) fn has_one_instance(&self) -> bool {
         self.instances() <= 1
     }
 
-    /// How many filter instances are at work.
+    /// The number of active filter instances.
     fn instances(&self) -> usize {
         self.roots.borrow().iter().filter_map(Root::at_work).count()
     }
 
-    /// An instance is at work no more, and its configuration given up.
+    /// An instance has ended, and its configuration is removed.
     pub(super) fn stopped(&self, root: u32) {
         if self.hurried.get() == Some(root) {
             self.hurried.set(None);
@@ -274,7 +275,7 @@ impl Worker {
         }
     }
 
-    /// The host has dropped the root that ticked, without a word.
+    /// The host has silently dropped the root that ticked.
     fn lost_the_tick(&self, root: u32) {
         self.roots.borrow_mut().remove(&root);
         self.pass_on_the_tick();
@@ -300,8 +301,8 @@ impl Worker {
         }
     }
 
-    /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
-    /// not yet let go still waits.
+    /// Publishes the gate's counters and logs its breaker events. Requests that are decided but not
+    /// yet released still count as waiting.
     ///
     /// Whether there was anything new.
     pub(super) fn publish(&self) -> bool {
@@ -317,8 +318,8 @@ impl Worker {
                 }
                 BreakerEvent::Deaf { cluster } => {
                     let what = format!(
-                        "circuit breaker switched off: cluster {cluster} answers calls with a token \
-                         and none without, by which the filter would know"
+                        "circuit breaker disabled: cluster {cluster} answers calls with a token, \
+                         but no probe without one"
                     );
                     host::log(Level::Warn, &what);
                 }
@@ -331,7 +332,7 @@ impl Worker {
         held || counted
     }
 
-    /// Lets go a batch of those who are decided.
+    /// Releases a batch of decided requests.
     fn release(&self, root: u32) {
         let mut pending = self.pending.borrow_mut();
         let left = pending.len() > BATCH;
@@ -349,7 +350,7 @@ impl Worker {
             }
             None | Some(_) => None,
         };
-        // A stream of another root may be in effect, and the timer is that of whoever is.
+        // A stream of another root may be in effect; the timer belongs to the root in effect.
         if let Some(period) = period
             && host::put_in_effect(root).is_ok()
         {
@@ -363,7 +364,7 @@ impl Worker {
             {
                 let phase = filter.carry_out(&decision);
                 self.streams.moves(stream, phase);
-                // Let go twice, it would go through the filters behind this one twice.
+                // Released twice, it would go through the filters behind this one twice.
                 if self.arriving.get() != Some(stream) {
                     phase.resume_if_forwarding();
                 }
@@ -372,7 +373,7 @@ impl Worker {
     }
 }
 
-/// What the clock that people set is ahead of the one that never goes back, in nanoseconds.
+/// The offset of the wall clock to the monotonic clock, in nanoseconds.
 fn ahead() -> u64 {
     host::nanos_since_1970().wrapping_sub(host::monotonic_nanos())
 }

@@ -215,7 +215,7 @@ fn never_while_the_site_answers_others_on_another_worker() {
     assert_eq!(source(&world.decided(&T)), Source::Filter);
 }
 
-/// What stands in the shared memory may be anything.
+/// The shared memory may contain anything.
 #[test]
 fn only_what_a_worker_told_of_this_site_counts() {
     let mut other = elsewhere(&World::new(STALE));
