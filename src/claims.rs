@@ -105,9 +105,9 @@ fn joined<'j, 'a: 'j>(
     Ok(text)
 }
 
-/// Whether whoever takes a joined list apart gets this element back, from the left or from the
-/// right, with or without the blanks around it: a group `users,admin` must not become two, nor
-/// ` admin` another one.
+/// Whether a reader that splits a joined list gets this element back, from the left or from the
+/// right, with or without surrounding spaces: a group `users,admin` must not become two, and `
+/// admin` must not become `admin`.
 fn can_be_parted(element: &str, separator: &str) -> bool {
     if element.starts_with(is_blank) || element.ends_with(is_blank) {
         return false;
@@ -137,7 +137,7 @@ fn append(text: &mut String, more: &str, limit: usize) -> bool {
     fits
 }
 
-/// Whether a text can stand for a user: there is something, and a header can carry it. A subject
+/// Whether a text can identify a user: it is not empty, and a header can carry it. A subject
 /// that no header can carry would reach the upstream authenticated and without an identity.
 pub(crate) fn is_identity(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_VALUE && is_header_safe(text)
@@ -297,7 +297,7 @@ mod tests {
 
     /// What comes out is taken apart again by every reader, or nothing comes out.
     #[test]
-    fn whatever_is_joined_can_be_taken_apart() {
+    fn joined_lists_can_be_split_again() {
         // A fixed sequence (xorshift), so that a failure can be repeated.
         let mut state = 88_172_645_463_325_252_u64;
         let mut random = |below: u64| {

@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Loaded, Vec<Problem>> {
     }
     if bytes.len() > MAX_CONFIG_BYTES {
         return Err(whole(format!(
-            "found {} bytes, allowed are at most {MAX_CONFIG_BYTES}",
+            "got {} bytes, expected at most {MAX_CONFIG_BYTES}",
             bytes.len()
         )));
     }
@@ -169,5 +169,5 @@ fn not_json(text: &[u8], error: &JsonError) -> String {
     let last = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
     // UTF-8 continuation bytes are no columns of their own.
     let column = last.iter().filter(|b| (**b & 0xC0) != 0x80).count().saturating_add(1);
-    format!("not JSON at line {line}, column {column}: {}", error.reason)
+    format!("invalid JSON at line {line}, column {column}: {}", error.reason)
 }

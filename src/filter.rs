@@ -157,7 +157,7 @@ impl Gate {
         self.questions.abandon();
     }
 
-    /// What has happened so far, and what there is now.
+    /// The counters and gauges.
     pub fn stats(&self) -> Stats {
         self.questions.stats()
     }

@@ -1,5 +1,5 @@
 //! The configuration as the filter needs it: every name lower-cased, every path compiled, every
-//! default filled in. Whatever is in here is valid; nothing downstream checks it again.
+//! default filled in. All its values are valid; nothing downstream checks them again.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub struct EndpointTable {
     pub region_header: Option<String>,
     /// One per code of `regionCodeValue`, in the order written.
     pub regions: Vec<Rc<Endpoint>>,
-    /// `defaultURI`; `None` refuses whatever no region applies to.
+    /// `defaultURI`; `None` refuses requests without a matching region.
     pub default: Option<Rc<Endpoint>>,
     /// What a code that is not configured gets.
     pub unknown_region: UnknownRegion,

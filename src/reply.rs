@@ -1,8 +1,6 @@
 //! From the reason why a request is refused to the reply that its client gets: the only table of
-//! statuses, bodies and challenges.
-//!
-//! Nothing of the client's request stands in a reply, and of the provider only what
-//! [`ProviderError`] let through.
+//! statuses, bodies and challenges. A reply contains nothing of the client's request, and of the
+//! provider only what [`ProviderError`] let through.
 
 use crate::config::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
 use crate::provider::call_outcome::CallOutcome;
@@ -71,7 +69,7 @@ const INVALID_REGION: OwnError =
     OwnError { name: "InvalidRegionCode", description: "The region code is not configured." };
 const TARGET_ENDPOINT: OwnError = OwnError {
     name: "TargetEndpointError",
-    description: "No usable answer could be had from the UserInfo endpoint.",
+    description: "No usable response from the UserInfo endpoint.",
 };
 
 // What the provider says, in this filter's words: never replaced by the error set.

@@ -106,14 +106,14 @@ impl World {
         self.now = Now { moment: self.now.moment.after(time), date };
     }
 
-    /// Time has passed: who is let go.
+    /// Time has passed: the released requests.
     #[track_caller]
     pub(crate) fn tick(&mut self) -> Vec<Release> {
         let (releases, calls) = self.ticks();
         assert!(calls.is_empty(), "{} calls", calls.len());
         releases
     }
-    /// Time has passed: who is let go, and which calls are to be made.
+    /// Time has passed: the released requests, and which calls are to be made.
     pub(crate) fn ticks(&mut self) -> (Vec<Release>, Vec<(CallId, Call)>) {
         let Outcomes { releases, calls, written, took } = self.handle(Event::Tick);
         assert!(written == 0 && !took);
@@ -234,7 +234,7 @@ impl World {
         release.decision
     }
 
-    /// The provider answers a call: who is let go.
+    /// The provider answers a call: the released requests.
     pub(crate) fn answer(
         &mut self,
         call: CallId,
@@ -247,14 +247,14 @@ impl World {
         self.end(call, &Answer::Whole { head: head(&headers), body: Body::Read(body) })
     }
 
-    /// A call ends: who is let go.
+    /// A call ends: the released requests.
     pub(crate) fn end(&mut self, call: CallId, answer: &Answer<'_>) -> Vec<Release> {
         let (releases, next) = self.goes_on(call, answer);
         assert!(next.is_none(), "another site would be asked");
         releases
     }
 
-    /// A call ends: who is let go, and which call follows.
+    /// A call ends: the released requests, and which call follows.
     pub(crate) fn goes_on(
         &mut self,
         call: CallId,

@@ -5,13 +5,13 @@ use std::time::Duration;
 /// What both clocks say.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// The clock that never goes back: for waiting and for how long something is kept.
+    /// The monotonic clock, for waiting and for lifetimes.
     pub moment: MonotonicTime,
-    /// The clock that people set: for what a provider says in dates.
+    /// The wall clock, for dates in the provider's answers.
     pub date: UnixTime,
 }
 
-/// Seconds since 1970-01-01 on the clock that people set, as in `exp` (RFC 7519 §2, NumericDate).
+/// Seconds since 1970-01-01 on the wall clock, as in `exp` (RFC 7519 §2, NumericDate).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub u64);
 

@@ -39,8 +39,8 @@ impl<'b> Permit<'b> {
 }
 
 /// Whether a browser would send this before a request of another origin (Fetch §4.8): one origin,
-/// one method, and nothing beyond headers. With a body, or with an upgrade, a way through the gateway
-/// would be open to whoever calls his request a preflight.
+/// one method, and nothing beyond headers. With a body or an upgrade, any client could pass the
+/// gateway by calling its request a preflight.
 fn is_preflight(head: &HeaderView<'_>) -> bool {
     // Envoy makes one value of several lines, with commas between.
     let says_one = |name| match head.field(name) {
@@ -69,7 +69,7 @@ pub enum Refusal {
     /// The provider answered with an error of its own.
     Provider(Box<ProviderError>),
     /// A complete 200 with a JSON object that names no subject, where one is required: the provider
-    /// knows the token, and no user that it stands for.
+    /// knows the token, but it identifies no user.
     NotVouched,
     /// The provider answered 200 with what cannot be used.
     Unusable(Unusable),
@@ -165,7 +165,7 @@ pub fn judge<'b>(
     }
 }
 
-/// Whether an answer is the provider's own, whatever it says.
+/// Whether an answer is the provider's own, of any status.
 pub(crate) fn is_providers(answer: &Answer<'_>) -> bool {
     match answer {
         Answer::NotSent | Answer::CutOff => false,

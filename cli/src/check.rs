@@ -42,11 +42,11 @@ use crate::input;
 use crate::output::{Format, complain, refuse};
 use crate::tree::{Document, Node};
 
-/// What `check` is asked for.
+/// The arguments of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 nothing but notes and what was allowed, 1 an error or a warning, 2 wrong usage or a
-file that cannot be read. docs/check.md lists every code.")]
+Exit code: 0: no findings (notes and allowed ones do not count), 1: an error or a warning, 2: wrong
+usage or a file that cannot be read. docs/check.md lists every code.")]
 pub(crate) struct Args {
     /// Configuration of the filter, of Envoy, Istio or Envoy Gateway, in JSON or YAML; `-` is
     /// standard input

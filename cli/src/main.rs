@@ -1,9 +1,8 @@
-//! `oidc-connector`: what operators of oidc-token-connector want to know without an Envoy.
-//!
-//! Each subcommand is a module of its own with an `Args` and a `run`; a further one is one variant
-//! of [`Command`] and one arm in [`main`]. Configurations are read by the filter's own code, so
-//! that nothing here can disagree with what is deployed. Exit codes, of every subcommand: 0 in order,
-//! 1 something was found, 2 wrong usage or input that cannot be read.
+//! `oidc-connector`: the command line tool for operators of oidc-token-connector; needs no Envoy.
+//! Each subcommand is a module with an `Args` and a `run`. A new one needs a variant of [`Command`]
+//! and an arm in [`main`]. Configurations are read by the filter's own code, so the result always
+//! agrees with what is deployed. Exit codes of every subcommand: 0: no findings, 1: findings,
+//! 2: wrong usage or unreadable input.
 
 mod check;
 mod explain;
@@ -28,11 +27,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Find every problem of the filter's configuration and of what Envoy says around it
+    /// Find every problem in the filter's configuration and in the Envoy configuration around it
     Check(check::Args),
-    /// Say what a configuration does with one request, and why
+    /// Explain what a configuration does with one request
     Explain(explain::Args),
-    /// Turn the source system's text into a filter configuration and the clusters that it needs
+    /// Convert the source system's text to a filter configuration and its clusters
     Migrate(migrate::Args),
     /// Print the JSON Schema of the filter's configuration
     Schema,

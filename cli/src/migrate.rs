@@ -29,7 +29,7 @@ use leniency::Leniency;
 use report::Report;
 use settings::{Finding, Settings, Weight};
 
-/// What `migrate` is asked for.
+/// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The source system's text ("Data to make available for pre-processing"); `-` is standard
@@ -43,22 +43,22 @@ pub struct Args {
     options: Options,
 }
 
-/// What the text cannot say.
+/// Values that the text cannot contain.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
-    /// IP address of the forward proxy that the text names: Envoy resolves no name there
+    /// IP address of the forward proxy that the text names: Envoy does not resolve a name there
     #[arg(long, value_name = "IP")]
     pub proxy_address: Option<IpAddr>,
 }
 
-/// What became of a text.
+/// The result of a migration.
 #[derive(Debug)]
 pub struct Migration {
-    /// `None` if something has to be mended first.
+    /// `None` if the text must be corrected first.
     pub result: Option<Migrated>,
     /// The report, as Markdown.
     pub report: String,
-    /// Whether the result says all that the text says, and no request will be refused for it.
+    /// Whether the result is complete, and no request will be refused because of it.
     pub whole: bool,
 }
 
@@ -174,7 +174,7 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
     let mend = |what: String, line| Finding {
         line,
         what,
-        remedy: "mend the text and run this again".to_owned(),
+        remedy: "correct the text and run this again".to_owned(),
         weight: Weight::Mend,
     };
     let finding =
@@ -184,13 +184,14 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
         loaded.map_err(|problems| problems.into_iter().map(finding).collect::<Vec<_>>())
     };
     if settings.config.is_empty() {
-        let what = "no line of the text is a key of the source system".to_owned();
+        let what = "got no key of the source system in the text".to_owned();
         return Err(vec![mend(what, None)]);
     }
     let clusters = clusters::of(&read(&settings.config)?.policy).map_err(|authority| {
         let what = format!(
-            "{authority} is asked both with http:// and with https://: one cluster cannot be both. \
-             Write the port into one of the URIs, `{authority}:80` or `{authority}:443`"
+            "{authority} is called both with http:// and with https://, but a cluster supports \
+             only one of them. Write the port into one of the URIs, `{authority}:80` or \
+             `{authority}:443`"
         );
         vec![mend(what, settings.line_of("userinfo_endpoint"))]
     })?;
@@ -204,7 +205,7 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
     let config::Loaded { policy, faults } = read(&config)?;
     let faults = faults.into_iter().map(|problem| Finding {
         weight: Weight::Refusing,
-        remedy: "it was so there too; add it, and run this again".to_owned(),
+        remedy: "the source system behaves the same; add it, and run this again".to_owned(),
         ..finding(problem)
     });
     let faults = faults.collect();
@@ -222,8 +223,8 @@ impl Built {
     }
 }
 
-/// JSON text that may also stand in a block of YAML: what YAML would take for a line end or refuse
-/// is escaped. Such characters stand in strings alone.
+/// JSON text that is also valid in a YAML block: characters that YAML reads as a line end or
+/// refuses are escaped. They occur only in strings.
 fn pretty(config: &Map<String, Json>) -> String {
     let text = format!("{:#}\n", Json::Object(config.clone()));
     let mut safe = String::new();
@@ -256,7 +257,7 @@ fn content(file: &Path) -> Result<String, String> {
     }
     if bytes.len() > config::MAX_CONFIG_BYTES {
         let (found, allowed) = (bytes.len(), config::MAX_CONFIG_BYTES);
-        return Err(format!("found {found} bytes, allowed are at most {allowed}"));
+        return Err(format!("got {found} bytes, expected at most {allowed}"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
@@ -265,7 +266,7 @@ fn content(file: &Path) -> Result<String, String> {
     })
 }
 
-/// Writes the files; none if one of them is there already.
+/// Writes the files; none if one of them already exists.
 fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), String> {
     let mut files = vec![(REPORT, report)];
     if let Some(migrated) = result {
@@ -273,11 +274,12 @@ fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), 
         files.push(("clusters.yaml", &migrated.clusters));
         files.push(("envoy.yaml", &migrated.envoy));
     }
-    std::fs::create_dir_all(dir).map_err(|e| format!("{}: cannot be made: {e}", dir.display()))?;
+    std::fs::create_dir_all(dir)
+        .map_err(|e| format!("{}: cannot be created: {e}", dir.display()))?;
     let mut paths = files.iter().map(|(name, _)| dir.join(name));
     if let Some(path) = paths.find(|path| path.exists()) {
         let path = path.display();
-        return Err(format!("{path}: is there already; remove it, or choose another directory"));
+        return Err(format!("{path}: already exists; remove it, or choose another directory"));
     }
     for (name, text) in files {
         let path = dir.join(name);
@@ -290,14 +292,14 @@ fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), 
 
 fn summary(migration: &Migration, report: &Path) -> String {
     let what = match (&migration.result, migration.whole) {
-        (None, _) => "no result: something has to be mended first",
-        (Some(_), false) => "migrated, but not all of it works as the text says",
-        (Some(_), true) => "migrated; there is something to decide",
+        (None, _) => "no result: correct the text first",
+        (Some(_), false) => "migrated, with differences from the text",
+        (Some(_), true) => "migrated, with open decisions",
     };
     format!("oidc-connector: {what}, see {}", report.display())
 }
 
-/// A reader that has gone away changes nothing about the verdict, which is also the exit code.
+/// A closed output pipe does not change the exit code.
 fn say(to: &mut dyn Write, text: &str) {
     let _: io::Result<()> = writeln!(to, "{text}");
 }

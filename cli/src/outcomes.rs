@@ -1,8 +1,6 @@
-//! The table of what the end of a question to the provider is evidence of, in words.
-//!
-//! What follows from an outcome comes from the filter's own table, and what the client gets from the
-//! filter's own gate: this says only what each outcome is called, so that `explain` and
-//! `docs/operations.md` cannot say anything else than what the filter does.
+//! The table of call outcomes and their consequences, in words. The consequences come from the
+//! filter's own table, and the replies from the filter's own gate. This module only names the
+//! outcomes, so `explain` and `docs/operations.md` always agree with the filter.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -22,9 +20,9 @@ use oidc_token_connector::verdict::{NoAnswer, Refusal};
 #[must_use]
 pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
     match outcome {
-        CallOutcome::Vouched => ("200 that vouches", "the token"),
+        CallOutcome::Vouched => ("200 that validates the token", "the token"),
         CallOutcome::NotVouched => {
-            ("200, a JSON object without the subject that `require_subject` wants", "the token")
+            ("200, a JSON object without the subject that `require_subject` requires", "the token")
         }
         CallOutcome::Refused => (
             "401; 400 or 403 with the error `invalid_token`, `insufficient_scope` or \
@@ -32,30 +30,30 @@ pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
             "the token",
         ),
         CallOutcome::Denied => {
-            ("403 without such an error, 404, 410", "unknown, treated as a no to the token")
+            ("403 without such an error, 404, 410", "unknown, treated as a refusal")
         }
         CallOutcome::Rejected => {
-            ("any other 4xx: 400 without such an error, 405, 407 …", "how the gateway asks")
+            ("any other 4xx: 400 without such an error, 405, 407 …", "the call of the gateway")
         }
         CallOutcome::Misdirected => ("408, 421, 425", "the connection, or the site"),
-        CallOutcome::Limited => ("429", "the token, perhaps"),
-        CallOutcome::Paused => ("503 with `Retry-After`", "the token, perhaps"),
+        CallOutcome::Limited => ("429", "possibly the token"),
+        CallOutcome::Paused => ("503 with `Retry-After`", "possibly the token"),
         CallOutcome::Failed => ("500, any other 5xx", "often this user's data"),
-        CallOutcome::Down => ("502, 503, 504 of the provider", "the site, perhaps"),
+        CallOutcome::Down => ("502, 503, 504 of the provider", "possibly the site"),
         CallOutcome::NoAnswer => ("no answer", "the connection, or the site"),
         CallOutcome::NotSent => (
             "Envoy makes no call: no cluster, no healthy host, its own limits on the cluster",
             "this gateway, or the site",
         ),
         CallOutcome::Unusable => (
-            "200 that cannot be used: too large, encoded, no JSON object, a JWT",
+            "unusable 200: too large, encoded, no JSON object, a JWT",
             "set-up, often one user's data",
         ),
         CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
         CallOutcome::Crowded => {
-            ("nobody is asked: too many calls, or too many requests wait", "this gateway")
+            ("no call: too many calls, or too many requests wait", "this gateway")
         }
-        CallOutcome::BreakerOpen => ("nobody is asked: the circuit breaker is open", "the site"),
+        CallOutcome::BreakerOpen => ("no call: the circuit breaker is open", "the site"),
     }
 }
 
@@ -63,7 +61,7 @@ pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
 #[must_use]
 pub fn kept(outcome: CallOutcome) -> &'static str {
     match outcome.consequences().kept {
-        Kept::AsGood => "as good, for `ttl`",
+        Kept::AsGood => "as valid, for `ttl`",
         Kept::AsRefusal => "as a refusal, for `negative_ttl`",
         Kept::No => "no",
     }
@@ -73,7 +71,7 @@ pub fn kept(outcome: CallOutcome) -> &'static str {
 #[must_use]
 pub fn table() -> String {
     let mut text =
-        "| what came | about | client, `relay` | client, `map` | kept | ends what was good \
+        "| answer | about | client, `relay` | client, `map` | kept | removes the valid entry \
                     | another site | outdated verdict | token waits | alert |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();

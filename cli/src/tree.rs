@@ -23,14 +23,14 @@ pub(crate) struct Document {
     pub(crate) merges: Vec<String>,
 }
 
-/// A value, its place, and the document in which it stands.
+/// A value, its place and its document.
 #[derive(Debug, Clone)]
 pub(crate) struct Node<'a> {
     /// The document.
     pub(crate) document: &'a Document,
     /// The path from the document's root, such as `static_resources.listeners[0]`.
     pub(crate) place: String,
-    /// What stands there.
+    /// The value.
     pub(crate) value: &'a Value,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The names of a field that stands there in both spellings.
+    /// The names of a field that is given in both spellings.
     pub(crate) fn spelt_twice(&self) -> Vec<&'a str> {
         let names = self.value.as_object().into_iter().flat_map(|members| members.keys());
         let twice = names.filter(|name| {
@@ -118,7 +118,7 @@ impl<'a> Node<'a> {
     }
 
     /// The name of the message that an `Any` holds, such as `envoy.config.cluster.v3.Cluster`, and
-    /// its fields. A TypedStruct stands for the message that it names.
+    /// its fields. A TypedStruct represents the message that it names.
     pub(crate) fn any(&self) -> Option<(&'a str, Node<'a>)> {
         let message = message_name(self.member("@type")?.value.as_str()?);
         if matches!(message, "xds.type.v3.TypedStruct" | "udpa.type.v1.TypedStruct") {
@@ -133,7 +133,7 @@ impl<'a> Node<'a> {
         self.any().filter(|(found, _)| *found == name).map(|(_, fields)| fields)
     }
 
-    /// Whether it stands somewhere in the other one.
+    /// Whether the other one contains it.
     pub(crate) fn is_inside(&self, other: &Node<'_>) -> bool {
         let rest = self.place.strip_prefix(other.place.as_str());
         std::ptr::eq(self.document, other.document)
@@ -146,7 +146,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The place of a member of what stands at a place.
+/// The place of a member of the value at a place.
 pub(crate) fn join(place: &str, name: &str) -> String {
     let plain = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value};
 
-/// How deep values may nest; whoever walks through them does so by recursion.
+/// How deep values may nest: readers walk through them by recursion.
 const MOST_DEPTH: usize = 200;
 /// How many values a file may have, its aliases followed: more than any gateway has. A long scalar
 /// counts as several.
@@ -107,7 +107,7 @@ struct Tree {
 
 #[derive(Debug)]
 enum Kind {
-    /// Text, and whether it stands there without quotes, or with a tag that says more than quotes.
+    /// Text, and whether it has no quotes, or a tag that overrides quotes.
     Scalar(String, bool),
     List(Vec<Rc<Tree>>),
     Object(Vec<(Rc<Tree>, Rc<Tree>)>),
@@ -147,7 +147,7 @@ impl Composer {
         let (anchor, tree) = match event {
             Event::Alias(anchor) => {
                 let tree = self.anchors.get(&anchor).cloned();
-                let tree = tree.ok_or_else(|| at.says("an alias in what it stands for"))?;
+                let tree = tree.ok_or_else(|| at.says("an alias within its own anchor"))?;
                 if depth.saturating_add(tree.depth) > MOST_DEPTH {
                     return Err(too_deep());
                 }
@@ -190,7 +190,7 @@ impl Composer {
                 let values = keys.fold(values, usize::saturating_add);
                 (anchor, Tree { kind: Kind::Object(members), at, values, depth })
             }
-            _ => return Err(at.says("found no value")),
+            _ => return Err(at.says("got no value")),
         };
         let tree = Rc::new(tree);
         // 0 is none.
@@ -257,7 +257,7 @@ impl Reading {
             }
             let value = self.value(tree, &crate::tree::join(place, name))?;
             if object.insert(name.clone(), value).is_some() {
-                let what = format!("the key {name} stands there twice; keep one of them");
+                let what = format!("the key {name} is given twice; keep one of them");
                 return Err(key.at.says(&what));
             }
         }

@@ -85,7 +85,7 @@ fn each_broken_configuration_gives_its_one_code() {
 }
 
 #[test]
-fn every_code_has_a_broken_configuration_and_stands_in_the_documentation() {
+fn every_code_has_a_broken_configuration_and_documentation() {
     let one = |(_, codes): (String, String)| codes.split(',').next().map(str::to_owned);
     let shown: BTreeSet<String> = table().into_iter().filter_map(one).collect();
     let mut expected = all_codes();
@@ -102,7 +102,7 @@ fn every_code_has_a_broken_configuration_and_stands_in_the_documentation() {
 }
 
 #[test]
-fn the_references_have_nothing_wrong() {
+fn references_have_no_findings() {
     let expected = [
         ("../envoy/envoy.yaml", &["route-public"][..]),
         ("../envoy/forward-proxy.yaml", &[]),
@@ -130,17 +130,17 @@ fn the_references_have_nothing_wrong() {
 }
 
 #[test]
-fn the_filters_own_words_in_text_and_where() {
+fn configuration_problems_have_the_filters_text_and_place() {
     let ran = run_with_input(&["check", "-"], r#"{"userinfo_endpoint": 1, "timeout": 5}"#);
     assert_eq!(ran.code, 1);
     let lines: Vec<&str> = ran.out.lines().filter(|l| l.contains("error[configuration]")).collect();
     assert_eq!(
         lines,
         [
-            "-: error[configuration]: userinfo_endpoint: found a number, expected is an object \
+            "-: error[configuration]: userinfo_endpoint: got a number, expected an object \
              with defaultURI: every request with a token is answered with \
              InvalidPreInputConfigurationForUserInfoEndpointURI",
-            "-: error[configuration]: timeout: found a number, allowed is a duration as text, 1ms \
+            "-: error[configuration]: timeout: got a number, expected a duration as text, 1ms \
              to 30s",
         ]
     );
@@ -150,13 +150,13 @@ fn the_filters_own_words_in_text_and_where() {
 fn json_with_a_mistake_is_left_to_the_filters_reader() {
     let ran = run_with_input(&["check", "-"], "{\n  \"a\": }");
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("not JSON at line 2, column 8: "), "{}", ran.out);
+    assert!(ran.out.contains("invalid JSON at line 2, column 8: "), "{}", ran.out);
     let repeated = run_with_input(&["check", "-"], r#"{"timeout": "1s", "timeout": "1s"}"#);
     assert!(repeated.out.contains("timeout: repeated key"), "{}", repeated.out);
 }
 
 #[test]
-fn a_finding_says_what_where_why_and_what_to_do() {
+fn finding_has_place_reason_and_remedy() {
     let file = here("tests/broken/istio-without-san.yaml");
     let ran = run(&["check", &file]);
     let expected = format!(
@@ -172,7 +172,7 @@ fn a_finding_says_what_where_why_and_what_to_do() {
 }
 
 #[test]
-fn the_form_for_programs() {
+fn json_output() {
     let file = here("tests/broken/subject-not-required.yaml");
     let ran = run(&["check", "--format", "json", "--allow", "subject-not-required", &file]);
     let place = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config\
@@ -192,7 +192,7 @@ fn the_form_for_programs() {
             "document": null,
             "place": place,
             "found": "require_subject is off",
-            "why": "any page that answers 200 with a JSON object vouches for every token",
+            "why": "any page that answers 200 with a JSON object validates every token",
             "remedy": "set \"require_subject\": true",
             "allowed": true,
         }],
@@ -201,7 +201,7 @@ fn the_form_for_programs() {
 }
 
 #[test]
-fn what_is_allowed_does_not_fail() {
+fn allowed_findings_do_not_fail() {
     let warning = here("tests/broken/iteration-allowed.yaml");
     let error = here("tests/broken/fail-open.yaml");
     let code = |arguments: &[&str]| run(&[&["check"], arguments].concat()).code;

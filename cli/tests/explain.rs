@@ -97,8 +97,8 @@ fn a_good_answer_becomes_headers() {
     assert_eq!(
         story["record"],
         json!({"outcome": "pass", "reason": null, "source": "asked", "region": "default",
-               "evidence": {"came": "200 that vouches", "about": "the token",
-                            "kept": "as good, for `ttl`", "ends_good": false,
+               "evidence": {"came": "200 that validates the token", "about": "the token",
+                            "kept": "as valid, for `ttl`", "ends_good": false,
                             "next_site": false, "stale": false},
                "claims_invalid": 1, "claims_over_budget": 0})
     );
@@ -180,7 +180,7 @@ fn a_list_that_is_joined_has_reasons_of_its_own() {
     for line in [
         "left out x-groups: its path finds nothing to join: null, empty texts, arrays and objects \
          are left out\n",
-        "left out x-odd: nothing can carry what its path finds, or whoever takes the list apart \
+        "left out x-odd: no header can carry its value, or a reader that splits the list \
          would not get the same elements\n",
     ] {
         assert!(ran.out.contains(line), "{line}{}", ran.out);
@@ -241,7 +241,9 @@ fn a_provider_that_is_down_is_asked_at_each_site() {
     let text = explained(&["--region", "FR", "--no-answer"]).out;
     assert!(text.contains("asks GET https://fr2.idp.example/u again, after a pause"), "{text}");
     assert!(
-        text.contains("kept: no; ends what was good: no; another site is asked: yes; an outdated"),
+        text.contains(
+            "kept: no; removes the valid entry: no; another site is asked: yes; an outdated"
+        ),
         "{text}"
     );
     assert_eq!(story["record"]["outcome"], "unavailable");
@@ -298,7 +300,7 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
         (plain, vec!["--config", "-", "--instance", "x"], "no instance x; it is one configuration"),
         ("admin: {}", vec!["--config", "-", "--instance", "x"], "no instance x; there is none"),
         ("admin: {}", vec!["--config", "-"], "-: no instance of the filter in it"),
-        (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: found a"),
+        (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: got a"),
         (plain, vec!["--config", "-", "--region", "FR"], "has no regionCodeHeader"),
         ("{}", vec!["--config", "-", "--region", "FR"], "has no userinfo_endpoint"),
         (plain, vec!["--config", "-", "--header", "X"], "--header: expected is NAME: VALUE"),

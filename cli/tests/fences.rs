@@ -207,7 +207,7 @@ fn every_block_is_what_it_looks_like() {
         }
     }
     used.sort_unstable();
-    assert_eq!(used, (0..LISTED.len()).collect::<Vec<_>>(), "each entry stands for one block");
+    assert_eq!(used, (0..LISTED.len()).collect::<Vec<_>>(), "each entry matches one block");
 }
 
 /// A block that nobody has listed has to be a configuration that the filter reads.

@@ -1,4 +1,4 @@
-//! The commands of README.md work in a clean clone as they stand there.
+//! The commands of README.md work unchanged in a clean clone.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 

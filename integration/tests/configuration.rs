@@ -287,7 +287,7 @@ async fn refused(config: impl Into<Config>) -> (StartFailure, Vec<String>) {
 #[tokio::test]
 async fn eleven_regions_are_refused_at_the_start() {
     let (failure, said) = refused(with_regions(11)).await;
-    let line = "userinfo_endpoint.regionCodeValue: found 11 regions, allowed are 1 to 10";
+    let line = "userinfo_endpoint.regionCodeValue: got 11 regions, expected 1 to 10";
     assert_eq!(said, [line], "{failure}");
 }
 
@@ -317,12 +317,12 @@ async fn every_problem_is_in_the_log_and_the_configuration_is_not() {
 }
 
 const PROBLEMS: [&str; 6] = [
-    "inject_headers[\"X-Deep\"]: JSONPath refused: 2 times `..`; at most once",
-    "inject_headers[\"X-User Email\"]: not a header name: space at 7",
-    "regionCodeHeader: unknown key, it belongs into userinfo_endpoint",
-    "timeout: found \"1m\", allowed is 1ms to 30s",
+    "inject_headers[\"X-Deep\"]: invalid JSONPath: got `..` 2 times, expected at most once",
+    "inject_headers[\"X-User Email\"]: invalid header name: got space at 7",
+    "regionCodeHeader: unknown key, move it into userinfo_endpoint",
+    "timeout: got \"1m\", expected 1ms to 30s",
     "userinfo_headers.Authorization: reserved header name",
-    "userinfo_method: found \"get\", allowed is \"GET\" or \"POST\", to the letter: case counts",
+    "userinfo_method: got \"get\", expected \"GET\" or \"POST\" (case-sensitive)",
 ];
 
 #[tokio::test]
@@ -330,7 +330,7 @@ async fn text_that_is_no_json_is_refused_by_its_place() {
     let text =
         format!("{{\n  \"userinfo_headers\": {{\"X-Api-Key\": \"{SECRET}\"}},\n  nonsense\n}}");
     let (failure, said) = refused(text.as_str()).await;
-    let line = "not JSON at line 3, column 3: a member name in double quotes expected";
+    let line = "invalid JSON at line 3, column 3: expected a member name in double quotes";
     assert_eq!(said, [line], "{failure}");
     assert!(!failure.log.contains(SECRET) && !failure.log.contains("nonsense"), "{failure}");
 }
@@ -363,14 +363,14 @@ async fn without_an_endpoint_the_filter_loads_and_refuses_every_request() {
 #[tokio::test]
 async fn without_an_endpoint_the_log_says_so() {
     let log = gateway("absent").await.envoy.log().clone();
-    let object = "expected is an object with defaultURI";
-    let uri = "expected is an endpoint URI";
+    let object = "expected an object with defaultURI";
+    let uri = "expected an endpoint URI";
     for fault in [
-        format!("userinfo_endpoint: absent, {object}"),
-        format!("userinfo_endpoint: found text, {object}"),
-        format!("userinfo_endpoint: found null, {object}"),
-        format!("userinfo_endpoint.defaultURI: absent, {uri}"),
-        format!("userinfo_endpoint.defaultURI: empty, {uri}"),
+        format!("userinfo_endpoint: missing, {object}"),
+        format!("userinfo_endpoint: got text, {object}"),
+        format!("userinfo_endpoint: got null, {object}"),
+        format!("userinfo_endpoint.defaultURI: missing, {uri}"),
+        format!("userinfo_endpoint.defaultURI: got empty text, {uri}"),
     ] {
         let line = log.wait_for(&format!(" configuration: {fault}: ")).await;
         assert!(line.contains("[error][wasm]"), "{line}");

@@ -10,7 +10,7 @@ use integration::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
 struct Rig {
     running: Running,

@@ -113,7 +113,7 @@ async fn each_worker_asks_once_at_most() {
 /// The catalogue's rows 154 and 155. That nobody waits for the module's timer is shown by
 /// `row_154_nobody_waits_for_the_timer` of the catalogue; here the time is only printed.
 #[tokio::test]
-async fn whoever_asked_first_may_leave() {
+async fn the_first_client_of_a_shared_call_may_leave() {
     let running = start(1, json!({})).await;
     let gw = running.gateway("gw");
     let mut slowest = Vec::new();

@@ -257,7 +257,7 @@ fn example_with_clusters() -> String {
 /// As it stands the authorities are the clusters' names; with `clusters` they may be called
 /// anything.
 #[tokio::test]
-async fn the_guides_example_works_as_it_stands_and_with_clusters() {
+async fn the_guides_example_works_unchanged_and_with_clusters() {
     for name in ["example", "example_bare"] {
         let gw = gateway(name).await;
         guide::each_region(&gw).await;

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OnceCell};
 const EARLIEST: Duration = Duration::from_millis(450);
 const LIMIT: Duration = Duration::from_millis(1000);
 
-const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
 /// Tests take turns: what one measures in milliseconds must not wait for another's load.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -4,7 +4,7 @@
 use integration::{Certificate, Gateway, Listener, Running, Setup};
 use serde_json::{Value, json};
 
-const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
 /// Region codes of the reference, and the provider of each.
 const PROVIDERS: [(&str, &str); 4] = [

@@ -67,8 +67,8 @@ impl Json<'_> {
 
     /// Compact JSON text: no blanks, members in order, numbers as written.
     ///
-    /// Control characters, DEL and those up to U+009F among them, are escaped, so the text may stand
-    /// in a header.
+    /// Control characters, DEL and those up to U+009F among them, are escaped, so a header can
+    /// carry the text.
     pub fn to_compact(&self) -> String {
         let mut text = String::new();
         let _ = self.append_compact(&mut text, usize::MAX);
@@ -133,11 +133,11 @@ struct Fault {
 impl From<Expect> for Fault {
     fn from(expected: Expect) -> Fault {
         let reason = match expected {
-            Expect::Value => "a value expected",
-            Expect::ValueOrEnd => "a value or the closing bracket expected",
-            Expect::CommaOrEnd => "a comma or the closing bracket expected",
-            Expect::String => "a member name in double quotes expected",
-            Expect::Colon => "a colon expected after the member name",
+            Expect::Value => "expected a value",
+            Expect::ValueOrEnd => "expected a value or the closing bracket",
+            Expect::CommaOrEnd => "expected a comma or the closing bracket",
+            Expect::String => "expected a member name in double quotes",
+            Expect::Colon => "expected a colon after the member name",
             Expect::Eof => "text after the end of the document",
         };
         Fault { reason, left: None }
@@ -147,7 +147,7 @@ impl From<Expect> for Fault {
 fn document(text: &[u8], repeats: Repeats) -> Result<Json<'_>, JsonError> {
     let error = |offset, reason: &str| JsonError { offset, reason: reason.to_owned() };
     if text.starts_with(b"\xEF\xBB\xBF") {
-        return Err(error(0, "a byte order mark stands before the document"));
+        return Err(error(0, "got a byte order mark before the document"));
     }
     if let Err(invalid) = std::str::from_utf8(text) {
         return Err(error(invalid.valid_up_to(), "not UTF-8"));
@@ -173,7 +173,7 @@ fn value<'a>(
         b'"' => string(lexer).map(Json::String),
         b'-' | b'0'..=b'9' => match lexer.num_string().validated() {
             Ok((number, _)) => Ok(Json::Number(Cow::Borrowed(number))),
-            Err(_) => Err(Fault { reason: "a digit expected in the number", left: None }),
+            Err(_) => Err(Fault { reason: "expected a digit in the number", left: None }),
         },
         b'[' | b'{' => {
             let too_deep = Fault { reason: "nested deeper than 127", left: Some(left) };
@@ -244,7 +244,7 @@ fn string<'a>(lexer: &mut SliceLexer<'a>) -> Result<Cow<'a, str>, Fault> {
     use hifijson::str::Error;
     let opening = lexer.as_slice().len();
     let read = lexer.discarded().str_string();
-    // How far the lexer has read beyond the start of what is wrong.
+    // How far the lexer has read beyond the start of the error.
     let at = |reason, beyond| Fault {
         reason,
         left: Some(lexer.as_slice().len().saturating_add(beyond)),
@@ -256,7 +256,7 @@ fn string<'a>(lexer: &mut SliceLexer<'a>) -> Result<Cow<'a, str>, Fault> {
         }
         Error::Utf8(_) => at("not UTF-8", 0),
         Error::Escape(escape::Error::InvalidKind(_)) => at("no such escape in a string", 1),
-        Error::Escape(escape::Error::InvalidHex(_)) => at("a hexadecimal digit expected", 1),
+        Error::Escape(escape::Error::InvalidHex(_)) => at("expected a hexadecimal digit", 1),
         Error::Escape(escape::Error::InvalidChar(_) | escape::Error::ExpectedLowSurrogate) => {
             at("half of a surrogate pair", 6)
         }

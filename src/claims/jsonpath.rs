@@ -65,20 +65,20 @@ impl JsonPath {
         let at = |offset, reason: &str| PathError { offset: Some(offset), reason: reason.into() };
         let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
         if text.is_empty() {
-            return Err(at(0, "empty; the whole document is `$`"));
+            return Err(at(0, "got empty text, expected a path: `$` is the whole document"));
         }
         if text.len() > MAX_PATH_BYTES {
             return Err(PathError {
                 offset: None,
-                reason: format!("{} bytes long; at most {MAX_PATH_BYTES}", text.len()),
+                reason: format!("got {} bytes, expected at most {MAX_PATH_BYTES}", text.len()),
             });
         }
         if text.starts_with(blank) {
-            return Err(at(0, "a blank before the path; remove it"));
+            return Err(at(0, "got white space before the path: remove it"));
         }
         let end = text.trim_end_matches(blank).len();
         if end < text.len() {
-            return Err(at(end, "a blank after the path; remove it"));
+            return Err(at(end, "got white space after the path: remove it"));
         }
 
         let translated = guide::translate(text)?;

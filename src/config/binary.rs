@@ -26,7 +26,7 @@ pub(super) fn is_struct(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8]) -> Result<Json<'static>, String> {
     match Struct::decode(bytes) {
         Ok(decoded) => Ok(object(decoded)),
-        Err(_) => Err("neither JSON text (found control character U+0012 in it) nor a readable \
+        Err(_) => Err("got bytes with control character U+0012, expected JSON text or a \
                        google.protobuf.Struct"
             .to_owned()),
     }

@@ -61,7 +61,8 @@ fn deadline(top: &Fields<'_>, timeout: Duration, report: &mut Report) -> Duratio
     if deadline < timeout {
         report.problem(
             &node.place,
-            "shorter than timeout, allowed is at least that: it is for all calls about one request",
+            "got less than timeout, expected at least timeout: the deadline covers all calls for \
+             one request",
         );
     }
     deadline
@@ -92,8 +93,8 @@ pub(super) fn answer(top: &Fields<'_>, report: &mut Report) -> AnswerPolicy {
             report.problem(
                 &node.place,
                 format!(
-                    "found {found} together with accept_any_200, allowed is one of them: an answer \
-                     of any kind has no subject"
+                    "got {found} together with accept_any_200, expected one of the two: a \
+                     response of any kind has no subject"
                 ),
             );
         }
@@ -130,8 +131,8 @@ fn subject(top: &Fields<'_>, report: &mut Report) -> Success {
         Some(_) => {
             report.problem(
                 &node.place,
-                "found a JSONPath that may select several nodes, allowed is one of names and \
-                 indexes alone, such as $.data.sub: a token has one subject",
+                "got a JSONPath that can select several nodes, expected only names and indexes, \
+                 such as $.data.sub: a token has one subject",
             );
             Success::Object
         }
@@ -147,15 +148,21 @@ pub(super) fn egress(top: &Fields<'_>, targets: &Targets, report: &mut Report) -
         [(&server_node, &port_node, port_key), (&port_node, &server_node, server_key)]
     {
         if let (Some(node), None) = (one, other) {
-            report.problem(&node.place, format!("{key} is absent, allowed are both or neither"));
+            report.problem(
+                &node.place,
+                format!(
+                    "{key} is missing, expected both keys or \
+                                                 neither"
+                ),
+            );
         }
     }
     if server_node.is_some() || port_node.is_some() {
         for target in targets.iter().filter(|target| target.uri.scheme == "http") {
             report.problem(
                 &target.place,
-                "found http:// together with http_proxy_server, allowed is https://: Envoy \
-                 reaches a proxy with CONNECT alone",
+                "got http:// together with http_proxy_server, expected https://: Envoy supports a \
+                 proxy only with CONNECT",
             );
         }
     }
@@ -164,7 +171,7 @@ pub(super) fn egress(top: &Fields<'_>, targets: &Targets, report: &mut Report) -
         match uri::check_host(text) {
             Ok(()) => Some(text.to_owned()),
             Err(wrong) => {
-                report.problem(&node.place, format!("not a host name: {wrong}"));
+                report.problem(&node.place, format!("invalid host name: {wrong}"));
                 None
             }
         }
@@ -185,7 +192,8 @@ fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     for (written, node) in top.map("userinfo_headers", report).iter().flat_map(Fields::iter) {
         let name = names::writable(written).and_then(|name| {
             if names::same(&name, "accept-encoding") {
-                let always = "not allowed: it is always identity, an encoded answer cannot be read";
+                let always = "reserved header name: the filter always sends identity, it cannot \
+                              read an encoded response";
                 return Err(always.to_owned());
             }
             Ok(name)
@@ -202,10 +210,8 @@ fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     }
     if let (true, Some(node)) = (headers.len() > MOST_HEADERS, top.get("userinfo_headers")) {
         let found = headers.len();
-        report.problem(
-            &node.place,
-            format!("found {found} headers, allowed are at most {MOST_HEADERS}"),
-        );
+        report
+            .problem(&node.place, format!("got {found} headers, expected at most {MOST_HEADERS}"));
     }
     if !headers.iter().any(|(name, _)| name == "user-agent") {
         let version = env!("CARGO_PKG_VERSION");

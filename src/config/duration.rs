@@ -41,19 +41,19 @@ pub(super) fn parse(text: &str, range: &Range) -> Result<Duration, String> {
     };
     if digits.is_empty() || millis_per_unit == 0 {
         return Err(format!(
-            "found {}, allowed is a whole number with its unit ms, s, m or h, {range}",
+            "got {}, expected a whole number with its unit ms, s, m or h, {range}",
             quoted(text)
         ));
     }
     let millis = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(millis_per_unit));
     match millis.map(Duration::from_millis) {
         Some(found) if !(range.min..=range.max).contains(&found) => {
-            Err(format!("found {}, allowed is {range}", quoted(text)))
+            Err(format!("got {}, expected {range}", quoted(text)))
         }
         Some(found) if range.whole_seconds && found.subsec_millis() != 0 => {
-            Err(format!("found {}, allowed are whole seconds, {range}", quoted(text)))
+            Err(format!("got {}, expected whole seconds, {range}", quoted(text)))
         }
         Some(found) => Ok(found),
-        None => Err(format!("found {}, allowed is {range}", quoted(text))),
+        None => Err(format!("got {}, expected {range}", quoted(text))),
     }
 }

@@ -34,13 +34,13 @@ pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
     let Some(node) = top.get(key) else {
         report.fault(
             &top.place.absent(key),
-            format!("absent, expected is an object with defaultURI: {BLOCKED}"),
+            format!("missing, expected an object with defaultURI: {BLOCKED}"),
         );
         return Targets(None);
     };
     if !matches!(node.json, Json::Object(_)) {
         let found = node.kind();
-        let message = format!("found {found}, expected is an object with defaultURI: {BLOCKED}");
+        let message = format!("got {found}, expected an object with defaultURI: {BLOCKED}");
         report.fault(&node.place, message);
         return Targets(None);
     }
@@ -101,7 +101,13 @@ fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
         [("regionCodeHeader", "regionCodeValue"), ("regionCodeValue", "regionCodeHeader")]
     {
         if let (Some(node), None) = (fields.get(one), fields.get(other)) {
-            report.problem(&node.place, format!("{other} is absent, allowed are both or neither"));
+            report.problem(
+                &node.place,
+                format!(
+                    "{other} is missing, expected both keys or \
+                                                 neither"
+                ),
+            );
         }
     }
     Table { region_header, codes, regions, default: default(fields, report) }
@@ -117,7 +123,7 @@ fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Ve
     };
     let count = map.len();
     if !(1..=MOST_REGIONS).contains(&count) {
-        let message = format!("found {count} regions, allowed are 1 to {MOST_REGIONS}");
+        let message = format!("got {count} regions, expected 1 to {MOST_REGIONS}");
         report.problem(&place, message);
     }
     let mut codes: Vec<String> = Vec::new();
@@ -129,7 +135,10 @@ fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Ve
             let twin = quoted(twin);
             report.problem(
                 &node.place,
-                format!("region code that differs from {twin} in letter case alone"),
+                format!(
+                    "got a region code that differs from {twin} only in letter case, expected \
+                         distinct codes"
+                ),
             );
         }
         codes.push(code.to_owned());
@@ -141,35 +150,40 @@ fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Ve
 /// What is wrong with a region code.
 fn wrong_code(code: &str) -> Option<String> {
     if code.is_empty() {
-        return Some("empty region code, allowed is at least one character".to_owned());
+        return Some("got an empty region code, expected at least one character".to_owned());
     }
     if code == DEFAULT_REGION {
         return Some(format!(
-            "region code {DEFAULT_REGION} stands for defaultURI, allowed is any other"
+            "got region code {DEFAULT_REGION}, expected another one: it is reserved for defaultURI"
         ));
     }
     if code.len() > LONGEST_CODE {
         let length = code.len();
-        return Some(format!("region code of {length} bytes, allowed are at most {LONGEST_CODE}"));
+        return Some(format!(
+            "got a region code of {length} bytes, expected at most \
+                             {LONGEST_CODE}"
+        ));
     }
     if code.trim() != code {
-        return Some("region code with a blank at an end, no header can carry it".to_owned());
+        return Some(
+            "got a region code with white space at the start or end, expected none".to_owned(),
+        );
     }
     let found = first_not(code, |c| !c.is_control())?;
-    Some(format!("region code with {found}, no header can carry it"))
+    Some(format!("got a region code with {found}, expected no control characters"))
 }
 
 fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
-    const BLOCKED: &str = "requests to which no region applies are answered with \
+    const BLOCKED: &str = "requests without a matching region are answered with \
                            DefaultUserInfoURINotPresent";
     let key = "defaultURI";
     let Some(node) = fields.get(key) else {
-        let message = format!("absent, expected is an endpoint URI: {BLOCKED}");
+        let message = format!("missing, expected an endpoint URI: {BLOCKED}");
         report.fault(&fields.place.absent(key), message);
         return None;
     };
     if matches!(node.json, Json::String(text) if text.is_empty()) {
-        report.fault(&node.place, format!("empty, expected is an endpoint URI: {BLOCKED}"));
+        report.fault(&node.place, format!("got empty text, expected an endpoint URI: {BLOCKED}"));
         return None;
     }
     region(DEFAULT_REGION, node, report)
@@ -181,7 +195,7 @@ fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
         Json::Array(elements) => {
             let count = elements.len();
             if !(1..=MOST_SITES).contains(&count) {
-                let message = format!("found {count} endpoint URIs, allowed are 1 to {MOST_SITES}");
+                let message = format!("got {count} endpoint URIs, expected 1 to {MOST_SITES}");
                 report.problem(&node.place, message);
             }
             let mut targets: Vec<Target> = Vec::new();
@@ -190,7 +204,7 @@ fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
                     continue;
                 };
                 if targets.iter().any(|other| other.uri == target.uri) {
-                    report.problem(&target.place, "repeated endpoint URI, allowed is each once");
+                    report.problem(&target.place, "repeated endpoint URI, expected each once");
                 }
                 targets.push(target);
             }
@@ -224,13 +238,13 @@ fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> Vec<(&'j str, &'j str)
             continue;
         };
         let wrong = if name.is_empty() {
-            Some("empty, allowed is the name of a cluster".to_owned())
+            Some("got empty text, expected the name of a cluster".to_owned())
         } else if name.len() > LONGEST_CLUSTER {
             let length = name.len();
-            Some(format!("found {length} bytes, allowed are at most {LONGEST_CLUSTER}"))
+            Some(format!("got {length} bytes, expected at most {LONGEST_CLUSTER}"))
         } else {
             first_not(name, |c| !c.is_control())
-                .map(|found| format!("found {found}, allowed are no control characters"))
+                .map(|found| format!("got {found}, expected no control characters"))
         };
         match wrong {
             Some(wrong) => report.problem(&node.place, wrong),

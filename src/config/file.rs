@@ -1,8 +1,7 @@
-//! The configuration as written: a JSON tree in which every value knows its place.
-//!
-//! A reader that gets `None` has nothing more to say: either the key is absent and its default
-//! applies, or what is wrong has been reported. Values are described by their kind and never
-//! shown, except where the text is one of a few fixed words or a number.
+//! The configuration as written: a JSON tree in which every value knows its place. A reader that
+//! gets `None` reports nothing: either the key is absent and its default applies, or the problem
+//! has been reported. Messages describe values by their kind and never show them, except one of a
+//! few fixed words or a number.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -29,7 +28,7 @@ impl<'j> Node<'j> {
                 for (index, (name, json)) in members.iter().enumerate() {
                     let place = self.place.member(index, name);
                     if !seen.insert(name.as_ref()) {
-                        report.problem(&place, "repeated key, allowed is each key once");
+                        report.problem(&place, "repeated key, expected each key once");
                     }
                     Node { place, json }.report_repeated_keys(report);
                 }
@@ -56,11 +55,13 @@ impl<'j> Node<'j> {
     pub(super) fn header_text(&self, longest: usize, report: &mut Report) -> Option<&'j str> {
         let text = self.text("text", report)?;
         let wrong = if text.len() > longest {
-            format!("found {} bytes, allowed are at most {longest}", text.len())
+            format!("got {} bytes, expected at most {longest}", text.len())
         } else if let Some(found) = super::problem::first_not(text, |c| matches!(c, ' '..='~')) {
-            format!("found {found}, allowed are printable ASCII characters")
+            format!("got {found}, expected printable ASCII characters")
         } else if text.starts_with(' ') || text.ends_with(' ') {
-            "found a blank at an end, allowed are blanks between other characters".to_owned()
+            "got a space at the start or end, expected spaces only between other \
+             characters"
+                .to_owned()
         } else {
             return Some(text);
         };
@@ -78,7 +79,7 @@ impl<'j> Node<'j> {
         duration::parse(text, range).map_err(|wrong| report.problem(&self.place, wrong)).ok()
     }
 
-    /// The value as a whole number that `fits`, written without fraction and exponent; `allowed`
+    /// The value as a whole number that `fits`, written without fraction or exponent; `allowed`
     /// says which ones do.
     fn whole_number(
         &self,
@@ -99,8 +100,8 @@ impl<'j> Node<'j> {
         if number.is_none() {
             let shown: String = text.chars().take(24).collect();
             let fraction = text.contains(['.', 'e', 'E']);
-            let note = if fraction { " without fraction and exponent" } else { "" };
-            report.problem(&self.place, format!("found {shown}, allowed is {allowed}{note}"));
+            let note = if fraction { " without fraction or exponent" } else { "" };
+            report.problem(&self.place, format!("got {shown}, expected {allowed}{note}"));
         }
         number
     }
@@ -117,7 +118,7 @@ impl<'j> Node<'j> {
 
     /// Reports that the value's kind is not the one that is allowed.
     pub(super) fn wrong_kind<T>(&self, allowed: &str, report: &mut Report) -> Option<T> {
-        report.problem(&self.place, format!("found {}, allowed is {allowed}", self.kind()));
+        report.problem(&self.place, format!("got {}, expected {allowed}", self.kind()));
         None
     }
 
@@ -242,8 +243,8 @@ impl<'j> Fields<'j> {
             return Some(*value);
         }
         let case = choices.iter().any(|(word, _)| word.eq_ignore_ascii_case(text));
-        let note = if case { ", to the letter: case counts" } else { "" };
-        report.problem(&node.place, format!("found {}, allowed is {allowed}{note}", quoted(text)));
+        let note = if case { " (case-sensitive)" } else { "" };
+        report.problem(&node.place, format!("got {}, expected {allowed}{note}", quoted(text)));
         None
     }
 
@@ -264,9 +265,9 @@ impl<'j> Fields<'j> {
 }
 
 fn unknown_key(name: &str, keys: &[&str]) -> String {
-    // In the source system's text form these may stand alone.
+    // In the source system's text form these may be top-level keys.
     if ENDPOINT_KEYS.contains(&name) {
-        return "unknown key, it belongs into userinfo_endpoint".to_owned();
+        return "unknown key, move it into userinfo_endpoint".to_owned();
     }
     // Beyond the longest key and a few slips nothing is near, and the search stays cheap.
     let near = (name.len() <= 40)
@@ -275,7 +276,7 @@ fn unknown_key(name: &str, keys: &[&str]) -> String {
         .filter(|(slips, key)| *slips <= (key.len() / 3).min(3));
     match near {
         Some((_, key)) => format!("unknown key, did you mean {key}?"),
-        None => format!("unknown key, allowed are {}", keys.join(", ")),
+        None => format!("unknown key, expected one of {}", keys.join(", ")),
     }
 }
 

@@ -47,8 +47,8 @@ fn wrong_name(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.len() > LONGEST {
         let length = name.len();
-        return Some(format!("name of {length} bytes, allowed are at most {LONGEST}"));
+        return Some(format!("got a name of {length} bytes, expected at most {LONGEST}"));
     }
     (!starts || !name.chars().all(allowed))
-        .then(|| "not a name, allowed are a-z, 0-9 and _, with a letter first".to_owned())
+        .then(|| "invalid name, expected a-z, 0-9 and _, starting with a letter".to_owned())
 }

@@ -58,7 +58,7 @@ pub(super) fn read(top: &Fields<'_>, targets: &Targets, report: &mut Report) -> 
         report.problem(
             &place,
             format!(
-                "found both text ({texts}) and objects ({objects}), allowed are header names with \
+                "got both text ({texts}) and objects ({objects}), expected header names with \
                  a JSONPath each, or regions with an object each"
             ),
         );
@@ -88,7 +88,7 @@ pub(super) fn region_header(
         Err(wrong) => wrong,
         Ok(name) if targets.read_region_from(&name) => IS_REGION_CODE.to_owned(),
         Ok(name) if injected.names().any(|other| names::same(other, &name)) => {
-            "repeated header name: one of inject_headers is the same".to_owned()
+            "repeated header name: the same as one of inject_headers".to_owned()
         }
         Ok(name) => return Some(name),
     };
@@ -183,7 +183,7 @@ fn list_rule(fields: Fields<'_>, report: &mut Report) -> Option<(JsonPath, Lists
     let path = match fields.get("path") {
         Some(node) => compile(&node, "a JSONPath as text", report),
         None => {
-            report.problem(&fields.place.absent("path"), "absent, expected is a JSONPath");
+            report.problem(&fields.place.absent("path"), "missing, expected a JSONPath");
             None
         }
     };
@@ -197,11 +197,11 @@ fn list_rule(fields: Fields<'_>, report: &mut Report) -> Option<(JsonPath, Lists
 fn separator(node: &Node<'_>, report: &mut Report) -> Option<String> {
     let text = node.text("the text between two elements", report)?;
     let wrong = if text.is_empty() {
-        "empty, allowed is at least one character between two elements".to_owned()
+        "got empty text, expected at least one character between two elements".to_owned()
     } else if text.len() > LONGEST_JOIN {
-        format!("found {} bytes, allowed are at most {LONGEST_JOIN}", text.len())
+        format!("got {} bytes, expected at most {LONGEST_JOIN}", text.len())
     } else if let Some(found) = first_not(text, |c| !c.is_control()) {
-        format!("found {found}, allowed are no control characters")
+        format!("got {found}, expected no control characters")
     } else {
         return Some(text.to_owned());
     };
@@ -221,7 +221,7 @@ pub(super) fn compile(node: &Node<'_>, allowed: &str, report: &mut Report) -> Op
         format!(" at {}", before.saturating_add(1))
     });
     let position = position.unwrap_or_default();
-    report.problem(&node.place, format!("JSONPath refused{position}: {}", error.reason));
+    report.problem(&node.place, format!("invalid JSONPath{position}: {}", error.reason));
     None
 }
 
@@ -229,8 +229,8 @@ fn not_a_region(targets: &Targets) -> String {
     let codes = targets.codes().unwrap_or_default();
     let allowed: Vec<String> = codes.iter().map(|code| format!(", {}", quoted(code))).collect();
     format!(
-        "not a region, allowed are \"{DEFAULT_REGION}\"{} (the object form of one header belongs \
-         into the map of a region)",
+        "unknown region, expected one of \"{DEFAULT_REGION}\"{} (the object form of a header is \
+         accepted only in the map of a region)",
         allowed.concat()
     )
 }

@@ -1,6 +1,5 @@
-//! Where in a configuration something stands, and everything that was found wrong there.
-//!
-//! Checks run in whatever order suits them; the report is put into document order at its end.
+//! Locations in a configuration, and the report of the problems found there.
+//! Checks run in any order; the report is sorted into document order at the end.
 
 use super::problem::{Problem, quoted};
 
@@ -33,7 +32,7 @@ impl Location {
         place
     }
 
-    /// The place where a member would stand that is absent: behind those that are there.
+    /// The place of an absent member: after the present ones.
     pub(super) fn absent(&self, name: &str) -> Location {
         self.member(usize::MAX, name)
     }
@@ -52,7 +51,7 @@ impl Location {
     }
 }
 
-/// Whether a name can stand in a path without brackets and quotation marks.
+/// Whether a name needs no brackets and quotation marks in a path.
 fn is_plain(name: &str) -> bool {
     (1..=48).contains(&name.len())
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -67,13 +66,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Something for which the configuration is refused.
+    /// A problem for which the configuration is refused.
     pub(super) fn problem(&mut self, at: &Location, message: impl Into<String>) {
         self.refuses = true;
         self.fault(at, message);
     }
 
-    /// Something with which the configuration loads, and that requests will suffer from.
+    /// A problem with which the configuration loads, but requests are refused.
     pub(super) fn fault(&mut self, at: &Location, message: impl Into<String>) {
         let problem = Problem { path: at.path.clone(), message: message.into() };
         self.found.push((at.order.clone(), problem));

@@ -61,14 +61,14 @@ const UNREADABLE: &[&str] = &[
 /// What was found and what is allowed, as product text.
 pub(super) fn header(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("not a header name: empty".to_owned());
+        return Err("invalid header name: got empty text".to_owned());
     }
     if text.len() > LONGEST {
         let length = text.len();
-        return Err(format!("not a header name: {length} bytes, allowed are at most {LONGEST}"));
+        return Err(format!("invalid header name: got {length} bytes, expected at most {LONGEST}"));
     }
     match first_not(text, is_token) {
-        Some(found) => Err(format!("not a header name: {found}")),
+        Some(found) => Err(format!("invalid header name: got {found}")),
         None => Ok(text.to_ascii_lowercase()),
     }
 }
@@ -91,16 +91,16 @@ pub(super) fn writable(text: &str) -> Result<String, String> {
     let folded = fold(name.as_bytes());
     if let Some(pseudo) = PSEUDO_HEADERS.iter().find(|p| fold(p.as_bytes()) == folded) {
         return Err(format!(
-            "reserved header name: the same as {pseudo} where separators are not told apart"
+            "reserved header name: the same as {pseudo} when separators are ignored"
         ));
     }
     let exact = RESERVED.iter().find(|r| fold(r.as_bytes()) == folded);
     let prefix = RESERVED_PREFIXES.iter().find(|r| folded.starts_with(&fold(r.as_bytes())));
     match (exact, prefix) {
         (Some(reserved), _) if *reserved == name => Err("reserved header name".to_owned()),
-        (Some(reserved), _) => Err(format!(
-            "reserved header name: the same as {reserved} where separators are not told apart"
-        )),
+        (Some(reserved), _) => {
+            Err(format!("reserved header name: the same as {reserved} when separators are ignored"))
+        }
         (None, Some(reserved)) => Err(format!("reserved header name: {reserved}*")),
         (None, None) => Ok(name),
     }
@@ -130,7 +130,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
 /// That a header name is the [`same`] as one before it, as product text.
 pub(super) fn repeats(twin: &str) -> String {
     format!(
-        "repeated header name: the same as {} where case and separators are not told apart",
+        "repeated header name: the same as {} when case and separators are ignored",
         quoted(twin)
     )
 }

@@ -42,7 +42,7 @@ pub(super) fn read(top: &Fields<'_>, report: &mut Report) -> ReplyPolicy {
     }
 }
 
-/// `enable_error_set`: like the source system, takes whatever is not "true" for false.
+/// `enable_error_set`: like the source system, reads every value but "true" as false.
 fn enabled(top: &Fields<'_>) -> bool {
     match top.get("enable_error_set").map(|node| node.json) {
         Some(Json::Bool(value)) => *value,
@@ -66,14 +66,14 @@ fn error_set(top: &Fields<'_>, report: &mut Report) -> ErrorSet {
         let text = node.text("text", report)?;
         if text.len() > LONGEST_BODY {
             let length = text.len();
-            let message = format!("found {length} bytes, allowed are at most {LONGEST_BODY}");
+            let message = format!("got {length} bytes, expected at most {LONGEST_BODY}");
             report.problem(&node.place, message);
         }
         Some(text.to_owned())
     });
     let content_type = header_text(&fields, "content_type", &default.content_type, report);
     if let ("", Some(node)) = (content_type.as_str(), fields.get("content_type")) {
-        report.problem(&node.place, "empty, allowed is a media type");
+        report.problem(&node.place, "got empty text, expected a media type");
     }
     ErrorSet {
         code: fields
@@ -101,7 +101,11 @@ fn unavailable(top: &Fields<'_>, report: &mut Report) -> Unavailable {
         None => Some(401),
     };
     if let (Some(401), Some(node)) = (status, retry_node) {
-        report.problem(&node.place, "found with status 401, allowed with status 503 alone");
+        report.problem(
+            &node.place,
+            "got retry_after with status 401, expected status 503: change \
+                                     the status or remove retry_after",
+        );
     }
     match status {
         Some(503) => Unavailable::ServiceUnavailable {
@@ -145,7 +149,7 @@ fn provider_errors(
     if let (ProviderErrors::Map, false, Some(node)) = (chosen, is_503, top.get("provider_errors")) {
         report.problem(
             &node.place,
-            "found \"map\" without userinfo_unavailable.status 503, allowed with it alone: set \
+            "got \"map\" without userinfo_unavailable.status 503, expected both together: set \
              userinfo_unavailable to {\"status\": 503}, or provider_errors to \"relay\"",
         );
     }

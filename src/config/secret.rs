@@ -8,12 +8,12 @@ use std::fmt;
 pub(crate) struct Secret<'t>(Cow<'t, str>);
 
 impl<'t> Secret<'t> {
-    /// Takes charge of a credential where it stands.
+    /// A credential borrowed from its buffer.
     pub(crate) fn new(text: &'t str) -> Secret<'t> {
         Secret(Cow::Borrowed(text))
     }
 
-    /// The same credential, for longer than where it stands.
+    /// The same credential, owned.
     pub(crate) fn into_owned(self) -> Secret<'static> {
         Secret(Cow::Owned(self.0.into_owned()))
     }

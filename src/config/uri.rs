@@ -1,7 +1,7 @@
 //! The URI of a UserInfo endpoint (RFC 3986): absolute, with host and path, kept as written.
 //!
-//! Envoy puts the path of a call on the wire as it is, also with a blank in it, so whatever gets
-//! through here must be well-formed. User-info may hold a password and is never shown.
+//! Envoy puts the path of a call on the wire as it is, also with a blank in it, so a URI accepted
+//! here must be well-formed. User-info may hold a password and is never shown.
 
 use std::net::Ipv6Addr;
 
@@ -30,30 +30,30 @@ pub(super) struct Uri {
 ///
 /// What was found and what is allowed, as product text.
 pub(super) fn endpoint(text: &str) -> Result<Uri, String> {
-    parse(text).map_err(|wrong| format!("not an endpoint URI: {wrong}"))
+    parse(text).map_err(|wrong| format!("invalid endpoint URI: {wrong}"))
 }
 
 fn parse(text: &str) -> Result<Uri, String> {
     if text.len() > LONGEST {
-        return Err(format!("{} bytes, allowed are at most {LONGEST}", text.len()));
+        return Err(format!("got {} bytes, expected at most {LONGEST}", text.len()));
     }
     let (scheme, rest) = split_scheme(text)
-        .ok_or("no http:// or https:// in front, allowed is an absolute URI with one of them")?;
+        .ok_or("got no http:// or https:// at the start, expected an absolute URI")?;
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(authority_end).unwrap_or_default();
     // Ahead of everything that shows a character: this may be a password.
     if authority.contains('@') {
-        return Err("user-info in front of the host, allowed are host and port alone".to_owned());
+        return Err("got user-info before the host, expected only host and port".to_owned());
     }
     if let Some(found) = first_not(text, |c| c.is_ascii_graphic()) {
-        return Err(format!("{found}, allowed are visible ASCII characters"));
+        return Err(format!("got {found}, expected visible ASCII characters"));
     }
     check_authority(authority)?;
     if path.contains('#') {
-        return Err("a fragment, allowed are path and query".to_owned());
+        return Err("got a fragment, expected only path and query".to_owned());
     }
     if !path.starts_with('/') {
-        return Err("no path, add at least a / after the host".to_owned());
+        return Err("got no path, expected at least / after the host".to_owned());
     }
     check_path(text, path)?;
     Ok(Uri { scheme, authority: authority.to_owned(), path: path.to_owned() })
@@ -68,15 +68,19 @@ fn split_scheme(text: &str) -> Option<(&'static str, &str)> {
 fn check_authority(authority: &str) -> Result<(), String> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(bracketed) => {
-            let (literal, after) =
-                bracketed.split_once(']').ok_or("a [ without its ] around an IPv6 address")?;
+            let (literal, after) = bracketed.split_once(']').ok_or(
+                "got [ without ], expected both around an IPv6 \
+                                                 address",
+            )?;
             if literal.parse::<Ipv6Addr>().is_err() {
-                return Err("no IPv6 address between [ and ]".to_owned());
+                return Err("got no IPv6 address between [ and ], expected one such as \
+                            [::1]"
+                    .to_owned());
             }
             match after.strip_prefix(':') {
                 Some(port) => (None, Some(port)),
                 None if after.is_empty() => (None, None),
-                None => return Err("text between ] and the path, allowed is a port".to_owned()),
+                None => return Err("got text after ], expected a port".to_owned()),
             }
         }
         None => match authority.split_once(':') {
@@ -88,7 +92,7 @@ fn check_authority(authority: &str) -> Result<(), String> {
         check_host(host)?;
     }
     match port.map(read_port) {
-        Some(None) => Err("the port is no number, allowed is 1 to 65535".to_owned()),
+        Some(None) => Err("got an invalid port, expected 1 to 65535".to_owned()),
         Some(Some(_)) | None => Ok(()),
     }
 }
@@ -100,14 +104,14 @@ fn check_authority(authority: &str) -> Result<(), String> {
 /// What was found and what is allowed, as product text.
 pub(super) fn check_host(host: &str) -> Result<(), String> {
     if host.is_empty() {
-        return Err("no host".to_owned());
+        return Err("got no host, expected a host name or an IP address".to_owned());
     }
     if host.len() > LONGEST_HOST {
-        return Err(format!("a host of {} bytes, allowed are {LONGEST_HOST}", host.len()));
+        return Err(format!("got a host of {} bytes, expected at most {LONGEST_HOST}", host.len()));
     }
     match host.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._".contains(*c))) {
         Some(c) => Err(format!(
-            "{} in the host, allowed are letters, digits, hyphen, dot and underscore",
+            "got {} in the host, expected only letters, digits, hyphen, dot and underscore",
             named(c)
         )),
         None => Ok(()),
@@ -128,10 +132,13 @@ fn check_path(text: &str, path: &str) -> Result<(), String> {
         if c == '%' {
             let mut digit = || rest.next().is_some_and(|(_, c)| c.is_ascii_hexdigit());
             if !(digit() && digit()) {
-                return Err(format!("\"%\" at {position} without two hexadecimal digits"));
+                return Err(format!(
+                    "got \"%\" at {position}, expected two hexadecimal digits \
+                                    after it"
+                ));
             }
         } else if !(c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?".contains(c)) {
-            return Err(format!("{} at {position}, write it percent-encoded", named(c)));
+            return Err(format!("got {} at {position}, expected it percent-encoded", named(c)));
         }
     }
     Ok(())

@@ -91,7 +91,7 @@ impl Store {
         self.bad.bound(bad_entries, bad_bytes);
     }
 
-    /// What this instance makes of what is known of a key, if that is a statement by its rules.
+    /// This instance's reading of the entry for a key, if its rules accept the entry.
     pub(super) fn find(
         &mut self,
         key: &TokenKey,
@@ -145,8 +145,8 @@ impl Store {
         }
     }
 
-    /// Keeps a statement, and what an instance made of it, in place of what was known of that key.
-    /// Whether it is kept.
+    /// Stores an entry and an instance's reading of it, replacing the entry of that key. Whether it
+    /// was stored.
     pub(super) fn keep(&mut self, key: TokenKey, entry: CacheEntry, reading: Reading) -> bool {
         self.good.remove(&key);
         self.bad.remove(&key);
@@ -167,8 +167,8 @@ impl Store {
         self.bad.entries.peek(key).map(|entry| entry.entry.asked)
     }
 
-    /// Forgets some of what no instance may use any more. What is not used drifts to the end that
-    /// is looked at. A refusal stays as long as a good verdict would: it keeps an older one of
+    /// Drops some entries that no instance may use any more. Unused entries drift to the end that
+    /// is checked. A refusal stays as long as a good verdict would: it keeps an older one of
     /// another worker from coming back.
     pub(super) fn sweep(&mut self, now: Now) {
         let (longest, stale) = (self.longest, self.stale);

@@ -11,7 +11,7 @@ use crate::provider::call_outcome::CallOutcome;
 use crate::reply::{self, LocalReply};
 use crate::verdict::{NoAnswer, Refusal};
 
-/// A held request is let go.
+/// A held request is released.
 #[derive(Debug)]
 pub struct Release {
     /// The request.

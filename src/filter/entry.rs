@@ -172,7 +172,7 @@ impl StoredResponse {
         Some(StoredResponse { fields: fields_of(head, |_| true), body })
     }
 
-    /// Whether this text stands somewhere in it. One that is short stands anywhere by chance.
+    /// Whether it contains this text. A short text matches by chance.
     pub(super) fn holds(&self, text: &[u8]) -> bool {
         const SHORT: usize = 8;
         let values = self.fields.iter().map(|(_, value)| value).chain(&self.body);

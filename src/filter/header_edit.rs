@@ -17,7 +17,7 @@ use crate::verdict::Permit;
 pub struct HeaderEdit {
     /// Names to remove, every copy.
     pub remove: Vec<Name>,
-    /// What the provider said: shared with whoever else it was said of, and with the cache.
+    /// The provider's claims, shared with the other requests of the token and with the cache.
     vouched: Rc<MappedClaims>,
     region: Option<(Rc<str>, Rc<str>)>,
     connection: Option<String>,

@@ -234,7 +234,7 @@ pub(super) struct Late {
     pub(super) stale: bool,
 }
 
-/// As many wait as may.
+/// The wait queue is full.
 #[derive(Debug)]
 pub(super) struct Full(pub(super) RequestContext);
 
@@ -438,8 +438,7 @@ impl Lookups {
         }
     }
 
-    /// A request waits no more. The call goes on, for whoever else waits for it and for what is
-    /// kept of its answer.
+    /// A request stops waiting. The call goes on, for the other waiting requests and for the cache.
     pub(super) fn leave(&mut self, stream: StreamId) -> Option<RequestContext> {
         let key = self.held.remove(&stream)?;
         let lookup = self.by_key.get_mut(&key)?;

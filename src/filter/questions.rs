@@ -139,7 +139,7 @@ impl Questions {
         if entries.iter().any(|s| s.kind == Kind::Accepted) {
             self.known_tokens.insert(*key);
         }
-        // What was heard later may be of no use here, but it must not be unlearned.
+        // A newer answer may be of no use here, but older data must not overwrite it.
         let heard = self.store.asked(key).max(refused);
         let usable = entries.into_iter();
         let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
@@ -249,7 +249,7 @@ impl Questions {
         self.lookups.leave(stream);
     }
 
-    /// Time has passed: calls are repeated, whoever is past its deadline is let go, and what is too
+    /// Time has passed: repeats calls, releases requests past their deadline, and drops what is too
     /// old is forgotten.
     pub(super) fn tick(&mut self, now: Now, effects: &mut Effects) {
         let configured = self.policies.len();
@@ -290,7 +290,7 @@ impl Questions {
         self.sites.abandon();
     }
 
-    /// What has happened so far, and what there is now.
+    /// The counters and gauges.
     pub(super) fn stats(&self) -> Stats {
         let turnover = self.store.turnover();
         Stats {

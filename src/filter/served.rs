@@ -2,8 +2,8 @@
 //!
 //! A site that serves somebody on another worker has no outage here either, so no outdated verdict
 //! may serve. Each worker writes that at most four times a second and site, and reads it only where
-//! it is in doubt itself. Whoever shares the VM's `vm_id` can write these places: one that does not
-//! add up, or lies in the future, counts as none.
+//! it is in doubt itself. Other modules with the VM's `vm_id` can write these places: a value that
+//! is inconsistent, or in the future, counts as none.
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,7 @@ pub(super) fn bridges(policy: &Policy) -> bool {
     matches!(policy.cache, Caching::On(cache) if !cache.stale_if_error.is_zero())
 }
 
-/// Where it stands when this site last served anybody, and what names the site there.
+/// The slot that holds when this site last answered, and the site's name in it.
 fn place(site: &Site) -> (Slot, [u8; 16]) {
     let Site { cluster, authority, path, scheme } = site;
     let mut digest = Sha256::new();

@@ -1,9 +1,9 @@
 //! Verdicts in Envoy's shared data, for the other workers of the process.
 //!
 //! Nothing can be deleted there, so there is a fixed number of places, chosen by the key, and a
-//! newer verdict takes an older one's. Whoever shares the VM's `vm_id` can read and write these
-//! places: a value never holds a token, and one that does not add up, or is of another key, counts
-//! as none.
+//! newer verdict takes an older one's. Other modules with the VM's `vm_id` can read and write these
+//! places: a value never holds a token, and one that is inconsistent, or of another key, counts as
+//! none.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 4096;
 /// The first bytes of a value; the digit is the format's version.
 pub(super) const MAGIC: &[u8; 8] = b"oidc-tc1";
 
-/// How much of a value's digest stands in it.
+/// How many bytes of a value's digest it contains.
 const SUM: usize = 16;
 
 /// A place in the shared memory.
@@ -33,7 +33,7 @@ pub struct Slot {
     number: u128,
 }
 
-/// What stands in a place.
+/// The content of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum What {
     Verdict(Kind),

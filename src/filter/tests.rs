@@ -66,14 +66,14 @@ fn next((releases, next): Next) -> (CallId, String, Duration) {
     (id, call.cluster, call.timeout)
 }
 
-/// The one request that is let go, with nothing to be called.
+/// The one released request, without a call.
 #[track_caller]
 fn over((mut releases, next): Next) -> Decision {
     assert!(next.is_none() && releases.len() == 1, "{releases:?}, {}", next.is_some());
     releases.remove(0).decision
 }
 
-/// Nobody is let go and nothing is called: the question pauses.
+/// No release and no call: the question pauses.
 #[track_caller]
 fn pauses((releases, next): Next) {
     assert!(releases.is_empty() && next.is_none(), "{releases:?}, {}", next.is_some());

@@ -133,7 +133,7 @@ impl CallOutcome {
         }
     }
 
-    /// Whether the provider answered, whatever it said.
+    /// Whether the provider answered, with any status.
     pub fn is_answer(self) -> bool {
         !matches!(
             self,

@@ -1,8 +1,6 @@
 //! `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3): written by the filter, read from the provider.
-//!
-//! A parameter is read as its own scheme's alone: what a provider says of `DPoP` is not said of
-//! `Bearer`.
-//! Of what the provider said, only text in RFC 6750's characters goes into a challenge: Envoy does
+//! A parameter belongs only to its own scheme: a parameter of `DPoP` does not apply to `Bearer`.
+//! Only provider text in RFC 6750's characters goes into a challenge: Envoy does
 //! not check the headers of local replies, and a line break would split the response.
 
 mod parse;

@@ -177,7 +177,7 @@ mod tests {
         ProviderError::read(401, &head(fields), body, &ProviderText::Withheld).said
     }
 
-    /// Neither what a status stands for, nor what a reply makes of a code.
+    /// Not the meaning of a status, and not the code of a reply.
     #[test]
     fn the_providers_own_code() {
         use ErrorCode::*;

@@ -1,8 +1,8 @@
 //! What one question to a provider is: a digest over everything that decides its answer.
 //!
 //! The same key serves the verdict cache and the sharing of calls, so that neither can give one
-//! tenant's answer to another. No token is ever kept: the digest stands for it, and is compared
-//! whole. It must never reach a log, a metric or a reply: a short token could be found from it.
+//! tenant's answer to another. No token is ever kept: its digest replaces it, and is compared in
+//! full. It must never reach a log, a metric or a reply: a short token could be found from it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -44,7 +44,7 @@ impl Hash for TokenKey {
 }
 
 impl TokenKey {
-    /// A key with these halves, for whoever needs keys that are alike.
+    /// A key with these halves, for tests that need similar keys.
     #[cfg(test)]
     pub(crate) fn of_halves(halves: [u64; 2]) -> TokenKey {
         TokenKey(halves)
@@ -149,7 +149,7 @@ impl KeyPrefix {
     }
 }
 
-/// The length stands before each part: `a` and `bc` are not `ab` and `c`.
+/// The length precedes each part: `a` and `bc` are not `ab` and `c`.
 fn feed(digest: &mut Sha256, part: &str) {
     digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
     digest.update(part);

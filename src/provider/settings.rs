@@ -1,4 +1,4 @@
-//! How a provider is asked, and what counts as its word for a token. Whatever is in here is valid.
+//! The settings of calls, and which answers validate a token. All values are valid.
 
 use std::fmt;
 use std::time::Duration;
@@ -73,8 +73,8 @@ pub struct AnswerPolicy {
     pub success: Success,
 }
 
-/// Which answers with status 200 are successful validations. It is part of what names a question
-/// (`provider/key.rs`): what vouches by one rule says nothing by another.
+/// Which answers with status 200 are successful validations. It is part of the token's key
+/// (`provider/key.rs`): a success by one rule is not a success by another.
 #[derive(Debug)]
 pub enum Success {
     /// A JSON object.

@@ -370,7 +370,7 @@ fn every_reason_has_its_word_and_its_grpc_message() {
     use crate::verdict::{NoAnswer::*, Refusal, Unusable::*};
 
     const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";
-    const NONE: &str = "No usable answer could be had from the UserInfo endpoint.";
+    const NONE: &str = "No usable response from the UserInfo endpoint.";
     let policy = crate::config::read(b"{}").unwrap().policy.replies;
     let credentials = [
         (Absent, "no_credentials:absent"),

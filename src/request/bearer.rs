@@ -115,7 +115,7 @@ fn after_bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && ends_here).then_some(rest)
 }
 
-/// Whether the scheme `Bearer` stands at the start of the value or after a comma in it.
+/// Whether the scheme `Bearer` is at the start of the value or after a comma.
 fn names_bearer(value: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|part| after_bearer(part.trim_ascii_start()).is_some())
 }

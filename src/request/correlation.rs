@@ -90,9 +90,9 @@ fn tracestate(head: &HeaderView<'_>) -> Option<String> {
     if well_formed { String::from_utf8(whole).ok() } else { None }
 }
 
-/// What tracing systems write, less whatever paths and escapes are made of. Trace Context allows every
-/// printable character, and so what makes a provider's firewall end the call: a client could choose
-/// that nobody answers about its token.
+/// What tracing systems write, without the characters of paths and escapes. Trace Context allows
+/// every printable character, and so what makes a provider's firewall end the call: a client could
+/// choose that nobody answers about its token.
 fn is_harmless(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-*@.:;=+~, ".contains(byte)
 }

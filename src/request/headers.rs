@@ -29,7 +29,7 @@ pub enum Field<'b> {
     Absent,
     /// Exactly one.
     One(&'b [u8]),
-    /// More than one: whoever takes one of them can be made to take the wrong one.
+    /// More than one: a reader that takes only one could be tricked into the wrong one.
     Several,
 }
 

@@ -36,7 +36,7 @@ pub enum Authorization {
 pub struct StripList {
     /// By length, then by bytes.
     folded: Vec<Vec<u8>>,
-    /// The lengths that occur, a bit each; the last stands for all from there on. Most names of a
+    /// The lengths that occur, a bit each; the last bit means this length or more. Most names of a
     /// request have none of them, and nothing is compared.
     lengths: u64,
 }
@@ -149,7 +149,7 @@ pub fn fields_to_remove(fields: &HeaderView<'_>, policy: &ForwardPolicy) -> Vec<
 enum ConnectionOptions {
     /// Nothing that could name a header.
     Harmless,
-    /// Only these of what it says.
+    /// Only these of its options.
     Reduced(Vec<&'static str>),
 }
 

@@ -364,7 +364,7 @@ pub(super) fn set_tick_period(period: Duration) {
 }
 
 /// What another worker, or this one, has left under a name. `None` also where the host has nothing
-/// to say: whoever looks up finds nothing then.
+/// to say: a lookup finds nothing then.
 pub(super) fn shared_data(name: &str) -> Option<Vec<u8>> {
     let mut cas = 0;
     // SAFETY: pointer and size belong to a live slice; the others are valid for writes.
@@ -374,9 +374,10 @@ pub(super) fn shared_data(name: &str) -> Option<Vec<u8>> {
     .ok()
 }
 
-/// Leaves a value under a name for all workers. That it could not be is no loss: the others ask.
+/// Stores a value under a name for all workers. A failure is harmless: the others call the
+/// provider.
 pub(super) fn set_shared_data(name: &str, value: &[u8]) {
-    // SAFETY: pointers and sizes belong to live slices. 0: whatever stands there is replaced.
+    // SAFETY: pointers and sizes belong to live slices. 0: the present value is replaced.
     let _ =
         unsafe { proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), 0) };
 }
@@ -434,7 +435,7 @@ pub(super) fn monotonic_nanos() -> u64 {
     clock(MONOTONIC)
 }
 
-/// Nanoseconds since 1970 on the clock that people set.
+/// Nanoseconds since 1970 on the wall clock.
 pub(super) fn nanos_since_1970() -> u64 {
     clock(REALTIME)
 }

@@ -1,8 +1,7 @@
-//! One request: what Envoy tells of it goes to the gate, what the gate decides goes to Envoy.
-//!
-//! Every callback pauses while there is no decision, body and trailers too: with
-//! `allow_on_headers_stop_iteration` Envoy asks each of them, and one that says Continue lets the
-//! request go upstream unauthenticated.
+//! One request: passes Envoy's events to the gate, and the gate's decisions to Envoy. Every
+//! callback pauses while there is no decision, also for body and trailers: with
+//! `allow_on_headers_stop_iteration` Envoy calls each of them, and a Continue would send the
+//! request upstream unauthenticated.
 
 use std::rc::Rc;
 
@@ -16,18 +15,18 @@ use crate::filter::{Effect, Event, Release, StreamId};
 use crate::outcome::Outcome;
 use crate::request::strip;
 
-/// The headers of a request have come, perhaps as all there is of it.
+/// The headers of a request have arrived, perhaps without body.
 pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Flow {
     let phase = match worker.streams.filter(id) {
         Some(filter) => worker.while_arriving(id, || arrive(worker, id, &filter, ends)),
         None => {
-            let what = "a request came before any configuration; answered with 500";
+            let what = "request received before any configuration: answered with 500";
             host::log(Level::Error, what);
             host::answer_internal_error("unconfigured");
             Phase::Answered
         }
     };
-    // One that was held may have been let go already: a call that could not be made ends at once.
+    // One that was held may have been released already: a call that could not be made ends at once.
     if phase != Phase::Held {
         worker.streams.moves(id, phase);
     }
@@ -63,12 +62,12 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
     }
 }
 
-/// A part of a request's body has come.
+/// A part of a request's body has arrived.
 pub(super) fn body(worker: &Worker, id: StreamId) -> Flow {
     if Safeguard::BodyPause.is_active() { worker.streams.phase(id).flow() } else { Flow::Continue }
 }
 
-/// A request's trailers have come.
+/// A request's trailers have arrived.
 pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
     // At once, decided or not: a resumed request is not asked about its trailers again.
     if let Some(filter) = worker.streams.filter(id)

@@ -1,5 +1,5 @@
-//! One filter instance on one worker: its configuration, its counters, and how a decision of the gate
-//! is carried out on the request that is in effect.
+//! One filter instance on one worker: its configuration, its counters, and the execution of the
+//! gate's decisions on the request in effect.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ pub(super) struct Filter {
 #[derive(Default)]
 pub(super) struct Root {
     pub(super) filter: Option<Rc<Filter>>,
-    /// The host wants to end it, and is told when its last call has ended.
+    /// The host wants to end it, and is notified when its last call has ended.
     pub(super) ending: bool,
 }
 
@@ -48,8 +48,8 @@ impl Root {
 }
 
 impl Filter {
-    /// Carries out a decision on the stream that is in effect, and says where it stands then. Every
-    /// edit comes before the resume: Envoy lets go of the headers there.
+    /// Carries out a decision on the stream that is in effect, and returns its new phase. Every
+    /// edit comes before the resume: Envoy releases the headers there.
     pub(super) fn carry_out(&self, decision: &Decision) -> Phase {
         let record = &decision.record;
         match self.policy.access_log {
@@ -73,7 +73,7 @@ impl Filter {
         }
     }
 
-    /// The host refused what it never refuses: the request must not pass.
+    /// The host refused an operation that it never refuses: the request must not pass.
     pub(super) fn answer_internal_error(&self) -> Phase {
         let what = "Envoy refused to read or edit a request's headers; answered with 500";
         host::log(Level::Error, what);
@@ -87,13 +87,13 @@ impl Filter {
     }
 }
 
-/// Filter state first: another filter may refuse by it whom it does not name, or whom it does.
+/// Filter state comes first: another filter may refuse the request because of it.
 fn hand_on(edit: &HeaderEdit) -> Result<(), Failed> {
     edit.state().try_for_each(|(name, value)| host::set_filter_state(name, value))?;
     host::edit_request(edit)
 }
 
-/// That it could not be is no reason to treat the request otherwise.
+/// A failure does not change the decision about the request.
 fn leave_for_access_log(state: &str) {
     let _ = host::set_filter_state("oidc_outcome", state);
 }

@@ -177,7 +177,7 @@ impl Meter {
         }
         let regions = self.regions.borrow();
         let counters = self.counters.iter().chain(regions.values().map(|region| &region.requests));
-        // Each of them, whatever the others had.
+        // Each of them, independent of the others.
         counters.filter(|counter| counter.publish()).count() > 0
     }
 }

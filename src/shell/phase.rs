@@ -1,4 +1,4 @@
-//! Where a request stands, and what a callback of it therefore asks the host to do.
+//! The phase of a request, and the action that its callbacks return to the host.
 
 use super::host;
 
@@ -12,7 +12,7 @@ pub(super) enum Flow {
     Pause = 1,
 }
 
-/// Where a request stands. Only a forwarded one may move.
+/// The phase of a request. Only a forwarded one may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Its headers have not been seen.

@@ -1,7 +1,6 @@
-//! One filter configuration: read once, then shared by its streams; and the calls to providers.
-//!
-//! The host gives a call to the configuration, whoever makes it, and tells the configuration how it
-//! ended: no client can take a call away from the others who wait for it.
+//! One filter configuration: read once, then shared by its streams; and the calls to providers. The
+//! host assigns every call to the configuration and reports its end there: no client can cancel a
+//! call that others wait for.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::config;
 pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
     let Ok(bytes) = host::configuration(size) else {
         // Not `false`: were this to happen in a worker alone, Envoy would leave the filter out.
-        let what = "configuration: Envoy does not give it; every request is answered with 500";
+        let what = "configuration: cannot be read from Envoy; every request is answered with 500";
         host::log(Level::Error, what);
         return true;
     };
@@ -44,7 +43,7 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
     }
 }
 
-/// The host says how a call of this root ended.
+/// The host reports the end of a call of this root.
 pub(super) fn called_back(
     worker: &Rc<Worker>,
     root: u32,
@@ -90,8 +89,8 @@ fn has_calls(worker: &Worker, root: u32) -> bool {
     worker.calls.borrow().values().any(|under_way| under_way.root == root)
 }
 
-/// Gives up a configuration. With the last one of the VM everything that is remembered goes, and
-/// out of the gauges, which other VMs share.
+/// Removes a configuration. With the last one of the VM all stored data goes, also from the gauges,
+/// which other VMs share.
 fn retire(worker: &Rc<Worker>, id: u32) {
     let Some(Root { filter: Some(filter), .. }) = worker.roots.borrow_mut().remove(&id) else {
         return;

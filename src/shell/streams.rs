@@ -44,7 +44,7 @@ impl Streams {
         Some(stream)
     }
 
-    /// Where a request stands; one that has ended moves no more.
+    /// The phase of a request; one that has ended does not continue.
     pub(super) fn phase(&self, id: StreamId) -> Phase {
         self.streams.borrow().get(&id).map_or(Phase::Answered, |stream| stream.phase)
     }
@@ -53,7 +53,7 @@ impl Streams {
         self.streams.borrow().get(&id)?.filter.clone()
     }
 
-    /// A request stands elsewhere from now on.
+    /// A request enters another phase.
     pub(super) fn moves(&self, id: StreamId, to: Phase) {
         if let Some(stream) = self.streams.borrow_mut().get_mut(&id) {
             let from = std::mem::replace(&mut stream.phase, to);

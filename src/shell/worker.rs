@@ -1,5 +1,5 @@
-//! One worker's VM: the gate and the counters that all filter instances in it share, and the
-//! streams that wait.
+//! One worker's VM: the gate and the counters shared by all its filter instances, and the waiting
+//! streams.
 //!
 //! Envoy gives each worker a VM of its own, so nothing here is locked. No borrow is held while a
 //! decision is carried out: Envoy comes back into the VM only after a callback has returned, but
@@ -29,13 +29,13 @@ fn tick() -> Duration {
     if Safeguard::Tick.is_active() { Duration::from_millis(50) } else { Duration::from_secs(60) }
 }
 
-/// How often a worker looks that has nothing to do.
+/// The tick of an idle worker.
 const REST: Duration = Duration::from_secs(1);
 
-/// How soon the next batch is let go.
+/// How soon the next batch is released.
 const HURRY: Duration = Duration::from_millis(1);
 
-/// How many streams one callback lets go. Envoy acts on each after the callback, inside the call
+/// How many streams one callback releases. Envoy acts on each after the callback, inside the call
 /// into the VM that acting on the one before led to: at about 750 the stack is exhausted.
 const BATCH: usize = 64;
 
@@ -49,7 +49,7 @@ pub(super) struct Worker {
     pub(super) streams: Streams,
     /// The calls that the host is making, by its numbers for them.
     pub(super) calls: RefCell<BTreeMap<u32, UnderWay>>,
-    /// Decided, but not yet let go.
+    /// Decided, but not yet released.
     pending: RefCell<VecDeque<Release>>,
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
     /// times.
@@ -61,7 +61,7 @@ pub(super) struct Worker {
     hurried: Cell<Option<u32>>,
     /// The stream whose headers have come just now: what its callback returns lets it go on.
     arriving: Cell<Option<StreamId>>,
-    /// What the clock that people set is ahead of the other, in nanoseconds, since the last tick.
+    /// The offset of the wall clock to the monotonic clock at the last tick, in nanoseconds.
     ahead: Cell<u64>,
 }
 
@@ -95,7 +95,8 @@ impl Worker {
         Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(date) }
     }
 
-    /// A call of this root has ended: reads its answer and lets go whoever waited for it.
+    /// A call of this root has ended: reads its answer and releases the requests that waited for
+    /// it.
     pub(super) fn called_back(&self, root: u32, call: CallId, headers: usize, body_size: usize) {
         let block = HeaderBlock::of_answer();
         let limit = self.gate.borrow().answer_limit(call);
@@ -124,8 +125,8 @@ impl Worker {
         self.handle(Event::SharedData { read, values })
     }
 
-    /// Tells the gate how a call of this root ended, carries out what follows, and lets go whoever
-    /// waited.
+    /// Tells the gate how a call of this root ended, carries out what follows, and releases the requests
+    /// that waited.
     fn conclude(&self, root: u32, call: CallId, answer: &Answer<'_>) {
         self.carry_out(root, self.handle(Event::CallEnded { call, answer }));
         self.hasten();
@@ -179,7 +180,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The timer of this root: repeats calls, and lets go whoever is past its deadline.
+    /// The timer of this root: repeats calls, and releases requests past their deadline.
     pub(super) fn tick(&self, root: u32) {
         self.ahead.set(ahead());
         self.carry_out(root, self.handle(Event::Tick));
@@ -237,7 +238,7 @@ impl Worker {
         happened
     }
 
-    /// An instance is at work from now on, with its root in effect.
+    /// Registers an active instance, with its root in effect.
     pub(super) fn started(&self, root: u32, policy: &Rc<Policy>) {
         self.gate.borrow_mut().configured(policy);
         if self.ticking.get().is_none() {
@@ -254,17 +255,17 @@ impl Worker {
         Rc::clone(meter)
     }
 
-    /// Whether no other instance is at work, so that nobody can wait for a call any more.
+    /// Whether no other instance is active, so no request can wait for a call any more.
     pub(super) fn has_one_instance(&self) -> bool {
         self.instances() <= 1
     }
 
-    /// How many filter instances are at work.
+    /// The number of active filter instances.
     fn instances(&self) -> usize {
         self.roots.borrow().iter().filter_map(Root::at_work).count()
     }
 
-    /// An instance is at work no more, and its configuration given up.
+    /// An instance has ended, and its configuration is removed.
     pub(super) fn stopped(&self, root: u32) {
         if self.hurried.get() == Some(root) {
             self.hurried.set(None);
@@ -282,7 +283,7 @@ impl Worker {
         }
     }
 
-    /// The host has dropped the root that ticked, without a word.
+    /// The host has silently dropped the root that ticked.
     fn lost_the_tick(&self, root: u32) {
         self.roots.borrow_mut().remove(&root);
         self.pass_on_the_tick();
@@ -308,8 +309,8 @@ impl Worker {
         }
     }
 
-    /// Publishes what the gate counts, and what an operator wants to know. Whoever is decided but
-    /// not yet let go still waits.
+    /// Publishes the gate's counters and logs its breaker events. Requests that are decided but not
+    /// yet released still count as waiting.
     ///
     /// Whether there was anything new.
     pub(super) fn publish(&self) -> bool {
@@ -325,8 +326,8 @@ impl Worker {
                 }
                 BreakerEvent::Deaf { cluster } => {
                     let what = format!(
-                        "circuit breaker switched off: cluster {cluster} answers calls with a token \
-                         and none without, by which the filter would know"
+                        "circuit breaker disabled: cluster {cluster} answers calls with a token, \
+                         but no probe without one"
                     );
                     host::log(Level::Warn, &what);
                 }
@@ -339,7 +340,7 @@ impl Worker {
         held || counted
     }
 
-    /// Lets go a batch of those who are decided.
+    /// Releases a batch of decided requests.
     fn release(&self, root: u32) {
         let mut pending = self.pending.borrow_mut();
         let left = pending.len() > BATCH;
@@ -357,7 +358,7 @@ impl Worker {
             }
             None | Some(_) => None,
         };
-        // A stream of another root may be in effect, and the timer is that of whoever is.
+        // A stream of another root may be in effect; the timer belongs to the root in effect.
         if let Some(period) = period
             && host::put_in_effect(root).is_ok()
         {
@@ -371,7 +372,7 @@ impl Worker {
             {
                 let phase = filter.carry_out(&decision);
                 self.streams.moves(stream, phase);
-                // Let go twice, it would go through the filters behind this one twice.
+                // Released twice, it would go through the filters behind this one twice.
                 if self.arriving.get() != Some(stream) {
                     phase.resume_if_forwarding();
                 }
@@ -380,7 +381,7 @@ impl Worker {
     }
 }
 
-/// What the clock that people set is ahead of the one that never goes back, in nanoseconds.
+/// The offset of the wall clock to the monotonic clock, in nanoseconds.
 fn ahead() -> u64 {
     host::nanos_since_1970().wrapping_sub(host::monotonic_nanos())
 }

@@ -1,4 +1,4 @@
-//! Every kind of finding: its code, which never changes its meaning, and its standing words.
+//! Every kind of finding: its code, whose meaning never changes, and its texts.
 //!
 //! `docs/check.md` lists them; a test compares.
 
@@ -9,7 +9,7 @@ use Severity::{Error, Note, Warning};
 pub(crate) enum Severity {
     /// The configuration does not load, or lets through what it must not, or shows tokens.
     Error,
-    /// It works, and will hurt.
+    /// Works, but will cause trouble.
     Warning,
     /// Worth knowing, or not seen in these files.
     Note,
@@ -29,13 +29,13 @@ impl Severity {
 /// A kind of finding.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Code {
-    /// What `--allow` calls it.
+    /// Its name for `--allow`.
     pub(crate) word: &'static str,
-    /// How much it matters.
+    /// The severity.
     pub(crate) severity: Severity,
     /// Why it matters.
     pub(crate) why: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub(crate) remedy: &'static str,
 }
 
@@ -50,33 +50,34 @@ macro_rules! codes {
 
 codes! {
     CONFIGURATION = "configuration", Error,
-        "the filter does not load with it, or refuses the requests concerned",
+        "the filter does not load with it, or refuses requests",
         "correct it as the message says; docs/configuration.md describes every key";
     YAML_MERGE_KEY = "yaml-merge-key", Error,
-        "Envoy's YAML reader knows no merge keys: it finds a field `<<` and refuses the file",
+        "Envoy's YAML reader does not support merge keys: it reads a field `<<` and refuses the \
+         file",
         "write the members out, or give the whole object by an anchor and an alias";
     CLUSTER_MISSING = "cluster-missing", Error,
-        "no call can be made: every request that asks there is answered as unavailable",
+        "no call can be made: every request that needs it is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
     CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
-        "`https://` alone encrypts nothing: tokens and claims travel in clear",
+        "`https://` alone encrypts nothing: tokens and claims cross the network unencrypted",
         "give the cluster a TLS transport socket with sni, trusted CA and the provider's name";
     TLS_WITHOUT_CA = "tls-without-ca", Error,
-        "without a trusted CA any certificate is taken, and whoever shows one gets the tokens",
+        "without a trusted CA any certificate is accepted, and any server can receive the tokens",
         "set validation_context.trusted_ca, for example the file of public authorities";
     TLS_WITHOUT_SAN = "tls-without-san", Error,
-        "without a name to match, any certificate that the CA ever signed is taken",
+        "without a name to match, any certificate that the CA signed is accepted",
         "set match_typed_subject_alt_names to the provider's host name";
     CLUSTER_WITHOUT_PROXY = "cluster-without-proxy", Error,
         "http_proxy_server routes nothing by itself: the calls go past the proxy, or nowhere",
         "give the cluster the transport socket http_11_proxy and each endpoint the proxy's address \
          as envoy/forward-proxy.yaml does";
     SPELT_TWICE = "spelt-twice", Error,
-        "Envoy takes one of the two, and what the other says does not hold",
+        "Envoy uses one of the two and ignores the other",
         "keep one spelling";
     ROUTE_UNPROTECTED = "route-unprotected", Error,
         "requests reach the backend without a token",
-        "switch an instance on there; or, if it is meant for everybody, say why in the metadata of \
+        "enable an instance there; or, if the route is public, give the reason in the metadata of \
          the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
@@ -86,17 +87,18 @@ codes! {
         "once the module has failed, requests pass unchecked",
         "set failure_policy: FAIL_RELOAD";
     VM_ID_SHARED = "vm-id-shared", Error,
-        "modules with one vm_id read and write each other's shared data, where cached verdicts lie",
+        "modules with the same vm_id read and write each other's shared data, which holds cached \
+         verdicts",
         "give this module a vm_id of its own; only instances with the same code may share one";
     GUARD_REFUSES = "guard-refuses", Error,
-        "Envoy's RBAC filter answers 403 to those whom it should let pass",
+        "Envoy's RBAC filter answers 403 to requests that it should let pass",
         "set \"access_log_state\": true, let the guard accept the prefix `pass;` (and `preflight;` \
          with \"preflight\": \"pass\") behind every instance, and switch it off on public routes";
     ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
-        "Envoy drops an optional per-route configuration of a Wasm filter without a word",
+        "Envoy silently ignores an optional per-route configuration of a Wasm filter",
         "remove is_optional, and use an instance of its own for another configuration";
     INSTANCE_OPTIONAL = "instance-optional", Warning,
-        "an Envoy that does not know Wasm filters starts without it, and lets everybody pass",
+        "an Envoy without Wasm support starts without it, and lets every request pass",
         "remove is_optional from its entry in http_filters";
     NO_GUARD = "no-guard", Warning,
         "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, whatever \
@@ -104,91 +106,89 @@ codes! {
         "put Envoy's RBAC filter behind it, which lets pass only what wasm.oidc_outcome says \
          that the filter let pass, as envoy/envoy.yaml does";
     NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
-        "the next route that somebody adds is unprotected, and nothing says so",
+        "the next route that is added is unprotected, without a warning",
         "remove `disabled` from one instance, and switch it off where another one is on";
     ROUTE_FILTER_UNKNOWN = "route-filter-unknown", Warning,
-        "Envoy ignores the switch of a filter that is not there",
+        "Envoy ignores a FilterConfig for a filter that does not exist",
         "write the name as in http_filters";
     ROUTE_WITH_TWO_INSTANCES = "route-with-two-instances", Warning,
-        "each instance asks its provider, and the first may remove the token before the second",
+        "each instance calls its provider, and the first may remove the token before the second",
         "switch the default instance off where another one is switched on";
     ROUTE_BY_IDENTITY_HEADER = "route-by-identity-header", Warning,
         "the route is first chosen with the client's own header, and again after the edit",
         "match on something that only the gateway decides";
     BACKEND_SHARED = "backend-shared", Warning,
-        "an instance strips the headers that it injects itself: here a client can write them",
+        "an instance strips only the headers that it injects: here a client can set them",
         "lead the two to different backends, or add the header to request_headers_to_remove";
     PROXY_NOWHERE = "proxy-nowhere", Warning,
-        "no call arrives: every request that asks there is answered as unavailable",
-        "put in the forward proxy's address";
+        "no call arrives: every request that needs it is answered as unavailable",
+        "replace it with the forward proxy's address";
     PROXY_DIFFERS = "proxy-differs", Warning,
-        "the cluster decides where calls go, and http_proxy_port only says what is meant",
-        "make the two the same";
+        "the cluster decides where calls go; http_proxy_port is informative",
+        "use the same port in both";
     ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
-        "tokens and claims travel in clear to whoever listens on the way",
+        "tokens and claims cross the network unencrypted",
         "use https:// and a cluster with TLS";
     SUBJECT_NOT_REQUIRED = "subject-not-required", Warning,
-        "any page that answers 200 with a JSON object vouches for every token",
+        "any page that answers 200 with a JSON object validates every token",
         "set \"require_subject\": true";
     ITERATION_ALLOWED = "iteration-allowed", Warning,
-        "held request bodies are buffered instead of held back, large ones answered 413, and \
-         before Envoy 1.39 what comes after the verdict is lost",
+        "request bodies are buffered while a request waits, large ones are answered 413, and \
+         before Envoy 1.39 data after the verdict is lost",
         "remove allow_on_headers_stop_iteration";
     VM_ID_MISSING = "vm-id-missing", Warning,
         "all modules without a vm_id share their data",
         "set vm_config.vm_id, for example oidc-token-connector";
     SHARED_CACHE_WITHOUT_VM_ID = "shared-cache-without-vm-id", Warning,
         "every other module without a vm_id can read and write the cached verdicts",
-        "set vm_config.vm_id, or take \"shared\" out of cache";
+        "set vm_config.vm_id, or remove \"shared\" from cache";
     CORS_AFTER_FILTER = "cors-after-filter", Warning,
         "preflights carry no token and are refused, and pages cannot read the filter's replies",
         "move the CORS filter in front, or set \"preflight\": \"pass\"";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
-        "if ever the module dies, the requests that it holds wait for 5 minutes, or for ever",
+        "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
     TIMEOUTS_DO_NOT_NEST = "timeouts-do-not-nest", Warning,
-        "Envoy cuts off requests with a bare 504 that the filter would have answered",
-        "make timeout and deadline smaller, or Envoy's time longer";
+        "Envoy ends requests with a bare 504 before the filter can answer them",
+        "decrease timeout and deadline, or increase Envoy's timeout";
     NO_UPSTREAM_IDLE_TIMEOUT = "no-upstream-idle-timeout", Warning,
         "Envoy keeps idle connections for an hour, the provider closes them earlier, and a call \
-         that goes out as it does is lost",
+         sent at that moment is lost",
         "set common_http_protocol_options.idle_timeout in the cluster's HttpProtocolOptions below \
-         the provider's keep-alive: 4s where that is not known (Node.js closes after 5 s; starman \
+         the provider's keep-alive: 4s if that is unknown (Node.js closes after 5 s; starman \
          after 1 s needs less)";
     CONNECTION_SHARED = "connection-shared", Warning,
-        "one caller whose request makes the provider end the connection ends everybody's calls \
-         on it",
+        "if one caller's request makes the provider close the connection, all calls on it fail",
         "use HTTP/1.1, explicit_http_config: { http_protocol_options: {} }, or set \
          max_concurrent_streams: 1 in http2_protocol_options";
     CALL_LIMIT_TOO_LOW = "call-limit-too-low", Warning,
-        "Envoy refuses calls that the filter means to make, or lets them wait, those about users \
-         whom the filter knows as well",
+        "Envoy refuses or delays calls that the filter makes, also those for known users",
         "set max_connections, max_pending_requests and max_requests in the cluster's \
          circuit_breakers.thresholds to workers × max_in_flight or more, for example 16384, or \
-         make max_in_flight smaller";
+         decrease max_in_flight";
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
-        "answers that max_userinfo_bytes allows reach the filter as no answer at all",
+        "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
     NO_INSTANCE = "no-instance", Warning,
         "nothing was checked",
         "give the file that holds the filter; a Wasm filter counts if its code's name, its own \
          name or its configuration is this filter's";
     NO_RELOAD = "no-reload", Note,
-        "once the module has failed, a worker answers 503 until Envoy is started anew",
+        "once the module has failed, a worker answers 503 until Envoy is restarted",
         "set failure_policy: FAIL_RELOAD";
     VALUE_IGNORED = "value-ignored", Note,
-        "the filter takes it, as the source system did, and acts as if it were not there",
+        "the filter accepts it, as the source system did, and ignores it",
         "write one of the allowed values, or remove the key";
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
-        "clients throw good tokens away when the provider is down",
+        "clients discard valid tokens when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
     GUARD_NOT_SEEN = "guard-not-seen", Note,
         "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, and then only a \
-         filter of its own behind it refuses",
+         second filter behind it can refuse requests",
         "give the manifest with the guard as well, or write one as deploy/ has it";
     PREFLIGHT_REFUSED = "preflight-refused", Note,
-        "a preflight carries no token and is refused: pages of other origins cannot call",
-        "set \"preflight\": \"pass\", if pages of other origins are to call";
+        "a preflight carries no token and is refused: pages of other origins cannot call the API",
+        "set \"preflight\": \"pass\", if pages of other origins should call the API";
     UNDERSCORES_PASS = "underscores-pass", Note,
         "backends take x_user_id for x-user-id; the filter strips both of its own headers only",
         "set headers_with_underscores_action: REJECT_REQUEST";
@@ -196,26 +196,27 @@ codes! {
         "Envoy holds up to 32 MiB of one provider answer",
         "set http.async_response_buffer_limit in layered_runtime, above max_userinfo_bytes";
     ROUTE_PUBLIC = "route-public", Note,
-        "the file says that it is meant so",
-        "nothing, as long as that is right";
+        "the file marks it as public",
+        "nothing, if that is intended";
     PLAIN_CLUSTER = "plain-cluster", Note,
-        "no filter among these files says whether it leads to a provider",
+        "no filter in these files shows whether it is a provider's cluster",
         "give the filter's file as well";
     PROXY_REQUIRED = "proxy-required", Note,
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
-        "whether it exists, and whom its TLS trusts, was not checked",
+        "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";
     TLS_NOT_SEEN = "tls-not-seen", Note,
-        "whether the name in the certificate is compared was not checked",
+        "the check of the certificate's name was not verified",
         "name the provider in match_typed_subject_alt_names beside the secret, by \
          combined_validation_context, or give the file that holds the secret as well";
     ROUTES_NOT_SEEN = "routes-not-seen", Note,
-        "whether every route is protected was not checked",
+        "the protection of the routes was not checked",
         "give the file that holds the routes as well";
     SURROUNDINGS_NOT_SEEN = "surroundings-not-seen", Note,
-        "what stands around the filter decides whether it is safe, and is not in these files",
+        "the safety of the filter depends on the configuration around it, which is not in these \
+         files",
         "check Envoy's own configuration as well, or follow docs/security.md";
 }
 

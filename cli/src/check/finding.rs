@@ -16,23 +16,23 @@ pub(crate) struct Finding {
     pub(crate) place: String,
     /// What was found.
     pub(crate) found: String,
-    /// What to do, where the code's own words do not fit.
+    /// The remedy, where the code's own text does not fit.
     pub(crate) remedy: Option<String>,
 }
 
 impl Finding {
-    /// What to do about it.
+    /// The remedy.
     pub(crate) fn remedy(&self) -> &str {
         self.remedy.as_deref().unwrap_or(self.code.remedy)
     }
 }
 
-/// Everything found so far, each thing once.
+/// All findings so far, without duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Something found at a place.
+    /// Adds a finding at a place.
     pub(crate) fn add(&mut self, code: &'static Code, at: &Node<'_>, found: impl Into<String>) {
         self.add_with(code, at, found, None);
     }

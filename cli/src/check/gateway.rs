@@ -183,7 +183,7 @@ fn of_validation(fields: &Node<'_>) -> Tls {
     }
 }
 
-/// The manifest of that name. One that leaves its namespace to whoever applies it may be in any.
+/// The manifest of that name. One without a namespace may be applied in any namespace.
 fn named<'a>(manifests: &[Node<'a>], namespace: &str, name: &str) -> Option<Node<'a>> {
     let of_name = |node: &&Node<'_>| {
         node.get("metadata").is_some_and(|metadata| metadata.text("name") == Some(name))

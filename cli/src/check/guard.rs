@@ -185,7 +185,7 @@ pub(crate) fn check<'a>(
 ) {
     let named =
         |name: &str| manager.filters.iter().position(|filter| filter.text("name") == Some(name));
-    // Where the last of those instances stands.
+    // The position of the last of those instances.
     let last = |on: &[usize]| {
         let on = instances.iter().filter(|(index, _)| on.contains(index));
         on.filter_map(|(_, instance)| named(&instance.name)).max()
@@ -207,7 +207,7 @@ pub(crate) fn check<'a>(
             let met = instances.iter().filter(|(index, _)| way.on.contains(index));
             let met: Vec<&Instance<'a>> = met.map(|(_, instance)| *instance).collect();
             if *index < last {
-                let found = format!("{} stands before the filter", guard.name());
+                let found = format!("{} is before the filter", guard.name());
                 findings.add(codes::GUARD_REFUSES, &guard.node, found);
             } else {
                 check_words(guard, &met, findings);
@@ -225,7 +225,7 @@ pub(crate) fn check<'a>(
             findings.add(codes::NO_GUARD, &way.node, found);
         } else if let Some(entry) = manager.filters.get(last) {
             let name = entry.text("name").unwrap_or_default();
-            findings.add(codes::NO_GUARD, entry, format!("no guard stands behind {name}"));
+            findings.add(codes::NO_GUARD, entry, format!("no guard is behind {name}"));
         }
     }
 }
@@ -302,7 +302,7 @@ pub(crate) fn check_list(
     };
     let Some(last) = entries.iter().rposition(is_instance) else { return };
     if !entries.iter().skip(last).any(|entry| Guard::of(entry).is_some()) {
-        let found = format!("no guard stands in the list of filters of the upgrade {kind}");
+        let found = format!("no guard is in the list of filters of the upgrade {kind}");
         findings.add(codes::NO_GUARD, filters, found);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Kept<'a> {
     pub(crate) remedy: Option<String>,
 }
 
-/// What stands below a node about idle connections; `None` if it has a time for them. `at` is the
+/// The node's settings about idle connections; `None` if it has a time for them. `at` is the
 /// place to mend.
 pub(crate) fn kept<'a>(
     node: &Node<'a>,

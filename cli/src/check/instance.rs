@@ -1,4 +1,4 @@
-//! One instance of the filter: where it stands, and its configuration as the filter reads it.
+//! One instance of the filter: its place, and its configuration as the filter reads it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -38,17 +38,17 @@ pub(crate) enum Platform {
 pub(crate) struct Instance<'a> {
     /// By what name routes switch it.
     pub(crate) name: String,
-    /// Where it stands.
+    /// Its place.
     pub(crate) node: Node<'a>,
-    /// What it stands in.
+    /// Its surroundings.
     pub(crate) platform: Platform,
     /// Which connection manager has it among its filters.
     pub(crate) manager: Option<usize>,
     /// Whether it is off unless a route switches it on.
     pub(crate) disabled: bool,
-    /// Envoy's PluginConfig, if it stands in one.
+    /// Envoy's PluginConfig, if it is in one.
     pub(crate) plugin: Option<Node<'a>>,
-    /// Where its configuration stands.
+    /// The place of its configuration.
     pub(crate) place: Node<'a>,
     /// Its configuration as Envoy hands it over, or why there is none.
     text: Result<Vec<u8>, String>,
@@ -218,9 +218,9 @@ fn is_configuration(text: &Result<Vec<u8>, String>) -> bool {
     OWN_KEYS.iter().any(|key| text.windows(key.len()).any(|window| window == key.as_bytes()))
 }
 
-/// Where a plugin's configuration stands, and what Envoy makes of it.
+/// The node of a plugin's configuration, and the bytes that Envoy makes of it.
 fn configuration<'a>(plugin: &Node<'a>) -> (Node<'a>, Result<Vec<u8>, String>) {
-    const ALLOWED: &str = "allowed is a google.protobuf.StringValue with the JSON text, or a \
+    const ALLOWED: &str = "expected a google.protobuf.StringValue with the JSON text, or a \
                            google.protobuf.Struct";
     let Some(any) = plugin.get("configuration") else {
         return (plugin.clone(), Ok(Vec::new()));
@@ -232,18 +232,18 @@ fn configuration<'a>(plugin: &Node<'a>) -> (Node<'a>, Result<Vec<u8>, String>) {
         "google.protobuf.StringValue" => match (written.as_str(), any.member("value")) {
             (Some(text), Some(_)) => Ok(text.as_bytes().to_vec()),
             (_, None) => Ok(Vec::new()),
-            (None, _) => Err(format!("found no text in the StringValue, {ALLOWED}")),
+            (None, _) => Err(format!("got no text in the StringValue, {ALLOWED}")),
         },
         "google.protobuf.BytesValue" => {
             let bytes = written.as_str().and_then(|text| STANDARD.decode(text).ok());
-            bytes.ok_or_else(|| format!("found no base64 text in the BytesValue, {ALLOWED}"))
+            bytes.ok_or_else(|| format!("got no base64 text in the BytesValue, {ALLOWED}"))
         }
         "google.protobuf.Struct" => match (written.as_object(), any.member("value")) {
             (Some(members), Some(_)) => Ok(structure(members).encode_to_vec()),
-            (_, _) => Err(format!("found no object as `value` of the Struct, {ALLOWED}")),
+            (_, _) => Err(format!("got no object as `value` of the Struct, {ALLOWED}")),
         },
-        "" => Err(format!("found no @type, {ALLOWED}")),
-        other => Err(format!("found a {other}, {ALLOWED}")),
+        "" => Err(format!("got no @type, {ALLOWED}")),
+        other => Err(format!("got a {other}, {ALLOWED}")),
     };
     (value, text)
 }

@@ -84,7 +84,7 @@ fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found
         let passes =
             instance.policy.as_ref().is_some_and(|policy| policy.preflight == Preflight::Pass);
         if at.is_some_and(|at| at < cors) && !passes {
-            let what = format!("{name} stands before the CORS filter");
+            let what = format!("{name} is before the CORS filter");
             found.add(codes::CORS_AFTER_FILTER, &instance.node, what);
         }
     }

@@ -1,4 +1,4 @@
-//! What EnvoyFilters change around the filter, and what WasmPlugins stand before.
+//! What EnvoyFilters change around the filter, and the filters that run after a WasmPlugin.
 //!
 //! A patch is merged into what Istio makes: what it does not say is not missing.
 
@@ -64,11 +64,11 @@ fn check_preflight(instance: &Instance<'_>, world: &World<'_>, findings: &mut Fi
     let mut routes = services.flat_map(|service| service.list("http"));
     let remedy = Some("set \"preflight\": \"pass\" in pluginConfig".to_owned());
     if routes.any(|route| route.has("corsPolicy")) {
-        let found = "a WasmPlugin stands before Istio's CORS filter, and a VirtualService has a \
+        let found = "a WasmPlugin is before Istio's CORS filter, and a VirtualService has a \
                      corsPolicy";
         findings.add_with(codes::CORS_AFTER_FILTER, &instance.place, found, remedy);
     } else {
-        let found = "a WasmPlugin stands before Istio's CORS filter, without preflight: pass";
+        let found = "a WasmPlugin is before Istio's CORS filter, without preflight: pass";
         findings.add_with(codes::PREFLIGHT_REFUSED, &instance.place, found, remedy);
     }
 }

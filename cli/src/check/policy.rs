@@ -43,7 +43,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
         Unavailable::AsOwnError | Unavailable::Unauthorized => findings.add(
             codes::UNAVAILABLE_AS_401,
             place,
-            "a provider that cannot be had is answered as if the token were bad",
+            "an unavailable provider is answered like an invalid token",
         ),
     }
 }
@@ -110,7 +110,7 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
 /// A field in both spellings: Envoy takes one of them.
 pub(crate) fn check_spelling(node: &Node<'_>, findings: &mut Findings) {
     for name in node.spelt_twice() {
-        findings.add(codes::SPELT_TWICE, node, format!("{name} stands there in both spellings"));
+        findings.add(codes::SPELT_TWICE, node, format!("{name} is given in both spellings"));
     }
 }
 

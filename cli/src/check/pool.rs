@@ -10,7 +10,7 @@ use crate::tree::Node;
 
 /// By what name a cluster's options for HTTP are known.
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-/// The message of a cluster that stands for others.
+/// The message of a cluster that aggregates others.
 const AGGREGATE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
 /// What Envoy allows of each at a time, all workers together, where nothing is said.
 pub(crate) const DEFAULT: u64 = 1024;
@@ -38,7 +38,7 @@ pub(crate) struct Shared<'a> {
 /// Envoy's own bounds of a cluster.
 #[derive(Debug)]
 pub(crate) struct Limits<'a> {
-    /// Where they stand, or should.
+    /// Their place, or where it should be.
     pub(crate) at: Node<'a>,
     /// Each that bounds how many calls go out, with its name.
     pub(crate) each: Vec<(&'static str, u64)>,

@@ -7,7 +7,7 @@ use super::codes::Severity;
 use super::finding::Finding;
 use crate::output::{Format, say};
 
-/// What is to be told.
+/// The findings and how to print them.
 pub(crate) struct Report<'f> {
     pub(super) findings: &'f [Finding],
     pub(super) allowed: &'f Allowed,
@@ -18,7 +18,7 @@ pub(crate) struct Report<'f> {
 }
 
 impl Report<'_> {
-    /// Whether there is an error or a warning that nobody has accepted.
+    /// Whether there is an error or a warning without `--allow`.
     pub(crate) fn has_findings(&self) -> bool {
         let grave = |finding: &&Finding| finding.code.severity != Severity::Note;
         self.findings.iter().filter(grave).any(|finding| !self.allowed.covers(finding))

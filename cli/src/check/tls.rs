@@ -37,7 +37,7 @@ pub(crate) enum San {
 /// What a TLS context says.
 pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &World<'a>) -> Tls {
     const SECRET: &str = "validation_context_sds_secret_config";
-    // What stands for a certificate itself needs neither authority nor name.
+    // A pinned certificate needs neither authority nor name.
     const PINS: &[&str] =
         &["verify_certificate_hash", "verify_certificate_spki", "custom_validator_config"];
     const CAS: &[&str] = &["trusted_ca", "ca_certificate_provider_instance"];

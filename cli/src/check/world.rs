@@ -53,7 +53,7 @@ pub(crate) struct Manager<'a> {
     pub(crate) node: Node<'a>,
     /// Its HTTP filters.
     pub(crate) filters: Vec<Node<'a>>,
-    /// What it stands in.
+    /// Its surroundings.
     pub(crate) platform: Platform,
 }
 
@@ -113,12 +113,12 @@ impl<'a> World<'a> {
         })
     }
 
-    /// The EnvoyFilter or WasmPlugin in which the node stands.
+    /// The EnvoyFilter or WasmPlugin that contains the node.
     pub(crate) fn manifest(&self, node: &Node<'_>) -> Option<&Node<'a>> {
         self.manifests.iter().find(|manifest| node.is_inside(manifest))
     }
 
-    /// Whether an instance stands in a connection manager: among its filters, or in a list of
+    /// Whether an instance is in a connection manager: among its filters, or in a list of
     /// filters that an upgrade has for itself.
     pub(crate) fn is_in_a_manager(&self, instance: &Instance<'_>) -> bool {
         instance.manager.is_some()

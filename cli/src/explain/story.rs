@@ -223,8 +223,8 @@ impl Story {
             let yes = |is| if is { "yes" } else { "no" };
             lines.push(format!("the provider's answer: {came_words}; it is about {about}"));
             lines.push(format!(
-                "  kept: {}; ends what was good: {}; another site is asked: {}; an outdated verdict may \
-                 serve: {}",
+                "  kept: {}; removes the valid entry: {}; another site is asked: {}; an outdated \
+                 verdict may serve: {}",
                 outcomes::kept(came),
                 yes(follows.ends_good),
                 yes(follows.next_site),

@@ -56,7 +56,7 @@ pub(super) fn left_out(
         }
         (Claim::Invalid, Lists::Json) => "nothing can carry what its path finds",
         (Claim::Invalid, Lists::Joined(_)) => {
-            "nothing can carry what its path finds, or whoever takes the list apart would not \
+            "no header can carry its value, or a reader that splits the list would not \
                  get the same elements"
         }
         (Claim::OverBudget, _) => "its path takes too many steps",

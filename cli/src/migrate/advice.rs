@@ -36,7 +36,7 @@ impl Subject<'_> {
     }
 }
 
-/// What behaves differently here.
+/// Differences in behaviour from the source system.
 pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
     let said = |applies: bool, text: &str| applies.then(|| text.to_owned());
     let whole_body = matches!(subject.policy.replies.provider_text, ProviderText::Payload);
@@ -44,8 +44,8 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
     let all = [
         said(
             true,
-            "A 200 of the provider counts only if its body is one JSON object; there, any 200 did. \
-             `accept_any_200: true` restores the old rule.",
+            "A 200 of the provider counts only if its body is one JSON object; in the source \
+             system any 200 did. `accept_any_200: true` restores the old rule.",
         ),
         said(
             true,
@@ -54,7 +54,7 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
              on.",
         ),
         said(true, "Every 401 carries a `WWW-Authenticate` challenge (RFC 9110 §11.6.1)."),
-        said(true, "Requests with one token that come together share one call to the provider."),
+        said(true, "Concurrent requests with the same token share one call to the provider."),
         said(
             true,
             "A token over 7168 bytes is refused with 401 (`malformed:too_long`) before any call; \
@@ -75,12 +75,13 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         ),
         said(
             subject.injects(),
-            "All JSONPaths of one answer share a step budget; what is not found within it counts \
-             as not found (`oidc_claims_over_budget`).",
+            "All JSONPaths of one answer share a step budget; a value not found within it counts \
+             as missing (`oidc_claims_over_budget`).",
         ),
         said(
             subject.filters(),
-            "A JSONPath filter compares by RFC 9535: `1 == '1'` is false here and was true there.",
+            "A JSONPath filter compares by RFC 9535: `1 == '1'` is false here and true in the \
+             source system.",
         ),
         said(
             forwards_text,
@@ -94,7 +95,8 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         ),
         said(
             subject.own_error_set(),
-            "The status text of the error set cannot be set: a filter cannot, and HTTP/2 has none.",
+            "The status text of the error set cannot be set: HTTP/2 has none, and Envoy does not \
+             let a filter set it.",
         ),
         said(
             subject.proxy.is_some(),
@@ -112,8 +114,8 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         subject.clusters.iter().filter(|c| !c.tls).map(|c| c.authority.as_str()).collect();
     let plain = (!plain.is_empty()).then(|| {
         format!(
-            "`http://` to {}: tokens go over the network in plain. Use `https://` where the \
-             provider has it.",
+            "`http://` to {}: tokens cross the network unencrypted. Use `https://` if the \
+             provider supports it.",
             plain.join(", ")
         )
     });
@@ -127,7 +129,7 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         ),
         said(
             subject.own_error_set(),
-            "`error_set`: the text says that there is one, not what it is. Without the key it is \
+            "`error_set`: the text enables an error set but does not define it. The default is \
              403, `Not Authorized`, with an empty body.",
         ),
         said(
@@ -138,31 +140,32 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         ),
         said(
             true,
-            "`cache`: without it every request asks the provider, as there. With it a revoked \
-             token stays good for up to `ttl`.",
+            "`cache`: without it every request calls the provider, as in the source system. With \
+             it a revoked token stays valid for up to `ttl`.",
         ),
-        said(true, "`timeout`: 5 s unless said, for one call to the provider."),
+        said(true, "`timeout`: 5 s by default, for one call to the provider."),
         said(
             true,
             "`userinfo_unavailable: {\"status\": 503}`: without it an outage is answered 401, as \
-             there, and clients throw good tokens away.",
+             in the source system, and clients discard valid tokens.",
         ),
         said(
             true,
-            "`provider_errors: \"map\"`: without it the provider's 404, 405 or 500 goes to the client as \
-             it is, as there. It needs `userinfo_unavailable` with 503.",
+            "`provider_errors: \"map\"`: without it the provider's 404, 405 or 500 goes to the \
+             client unchanged, as in the source system. It needs `userinfo_unavailable` with 503.",
         ),
-        said(true, "`userinfo_method`: `GET` unless said."),
+        said(true, "`userinfo_method`: `GET` by default."),
         said(
             true,
-            "`access_log_state: true` stands in the result, and not in the text. By it the guard in \
+            "`access_log_state: true` is in the result but not in the text. With it the guard in \
              `envoy.yaml` knows whom the filter let pass: without it the guard refuses everybody. It \
              also fills `outcome` in the access log.",
         ),
         said(
             subject.has_regions(),
             "`unknown_region: \"reject\"`: without it a region code that is not configured gets \
-             the default endpoint, as there. `region_header` tells the backend which one vouched.",
+             the default endpoint, as in the source system. `region_header` tells the backend \
+             which region validated the token.",
         ),
         said(
             forwards,

@@ -10,8 +10,8 @@ use oidc_token_connector::config::{Egress, Endpoints, Policy};
 
 use super::settings::{Finding, Weight};
 
-/// Stands for a proxy's address that the text does not say. It leads nowhere (RFC 5737), so that
-/// nothing passes until somebody has put in the right one.
+/// Placeholder for a proxy's address that the text does not give. It is unreachable (RFC 5737), so
+/// that nothing passes until somebody has put in the right one.
 const NOWHERE: &str = "192.0.2.10";
 
 /// One cluster.
@@ -48,16 +48,17 @@ impl Proxy {
         }
     }
 
-    /// What follows from an address that nobody has said, for the line that names the proxy.
+    /// The finding about a missing proxy address, for the line that names the proxy.
     pub(super) fn unknown(&self) -> Option<Finding> {
         self.address.is_none().then(|| Finding {
             line: None,
             what: format!(
-                "The proxy's IP address is not known, and Envoy resolves no name there: {NOWHERE} \
-                 stands in its place and leads nowhere, so every request would be refused"
+                "The proxy's IP address is unknown, and Envoy does not resolve a name there. The \
+                 placeholder {NOWHERE} is unreachable, so every request would be refused"
             ),
             remedy: format!(
-                "run this again with `--proxy-address` and the address of {}, or put it in",
+                "run this again with `--proxy-address` and the address of {}, or replace the \
+                 placeholder",
                 self.server
             ),
             weight: Weight::Refusing,
@@ -68,8 +69,7 @@ impl Proxy {
 /// The clusters of a policy, in the order of its endpoints.
 ///
 /// # Errors
-///
-/// An authority with which both `http://` and `https://` stand: one cluster cannot be both.
+/// An authority used with both `http://` and `https://`: one cluster supports only one of them.
 pub(super) fn of(policy: &Policy) -> Result<Vec<Cluster>, String> {
     let Endpoints::Configured(table) = &policy.endpoints else { return Ok(Vec::new()) };
     let mut clusters: Vec<Cluster> = Vec::new();
@@ -226,7 +226,7 @@ const BEHIND_A_PROXY: &str = r#"- name: <name>
     endpoints:
       - lb_endpoints:
           - endpoint:
-              # What stands behind CONNECT, with the port below; the address leads nowhere.
+              # The target of CONNECT, with the port below; the address is unreachable.
               hostname: "<bracketed host>"
               address: { socket_address: { address: 192.0.2.1, port_value: <port> } }
 "#;

@@ -1,4 +1,4 @@
-//! The characters of a source text one after the other, with the line in which they stand.
+//! The characters of a source text one after the other, with their line.
 //!
 //! Every step forward is bounded by the text; nothing here decides what a character means.
 
@@ -63,7 +63,7 @@ impl Cursor {
         found
     }
 
-    /// Whether the character stands in what is left of this line.
+    /// Whether the rest of this line contains the character.
     pub(super) fn line_has(&self, wanted: char) -> bool {
         self.rest().iter().take_while(|c| **c != '\n').any(|c| *c == wanted)
     }
@@ -95,7 +95,7 @@ pub(super) fn is_smart(c: char) -> bool {
     matches!(c, '\u{2018}'..='\u{201F}' | '\u{AB}' | '\u{BB}')
 }
 
-/// Whether a name and its colon stand at the start of these characters, and the name is one of
+/// Whether these characters start with a name and its colon, and the name is one of
 /// `names`, with or without quotation marks.
 pub(super) fn starts_member(rest: &[char], names: &[&str]) -> bool {
     let rest = match rest {
@@ -108,7 +108,7 @@ pub(super) fn starts_member(rest: &[char], names: &[&str]) -> bool {
     })
 }
 
-/// Whether any name and its colon stand at the start of these characters.
+/// Whether these characters start with any name and its colon.
 pub(super) fn starts_any_member(rest: &[char]) -> bool {
     match rest {
         ['"' | '\'' | '\u{201C}' | '\u{2018}', ..] => true,
@@ -126,7 +126,7 @@ fn ends_name(left: impl Iterator<Item = char>) -> bool {
     left.next() == Some(':') && !(left.next() == Some('/') && left.next() == Some('/'))
 }
 
-/// Whether a URI stands at the start of these characters, with or without quotation marks.
+/// Whether these characters start with a URI, with or without quotation marks.
 pub(super) fn starts_uri(rest: &[char]) -> bool {
     let rest = match rest {
         [first, rest @ ..] if is_quote(*first) => rest,

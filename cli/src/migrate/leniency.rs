@@ -48,19 +48,19 @@ impl Leniency {
     /// What was found and how it was taken.
     pub(super) fn said(self) -> &'static str {
         match self {
-            Leniency::Alone => "key of `userinfo_endpoint` on a line of its own: taken into it",
+            Leniency::Alone => "key of `userinfo_endpoint` on a line of its own: moved into it",
             Leniency::Unquoted => "name or value without quotation marks within braces",
             Leniency::NoComma => "no comma before this member",
-            Leniency::StrayComma => "comma with nothing to separate: ignored",
-            Leniency::MissingOpen => "no `{` behind this name: added",
+            Leniency::StrayComma => "superfluous comma: ignored",
+            Leniency::MissingOpen => "no `{` after this name: added",
             Leniency::MissingClose => "no `}` before this: added",
             Leniency::StrayOpen => "`{` without a name: ignored, with its `}`",
-            Leniency::StrayClose => "`}` with nothing to close: ignored",
-            Leniency::BraceBelow => "`{` in a line below its name",
-            Leniency::ValueBelow => "value in the line below its name: taken",
+            Leniency::StrayClose => "`}` without `{`: ignored",
+            Leniency::BraceBelow => "`{` on a line below its name",
+            Leniency::ValueBelow => "value on the line below its name: accepted",
             Leniency::OuterBraces => "braces around everything: ignored",
             Leniency::MissingColon => "no colon between this name and its `{`: added",
-            Leniency::OneLine => "several keys in one line: read as one each",
+            Leniency::OneLine => "several keys on one line: read separately",
             Leniency::SmartQuotes => "typographic quotation marks: read as plain ones",
             Leniency::SingleQuotes => "single quotation marks: read as double ones",
             Leniency::Bullet => "bullet of a list: ignored",
@@ -68,7 +68,7 @@ impl Leniency {
                 "backslash that escapes nothing: kept within quotation marks, \
                                     ignored before a brace"
             }
-            Leniency::OddBlank => "no-break space or byte order mark: read as a blank",
+            Leniency::OddBlank => "no-break space or byte order mark: read as a space",
         }
     }
 }

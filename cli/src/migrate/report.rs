@@ -1,8 +1,5 @@
-//! The report of a migration, as Markdown: what was read as what, what behaves differently here,
-//! and what somebody has to decide.
-//!
-//! It is written for the person who answers for the gateway afterwards, so it says first what keeps
-//! the result from being whole.
+//! The report of a migration, as Markdown: the values read, the differences in behaviour, and the
+//! open decisions. Its reader operates the gateway, so the problems come first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,7 +8,7 @@ use super::clusters::{Cluster, Proxy};
 use super::leniency::Leniency;
 use super::settings::{Finding, Row, Weight};
 
-/// Everything that a report is about.
+/// The content of a report.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     pub(super) rows: &'a [Row],
@@ -19,9 +16,9 @@ pub(super) struct Report<'a> {
     pub(super) lenient: &'a BTreeMap<Leniency, BTreeSet<usize>>,
     pub(super) clusters: &'a [Cluster],
     pub(super) proxy: Option<&'a Proxy>,
-    /// What behaves differently here, of what this configuration uses.
+    /// Differences in behaviour that concern this configuration.
     pub(super) differences: Vec<String>,
-    /// What the text does not say.
+    /// What the text does not define.
     pub(super) decisions: Vec<String>,
 }
 
@@ -34,30 +31,23 @@ impl Report<'_> {
         let refusing = self.of(Weight::Refusing);
         let rows = self.rows.len();
         let verdict = match (mend.is_empty(), refusing.is_empty(), left_out.is_empty()) {
-            (false, _, _) => "There is no result: mend what follows and run this again.",
-            (true, false, _) => {
-                "There is a result, but with it requests will be refused: see below."
-            }
-            (true, true, false) => {
-                "There is a result; it lacks what is listed as not carried over."
-            }
-            (true, true, true) => "There is a result, and it says all that the text says.",
+            (false, _, _) => "There is no result: correct the lines below and run this again.",
+            (true, false, _) => "The result refuses requests: see below.",
+            (true, true, false) => "The result is incomplete: see \"Not carried over\" below.",
+            (true, true, true) => "The result is complete.",
         };
         add(&mut text, &format!("\n{rows} values read. {verdict}\n"));
-        list(&mut text, "To mend", &mend);
+        list(&mut text, "To correct", &mend);
         list(&mut text, "Requests that will be refused", &refusing);
         list(&mut text, "Not carried over", &left_out);
         if !self.rows.is_empty() {
-            add(
-                &mut text,
-                "\n## What was read as what\n\n| line | place | taken as |\n|---|---|---|\n",
-            );
+            add(&mut text, "\n## Values read\n\n| line | key | value |\n|---|---|---|\n");
             for Row { line, place, taken } in self.rows {
                 add(&mut text, &format!("| {line} | {} | {} |\n", code(place), code(taken)));
             }
         }
         if !self.lenient.is_empty() {
-            add(&mut text, "\n## Liberties of the text\n\n| what | lines |\n|---|---|\n");
+            add(&mut text, "\n## Lenient syntax in the text\n\n| what | lines |\n|---|---|\n");
             for (leniency, lines) in self.lenient {
                 let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
                 add(&mut text, &format!("| {} | {} |\n", leniency.said(), lines.join(", ")));
@@ -65,8 +55,8 @@ impl Report<'_> {
         }
         if mend.is_empty() {
             self.add_clusters(&mut text);
-            list(&mut text, "What behaves differently here", &self.differences);
-            list(&mut text, "What you have to decide", &self.decisions);
+            list(&mut text, "Differences in behaviour", &self.differences);
+            list(&mut text, "Open decisions", &self.decisions);
         }
         text
     }
@@ -113,7 +103,7 @@ fn list(text: &mut String, title: &str, items: &[String]) {
     }
 }
 
-/// Text in a cell of a table, as code: whatever stands in it, it stays in its cell.
+/// Text as code in a table cell; a `|` in it is escaped.
 fn code(text: &str) -> String {
     let text = text.replace('|', "\\|");
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }

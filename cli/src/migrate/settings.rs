@@ -1,6 +1,8 @@
-//! What a text says, as the filter's configuration: each key taken as the source system takes it.
+//! Translates a text into the filter's configuration: each key is read as the source system reads
+//! it.
 //!
-//! A value goes over as it is or not at all: whatever cannot is a [`Finding`] with line and remedy.
+//! A value is copied unchanged or not at all. One that cannot be copied is a [`Finding`] with line
+//! and remedy.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,7 @@ use super::text::{ENDPOINT_KEYS, KEYS, Member, Value};
 /// What `error_metadata_location` may be; anything else counts as not given.
 const LOCATIONS: [&str; 2] = ["ResponseHeaders", "ResponsePayload"];
 
-/// What somebody has to know about a line.
+/// A remark about a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     /// `None`: about the text as a whole.
@@ -25,11 +27,11 @@ pub(super) struct Finding {
 /// What a finding means for the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// There is no result until it is mended: it would say something else than the text.
+    /// There is no result until it is corrected: the result would differ from the text.
     Mend,
     /// The result lacks what this line says.
     LeftOut,
-    /// The result says it, and requests will be refused for it.
+    /// The result contains it, and requests will be refused because of it.
     Refusing,
 }
 
@@ -37,13 +39,13 @@ pub(super) enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) line: usize,
-    /// Where it stands in the configuration.
+    /// Its path in the configuration.
     pub(super) place: String,
     /// The value there, or why there is none.
     pub(super) taken: String,
 }
 
-/// Everything that a text says.
+/// The content of a text.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     /// The filter's configuration, but for `clusters`.
@@ -108,13 +110,13 @@ impl Settings {
                     }
                 }
             }
-            // The source system answers this per request; here nothing good can come of it.
+            // The source system answers this per request; here the key is left out.
             Value::Text(text) if text.is_empty() => {
                 self.absent(member.line, &["userinfo_endpoint"])
             }
             Value::Text(_) => self.mend(
                 member.line,
-                "userinfo_endpoint is text, allowed is an object",
+                "userinfo_endpoint: got text, expected an object",
                 "write `userinfo_endpoint: { defaultURI: … }`",
             ),
         }
@@ -132,7 +134,7 @@ impl Settings {
             (Value::Text(_), [_, "regionCodeValue"]) => {
                 return self.mend(
                     member.line,
-                    "regionCodeValue is text, allowed is an object",
+                    "regionCodeValue: got text, expected an object",
                     "write `regionCodeValue: {\"code\": \"URI\", …}`",
                 );
             }
@@ -156,7 +158,7 @@ impl Settings {
             Value::Text(_) => {
                 return self.mend(
                     member.line,
-                    "inject_headers is text, allowed is an object",
+                    "inject_headers: got text, expected an object",
                     "write `inject_headers: {\"name\": \"JSONPath\", …}`",
                 );
             }
@@ -193,8 +195,8 @@ impl Settings {
                 }
                 Value::Map(_) => self.mend(
                     member.line,
-                    &format!("{} is an object, allowed is {allowed}", place(&names)),
-                    "take the braces away, or close the object before it",
+                    &format!("{}: got an object, expected {allowed}", place(&names)),
+                    "remove the braces, or close the object before it",
                 ),
             }
         }
@@ -225,7 +227,7 @@ impl Settings {
             ("block_authorization_header", _) => {
                 return self.mend(
                     member.line,
-                    "block_authorization_header is neither true nor false",
+                    "block_authorization_header: got another value, expected true or false",
                     "write `true` to remove Authorization before the backend, `false` to keep it",
                 );
             }
@@ -234,7 +236,7 @@ impl Settings {
                 Err(_) => {
                     return self.mend(
                         member.line,
-                        "http_proxy_port is no port",
+                        "http_proxy_port: got an invalid port, expected 1 to 65535",
                         "write a whole number from 1 to 65535",
                     );
                 }
@@ -245,7 +247,7 @@ impl Settings {
         self.config.insert(name.to_owned(), taken);
     }
 
-    /// A key that the source system does not know; the filter's own reader says what is near.
+    /// A key that the source system does not know. The filter's own reader names the nearest key.
     fn unknown(&mut self, member: &Member, in_endpoint: bool) {
         let name = member.name.as_str();
         let mut probe = Json::from_iter([(name, Json::Null)]);
@@ -256,40 +258,39 @@ impl Settings {
         let unknown = problems.iter().find_map(|p| p.message.strip_prefix("unknown key, "));
         let remedy = match unknown {
             Some(near) if near.starts_with("did you mean") => {
-                format!("{near} Mend the name and run this again")
+                format!("{near} Correct the name and run this again")
             }
-            Some(_) => "if it belongs to another processor of the chain, it is none of this \
-                        filter's; else mend the name and run this again"
+            Some(_) => "ignore it if it belongs to another processor of the chain; otherwise \
+                        correct the name and run this again"
                 .to_owned(),
-            None => "it is a key of this filter: add it to the result yourself".to_owned(),
+            None => "it is a key of this filter: add it to the result by hand".to_owned(),
         };
         self.findings.push(Finding {
             line: Some(member.line),
-            what: format!("{} is no key of the source system", shown(name)),
+            what: format!("{} is not a key of the source system", shown(name)),
             remedy,
             weight: Weight::LeftOut,
         });
     }
 
-    /// A value that the source system takes for something else without a word, and the filter with
-    /// it: whoever wrote the line hardly meant that.
+    /// A value that the source system and the filter silently read as something else: probably
+    /// not what the author meant.
     fn no_effect(&mut self, line: usize, name: &str, text: &str, counts: &str, allowed: &[&str]) {
         let first = text.split(char::is_whitespace).next().unwrap_or_default();
         let meant = allowed.iter().find(|word| word.eq_ignore_ascii_case(first));
         let remedy = match meant {
             Some(word) if first.len() < text.len() => format!(
-                "there is text after the value: remove it and run this again if `{word}` is meant"
+                "got text after the value: remove it and run this again if `{word}` is meant"
             ),
             Some(_) | None => {
-                let verb = if counts == "false" { "write" } else { "allowed are" };
-                let link = if counts == "false" { "or" } else { "and" };
+                let verb = if counts == "false" { "write" } else { "expected" };
                 let words: Vec<String> = allowed.iter().map(|word| format!("`{word}`")).collect();
-                format!("{verb} {}", words.join(&format!(" {link} ")))
+                format!("{verb} {}", words.join(" or "))
             }
         };
         self.findings.push(Finding {
             line: Some(line),
-            what: format!("{name} is {}, which counts as {counts}, there and here", shown(text)),
+            what: format!("{name} is {}, which counts as {counts} in both systems", shown(text)),
             remedy,
             weight: Weight::LeftOut,
         });
@@ -304,7 +305,7 @@ impl Settings {
                 true
             }
             Some(before) => {
-                let what = format!("{place} stands here and in line {before}");
+                let what = format!("{place} is given here and in line {before}");
                 self.mend(line, &what, "keep one of the two");
                 false
             }
@@ -317,7 +318,7 @@ impl Settings {
     }
 
     fn absent(&mut self, line: usize, names: &[&str]) {
-        self.row(line, names, "empty: left out, as if the line were not there".to_owned());
+        self.row(line, names, "empty: left out".to_owned());
     }
 
     fn row(&mut self, line: usize, names: &[&str], taken: String) {
@@ -325,8 +326,8 @@ impl Settings {
     }
 
     fn not_text(&mut self, member: &Member) {
-        let what = format!("{} is an object, allowed is text", member.name);
-        self.mend(member.line, &what, "write the value behind the colon, without braces");
+        let what = format!("{}: got an object, expected text", member.name);
+        self.mend(member.line, &what, "write the value after the colon, without braces");
     }
 
     fn mend(&mut self, line: usize, what: &str, remedy: &str) {
@@ -358,7 +359,7 @@ pub(super) fn place(names: &[&str]) -> String {
     place
 }
 
-/// A text from the source in a line of the report, whatever stands in it.
+/// A text from the source, quoted for one line of the report.
 pub(super) fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(60).collect();
     if short.len() < text.len() {

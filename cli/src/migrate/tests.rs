@@ -112,7 +112,7 @@ fn the_guides_example_is_one_configuration_in_every_spelling() {
 }
 
 #[test]
-fn liberties_are_in_the_report_with_their_lines() {
+fn lenient_syntax_is_in_the_report_with_its_lines() {
     let report = migrated(GUIDE).report;
     for said in [
         "| name or value without quotation marks within braces | 2, 3, 6 |",
@@ -121,14 +121,14 @@ fn liberties_are_in_the_report_with_their_lines() {
         assert!(report.contains(said), "{report}");
     }
     let alone = migrated("a_b: 1\ndefaultURI: https://idp.example/u").report;
-    let said = "| key of `userinfo_endpoint` on a line of its own: taken into it | 2 |";
+    let said = "| key of `userinfo_endpoint` on a line of its own: moved into it | 2 |";
     assert!(alone.contains(said), "{alone}");
 }
 
 #[test]
-fn the_report_says_what_was_read_as_what() {
+fn report_lists_the_values_read() {
     let report = migrate(GUIDE, &given()).report;
-    assert!(report.contains("There is a result, and it says all that the text says."), "{report}");
+    assert!(report.contains("The result is complete."), "{report}");
     for row in [
         "| 5 | `userinfo_endpoint.regionCodeValue.DE` | `\"https://uki.acme-travel.com:9001/de/user\
          info\"` |",
@@ -145,152 +145,152 @@ fn the_report_says_what_was_read_as_what() {
     assert!(report.contains("https://…@idp.example/u") && !report.contains("s3cret"), "{report}");
 }
 
-/// A line of a text that is otherwise in order, and the finding about it.
+/// A line of an otherwise valid text, and the finding about it.
 const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "error_metadata_location : ResponseHeaders # as agreed",
         true,
         "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as not \
-         given, there and here; there is text after the value: remove it and run this again if \
+         given in both systems; got text after the value: remove it and run this again if \
          `ResponseHeaders` is meant",
     ),
     (
         "error_metadata_location: responseheaders",
         true,
-        "line 2: error_metadata_location is \"responseheaders\", which counts as not given, there \
-         and here; allowed are `ResponseHeaders` and `ResponsePayload`",
+        "line 2: error_metadata_location is \"responseheaders\", which counts as not given in \
+         both systems; expected `ResponseHeaders` or `ResponsePayload`",
     ),
     (
         "enable_error_set: true # as agreed",
         true,
-        "line 2: enable_error_set is \"true # as agreed\", which counts as false, there and here; \
-         there is text after the value: remove it and run this again if `true` is meant",
+        "line 2: enable_error_set is \"true # as agreed\", which counts as false in both systems; \
+         got text after the value: remove it and run this again if `true` is meant",
     ),
     (
         "enable_error_set: yes",
         true,
-        "line 2: enable_error_set is \"yes\", which counts as false, there and here; write `true` or \
-         `false`",
+        "line 2: enable_error_set is \"yes\", which counts as false in both systems; write `true` \
+         or `false`",
     ),
     (
         "block_authorization_header: false # as agreed",
         false,
-        "line 2: block_authorization_header is neither true nor false",
+        "line 2: block_authorization_header: got another value, expected true or false",
     ),
-    ("http_proxy_port: 3128 # as agreed", false, "line 2: http_proxy_port is no port"),
+    (
+        "http_proxy_port: 3128 # as agreed",
+        false,
+        "line 2: http_proxy_port: got an invalid port, expected 1 to 65535",
+    ),
     (
         "timeout: 5s",
         true,
-        "line 2: \"timeout\" is no key of the source system; it is a key of this filter",
+        "line 2: \"timeout\" is not a key of the source system; it is a key of this filter",
     ),
     (
         "inject_header: {}",
         true,
-        "line 2: \"inject_header\" is no key of the source system; did you mean inject_headers?",
+        "line 2: \"inject_header\" is not a key of the source system; did you mean inject_headers?",
     ),
-    (
-        "x-y: 1",
-        true,
-        "line 2: \"x-y\" is no key of the source system; if it belongs to another processor",
-    ),
+    ("x-y: 1", true, "line 2: \"x-y\" is not a key of the source system; ignore it if it belongs"),
     (
         "userinfo_endpoint: {defaultUri: https://b.example/u}",
         true,
-        "line 2: \"defaultUri\" is no key of the source system; did you mean defaultURI?",
+        "line 2: \"defaultUri\" is not a key of the source system; did you mean defaultURI?",
     ),
     (
         "defaultURI: https://idp.example/u",
         false,
-        "line 2: userinfo_endpoint.defaultURI stands here and in line 1; keep one",
+        "line 2: userinfo_endpoint.defaultURI is given here and in line 1; keep one",
     ),
     (
         "enable_error_set: true\nenable_error_set: true",
         false,
-        "line 3: enable_error_set stands here and in line 2",
+        "line 3: enable_error_set is given here and in line 2",
     ),
     (
         "inject_headers: {\"A\": \"$.a\",\n\"A\": \"$.b\"}",
         false,
-        "line 3: inject_headers.A stands here and in line 2",
+        "line 3: inject_headers.A is given here and in line 2",
     ),
     ("hello", false, "line 2: text without a colon; write `key: value`"),
     (
         "block_authorization_header: maybe",
         false,
-        "line 2: block_authorization_header is neither true nor false; write",
+        "line 2: block_authorization_header: got another value, expected true or false; write",
     ),
-    ("http_proxy_port: 70000", false, "line 2: http_proxy_port is no port; write"),
+    (
+        "http_proxy_port: 70000",
+        false,
+        "line 2: http_proxy_port: got an invalid port, expected 1 to 65535; write",
+    ),
     (
         "error_header_name: {\"a\": \"b\"}",
         false,
-        "line 2: error_header_name is an object, allowed is text",
+        "line 2: error_header_name: got an object, expected text",
     ),
-    ("inject_headers: $.sub", false, "line 2: inject_headers is text, allowed is an object"),
-    ("regionCodeValue: FR", false, "line 2: regionCodeValue is text, allowed is an object"),
+    ("inject_headers: $.sub", false, "line 2: inject_headers: got text, expected an object"),
+    ("regionCodeValue: FR", false, "line 2: regionCodeValue: got text, expected an object"),
     (
         "userinfo_endpoint: https://b.example/u",
         false,
-        "line 2: userinfo_endpoint is text, allowed is an object",
+        "line 2: userinfo_endpoint: got text, expected an object",
     ),
     (
         "inject_headers: {\"FR\": {\"A\": {\"B\": \"c\"}}}",
         false,
-        "line 2: inject_headers.FR.A is an object, allowed is a JSONPath as text",
+        "line 2: inject_headers.FR.A: got an object, expected a JSONPath as text",
     ),
     // What only the filter's own reader sees, with the line of the piece.
     (
         "regionCodeHeader: x-r",
         false,
-        "line 2: userinfo_endpoint.regionCodeHeader: regionCodeValue is absent",
+        "line 2: userinfo_endpoint.regionCodeHeader: regionCodeValue is missing",
     ),
     (
         "inject_headers: {\n\"X A\": \"$.a\"}",
         false,
-        "line 3: inject_headers[\"X A\"]: not a header name: space at 2",
+        "line 3: inject_headers[\"X A\"]: invalid header name: got space at 2",
     ),
     (
         "inject_headers: {\n\"Host\": \"$.a\"}",
         false,
-        "line 3: inject_headers.Host: reserved header name; mend",
+        "line 3: inject_headers.Host: reserved header name; correct",
     ),
     (
         "inject_headers: {\"FR\": {\"A\": \"$.a\"}}",
         false,
-        "line 2: inject_headers.FR: not a region",
+        "line 2: inject_headers.FR: unknown region",
     ),
-    ("error_payload_location: $.a[", false, "line 2: error_payload_location: JSONPath refused"),
-    ("http_proxy_server: squid", false, "line 2: http_proxy_server: http_proxy_port is absent"),
-    (
-        "http_proxy_port: 0\nhttp_proxy_server: s",
-        false,
-        "line 2: http_proxy_port: found 0, allowed",
-    ),
+    ("error_payload_location: $.a[", false, "line 2: error_payload_location: invalid JSONPath"),
+    ("http_proxy_server: squid", false, "line 2: http_proxy_server: http_proxy_port is missing"),
+    ("http_proxy_port: 0\nhttp_proxy_server: s", false, "line 2: http_proxy_port: got 0, expected"),
     (
         "regionCodeHeader: x-r\nregionCodeValue: {\"A\":\n\"ftp://a\"}",
         false,
-        "line 3: userinfo_endpoint.regionCodeValue.A: not an endpoint URI",
+        "line 3: userinfo_endpoint.regionCodeValue.A: invalid endpoint URI",
     ),
     (
         "regionCodeHeader: x-r\nregionCodeValue: {\"A\": \"http://idp.example/u\"}",
         false,
-        "idp.example is asked both with http:// and with https://",
+        "idp.example is called both with http:// and with https://",
     ),
 ];
 
 #[test]
-fn what_cannot_be_taken_over_is_named_with_line_and_remedy() {
+fn each_finding_has_line_and_remedy() {
     for (lines, has_result, said) in FINDINGS {
         let migration = migrated(&format!("defaultURI: https://idp.example/u\n{lines}\n"));
         assert!(!migration.whole, "{lines}");
         assert_eq!(migration.result.is_some(), has_result, "{lines}\n{}", migration.report);
         assert!(migration.report.contains(said), "{lines}\n{}", migration.report);
-        let title = if has_result { "## Not carried over" } else { "## To mend" };
+        let title = if has_result { "## Not carried over" } else { "## To correct" };
         assert!(migration.report.contains(title), "{lines}\n{}", migration.report);
     }
 }
 
 #[test]
-fn everything_is_named_at_once() {
+fn all_findings_are_reported_at_once() {
     let report = migrated("hello\nx: 1\nhttp_proxy_port: y\n\"z").report;
     for line in ["line 1: text", "line 2: \"x\"", "line 3: http_proxy_port", "line 4: a quotation"]
     {
@@ -303,7 +303,11 @@ fn a_text_without_a_key_has_no_result() {
     for text in ["", "\n \n", "x: y"] {
         let migration = migrated(text);
         assert!(migration.result.is_none() && !migration.whole, "{}", migration.report);
-        assert!(migration.report.contains("no line of the text is a key"), "{}", migration.report);
+        assert!(
+            migration.report.contains("got no key of the source system"),
+            "{}",
+            migration.report
+        );
     }
 }
 
@@ -318,7 +322,7 @@ fn without_a_default_there_is_a_result_that_is_not_whole() {
     assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
 }
 
-/// Whatever happens to a text: a result loads, or there is none and somebody is told why.
+/// For any text: the result loads, or there is none and the report gives the reason.
 #[test]
 fn a_damaged_text_never_gives_a_result_that_does_not_load() {
     let chars: Vec<char> = GUIDE.chars().collect();
@@ -339,7 +343,7 @@ fn a_damaged_text_never_gives_a_result_that_does_not_load() {
                         "{text}"
                     );
                 }
-                None => assert!(migration.report.contains("## To mend"), "{text}"),
+                None => assert!(migration.report.contains("## To correct"), "{text}"),
             }
         }
     }
@@ -353,8 +357,8 @@ fn differences_and_decisions_are_those_of_the_configuration() {
         ("`require_subject: true`", true, true),
         ("`accept_any_200: true` restores", true, true),
         ("The proxy's IP address", true, false),
-        ("`error_set`: the text says", true, false),
-        ("tokens go over the network in plain", false, true),
+        ("`error_set`: the text enables", true, false),
+        ("tokens cross the network unencrypted", false, true),
         ("taken from each client request", true, false),
         ("`1 == '1'` is false", false, false),
         ("`unknown_region", true, false),
@@ -366,24 +370,24 @@ fn differences_and_decisions_are_those_of_the_configuration() {
     assert!(!migrate(GUIDE, &given()).report.contains("The proxy's IP address"));
 }
 
-/// With the stand-in for the proxy's address nothing works, so nobody may take the result for done.
+/// The result with the placeholder for the proxy's address does not work, so it must not look
+/// complete.
 #[test]
 fn a_proxy_without_an_address_comes_first_and_is_not_whole() {
     let migration = migrated(GUIDE);
     assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
-    let said = "There is a result, but with it requests will be refused: see below.\n\n\
-                ## Requests that will be refused\n\n\
-                - line 24: The proxy's IP address is not known, and Envoy resolves no name there: \
-                192.0.2.10 stands in its place and leads nowhere, so every request would be refused; \
-                run this again with `--proxy-address` and the address of squid.example.com, or put it \
-                in\n";
+    let said = "The result refuses requests: see below.\n\n## Requests that will be refused\n\n- \
+                line 24: The proxy's IP address is unknown, and Envoy does not resolve a name \
+                there. The placeholder 192.0.2.10 is unreachable, so every request would be \
+                refused; run this again with `--proxy-address` and the address of \
+                squid.example.com, or replace the placeholder\n";
     assert!(migration.report.contains(said), "{}", migration.report);
     assert!(migrate(GUIDE, &given()).whole);
     let address = GUIDE.replace("squid.example.com", "192.0.2.77");
     assert!(migrated(&address).whole, "{}", migrated(&address).report);
 }
 
-/// A value may stand in the line below its name where it can be nothing else.
+/// A value may be on the line below its name where that is unambiguous.
 #[test]
 fn a_uri_in_the_line_below_its_name_is_its_value() {
     for text in [
@@ -397,12 +401,12 @@ fn a_uri_in_the_line_below_its_name_is_its_value() {
         let filter: Json = serde_json::from_str(&migration.result.unwrap().filter).unwrap();
         let uri = &filter["userinfo_endpoint"]["defaultURI"];
         assert_eq!(uri, "https://idp.example/userinfo", "{text}");
-        let said = "value in the line below its name: taken";
+        let said = "value on the line below its name: accepted";
         assert!(migration.report.contains(said), "{text}\n{}", migration.report);
     }
-    // A name is none, and neither is what stands in quotation marks before a colon.
+    // A name is not a value, and neither is quoted text before a colon.
     for text in ["error_header_name:\nhttp_proxy_port: 1", "error_header_name:\n\"https\": x"] {
-        assert!(!migrated(text).report.contains("in the line below"), "{text}");
+        assert!(!migrated(text).report.contains("on the line below"), "{text}");
     }
 }
 

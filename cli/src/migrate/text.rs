@@ -50,7 +50,7 @@ pub(super) enum Value {
     Map(Vec<Member>),
 }
 
-/// Everything that stands in a text.
+/// The content of a text.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) members: Vec<Member>,
@@ -80,9 +80,9 @@ struct Frame {
     name: Option<String>,
     line: usize,
     members: Vec<Member>,
-    /// Opened by what stands in it, not by a brace.
+    /// Opened by its content, not by a brace.
     implicit: bool,
-    /// A comma stands behind the last member.
+    /// A comma follows the last member.
     separated: bool,
 }
 
@@ -140,7 +140,7 @@ impl Reader {
         self.outer || self.frames.len() > 1
     }
 
-    /// Passes what may stand between two members.
+    /// Skips the separators between two members.
     fn skip_between(&mut self) {
         while let Some(c) = self.cursor.peek() {
             let line = self.cursor.line();
@@ -338,7 +338,7 @@ impl Reader {
             }
             Some(_) => {
                 let text = self.unquoted();
-                // In JSON these stand so, too.
+                // The same as in JSON.
                 let literal =
                     matches!(text.as_str(), "true" | "false") || text.parse::<u32>().is_ok();
                 if self.inside() && !literal {

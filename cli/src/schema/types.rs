@@ -102,8 +102,8 @@ pub(super) struct Configuration {
     userinfo_headers: Option<BTreeMap<String, String>>,
     /// Request header that tells the backend which region was used.
     region_header: Option<HeaderName>,
-    /// What a CORS preflight gets: `pass` lets it through unauthenticated, for when the filter
-    /// stands before CORS. It has one `Origin`, no body and no `Upgrade`.
+    /// What a CORS preflight gets: `pass` lets it through unauthenticated, for a filter before
+    /// CORS. It has one `Origin`, no body and no `Upgrade`.
     #[schemars(extend("default" = "authenticate"))]
     preflight: Option<Preflight>,
     /// Writes filter state `wasm.oidc_outcome` for the access log.

@@ -104,7 +104,7 @@ fn keys_do_not_nest() {
 #[test]
 fn what_cannot_be_read_says_where() {
     for (text, expected) in [
-        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c stands there twice; keep one"),
+        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c is given twice; keep one"),
         ("? [a]\n: 1\n", "line 1, column 3: a key that is no text"),
         ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: a key that is no text"),
         ("a: {<<: 1}\n", "line 1, column 5: a merge key without an object"),

@@ -205,7 +205,7 @@ fn defaults() {
     let mut count = 0;
     for (place, default) in saying("default") {
         let place = keys::named(&place);
-        // What must stand beside it stays.
+        // The keys that it requires stay.
         let mut absent = with(&place, &default);
         let (key, around) = place.split_last().unwrap();
         let around = around.iter().fold(&mut absent, |at, name| &mut at[*name]);

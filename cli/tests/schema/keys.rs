@@ -65,7 +65,7 @@ fn known_to_the_reader(place: &[&str]) -> Option<BTreeSet<String>> {
     let configuration = super::with(&[place, &[STRANGE]].concat(), &Value::Null);
     let problems = config::read(configuration.to_string().as_bytes()).err()?;
     problems.iter().filter(|problem| problem.path.contains(STRANGE)).find_map(|problem| {
-        let listed = problem.message.strip_prefix("unknown key, allowed are ")?;
+        let listed = problem.message.strip_prefix("unknown key, expected one of ")?;
         Some(listed.split(", ").map(str::to_owned).collect())
     })
 }

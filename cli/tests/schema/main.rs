@@ -49,7 +49,7 @@ fn base() -> Value {
     json!({"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}})
 }
 
-/// The same with a value at a place, and with what must stand beside it.
+/// The same with a value at a place, and with the keys that it requires.
 fn with(place: &[&str], value: &Value) -> Value {
     let mut configuration = base();
     let beside = match place {

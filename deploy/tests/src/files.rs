@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// One object of a manifest, and the file that it stands in.
+/// One object of a manifest, and its file.
 pub(crate) struct Object {
     pub(crate) file: &'static str,
     pub(crate) value: Value,

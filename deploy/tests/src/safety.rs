@@ -35,9 +35,9 @@ fn no_module_that_has_failed_lets_requests_through() {
     assert_eq!(instances, 2);
 }
 
-/// A WasmPlugin stands before Istio's CORS filter; the others stand behind.
+/// A WasmPlugin runs before Istio's CORS filter; the others run after it.
 #[test]
-fn a_preflight_passes_exactly_where_the_filter_stands_before_cors() {
+fn a_preflight_passes_exactly_where_the_filter_is_before_cors() {
     let plugin = object("WasmPlugin", "oidc-token-connector")["spec"].take();
     assert_eq!(plugin["phase"], "AUTHN");
     assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
@@ -82,7 +82,7 @@ fn istio_gets_the_settings_of_the_reference_around_the_filter() {
     assert_eq!(set["stream_idle_timeout"], "30s");
 }
 
-/// What belongs to Envoy's start: merged into Istio's own, so nothing else may stand there.
+/// What belongs to Envoy's start: merged into Istio's own, so it must contain nothing else.
 #[test]
 fn istio_gets_the_limit_and_the_labels_of_the_reference() {
     let reference = document("envoy/envoy.yaml");
@@ -142,7 +142,7 @@ fn istio_gets_the_guard_of_the_reference_behind_the_filter_and_preflights_beside
     assert_eq!(filter["subFilter"]["name"], "envoy.filters.http.router");
     let priority =
         |name: &str| object("EnvoyFilter", name)["spec"]["priority"].as_i64().unwrap_or(0);
-    assert!(priority(name) > priority("oidc-token-connector"), "it would stand before the filter");
+    assert!(priority(name) > priority("oidc-token-connector"), "it would run before the filter");
     let mut expected = guard();
     let policies = &mut expected["typed_config"]["rules"]["policies"];
     let principals = &mut policies["passed-by-the-connector"]["principals"];

@@ -250,13 +250,9 @@ fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>,
             ", error=\"invalid_token\"",
             error("invalid_token", "The provider does not vouch for the access token."),
         ),
-        "unavailable" | "unusable" => (
-            "",
-            error(
-                "TargetEndpointError",
-                "No usable answer could be had from the UserInfo endpoint.",
-            ),
-        ),
+        "unavailable" | "unusable" => {
+            ("", error("TargetEndpointError", "No usable response from the UserInfo endpoint."))
+        }
         _ => (
             // Another status is challenged for what its answer says: its row tells so.
             ", error=\"invalid_token\"",

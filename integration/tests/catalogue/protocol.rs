@@ -94,7 +94,7 @@ fn grpc() -> Vec<Row> {
         status(
             call("69c", "gRPC while the provider is away"),
             "14",
-            "No usable answer could be had from the UserInfo endpoint.",
+            "No usable response from the UserInfo endpoint.",
         )
         .world("busy")
         .reply_header("retry-after", "5")

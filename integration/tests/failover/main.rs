@@ -16,7 +16,7 @@ use base::{merged, one};
 use integration::{Call, Gateway, Listener, Provider, Reply, Request, Response, Running, Setup};
 use serde_json::{Value, json};
 
-const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
 /// An Envoy whose default endpoint is at several sites: `a.example`, `b.example` and so on, each
 /// behind a cluster and with a provider of its own.

@@ -202,7 +202,7 @@ async fn all_calls_about_one_request_have_one_deadline() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_call_that_fails_gets_what_the_next_site_says() {
+async fn waiting_requests_get_the_next_sites_answer() {
     const CROWD: usize = 100;
     for (of_first, most, of_second, status) in [
         (Reply::reset(), 2, Reply::json(200, &json!({"sub": "b"})), 200),

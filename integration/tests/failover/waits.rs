@@ -122,7 +122,7 @@ async fn a_token_waits_only_if_every_site_has_said_so() {
 
 /// The provider's time counts, also where the configuration tells another and gives the answer.
 #[tokio::test]
-async fn whoever_waits_is_told_the_providers_time() {
+async fn waiting_requests_get_the_providers_retry_after() {
     let unavailable = json!({"status": 503, "retry_after": "300s"});
     for (provider_errors, status) in [("relay", 429), ("map", 503)] {
         let config = json!({

@@ -8,7 +8,7 @@ async fn grpc_clients_get_a_grpc_status() {
     let gw = gateway().await;
     const AUTHORIZATION: &str =
         "The Authorization header is missing, empty or not one Bearer token.";
-    const UNAVAILABLE: &str = "No usable answer could be had from the UserInfo endpoint.";
+    const UNAVAILABLE: &str = "No usable response from the UserInfo endpoint.";
     let detail = ("x-error-detail-header", "Not Authorized");
     let retry = ("retry-after", "5");
     for (path, token, status, message, headers) in [

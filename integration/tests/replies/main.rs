@@ -38,7 +38,7 @@ const NO_SUBJECT: &str = r#"{"error":"invalid_token","error_description":"The pr
 const NO_SCOPE: &str = r#"{"error":"insufficient_scope","error_description":"The access token does not give the privileges that the provider requires."}"#;
 const DENIED: &str =
     r#"{"error":"access_denied","error_description":"The provider denied the access token."}"#;
-const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable answer could be had from the UserInfo endpoint."}"#;
+const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
 const BARE: (&str, &str) = ("www-authenticate", r#"Bearer realm="api""#);
 const INVALID_REQUEST: (&str, &str) =
@@ -429,7 +429,7 @@ async fn an_unavailable_provider_as_configured_wins_over_the_error_set() {
 /// A whole JSON object without the subject that is required: the provider does not vouch, whatever
 /// else is configured.
 #[tokio::test]
-async fn whom_the_provider_does_not_vouch_for_is_told_so() {
+async fn a_200_without_a_subject_is_invalid_token() {
     let gw = gateway().await;
     for path in ["/subject", "/subject-set", "/map-subject"] {
         let r = both(gw.get(path).bearer("no-sub")).await;

@@ -49,10 +49,10 @@ fn documents_are_kept_as_written() {
 
 #[test]
 fn what_is_no_document_says_where() {
-    let value = "a value expected";
-    let value_or_end = "a value or the closing bracket expected";
-    let comma_or_end = "a comma or the closing bracket expected";
-    let name = "a member name in double quotes expected";
+    let value = "expected a value";
+    let value_or_end = "expected a value or the closing bracket";
+    let comma_or_end = "expected a comma or the closing bracket";
+    let name = "expected a member name in double quotes";
     let trailing = "text after the end of the document";
     let surrogate = "half of a surrogate pair";
     let control = "a control character in a string must be escaped";
@@ -63,14 +63,14 @@ fn what_is_no_document_says_where() {
         ("nul", 0, value),
         ("  NaN", 2, value),
         ("Infinity", 0, value),
-        ("-Infinity", 1, "a digit expected in the number"),
+        ("-Infinity", 1, "expected a digit in the number"),
         ("+1", 0, value),
         (".5", 0, value),
         ("'a'", 0, value),
         ("01", 1, trailing),
-        ("1.", 2, "a digit expected in the number"),
-        ("1e", 2, "a digit expected in the number"),
-        ("-", 1, "a digit expected in the number"),
+        ("1.", 2, "expected a digit in the number"),
+        ("1e", 2, "expected a digit in the number"),
+        ("-", 1, "expected a digit in the number"),
         ("0x1", 1, trailing),
         ("nullx", 4, trailing),
         ("1 2", 2, trailing),
@@ -86,7 +86,7 @@ fn what_is_no_document_says_where() {
         ("{\"a\":1,}", 7, name),
         ("{a:1}", 1, name),
         ("{1:1}", 1, name),
-        ("{\"a\"}", 4, "a colon expected after the member name"),
+        ("{\"a\"}", 4, "expected a colon after the member name"),
         ("{\"a\":}", 5, value),
         ("{\"a\":1", 6, comma_or_end),
         ("[1] // note", 4, trailing),
@@ -99,7 +99,7 @@ fn what_is_no_document_says_where() {
         ("\"\0\"", 1, control),
         ("\"a\\n\tb\"", 4, control),
         ("\"\\x\"", 2, "no such escape in a string"),
-        ("\"\\u12G4\"", 5, "a hexadecimal digit expected"),
+        ("\"\\u12G4\"", 5, "expected a hexadecimal digit"),
         ("\"a\\ud800\"", 2, surrogate),
         ("\"a\\udc00\"", 2, surrogate),
         ("\"\\ud800\\u0041\"", 7, surrogate),
@@ -108,7 +108,7 @@ fn what_is_no_document_says_where() {
         ("{\"a\":1,\"\\u0061\":2}", 7, repeats),
         ("[{\"x\":{\"\":1,\"\":2}}]", 12, repeats),
         ("{\"b\":1,\"b\":1,\"a\":1,\"a\":1}", 7, repeats),
-        ("\u{feff}{}", 0, "a byte order mark stands before the document"),
+        ("\u{feff}{}", 0, "got a byte order mark before the document"),
         ("[\u{feff}]", 1, value),
         ("[\u{a0}]", 1, value),
     ] {
@@ -120,7 +120,7 @@ fn what_is_no_document_says_where() {
     assert_eq!(check(b"[\"ok\"]\xfe"), "6: not UTF-8");
     assert_eq!(
         check("{}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
-        "1: a member name in double quotes expected"
+        "1: expected a member name in double quotes"
     );
 }
 

@@ -1,10 +1,8 @@
-//! What the paths that are run over one answer may cost in all.
+//! The limit on the work of all paths run over one answer.
 
-/// Budget for all paths run over one answer.
-///
-/// A step stands for at most some 12 ns of native work and twice that in the module, so that even
-/// the worst paths over the worst answer of 64 KiB end within a few milliseconds, all of them
-/// together. One `$..*` over such an answer takes a quarter.
+/// Budget for all paths run over one answer. A step is at most about 12 ns of native work and twice
+/// that in the module. All paths together end within a few milliseconds, even the worst ones over
+/// the worst answer of 64 KiB. One `$..*` over such an answer takes a quarter.
 pub const ANSWER_STEPS: u32 = 250_000;
 
 /// Steps that one evaluation may still take; shared by all paths run over one answer.
@@ -20,7 +18,7 @@ impl Budget {
         Budget { steps: ANSWER_STEPS }
     }
 
-    /// Takes steps, before the work they stand for is done.
+    /// Takes steps before their work is done.
     pub(super) fn take(&mut self, steps: usize) -> Result<(), OverBudget> {
         let left = u32::try_from(steps).ok().and_then(|steps| self.steps.checked_sub(steps));
         self.steps = left.ok_or(OverBudget)?;

@@ -119,8 +119,8 @@ fn less(
 }
 
 /// An empty text need not have an address that can be read, and the C library's vector code takes
-/// twenty times as long at such a one: a document of nothing but empty texts would cost more than
-/// its steps stand for.
+/// twenty times as long at such a one: a document of only empty texts would cost more than its
+/// steps.
 fn text_order(left: &str, right: &str) -> Ordering {
     if left.is_empty() || right.is_empty() {
         return left.len().cmp(&right.len());

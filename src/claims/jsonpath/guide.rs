@@ -106,7 +106,13 @@ impl Writer {
         match token.kind {
             Kind::Blank | Kind::Number | Kind::String => self.copy(token),
             Kind::Word => return self.word(token, rest),
-            Kind::Regex => return Err(refused(token.at, "a /pattern/ stands only after `=~`")),
+            Kind::Regex => {
+                return Err(refused(
+                    token.at,
+                    "got a /pattern/, expected it only after \
+                                                         `=~`",
+                ));
+            }
             Kind::Sign => match token.text {
                 "." | ".." => return self.dots(token, rest),
                 "[" => return self.bracket(token, rest),
@@ -139,7 +145,7 @@ impl Writer {
         rest: &'t [Token<'s>],
     ) -> Result<&'t [Token<'s>], PathError> {
         let [next, behind @ ..] = rest else {
-            return Err(refused(self.source_len, "a name, `*` or `[` is missing after the dot"));
+            return Err(refused(self.source_len, "expected a name, `*` or `[` after the dot"));
         };
         let descends = token.is("..");
         if next.kind == Kind::Word {
@@ -155,10 +161,14 @@ impl Writer {
             return Ok(rest);
         }
         let reason = match next.kind {
-            Kind::Number => format!("a name that starts with a digit is written ['{}']", next.text),
-            Kind::Blank => "a blank after a dot; remove it".to_owned(),
+            Kind::Number => format!(
+                "got a name that starts with a digit: write it as \
+                                     ['{}']",
+                next.text
+            ),
+            Kind::Blank => "got white space after a dot: remove it".to_owned(),
             Kind::Sign | Kind::String | Kind::Word | Kind::Regex => {
-                "after a dot a name or `*` must stand".to_owned()
+                "expected a name or `*` after a dot".to_owned()
             }
         };
         Err(refused(next.at, &reason))
@@ -167,7 +177,7 @@ impl Writer {
     fn no_hyphen(&self, name: &Token<'_>, rest: &[Token<'_>]) -> Result<(), PathError> {
         match rest.first() {
             Some(next) if next.text.starts_with('-') => {
-                let reason = format!("a name with `-` is quoted, as ['{}-…']", name.shown());
+                let reason = format!("got a name with `-`: quote it, as ['{}-…']", name.shown());
                 Err(refused(next.at, &reason))
             }
             _ => Ok(()),
@@ -190,7 +200,11 @@ impl Writer {
                 self.write(&format!("[-{back}]"), token.at);
                 Ok(behind)
             }
-            None => Err(refused(script.at, "the only script is [(@.length-1)], from 1 upwards")),
+            None => Err(refused(
+                script.at,
+                "got an unsupported script, expected [(@.length-N)] \
+                                            with N of at least 1",
+            )),
         }
     }
 
@@ -207,7 +221,7 @@ impl Writer {
 
     fn filter(&mut self, token: &Token<'_>) -> Result<(), PathError> {
         if self.is_open(Open::Filter) {
-            return Err(refused(token.at, "a filter within a filter"));
+            return Err(refused(token.at, "nested filters are not supported"));
         }
         if let Some((open @ Open::Bracket, _)) = self.open.last_mut() {
             *open = Open::Filter;
@@ -224,7 +238,10 @@ impl Writer {
     ) -> Result<&'t [Token<'s>], PathError> {
         let name = token.shown();
         if !self.is_open(Open::Filter) {
-            let reason = format!("a name stands after a dot, or in quotes as ['{name}']");
+            let reason = format!(
+                "got a name without a dot: write it after a dot, or in quotes as \
+                                  ['{name}']"
+            );
             return Err(refused(token.at, &reason));
         }
         match rest {
@@ -244,7 +261,7 @@ impl Writer {
             }
             _ => {
                 let reason = format!(
-                    "`{name}` is neither true, false nor null; a member is written @.{name}"
+                    "got `{name}`, expected true, false or null: write a member as @.{name}"
                 );
                 Err(refused(token.at, &reason))
             }
@@ -258,7 +275,7 @@ impl Writer {
         rest: &'t [Token<'s>],
     ) -> Result<&'t [Token<'s>], PathError> {
         if !self.is_open(Open::Filter) {
-            return Err(refused(token.at, "`=~` stands only in a filter"));
+            return Err(refused(token.at, "got `=~`, expected it only in a filter"));
         }
         self.no_call(token)?;
         let written = self.pieces.iter().skip(self.operand);
@@ -277,7 +294,7 @@ impl Writer {
             "" => "",
             "i" => "(?i)",
             _ => {
-                let reason = format!("flags `{flags}` after the pattern; only `i` is offered");
+                let reason = format!("got flags `{flags}` after the pattern, expected only `i`");
                 return Err(refused(pattern.at, &reason));
             }
         };
@@ -290,7 +307,7 @@ impl Writer {
     /// A function within a function would cost the parser exponential time.
     fn no_call(&self, token: &Token<'_>) -> Result<(), PathError> {
         if self.is_open(Open::Call) {
-            return Err(refused(token.at, "a function within a function"));
+            return Err(refused(token.at, "nested functions are not supported"));
         }
         Ok(())
     }
@@ -301,7 +318,7 @@ impl Writer {
 
     fn open(&mut self, kind: Open, token: &Token<'_>) -> Result<(), PathError> {
         if self.open.len() >= MAX_NESTING {
-            let reason = format!("brackets nest deeper than {MAX_NESTING}");
+            let reason = format!("brackets are nested deeper than {MAX_NESTING}");
             return Err(refused(token.at, &reason));
         }
         self.open.push((kind, token.at));
@@ -314,7 +331,7 @@ impl Writer {
                 self.copy(token);
                 Ok(())
             }
-            _ => Err(refused(token.at, &format!("`{}` closes nothing", token.text))),
+            _ => Err(refused(token.at, &format!("`{}` has no opening bracket", token.text))),
         }
     }
 
@@ -337,7 +354,7 @@ impl Writer {
     }
 }
 
-/// What stands after `[` in `[(@.length-1)]`: how far from the end, and the tokens behind it.
+/// The script after `[` in `[(@.length-1)]`: the distance from the end, and the tokens after it.
 fn length_script<'t, 's>(tokens: &'t [Token<'s>]) -> Option<(&'s str, &'t [Token<'s>])> {
     let mut rest = tokens;
     let mut next = || match solid(rest) {

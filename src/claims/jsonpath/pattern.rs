@@ -41,7 +41,9 @@ impl Pattern {
     fn compile(written: &str, pattern: &str) -> Result<Pattern, String> {
         let states = estimate(written)?;
         if states > MAX_STATES {
-            return Err("the pattern is too large: fewer or smaller `{n}` repetitions".to_owned());
+            return Err("the pattern is too large: use fewer or smaller `{n}` \
+                        repetitions"
+                .to_owned());
         }
         // In its CRLF mode `.` leaves out both line ends, as RFC 9485 §5 has it.
         let regex = RegexBuilder::new(pattern)
@@ -64,7 +66,7 @@ impl Pattern {
 /// How many states the pattern has at most, give or take a few. Needs no well-formed pattern.
 fn estimate(pattern: &str) -> Result<usize, String> {
     let mut chars = pattern.chars().peekable();
-    // Sizes of what the open groups held when they opened; the current sum; its last atom.
+    // The sizes before each open group; the current sum; its last atom.
     let mut outer: Vec<usize> = Vec::new();
     let mut sum = 1_usize;
     let mut atom = 0_usize;
@@ -117,11 +119,13 @@ fn group_flags(chars: &mut Peekable<Chars<'_>>) -> Result<bool, String> {
     match chars.next() {
         Some(':') => Ok(true),
         Some(')') if ignores_case => Ok(false),
-        _ => Err("after `(?` only `:`, `i)` and `i:` are offered in a pattern".to_owned()),
+        _ => Err("unsupported group in a pattern, expected `:`, `i)` or `i:` after \
+                  `(?`"
+            .to_owned()),
     }
 }
 
-/// What `{…}` makes of what stands before it, at most.
+/// The most copies that `{…}` makes of the atom before it.
 enum Copies {
     Exactly(usize),
     /// Each with a state of its own to leave it out or to repeat it.
@@ -158,8 +162,8 @@ fn repetition(chars: &mut Peekable<Chars<'_>>) -> Option<Copies> {
 
 fn escape(chars: &mut Peekable<Chars<'_>>) -> Result<usize, String> {
     match chars.next() {
-        Some('p' | 'P') => Err("`\\p` and `\\P`, Unicode categories, are not offered in a \
-                                pattern; use a range such as [A-Z]"
+        Some('p' | 'P') => Err("`\\p` and `\\P` (Unicode categories) are not supported in a \
+                                pattern: use a range such as [A-Z]"
             .to_owned()),
         // A code point in braces is no repetition.
         Some('x' | 'u' | 'U') if chars.peek() == Some(&'{') => {

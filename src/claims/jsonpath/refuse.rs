@@ -1,7 +1,7 @@
 //! From the parser's query to the plan, refusing what could not be bounded.
 //!
-//! RFC 9535 allows more than may run on a worker. Whatever is not refused here must be walked
-//! within the budget; nothing is refused later.
+//! RFC 9535 allows more than may run on a worker. A path accepted here must be walked within the
+//! budget; nothing is refused later.
 
 use std::borrow::Cow;
 
@@ -16,20 +16,21 @@ use crate::claims::jsonpath::plan::{
 /// How many segments of a path may select several nodes.
 const MAX_PLURAL_SEGMENTS: usize = 3;
 
-const NOT_SINGULAR: &str = "a query in a filter may select one node only: names and indexes, \
-                            no `..`, `*`, slice, union or filter";
+const NOT_SINGULAR: &str = "got a query in a filter that can select several nodes, expected only \
+                            names and indexes: no `..`, `*`, slice, union or filter";
 
 /// The plan of a query, or the reason why it is refused.
 pub(super) fn plan(query: &parsed::JpQuery) -> Result<Vec<Segment>, String> {
     let segments: Vec<Segment> = query.segments.iter().map(segment).collect::<Result<_, _>>()?;
     let descents = segments.iter().filter(|segment| segment.descends).count();
     if descents > 1 {
-        return Err(format!("{descents} times `..`; at most once"));
+        return Err(format!("got `..` {descents} times, expected at most once"));
     }
     let plural = segments.iter().filter(|segment| segment.only_key().is_none()).count();
     if plural > MAX_PLURAL_SEGMENTS {
         return Err(format!(
-            "{plural} segments that can select several nodes; at most {MAX_PLURAL_SEGMENTS}"
+            "got {plural} segments that can select several nodes, expected at most \
+             {MAX_PLURAL_SEGMENTS}"
         ));
     }
     Ok(segments)
@@ -97,7 +98,7 @@ fn test(test: &parsed::Test) -> Result<Filter, String> {
 
 /// What is said of any function but the two that are offered.
 pub(super) fn function_refused(name: &str) -> String {
-    format!("function `{name}` is not offered in a filter; only `match` and `search` are")
+    format!("got function `{name}` in a filter, expected `match` or `search`")
 }
 
 fn matches(
@@ -110,7 +111,11 @@ fn matches(
         parsed::FnArg::Test(test) => match test.as_ref() {
             parsed::Test::RelQuery(segments) => Operand::Query(query(Origin::Current, segments)?),
             parsed::Test::AbsQuery(all) => Operand::Query(query(Origin::Root, &all.segments)?),
-            parsed::Test::Function(_) => return Err("a function within a function".to_owned()),
+            parsed::Test::Function(_) => {
+                return Err("nested functions are not \
+                                                     supported"
+                    .to_owned());
+            }
         },
         parsed::FnArg::Filter(_) => {
             return Err("`match` and `search` take a query, not a condition".to_owned());
@@ -121,7 +126,7 @@ fn matches(
             Ok(Filter::Matches(text, compile(pattern)?))
         }
         parsed::FnArg::Literal(_) | parsed::FnArg::Test(_) | parsed::FnArg::Filter(_) => {
-            Err("the pattern of `match` and `search` must be a text in quotes".to_owned())
+            Err("the pattern of `match` and `search` must be text in quotes".to_owned())
         }
     }
 }

@@ -181,7 +181,7 @@ fn names_keep_blanks_that_are_part_of_them() {
 
 #[test]
 fn comparisons_follow_rfc_9535() {
-    // `x` stands for the node, which is found where the condition holds.
+    // The node `x` is found if the condition holds.
     for (node, condition, holds) in [
         (r#"{"x":1}"#, "@.x == 1", true),
         (r#"{"x":1}"#, "@.x == '1'", false),
@@ -264,34 +264,41 @@ fn patterns_follow_rfc_9485() {
 fn what_is_refused_says_where_and_why() {
     let long = format!("$.{}", "a".repeat(MAX_PATH_BYTES - 1));
     let nested = format!("$[?{}@.a{}]", "(".repeat(16), ")".repeat(16));
-    let singular = "a query in a filter may select one node only: names and indexes, no `..`, `*`, \
-                    slice, union or filter";
-    let function = |name: &str| {
-        format!("3: function `{name}` is not offered in a filter; only `match` and `search` are")
-    };
+    let singular = "got a query in a filter that can select several nodes, expected only names \
+                    and indexes: no `..`, `*`, slice, union or filter";
+    let function =
+        |name: &str| format!("3: got function `{name}` in a filter, expected `match` or `search`");
     let not_a_path = |offset: usize| format!("{offset}: not a JSONPath (RFC 9535)");
-    let call = "a function within a function";
-    let unquoted = "the pattern of `match` and `search` must be a text in quotes";
-    let too_large = "the pattern is too large: fewer or smaller `{n}` repetitions";
-    let group = "after `(?` only `:`, `i)` and `i:` are offered in a pattern";
-    let category = "`\\p` and `\\P`, Unicode categories, are not offered in a pattern; use a \
+    let call = "nested functions are not supported";
+    let unquoted = "the pattern of `match` and `search` must be text in quotes";
+    let too_large = "the pattern is too large: use fewer or smaller `{n}` repetitions";
+    let group = "unsupported group in a pattern, expected `:`, `i)` or `i:` after `(?`";
+    let category = "`\\p` and `\\P` (Unicode categories) are not supported in a pattern: use a \
                     range such as [A-Z]";
-    let script = "the only script is [(@.length-1)], from 1 upwards";
+    let script = "got an unsupported script, expected [(@.length-N)] with N of at least 1";
     let no_literal = |at: usize, word: &str| {
-        format!("{at}: `{word}` is neither true, false nor null; a member is written @.{word}")
+        format!("{at}: got `{word}`, expected true, false or null: write a member as @.{word}")
     };
     let mut wrong = Vec::new();
     for (path, refused) in [
-        ("", "0: empty; the whole document is `$`"),
-        (long.as_str(), "257 bytes long; at most 256"),
-        (" $.sub", "0: a blank before the path; remove it"),
-        ("\n$.sub", "0: a blank before the path; remove it"),
-        ("$.sub ", "5: a blank after the path; remove it"),
-        ("$.sub\t\n", "5: a blank after the path; remove it"),
-        ("$..a..b", "2 times `..`; at most once"),
-        ("$.*.*.*.*", "4 segments that can select several nodes; at most 3"),
-        ("$..a[*].b[0,1].c[1:]", "4 segments that can select several nodes; at most 3"),
-        ("$[?@.a].*[*]['a','b']", "4 segments that can select several nodes; at most 3"),
+        ("", "0: got empty text, expected a path: `$` is the whole document"),
+        (long.as_str(), "got 257 bytes, expected at most 256"),
+        (" $.sub", "0: got white space before the path: remove it"),
+        ("\n$.sub", "0: got white space before the path: remove it"),
+        ("$.sub ", "5: got white space after the path: remove it"),
+        ("$.sub\t\n", "5: got white space after the path: remove it"),
+        ("$..a..b", "got `..` 2 times, expected at most once"),
+        ("$.*.*.*.*", "got 4 segments that can select several nodes, expected at most 3"),
+        (
+            "$..a[*].b[0,1].c[1:]",
+            "got 4 segments that can select several nodes, expected at most \
+          3",
+        ),
+        (
+            "$[?@.a].*[*]['a','b']",
+            "got 4 segments that can select several nodes, expected at most \
+          3",
+        ),
         // In filters.
         ("$[?@.*]", singular),
         ("$[?@..a]", singular),
@@ -299,8 +306,8 @@ fn what_is_refused_says_where_and_why() {
         ("$[?!$[1:]]", singular),
         ("$[?match(@.*, 'a')]", singular),
         ("$[?@.* == 1]", &not_a_path(7)),
-        ("$[?@[?@.a]]", "5: a filter within a filter"),
-        ("$[?@.a,?@.b[?@.c]]", "12: a filter within a filter"),
+        ("$[?@[?@.a]]", "5: nested filters are not supported"),
+        ("$[?@.a,?@.b[?@.c]]", "12: nested filters are not supported"),
         ("$[?count(@.a) == 1]", &function("count")),
         ("$[?length(@.a) == 1]", &function("length")),
         ("$[?value(@.a) == 1]", &function("value")),
@@ -322,7 +329,7 @@ fn what_is_refused_says_where_and_why() {
         ("$[?@.a == True]", &no_literal(10, "True")),
         ("$[?author == 'x']", &no_literal(3, "author")),
         ("$[?count (@.a) == 1]", &no_literal(3, "count")),
-        ("$[?@.a ? 1]", "7: a filter within a filter"),
+        ("$[?@.a ? 1]", "7: nested filters are not supported"),
         // Patterns.
         ("$[?match(@, 'a(')]", "not a regular expression: found open group without closing ')'"),
         (
@@ -347,49 +354,53 @@ fn what_is_refused_says_where_and_why() {
         ("$[(@.length-0)]", &format!("2: {script}")),
         ("$[(@.length-01)]", &format!("2: {script}")),
         ("$[(@.length-1.5)]", &format!("2: {script}")),
-        ("$[(@.length+1)]", "11: `+` has no meaning here"),
+        ("$[(@.length+1)]", "11: unexpected `+`"),
         ("$[ (@.size-1)]", &format!("3: {script}")),
         ("$[(@.length-1]", &format!("2: {script}")),
         ("$[?(@.a =~ 'x')]", "11: `=~` needs a /pattern/ after it"),
         ("$[?(@.a =~ )]", "11: `=~` needs a /pattern/ after it"),
         ("$[?(@.a =~", "10: `=~` needs a /pattern/ after it"),
         ("$[?(@.a =~ /x)]", "11: the /pattern/ is not closed"),
-        ("$[?(@.a =~ /x/s)]", "11: flags `s` after the pattern; only `i` is offered"),
-        ("$[?(@.a =~ /x/ii)]", "11: flags `ii` after the pattern; only `i` is offered"),
+        ("$[?(@.a =~ /x/s)]", "11: got flags `s` after the pattern, expected only `i`"),
+        ("$[?(@.a =~ /x/ii)]", "11: got flags `ii` after the pattern, expected only `i`"),
         ("$[?( =~ /x/)]", "5: `=~` needs a query before it"),
-        ("$.a =~ /x/", "4: `=~` stands only in a filter"),
+        ("$.a =~ /x/", "4: got `=~`, expected it only in a filter"),
         ("$[?@.a == @.b =~ /x/]", "7"),
         // Not paths at all.
-        ("$.", "2: a name, `*` or `[` is missing after the dot"),
-        ("$..", "3: a name, `*` or `[` is missing after the dot"),
-        (".", "1: a name, `*` or `[` is missing after the dot"),
-        ("$...a", "3: after a dot a name or `*` must stand"),
-        ("$.[0]", "2: after a dot a name or `*` must stand"),
-        ("$.'a'", "2: after a dot a name or `*` must stand"),
-        ("$.1", "2: a name that starts with a digit is written ['1']"),
-        ("$. a", "2: a blank after a dot; remove it"),
-        ("$..\ta", "3: a blank after a dot; remove it"),
-        ("$[?@. a == 1]", "5: a blank after a dot; remove it"),
-        ("$.a b", "4: a name stands after a dot, or in quotes as ['b']"),
-        ("a \u{2028}", "2: a name stands after a dot, or in quotes as ['\\u{2028}']"),
+        ("$.", "2: expected a name, `*` or `[` after the dot"),
+        ("$..", "3: expected a name, `*` or `[` after the dot"),
+        (".", "1: expected a name, `*` or `[` after the dot"),
+        ("$...a", "3: expected a name or `*` after a dot"),
+        ("$.[0]", "2: expected a name or `*` after a dot"),
+        ("$.'a'", "2: expected a name or `*` after a dot"),
+        ("$.1", "2: got a name that starts with a digit: write it as ['1']"),
+        ("$. a", "2: got white space after a dot: remove it"),
+        ("$..\ta", "3: got white space after a dot: remove it"),
+        ("$[?@. a == 1]", "5: got white space after a dot: remove it"),
+        ("$.a b", "4: got a name without a dot: write it after a dot, or in quotes as ['b']"),
+        (
+            "a \u{2028}",
+            "2: got a name without a dot: write it after a dot, or in quotes as \
+          ['\\u{2028}']",
+        ),
         ("$[?grün]", &no_literal(3, "grün")),
-        ("foo bar", "4: a name stands after a dot, or in quotes as ['bar']"),
-        ("$sub", "1: a name stands after a dot, or in quotes as ['sub']"),
-        ("$[sub]", "2: a name stands after a dot, or in quotes as ['sub']"),
-        ("$.user-id", "6: a name with `-` is quoted, as ['user-…']"),
-        ("user-id", "4: a name with `-` is quoted, as ['user-…']"),
-        ("$.a-1", "3: a name with `-` is quoted, as ['a-…']"),
+        ("foo bar", "4: got a name without a dot: write it after a dot, or in quotes as ['bar']"),
+        ("$sub", "1: got a name without a dot: write it after a dot, or in quotes as ['sub']"),
+        ("$[sub]", "2: got a name without a dot: write it after a dot, or in quotes as ['sub']"),
+        ("$.user-id", "6: got a name with `-`: quote it, as ['user-…']"),
+        ("user-id", "4: got a name with `-`: quote it, as ['user-…']"),
+        ("$.a-1", "3: got a name with `-`: quote it, as ['a-…']"),
         ("$['a'", "1: `[` is not closed"),
         ("$['a", "2: the quote is not closed"),
         ("$['a\\']", "2: the quote is not closed"),
-        ("$[0)]", "3: `)` closes nothing"),
-        ("$.a]", "3: `]` closes nothing"),
-        ("$[?(@.a]", "7: `]` closes nothing"),
+        ("$[0)]", "3: `)` has no opening bracket"),
+        ("$.a]", "3: `]` has no opening bracket"),
+        ("$[?(@.a]", "7: `]` has no opening bracket"),
         ("$[?(@.a", "3: `(` is not closed"),
-        (nested.as_str(), "18: brackets nest deeper than 16"),
-        ("$.a#b", "3: `#` has no meaning here"),
-        ("$[\u{1}]", "2: `\\u{1}` has no meaning here"),
-        ("$.a=1", "3: `=` has no meaning here"),
+        (nested.as_str(), "18: brackets are nested deeper than 16"),
+        ("$.a#b", "3: unexpected `#`"),
+        ("$[\u{1}]", "2: unexpected `\\u{1}`"),
+        ("$.a=1", "3: unexpected `=`"),
         ("@.a", &not_a_path(0)),
         ("*", &not_a_path(0)),
         ("$[]", &not_a_path(2)),
@@ -405,8 +416,8 @@ fn what_is_refused_says_where_and_why() {
         (r#"$["\'"]"#, "2"),
         (r"$['\ud800']", "2"),
         ("$[?@.a == 1 2]", "not a JSONPath (RFC 9535)"),
-        ("$[?@.a = 1]", "7: `=` has no meaning here"),
-        ("$[?@.a & @.b]", "7: `&` has no meaning here"),
+        ("$[?@.a = 1]", "7: unexpected `=`"),
+        ("$[?@.a & @.b]", "7: unexpected `&`"),
         ("$.a.length()", "10"),
     ] {
         let found = refusal(path);
@@ -686,7 +697,7 @@ fn a_reason_shows_no_character_that_could_spoil_its_line() {
         assert!(!reason.contains(unseen), "{reason:?}");
     }
     let refused = JsonPath::compile("$.a\u{85}-b").unwrap_err();
-    assert_eq!(refused.reason, "a name with `-` is quoted, as ['a\\u{85}-…']");
+    assert_eq!(refused.reason, "got a name with `-`: quote it, as ['a\\u{85}-…']");
 }
 
 /// A hundred wildcards have nothing to select from a scalar, but they are looked at.

@@ -63,7 +63,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token<'_>>, PathError> {
                 0 => match SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
                     Some(sign) => (Kind::Sign, sign.len()),
                     None => {
-                        let reason = format!("`{}` has no meaning here", first.escape_debug());
+                        let reason = format!("unexpected `{}`", first.escape_debug());
                         return Err(refused(at, &reason));
                     }
                 },

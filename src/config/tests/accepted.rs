@@ -29,7 +29,7 @@ const EXAMPLE: &str = r#"{
 }"#;
 
 #[test]
-fn the_source_systems_example_as_it_stands() {
+fn the_source_systems_unchanged_example() {
     let loaded = load(EXAMPLE);
     let policy = &loaded.policy;
     let table = table(&loaded);
@@ -557,24 +557,24 @@ fn the_clusters_behind_a_forward_proxy_are_named() {
 fn faults() {
     let blocked = "every request with a token is answered with \
                    InvalidPreInputConfigurationForUserInfoEndpointURI";
-    let unserved = "requests to which no region applies are answered with \
+    let unserved = "requests without a matching region are answered with \
                     DefaultUserInfoURINotPresent";
     let no_endpoint = |found: &str| {
-        format!("userinfo_endpoint: {found}, expected is an object with defaultURI: {blocked}")
+        format!("userinfo_endpoint: {found}, expected an object with defaultURI: {blocked}")
     };
     let no_default = |found: &str| {
-        format!("userinfo_endpoint.defaultURI: {found}, expected is an endpoint URI: {unserved}")
+        format!("userinfo_endpoint.defaultURI: {found}, expected an endpoint URI: {unserved}")
     };
     for (config, expected) in [
-        ("{}", no_endpoint("absent")),
-        (r#"{"realm": "x"}"#, no_endpoint("absent")),
-        (r#"{"userinfo_endpoint": "https://idp.example/u"}"#, no_endpoint("found text")),
-        (r#"{"userinfo_endpoint": null}"#, no_endpoint("found null")),
-        (r#"{"userinfo_endpoint": []}"#, no_endpoint("found an array")),
-        (r#"{"userinfo_endpoint": 1}"#, no_endpoint("found a number")),
-        (r#"{"userinfo_endpoint": true}"#, no_endpoint("found a boolean")),
-        (r#"{"userinfo_endpoint": {}}"#, no_default("absent")),
-        (r#"{"userinfo_endpoint": {"defaultURI": ""}}"#, no_default("empty")),
+        ("{}", no_endpoint("missing")),
+        (r#"{"realm": "x"}"#, no_endpoint("missing")),
+        (r#"{"userinfo_endpoint": "https://idp.example/u"}"#, no_endpoint("got text")),
+        (r#"{"userinfo_endpoint": null}"#, no_endpoint("got null")),
+        (r#"{"userinfo_endpoint": []}"#, no_endpoint("got an array")),
+        (r#"{"userinfo_endpoint": 1}"#, no_endpoint("got a number")),
+        (r#"{"userinfo_endpoint": true}"#, no_endpoint("got a boolean")),
+        (r#"{"userinfo_endpoint": {}}"#, no_default("missing")),
+        (r#"{"userinfo_endpoint": {"defaultURI": ""}}"#, no_default("got empty text")),
     ] {
         let loaded = read(config.as_bytes()).unwrap();
         assert_eq!(lines(&loaded.faults), [expected.as_str()], "{config}");

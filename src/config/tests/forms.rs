@@ -26,7 +26,7 @@ fn not_an_object() {
         ("1", "a number"),
         (r#""{}""#, "text"),
     ] {
-        assert_eq!(refused(text.as_bytes()), [format!("found {found}, allowed is an object")]);
+        assert_eq!(refused(text.as_bytes()), [format!("got {found}, expected an object")]);
     }
 }
 
@@ -47,13 +47,13 @@ fn not_json() {
     ] {
         let lines = refused(text.as_bytes());
         assert_eq!(lines.len(), 1, "{text}");
-        let begins = format!("not JSON at {place}: ");
+        let begins = format!("invalid JSON at {place}: ");
         assert!(lines[0].starts_with(&begins), "{lines:?} for {text:?}");
     }
     for text in [b" ".as_slice(), b"{", b"{\"a\"", b"\xef\xbb\xbf{}", b"{\"realm\": \"\xff\"}"] {
         let lines = refused(text);
         assert!(
-            lines.len() == 1 && lines[0].starts_with("not JSON at line 1, column "),
+            lines.len() == 1 && lines[0].starts_with("invalid JSON at line 1, column "),
             "{lines:?}"
         );
     }
@@ -63,7 +63,7 @@ fn not_json() {
 #[test]
 fn too_large_or_too_deep() {
     let large = with(&format!(r#""realm": "{}""#, "x".repeat(1 << 20)));
-    let line = format!("found {} bytes, allowed are at most {MAX_CONFIG_BYTES}", large.len());
+    let line = format!("got {} bytes, expected at most {MAX_CONFIG_BYTES}", large.len());
     assert_eq!(refused(large.as_bytes()), [line]);
 
     let padded = |bytes: usize| format!("{}{}", with(""), " ".repeat(bytes - with("").len()));
@@ -72,7 +72,14 @@ fn too_large_or_too_deep() {
 
     let deep = format!(r#"{{"clusters": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let lines = refused(deep.as_bytes());
-    assert!(lines.len() == 1 && lines[0].starts_with("not JSON at line 1, column "), "{lines:?}");
+    assert!(
+        lines.len() == 1
+            && lines[0].starts_with(
+                "invalid JSON at line 1, column \
+                                                      "
+            ),
+        "{lines:?}"
+    );
 
     let mut deep = Document::Null;
     for _ in 0..1000 {
@@ -83,7 +90,7 @@ fn too_large_or_too_deep() {
     assert_eq!(refused(&encoded), [UNREADABLE]);
 }
 
-const UNREADABLE: &str = "neither JSON text (found control character U+0012 in it) nor a readable \
+const UNREADABLE: &str = "got bytes with control character U+0012, expected JSON text or a \
                           google.protobuf.Struct";
 
 #[test]
@@ -150,10 +157,10 @@ fn a_value_that_a_struct_leaves_unset_is_null() {
     // Written out: unlike Envoy, the encoder used here leaves out a value that says nothing.
     let encoded = b"\x0A\x09\x0A\x05realm\x12\x00";
     let lines = refused(encoded);
-    assert_eq!(lines[0], "realm: found null, allowed is text");
+    assert_eq!(lines[0], "realm: got null, expected text");
 }
 
-/// The same bytes always give the same answer, whatever they are; none of them stops the reader.
+/// The same bytes always give the same result, and no bytes stop the reader.
 #[test]
 fn arbitrary_bytes_are_answered() {
     let text = with(

@@ -9,7 +9,7 @@ use super::*;
 fn header_names() {
     let long = "x".repeat(129);
     for (name, shown, wrong) in [
-        ("", r#"[""]"#, "empty"),
+        ("", r#"[""]"#, "empty text"),
         ("bad name", r#"["bad name"]"#, "space at 4"),
         ("a\\tb", r#"["a\tb"]"#, "tab at 2"),
         ("a\\r\\nb", r#"["a\r\nb"]"#, "control character U+000D at 2"),
@@ -18,9 +18,9 @@ fn header_names() {
         ("a:b", r#"["a:b"]"#, r#"":" at 2"#),
         ("a(b)", r#"["a(b)"]"#, r#""(" at 2"#),
         ("a\\\"", r#"["a\""]"#, "quotation mark at 2"),
-        (&long, &format!(r#"["{}…"]"#, "x".repeat(48)), "129 bytes, allowed are at most 128"),
+        (&long, &format!(r#"["{}…"]"#, "x".repeat(48)), "129 bytes, expected at most 128"),
     ] {
-        let wrong = format!("not a header name: {wrong}");
+        let wrong = format!("invalid header name: got {wrong}");
         check_inject(&format!(r#""{name}": "sub""#), &[&format!("inject_headers{shown}: {wrong}")]);
         check_inject(
             &format!(r#""default": {{"{name}": "sub"}}"#),
@@ -47,7 +47,7 @@ fn header_names() {
 fn reserved_header_names() {
     let plain = "reserved header name".to_owned();
     let like = |name: &str| {
-        format!("reserved header name: the same as {name} where separators are not told apart")
+        format!("reserved header name: the same as {name} when separators are ignored")
     };
     let mut cases: Vec<(String, String)> = Vec::new();
     for name in [
@@ -92,9 +92,8 @@ fn reserved_header_names() {
     }
     for pseudo in [":authority", ":path", ":method", ":scheme", ":protocol", ":status"] {
         for separator in ["-", "_", "."] {
-            let wrong = format!(
-                "reserved header name: the same as {pseudo} where separators are not told apart"
-            );
+            let wrong =
+                format!("reserved header name: the same as {pseudo} when separators are ignored");
             cases.push((pseudo.replace(':', separator), wrong));
         }
     }
@@ -124,7 +123,7 @@ fn reserved_header_names() {
 fn header_names_that_meet() {
     let twin = |name: &str| {
         format!(
-            r#"repeated header name: the same as "{name}" where case and separators are not told apart"#
+            r#"repeated header name: the same as "{name}" when case and separators are ignored"#
         )
     };
     check_inject(
@@ -143,18 +142,17 @@ fn header_names_that_meet() {
         format!(r#""userinfo_headers": {{{}}}"#, headers.join(","))
     };
     check(&many(64), &[]);
-    check(&many(65), &["userinfo_headers: found 65 headers, allowed are at most 64"]);
+    check(&many(65), &["userinfo_headers: got 65 headers, expected at most 64"]);
     check(
         r#""userinfo_headers": {"Accept-Encoding": "gzip"}"#,
         &[
-            r#"userinfo_headers["Accept-Encoding"]: not allowed: it is always identity, an encoded answer cannot be read"#,
+            r#"userinfo_headers["Accept-Encoding"]: reserved header name: the filter always sends identity, it cannot read an encoded response"#,
         ],
     );
     check(
         r#""userinfo_headers": {"accept_encoding": "identity"}"#,
-        &[
-            "userinfo_headers.accept_encoding: not allowed: it is always identity, an encoded answer cannot be read",
-        ],
+        &["userinfo_headers.accept_encoding: reserved header name: the filter always sends \
+             identity, it cannot read an encoded response"],
     );
     check(
         r#""userinfo_headers": {"X-A": "a", "x_a": "b"}"#,
@@ -178,13 +176,13 @@ fn header_names_that_meet() {
     );
     check_whole(
         &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": "sub"}}"#),
-        &["region_header: repeated header name: one of inject_headers is the same"],
+        &["region_header: repeated header name: the same as one of inject_headers"],
     );
     check_whole(
         &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": 5}}"#),
         &[
-            "region_header: repeated header name: one of inject_headers is the same",
-            r#"inject_headers.FR["x-used"]: found a number, allowed is a JSONPath as text, or an object with path"#,
+            "region_header: repeated header name: the same as one of inject_headers",
+            r#"inject_headers.FR["x-used"]: got a number, expected a JSONPath as text, or an object with path"#,
         ],
     );
 }
@@ -192,61 +190,65 @@ fn header_names_that_meet() {
 /// The catalogue's row 180.
 #[test]
 fn header_maps() {
-    let mix = "allowed are header names with a JSONPath each, or regions with an object each";
+    let mix = "expected header names with a JSONPath each, or regions with an object each";
     check_inject(
         r#""X-A": "sub", "default": {"X-B": "sub"}"#,
-        &[&format!("inject_headers: found both text (1) and objects (1), {mix}")],
+        &[&format!("inject_headers: got both text (1) and objects (1), {mix}")],
     );
     check_inject(
         r#""X-A": "sub", "X B": "sub", "default": {"X C": "sub"}, "X-D": 1"#,
         &[
-            &format!("inject_headers: found both text (2) and objects (1), {mix}"),
-            r#"inject_headers["X B"]: not a header name: space at 2"#,
-            r#"inject_headers.default["X C"]: not a header name: space at 2"#,
-            r#"inject_headers["X-D"]: found a number, allowed is an object with the headers of a region"#,
+            &format!("inject_headers: got both text (2) and objects (1), {mix}"),
+            r#"inject_headers["X B"]: invalid header name: got space at 2"#,
+            r#"inject_headers.default["X C"]: invalid header name: got space at 2"#,
+            r#"inject_headers["X-D"]: got a number, expected an object with the headers of a region"#,
         ],
     );
-    let belongs = "(the object form of one header belongs into the map of a region)";
+    let belongs = "(the object form of a header is accepted only in the map of a region)";
     check_inject(
         r#""X-Roles": {"path": "$.roles[*]", "join": ","}"#,
-        &[&format!(r#"inject_headers["X-Roles"]: not a region, allowed are "default" {belongs}"#)],
+        &[&format!(
+            r#"inject_headers["X-Roles"]: unknown region, expected one of "default" {belongs}"#
+        )],
     );
     check_inject(
         r#""fr": {"X A": "sub"}, "DEFAULT": {}"#,
         &[
-            &format!(r#"inject_headers.fr: not a region, allowed are "default" {belongs}"#),
-            r#"inject_headers.fr["X A"]: not a header name: space at 2"#,
-            &format!(r#"inject_headers.DEFAULT: not a region, allowed are "default" {belongs}"#),
+            &format!(r#"inject_headers.fr: unknown region, expected one of "default" {belongs}"#),
+            r#"inject_headers.fr["X A"]: invalid header name: got space at 2"#,
+            &format!(
+                r#"inject_headers.DEFAULT: unknown region, expected one of "default" {belongs}"#
+            ),
         ],
     );
     // Nothing can be said about regions where the codes could not be read.
     check_whole(
         r#"{"userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": [],
             "defaultURI": "https://idp.example/u"}, "inject_headers": {"FR": {"X-A": "sub"}}}"#,
-        &["userinfo_endpoint.regionCodeValue: found an array, allowed is an object"],
+        &["userinfo_endpoint.regionCodeValue: got an array, expected an object"],
     );
 }
 
 #[test]
 fn the_object_form_of_a_header() {
     for (value, at, wrong) in [
-        ("{}", ".path", "absent, expected is a JSONPath"),
-        (r#"{"join": ","}"#, ".path", "absent, expected is a JSONPath"),
-        (r#"{"path": 1}"#, ".path", "found a number, allowed is a JSONPath as text"),
+        ("{}", ".path", "missing, expected a JSONPath"),
+        (r#"{"join": ","}"#, ".path", "missing, expected a JSONPath"),
+        (r#"{"path": 1}"#, ".path", "got a number, expected a JSONPath as text"),
         (
             r#"{"path": "sub", "join": ""}"#,
             ".join",
-            "empty, allowed is at least one character between two elements",
+            "got empty text, expected at least one character between two elements",
         ),
         (
             r#"{"path": "sub", "join": null}"#,
             ".join",
-            "found null, allowed is the text between two elements",
+            "got null, expected the text between two elements",
         ),
         (
             r#"{"path": "sub", "join": ",\n"}"#,
             ".join",
-            "found control character U+000A at 2, allowed are no control characters",
+            "got control character U+000A at 2, expected no control characters",
         ),
     ] {
         check_inject(
@@ -256,13 +258,13 @@ fn the_object_form_of_a_header() {
     }
     check_inject(
         &format!(r#""default": {{"X-A": {{"path": "sub", "join": "{}"}}}}"#, ",".repeat(65)),
-        &[r#"inject_headers.default["X-A"].join: found 65 bytes, allowed are at most 64"#],
+        &[r#"inject_headers.default["X-A"].join: got 65 bytes, expected at most 64"#],
     );
     check_inject(
         r#""default": {"X A": {"path": "sub", "join": ""}}"#,
         &[
-            r#"inject_headers.default["X A"]: not a header name: space at 2"#,
-            r#"inject_headers.default["X A"].join: empty, allowed is at least one character between two elements"#,
+            r#"inject_headers.default["X A"]: invalid header name: got space at 2"#,
+            r#"inject_headers.default["X A"].join: got empty text, expected at least one character between two elements"#,
         ],
     );
 }
@@ -305,13 +307,13 @@ fn json_paths() {
     // The position of a number that is too large is not known.
     let huge = with(r#""error_payload_location": "$[99999999999999999999]""#);
     let problems = lines(&read(huge.as_bytes()).unwrap_err());
-    assert!(problems[0].starts_with("error_payload_location: JSONPath refused"));
+    assert!(problems[0].starts_with("error_payload_location: invalid JSONPath"));
     for (config, place) in places {
         for (path, has_position) in paths {
             let config = with(&config.replace("PATH", path));
             let problems = lines(&read(config.as_bytes()).unwrap_err());
             let begins =
-                format!("{place}: JSONPath refused{}", if has_position { " at " } else { ": " });
+                format!("{place}: invalid JSONPath{}", if has_position { " at " } else { ": " });
             assert!(problems.len() == 1 && problems[0].starts_with(&begins), "{problems:#?}");
             assert!(!problems[0].chars().any(char::is_control), "{problems:#?}");
             check_struct(&config);
@@ -319,21 +321,23 @@ fn json_paths() {
     }
     // Positions count characters, not bytes.
     let problems = read(with(r#""error_payload_location": "$['é'].x-y""#).as_bytes()).unwrap_err();
-    assert!(problems[0].message.starts_with("JSONPath refused at 9: "), "{problems:#?}");
+    assert!(problems[0].message.starts_with("invalid JSONPath at 9: "), "{problems:#?}");
 }
 
 /// A path cannot be empty where a header is asked for.
 #[test]
 fn an_empty_json_path() {
     let lines = lines(&read(with(r#""inject_headers": {"X-A": ""}"#).as_bytes()).unwrap_err());
-    assert!(lines[0].starts_with(r#"inject_headers["X-A"]: JSONPath refused at 1: empty"#));
+    assert!(
+        lines[0].starts_with(r#"inject_headers["X-A"]: invalid JSONPath at 1: got empty text"#)
+    );
 }
 
 /// The catalogue's row 185.
 #[test]
 fn texts_that_become_headers() {
-    let blank = "found a blank at an end, allowed are blanks between other characters";
-    let ascii = "allowed are printable ASCII characters";
+    let blank = "got a space at the start or end, expected spaces only between other characters";
+    let ascii = "expected printable ASCII characters";
     for (config, place) in [
         (r#""realm": "TEXT""#, "realm"),
         (r#""error_set": {"detail_header": "TEXT"}"#, "error_set.detail_header"),
@@ -341,13 +345,13 @@ fn texts_that_become_headers() {
         (r#""userinfo_headers": {"a": "TEXT"}"#, "userinfo_headers.a"),
     ] {
         for (text, wrong) in [
-            ("a\\r\\nx-evil: 1", &format!("found control character U+000D at 2, {ascii}")),
-            ("a\\n", &format!("found control character U+000A at 2, {ascii}")),
-            ("\\u0000", &format!("found control character U+0000 at 1, {ascii}")),
-            ("a\\tb", &format!("found tab at 2, {ascii}")),
-            ("\\u007f", &format!("found control character U+007F at 1, {ascii}")),
-            ("\\u0085", &format!("found control character U+0085 at 1, {ascii}")),
-            ("Zürich", &format!("found non-ASCII character U+00FC at 2, {ascii}")),
+            ("a\\r\\nx-evil: 1", &format!("got control character U+000D at 2, {ascii}")),
+            ("a\\n", &format!("got control character U+000A at 2, {ascii}")),
+            ("\\u0000", &format!("got control character U+0000 at 1, {ascii}")),
+            ("a\\tb", &format!("got tab at 2, {ascii}")),
+            ("\\u007f", &format!("got control character U+007F at 1, {ascii}")),
+            ("\\u0085", &format!("got control character U+0085 at 1, {ascii}")),
+            ("Zürich", &format!("got non-ASCII character U+00FC at 2, {ascii}")),
             (" a", &blank.to_owned()),
             ("a ", &blank.to_owned()),
         ] {
@@ -357,15 +361,15 @@ fn texts_that_become_headers() {
         check(&config.replace("TEXT", &"x".repeat(longest)), &[]);
         check(
             &config.replace("TEXT", &"x".repeat(longest + 1)),
-            &[&format!("{place}: found {} bytes, allowed are at most {longest}", longest + 1)],
+            &[&format!("{place}: got {} bytes, expected at most {longest}", longest + 1)],
         );
     }
     check(
         r#""error_set": {"content_type": ""}"#,
-        &["error_set.content_type: empty, allowed is a media type"],
+        &["error_set.content_type: got empty text, expected a media type"],
     );
     check(
         &format!(r#""error_set": {{"response_body": "{}"}}"#, "x".repeat(65_537)),
-        &["error_set.response_body: found 65537 bytes, allowed are at most 65536"],
+        &["error_set.response_body: got 65537 bytes, expected at most 65536"],
     );
 }

@@ -8,7 +8,7 @@ fn the_contracts_own_example() {
         r#"{"userinfo_endpoint": {"regionCodeHeader": "X-Region",
             "regionCodeValue": {"US": "https://us.example/u"}, "defaultURI": "https://d.example/u"},
             "inject_headers": {"US": {"X-User Email": "$.uid"}}}"#,
-        &[r#"inject_headers.US["X-User Email"]: not a header name: space at 7"#],
+        &[r#"inject_headers.US["X-User Email"]: invalid header name: got space at 7"#],
     );
 }
 
@@ -28,21 +28,26 @@ fn everything_at_once_in_document_order() {
             "require_subject": true,
             "http_proxy_port": 0}"#,
         &[
-            r#"timeout: found "500us", allowed is a whole number with its unit ms, s, m or h, 1ms to 30s"#,
+            r#"timeout: got "500us", expected a whole number with its unit ms, s, m or h, 1ms to 30s"#,
             "relm: unknown key, did you mean realm?",
-            "userinfo_endpoint.defaultURI: not an endpoint URI: no path, add at least a / after the host",
-            "userinfo_endpoint.regionCodeValue: regionCodeHeader is absent, allowed are both or neither",
-            "userinfo_endpoint.regionCodeValue.FR: not an endpoint URI: no http:// or https:// in front, allowed is an absolute URI with one of them",
-            r#"userinfo_endpoint.regionCodeValue[""]: empty region code, allowed is at least one character"#,
-            "userinfo_endpoint.extra: unknown key, allowed are regionCodeHeader, regionCodeValue, defaultURI",
+            "userinfo_endpoint.defaultURI: invalid endpoint URI: got no path, expected at least / \
+             after the host",
+            "userinfo_endpoint.regionCodeValue: regionCodeHeader is missing, expected both keys \
+             or neither",
+            "userinfo_endpoint.regionCodeValue.FR: invalid endpoint URI: got no http:// or \
+             https:// at the start, expected an absolute URI",
+            r#"userinfo_endpoint.regionCodeValue[""]: got an empty region code, expected at least one character"#,
+            "userinfo_endpoint.extra: unknown key, expected one of regionCodeHeader, \
+             regionCodeValue, defaultURI",
             "inject_headers.FR.Host: reserved header name",
-            r#"inject_headers.FR["X-A"]: found a number, allowed is a JSONPath as text, or an object with path"#,
-            r#"inject_headers.UK: not a region, allowed are "default", "FR", "" (the object form of one header belongs into the map of a region)"#,
-            "block_authorization_header: found text, allowed is true or false without quotation marks",
-            "timeout: repeated key, allowed is each key once",
-            "require_subject: found true together with accept_any_200, allowed is one of them: an answer of any kind has no subject",
-            "http_proxy_port: http_proxy_server is absent, allowed are both or neither",
-            "http_proxy_port: found 0, allowed is a whole number from 1 to 65535",
+            r#"inject_headers.FR["X-A"]: got a number, expected a JSONPath as text, or an object with path"#,
+            r#"inject_headers.UK: unknown region, expected one of "default", "FR", "" (the object form of a header is accepted only in the map of a region)"#,
+            "block_authorization_header: got text, expected true or false without quotation marks",
+            "timeout: repeated key, expected each key once",
+            "require_subject: got true together with accept_any_200, expected one of the two: a \
+             response of any kind has no subject",
+            "http_proxy_port: http_proxy_server is missing, expected both keys or neither",
+            "http_proxy_port: got 0, expected a whole number from 1 to 65535",
         ],
     );
 }
@@ -53,9 +58,9 @@ fn faults_stand_among_the_problems() {
     check_whole(
         r#"{"userinfo_endpoint": {"defaultURI": ""}, "realm": 1}"#,
         &[
-            "userinfo_endpoint.defaultURI: empty, expected is an endpoint URI: requests to which \
-             no region applies are answered with DefaultUserInfoURINotPresent",
-            "realm: found a number, allowed is text",
+            "userinfo_endpoint.defaultURI: got empty text, expected an endpoint URI: requests \
+             without a matching region are answered with DefaultUserInfoURINotPresent",
+            "realm: got a number, expected text",
         ],
     );
 }
@@ -63,7 +68,7 @@ fn faults_stand_among_the_problems() {
 /// The catalogue's row 172.
 #[test]
 fn repeated_keys_at_any_depth() {
-    let repeated = "repeated key, allowed is each key once";
+    let repeated = "repeated key, expected each key once";
     check(r#""realm": "a", "realm": "b""#, &[&format!("realm: {repeated}")]);
     check(
         r#""realm": "a", "realm": 1, "realm": "a""#,
@@ -123,9 +128,8 @@ fn unknown_keys_at_any_depth() {
     );
     check(
         r#""error_set": {"status": 403}"#,
-        &[
-            "error_set.status: unknown key, allowed are code, detail_header, response_body, content_type",
-        ],
+        &["error_set.status: unknown key, expected one of code, detail_header, response_body, \
+             content_type"],
     );
     check(
         r#""userinfo_unavailable": {"retry-after": "5s"}"#,
@@ -133,27 +137,26 @@ fn unknown_keys_at_any_depth() {
     );
     check_inject(
         r#""default": {"X-A": {"path": "sub", "joined": ","}}"#,
-        &[r#"inject_headers.default["X-A"].joined: unknown key, allowed are path, join"#],
+        &[r#"inject_headers.default["X-A"].joined: unknown key, expected one of path, join"#],
     );
     check_whole(
         &with(r#""regoins": {}"#),
-        &[&format!("regoins: unknown key, allowed are {}", crate::config::KEYS.join(", "))],
+        &[&format!("regoins: unknown key, expected one of {}", crate::config::KEYS.join(", "))],
     );
     check_whole(
         &with(r#""defaultURI": "https://a.example/u""#),
-        &["defaultURI: unknown key, it belongs into userinfo_endpoint"],
+        &["defaultURI: unknown key, move it into userinfo_endpoint"],
     );
     check(
         r#""cache": {"entries": 5}"#,
-        &[
-            "cache.entries: unknown key, allowed are ttl, negative_ttl, stale_if_error, max_entries, max_bytes, honor_no_store, shared",
-        ],
+        &["cache.entries: unknown key, expected one of ttl, negative_ttl, stale_if_error, \
+             max_entries, max_bytes, honor_no_store, shared"],
     );
 }
 
 #[test]
 fn paths_are_escaped_and_shortened() {
-    let line = |path: &str| format!("{path}: found null, allowed is the name of a cluster as text");
+    let line = |path: &str| format!("{path}: got null, expected the name of a cluster as text");
     for (written, shown) in [
         ("a\\n\\u0000b", r#"clusters["a\n\u0000b"]"#.to_owned()),
         ("\\u202e", r#"clusters["\u202e"]"#.to_owned()),
@@ -182,19 +185,33 @@ fn regions() {
     let codes: Vec<String> = (0..11).map(|n| format!(r#""R{n}": "{uri}""#)).collect();
     check_endpoint(
         &region_map(&codes.join(",")),
-        &[&format!("{path}: found 11 regions, allowed are 1 to 10")],
+        &[&format!("{path}: got 11 regions, expected 1 to 10")],
     );
-    check_endpoint(&region_map(""), &[&format!("{path}: found 0 regions, allowed are 1 to 10")]);
+    check_endpoint(&region_map(""), &[&format!("{path}: got 0 regions, expected 1 to 10")]);
     for (code, shown, wrong) in [
-        ("", r#"[""]"#, "empty region code, allowed is at least one character"),
-        ("default", ".default", "region code default stands for defaultURI, allowed is any other"),
-        (" FR", r#"[" FR"]"#, "region code with a blank at an end, no header can carry it"),
-        ("FR\\t", r#"["FR\t"]"#, "region code with a blank at an end, no header can carry it"),
-        (" ", r#"[" "]"#, "region code with a blank at an end, no header can carry it"),
+        ("", r#"[""]"#, "got an empty region code, expected at least one character"),
+        (
+            "default",
+            ".default",
+            "got region code default, expected another one: it is reserved for \
+             defaultURI",
+        ),
+        (
+            " FR",
+            r#"[" FR"]"#,
+            "got a region code with white space at the start or end, expected none",
+        ),
+        (
+            "FR\\t",
+            r#"["FR\t"]"#,
+            "got a region code with white space at the start or end, expected none",
+        ),
+        (" ", r#"[" "]"#, "got a region code with white space at the start or end, expected none"),
         (
             "F\\u0000R",
             r#"["F\u0000R"]"#,
-            "region code with control character U+0000 at 2, no header can carry it",
+            "got a region code with control character U+0000 at 2, expected no control \
+             characters",
         ),
     ] {
         check_endpoint(
@@ -205,45 +222,45 @@ fn regions() {
     check_endpoint(
         &region_map(&format!(r#""{}": "{uri}""#, "x".repeat(257))),
         &[&format!(
-            r#"{path}["{}…"]: region code of 257 bytes, allowed are at most 256"#,
+            r#"{path}["{}…"]: got a region code of 257 bytes, expected at most 256"#,
             "x".repeat(48)
         )],
     );
     check_endpoint(
         &region_map(&format!(r#""FR": "{uri}", "fr": "{uri}""#)),
-        &[&format!(r#"{path}.fr: region code that differs from "FR" in letter case alone"#)],
+        &[&format!(
+            r#"{path}.fr: got a region code that differs from "FR" only in letter case, expected distinct codes"#
+        )],
     );
     check_endpoint(
         &region_map(r#""FR": 1, "US": """#),
         &[
             &format!(
-                "{path}.FR: found a number, allowed is an endpoint URI as text, or an array of them"
+                "{path}.FR: got a number, expected an endpoint URI as text, or an array of them"
             ),
             &format!(
-                "{path}.US: not an endpoint URI: no http:// or https:// in front, allowed is an \
-                 absolute URI with one of them"
+                "{path}.US: invalid endpoint URI: got no http:// or https:// at the start, \
+                 expected an absolute URI"
             ),
         ],
     );
     check_endpoint(
         &format!(r#""defaultURI": "{uri}", "regionCodeHeader": "x-region""#),
-        &[
-            "userinfo_endpoint.regionCodeHeader: regionCodeValue is absent, allowed are both or neither",
-        ],
+        &["userinfo_endpoint.regionCodeHeader: regionCodeValue is missing, expected both keys \
+             or neither"],
     );
     check_endpoint(
         &format!(r#""defaultURI": "{uri}", "regionCodeValue": {{"FR": "{uri}"}}"#),
-        &[
-            "userinfo_endpoint.regionCodeValue: regionCodeHeader is absent, allowed are both or neither",
-        ],
+        &["userinfo_endpoint.regionCodeValue: regionCodeHeader is missing, expected both keys \
+             or neither"],
     );
 }
 
 #[test]
 fn the_header_that_carries_the_region() {
     for (name, wrong) in [
-        ("", "not a header name: empty"),
-        ("x region", "not a header name: space at 2"),
+        ("", "invalid header name: got empty text"),
+        ("x region", "invalid header name: got space at 2"),
         ("Authorization", r#""authorization" cannot carry the region"#),
         ("host", r#""host" cannot carry the region"#),
         ("Connection", r#""connection" cannot carry the region"#),
@@ -264,9 +281,9 @@ fn the_header_that_carries_the_region() {
 #[test]
 fn clusters() {
     for (name, wrong) in [
-        ("", "empty, allowed is the name of a cluster"),
-        ("a\\nb", "found control character U+000A at 2, allowed are no control characters"),
-        (&"c".repeat(1025), "found 1025 bytes, allowed are at most 1024"),
+        ("", "got empty text, expected the name of a cluster"),
+        ("a\\nb", "got control character U+000A at 2, expected no control characters"),
+        (&"c".repeat(1025), "got 1025 bytes, expected at most 1024"),
     ] {
         check(
             &format!(r#""clusters": {{"idp.example": "{name}"}}"#),
@@ -279,35 +296,40 @@ fn clusters() {
 fn the_proxy() {
     check(
         r#""http_proxy_server": "squid.example.com""#,
-        &["http_proxy_server: http_proxy_port is absent, allowed are both or neither"],
+        &["http_proxy_server: http_proxy_port is missing, expected both keys or neither"],
     );
     check(
         r#""http_proxy_port": 3128"#,
-        &["http_proxy_port: http_proxy_server is absent, allowed are both or neither"],
+        &["http_proxy_port: http_proxy_server is missing, expected both keys or neither"],
     );
     for (server, wrong) in [
-        ("", "no host"),
+        ("", "got no host, expected a host name or an IP address"),
         (
             "http://squid",
-            r#"":" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+            r#"got ":" in the host, expected only letters, digits, hyphen, dot and underscore"#,
         ),
         (
             "squid:3128",
-            r#"":" in the host, allowed are letters, digits, hyphen, dot and underscore"#,
+            r#"got ":" in the host, expected only letters, digits, hyphen, dot and underscore"#,
         ),
-        ("a b", "space in the host, allowed are letters, digits, hyphen, dot and underscore"),
+        (
+            "a b",
+            "got space in the host, expected only letters, digits, hyphen, dot and \
+          underscore",
+        ),
         (
             "a\\nb",
-            "control character U+000A in the host, allowed are letters, digits, hyphen, dot and underscore",
+            "got control character U+000A in the host, expected only letters, digits, hyphen, dot \
+             and underscore",
         ),
     ] {
         check(
             &format!(r#""http_proxy_server": "{server}", "http_proxy_port": 3128"#),
-            &[&format!("http_proxy_server: not a host name: {wrong}")],
+            &[&format!("http_proxy_server: invalid host name: {wrong}")],
         );
     }
-    let connect = "found http:// together with http_proxy_server, allowed is https://: Envoy \
-                   reaches a proxy with CONNECT alone";
+    let connect = "got http:// together with http_proxy_server, expected https://: Envoy supports \
+                   a proxy only with CONNECT";
     check_whole(
         r#"{"http_proxy_server": "squid", "http_proxy_port": 3128,
             "userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": {
@@ -322,7 +344,7 @@ fn the_proxy() {
     check_whole(
         r#"{"http_proxy_server": "squid", "userinfo_endpoint": {"defaultURI": "http://a.example/u"}}"#,
         &[
-            "http_proxy_server: http_proxy_port is absent, allowed are both or neither",
+            "http_proxy_server: http_proxy_port is missing, expected both keys or neither",
             &format!("userinfo_endpoint.defaultURI: {connect}"),
         ],
     );
@@ -332,12 +354,12 @@ fn the_proxy() {
 fn any_200_and_a_subject_exclude_each_other() {
     check(
         r#""require_subject": true, "accept_any_200": true"#,
-        &["require_subject: found true together with accept_any_200, allowed is one of them: an \
-           answer of any kind has no subject"],
+        &["require_subject: got true together with accept_any_200, expected one of the two: a \
+           response of any kind has no subject"],
     );
 }
 
-/// Whatever is wrong with a configuration that holds secrets, no line shows one.
+/// No problem's text shows a secret of the configuration.
 ///
 /// The catalogue's row 190.
 #[test]
@@ -371,7 +393,7 @@ fn secrets_are_never_shown() {
 
 #[test]
 fn names_for_other_filters_and_statistics() {
-    let not = "not a name, allowed are a-z, 0-9 and _, with a letter first";
+    let not = "invalid name, expected a-z, 0-9 and _, starting with a letter";
     for (name, place) in [
         ("", r#"filter_state[""]"#),
         ("User", "filter_state.User"),
@@ -389,7 +411,7 @@ fn names_for_other_filters_and_statistics() {
     let long = "x".repeat(65);
     check(
         &format!(r#""stat_name": "{long}""#),
-        &["stat_name: name of 65 bytes, allowed are at most 64"],
+        &["stat_name: got a name of 65 bytes, expected at most 64"],
     );
     check(&format!(r#""stat_name": "{}""#, "x".repeat(64)), &[]);
     check(
@@ -398,6 +420,6 @@ fn names_for_other_filters_and_statistics() {
     );
     check(
         r#""filter_state": {"user": {"join": ","}}"#,
-        &["filter_state.user.path: absent, expected is a JSONPath"],
+        &["filter_state.user.path: missing, expected a JSONPath"],
     );
 }

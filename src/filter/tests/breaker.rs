@@ -277,9 +277,9 @@ fn a_question_whose_end_is_lost_was_silence() {
     assert!(world.end(probe, &envoys("503")).is_empty());
 }
 
-/// Whose configuration asked may go: the site must not stay shut for whoever remains.
+/// The configuration that probed may be removed: the breaker must not stay open for the others.
 #[test]
-fn an_open_site_is_asked_for_whoever_remains() {
+fn an_open_site_is_probed_for_the_remaining_configurations() {
     let mut world = World::new(BREAKER);
     world.opens();
     let refused = |world: &mut World| {

@@ -39,7 +39,7 @@ fn one_call_and_everybody_gets_its_answer() {
 
 /// The catalogue's rows 154, 155 and 128.
 #[test]
-fn whoever_leaves_disturbs_nobody() {
+fn a_client_that_leaves_does_not_affect_the_others() {
     let mut world = World::new(r#""cache": {}"#);
     let (leader, call, _) = world.held(&T);
     let followers: Vec<_> = (0..10).map(|_| world.joined(&T)).collect();

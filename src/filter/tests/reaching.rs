@@ -83,7 +83,7 @@ fn without_a_verdict_the_last_real_word_counts() {
 }
 
 #[test]
-fn the_last_real_word_counts_for_whoever_is_let_go_too() {
+fn released_requests_get_the_last_real_answer() {
     let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
     let (_, first, _) = world.held(&T);
     next(world.declines(first, "429", &[]));
@@ -112,7 +112,7 @@ fn all_calls_about_one_request_have_one_deadline() {
     world.wait(Duration::from_micros(999_500));
     // Less than the host can count is no time for a third.
     assert_eq!(world.end(second, &envoys("504")).len(), 1);
-    // Whoever waits waits that long, and the grace of a lost report.
+    // A request waits that long, plus the grace for a lost report.
     let (_, first, _) = world.held(&T);
     world.wait(seconds(2));
     next(world.goes_on(first, &envoys("504")));

@@ -16,7 +16,7 @@ fn a_call_that_ended_at_once_is_repeated_twice_and_then_given_up() {
         let (leader, first, _) = world.held(&T);
         pauses(world.goes_on(first, &answer));
         assert_eq!(world.gate.stats().calls, 0, "nothing is under way meanwhile");
-        // Whoever comes meanwhile waits for the same.
+        // A request that arrives meanwhile waits for the same call.
         let follower = world.joined(&T);
         let before = world.now.moment;
         let (second, call) = world.due();
@@ -128,7 +128,7 @@ fn a_repeat_that_envoy_does_not_make_is_not_the_last() {
 }
 
 #[test]
-fn nobody_is_asked_for_whoever_has_gone() {
+fn no_call_is_made_for_clients_that_have_gone() {
     let mut world = World::new(r#""cache": {}"#);
     let (stream, call, _) = world.held(&T);
     world.gone(stream);

@@ -128,7 +128,7 @@ fn a_refusal_that_is_not_kept_ends_what_others_know() {
 }
 
 #[test]
-fn whoever_may_join_does_not_look() {
+fn a_request_that_can_join_does_not_look_up() {
     let first = asked("200", &[], b"{}");
     let mut second = World::new(SHARED);
     second.held(&T);
@@ -165,7 +165,7 @@ fn a_torn_or_foreign_value_is_none() {
         assert!(!found(changed), "changed at {cut}");
     }
     assert!(!found([&value[..], b"x"].concat()));
-    // Of another key, however it came to stand there.
+    // A value of another key.
     let mut other = World::new(SHARED);
     let (_, call, _) = other.held(&[("authorization", "Bearer u")]);
     other.answer(call, "200", &JSON, b"{}");

@@ -215,7 +215,7 @@ fn never_while_the_site_answers_others_on_another_worker() {
     assert_eq!(source(&world.decided(&T)), Source::Filter);
 }
 
-/// What stands in the shared memory may be anything.
+/// The shared memory may contain anything.
 #[test]
 fn only_what_a_worker_told_of_this_site_counts() {
     let mut other = elsewhere(&World::new(STALE));
@@ -453,7 +453,7 @@ fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
 }
 
 #[test]
-fn whoever_is_not_answered_in_time_may_be_let_pass_by_what_was_known() {
+fn a_late_request_may_pass_by_an_outdated_verdict() {
     let mut world = known(STALE, b"{}");
     world.wait(seconds(60));
     world.held(&T);

@@ -75,7 +75,7 @@ pub(super) fn bearer<'v>(lines: impl Iterator<Item = &'v [u8]>) -> Vec<Parameter
     }
 }
 
-/// What stands between the commas of a line, but for those within quotes.
+/// The elements between the commas of a line, except commas within quotes.
 struct Elements<'v>(&'v [u8]);
 
 impl<'v> Iterator for Elements<'v> {
@@ -105,7 +105,7 @@ impl<'v> Iterator for Elements<'v> {
 
 /// What one element of the list is.
 enum Element<'v> {
-    /// A new scheme, with what parameters stand beside it; `None` if these are not in the grammar.
+    /// A new scheme with its parameters; `None` if these do not match the grammar.
     Challenge(&'v [u8], Option<Vec<Parameter<'v>>>),
     /// Further parameters.
     Parameters(Vec<Parameter<'v>>),
@@ -196,7 +196,7 @@ fn token(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at_checked(end).unwrap_or_default()
 }
 
-/// `token68`, the other form of what a challenge may carry.
+/// `token68`, the other form of a challenge's content.
 fn is_token68(text: &[u8]) -> bool {
     let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
     let inside = text.get(..text.len().saturating_sub(padding)).unwrap_or_default();

@@ -92,7 +92,7 @@ fn clusters_are_those_of_the_reference() {
     let proxy = "http_proxy_server: squid.example.com\nhttp_proxy_port: 3128";
     let given = Options { proxy_address: Some("192.0.2.10".parse().unwrap()) };
     assert_eq!(cluster_for(proxy, &given), behind);
-    // The stand-in for what nobody said leads nowhere, and is marked.
+    // The placeholder for the missing address is unreachable, and is marked.
     assert_eq!(cluster_for(proxy, &Options::default()), behind);
     let text = format!("defaultURI: https://idp.example/userinfo\n{proxy}");
     let said = "# PUT IN the IP address of squid.example.com";
@@ -165,7 +165,7 @@ fn files_are_written_and_never_overwritten() {
     fs::remove_file(to.join("report.md")).unwrap();
     let (code, _, err) = run_with(&file, Some(&to));
     assert_eq!(code, 2);
-    assert!(err.contains("filter.json: is there already; remove it"), "{err}");
+    assert!(err.contains("filter.json: already exists; remove it"), "{err}");
     assert!(!to.join("report.md").exists());
 }
 
@@ -183,5 +183,5 @@ fn files_that_cannot_be_read_are_named_with_the_reason() {
     fs::write(&file, " ".repeat(config::MAX_CONFIG_BYTES + 1)).unwrap();
     let (code, _, err) = run_with(&file, None);
     assert_eq!(code, 2);
-    assert!(err.contains("allowed are at most 262144"), "{err}");
+    assert!(err.contains("expected at most 262144"), "{err}");
 }

@@ -189,8 +189,8 @@ pub(crate) const SCENES: [Scene; 8] = [
         status: 503,
         answer: &["retry-after: 5"],
         body: Some(
-            "{\"error\":\"TargetEndpointError\",\"error_description\":\"No usable answer could be \
-             had from the UserInfo endpoint.\"}",
+            "{\"error\":\"TargetEndpointError\",\"error_description\":\"No usable response from \
+             the UserInfo endpoint.\"}",
         ),
     },
     Scene {
