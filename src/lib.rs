@@ -1,7 +1,7 @@
 //! An Envoy filter that lets a request through only if an OpenID provider vouches for its token.
 //!
 //! The story of a request: the [`shell`](crate#the-shell) reads the whole header map once and hands
-//! it to [`filter::Gate::admit`]. [`request`] finds exactly one token, chooses the UserInfo endpoint by
+//! it to [`filter::Gate::handle`]. [`request`] finds exactly one token, chooses the UserInfo endpoint by
 //! the region header, and lists what has to go; [`provider`] builds the call; the request is held.
 //! When the call ends, [`verdict`] judges the answer: a permit, which [`filter::header_edit`] turns
 //! into header edits (strip first, then add what [`claims`] finds), or a refusal, which [`reply`]

@@ -64,6 +64,9 @@ pub struct World {
     /// The places that say when a site last served anybody, and what they were told last.
     told: BTreeMap<String, Vec<u8>>,
     served: BTreeMap<&'static str, u64>,
+    /// The instances whose configuration was held when the present event began: a request that waits
+    /// for the shared memory holds it a little longer.
+    held: Vec<&'static Setup>,
     /// How many requests have come: of the stranger, and of others.
     requests: [u64; 2],
     diary: Diary,
@@ -218,6 +221,7 @@ impl World {
             places: BTreeMap::new(),
             told: BTreeMap::new(),
             served: BTreeMap::new(),
+            held: Vec::new(),
             requests: [0; 2],
             diary,
         }

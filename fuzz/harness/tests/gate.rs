@@ -72,6 +72,20 @@ fn the_gate_does_what_its_model_does() {
     assert!(probed >= 500 && opened.min(stale) >= 100 && closed.min(refused_by_breaker) >= 30);
 }
 
+/// A retired configuration is held a little longer by a request that waits for the shared memory.
+#[test]
+fn a_probe_may_go_by_a_configuration_that_ends_in_the_same_tick() {
+    World::run(&[
+        admit(0, 6),
+        Event::Answer(0, Ending::MaxAge),
+        Event::Wait(1_192),
+        admit(0, 6),
+        Event::Retire { worker: 0, setup: 6 },
+        Event::Wait(1_392),
+        Event::Tick(0),
+    ]);
+}
+
 /// Evidence that one caller can make is used against that caller alone.
 #[test]
 fn a_stranger_changes_nothing_for_others() {

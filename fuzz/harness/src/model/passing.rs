@@ -37,6 +37,7 @@ impl World {
             .map(|(stream, w)| (stream, (w, self.questions[w.question].so_far.is_outage())))
             .collect();
 
+        self.held = self.workers[at].setups().collect();
         let (places, told) = (&self.places, &self.told);
         let gate = &mut self.workers[at].gate;
         let done = drive::handle(gate, Event::Tick, now, |slot| stands_in(places, told, slot));
@@ -157,13 +158,18 @@ impl World {
         for (id, call) in probes {
             let by = |(name, settings): &(&str, Settings)| {
                 let has_key = !sent(&call, "x-api-key").is_empty();
-                let mut setups = self.workers[at].setups();
+                let mut setups = self.workers[at].setups().chain(self.held.iter().copied());
                 let asks = setups.any(|s| s.settings() == Some(*settings) && s.has_key == has_key);
                 let timeout = u128::from(settings.0);
                 *name == call.cluster && call.timeout.as_millis() == timeout && asks
             };
-            let place = due.iter().position(by).expect("a site is to be asked by such a breaker");
-            let (site, settings) = due.remove(place);
+            let (site, settings) = match due.iter().position(by) {
+                Some(place) => due.remove(place),
+                None => {
+                    let mut perhaps = self.due_by_held(at).into_iter();
+                    perhaps.find(by).expect("a site is to be asked by such a breaker")
+                }
+            };
             is_plain(&call, !sent(&call, "x-api-key").is_empty());
             self.is_new(at, id);
             let probe = self.probes.len();
@@ -174,6 +180,16 @@ impl World {
             worker.tally.probed += 1;
         }
         assert!(due.is_empty(), "the filter was to ask {due:?}");
+    }
+
+    /// The breakers by which the filter may ask now: somebody held their configuration when the event
+    /// began.
+    fn due_by_held(&self, at: usize) -> Vec<(&'static str, Settings)> {
+        let due = self.workers[at].sites.iter().flat_map(|(name, site)| {
+            site.due(self.now).into_iter().map(move |settings| (*name, settings))
+        });
+        due.filter(|(_, settings)| self.held.iter().any(|s| s.settings() == Some(*settings)))
+            .collect()
     }
 
     /// The breakers by which the filter is to ask now, each with its site.

@@ -147,6 +147,7 @@ impl World {
         let is_under_way = step == Step::Asking(call);
         let now = self.now(at);
         let bridges = self.workers[at].setups().any(Setup::bridges);
+        self.held = self.workers[at].setups().collect();
         let gate = &mut self.workers[at].gate;
         assert_eq!(gate.answer_limit(id), if is_under_way { limit } else { 0 });
         let stored = gate.stats().stored;
