@@ -13,7 +13,7 @@ use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
 /// No invalid selector of the suite is accepted: none of them is a bare name.
 const REFUSED: &[(&str, &[&str])] = &[
     (
-        "a query in a filter may select one node only: names and indexes, no `..`, `*`, slice, union or filter",
+        "got a query in a filter that can select several nodes, expected only names and indexes: no `..`, `*`, slice, union or filter",
         &[
             "filter, absolute existence, with segments",
             "filter, non-singular existence, wildcard",
@@ -22,9 +22,9 @@ const REFUSED: &[(&str, &[&str])] = &[
             "filter, non-singular existence, negated",
         ],
     ),
-    ("a filter within a filter", &["filter, nested"]),
+    ("nested filters are not supported", &["filter, nested"]),
     (
-        "function `length` is not offered in a filter; only `match` and `search` are",
+        "got function `length` in a filter, expected `match` or `search`",
         &[
             "filter, equals, special nothing",
             "filter, equals, empty node list and special nothing",
@@ -49,7 +49,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "function `count` is not offered in a filter; only `match` and `search` are",
+        "got function `count` in a filter, expected `match` or `search`",
         &[
             "functions, count, count function",
             "functions, count, single-node arg",
@@ -65,7 +65,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the pattern of `match` and `search` must be a text in quotes",
+        "the pattern of `match` and `search` must be text in quotes",
         &[
             "functions, match, regex from the document",
             "functions, match, non-string second arg",
@@ -74,7 +74,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "`\\p` and `\\P`, Unicode categories, are not offered in a pattern; use a range such as [A-Z]",
+        "`\\p` and `\\P` (Unicode categories) are not supported in a pattern: use a range such as [A-Z]",
         &[
             "functions, match, filter, match function, unicode char class, uppercase",
             "functions, match, filter, match function, unicode char class negated, uppercase",
@@ -83,7 +83,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "function `value` is not offered in a filter; only `match` and `search` are",
+        "got function `value` in a filter, expected `match` or `search`",
         &[
             "functions, match, arg is a function expression",
             "functions, search, arg is a function expression",
