@@ -201,7 +201,7 @@ async fn assert_silent(gw: &Gateway) {
     // level. That the filter's own lines are in it, its complaint at the start shows.
     wait_count(envoy.log(), "[host->vm] proxy_on_done(", asked).await;
     let complaint = envoy.log().wait_for("wasm log").await;
-    assert!(complaint.contains("userinfo_endpoint: absent"), "{complaint}");
+    assert!(complaint.contains("userinfo_endpoint: missing"), "{complaint}");
     wait_count(envoy.access_log(), r#""protocol":"#, total).await;
 
     let mut texts = vec![("log", envoy.log().text()), ("access log", envoy.access_log().text())];
