@@ -127,16 +127,6 @@ pub enum Answer<'b> {
     },
 }
 
-impl Answer<'_> {
-    /// Whether it may be of a provider that serves nobody.
-    pub fn may_be_an_outage(&self) -> bool {
-        match self {
-            Answer::NotSent | Answer::CutOff => true,
-            Answer::Whole { head, .. } => !matches!(status(head), Some(200..=299 | 400..=499)),
-        }
-    }
-}
-
 /// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'b> {

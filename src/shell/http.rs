@@ -52,7 +52,10 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
             Some(Effect::Release(Release { stream, decision })) if stream == id => {
                 return filter.carry_out(&decision);
             }
-            Some(Effect::ReadShared(read)) => effects = worker.read_shared(read),
+            Some(Effect::ReadShared(read)) => {
+                effects = worker.read_shared(read);
+                effects.extend(rest);
+            }
             first => {
                 worker.streams.moves(id, Phase::Held);
                 worker.held(filter.root, first.into_iter().chain(rest));

@@ -142,7 +142,7 @@ impl Worker {
     }
 
     /// Carries out effects, with this root or a stream of it in effect, and what their results lead
-    /// to. Whoever is to be let go is pending then. Whether every call could be made.
+    /// to. Decided requests are pending then. Returns whether every call could be made.
     fn carry_out(&self, root: u32, effects: impl IntoIterator<Item = Effect>) -> bool {
         let mut effects: VecDeque<Effect> = effects.into_iter().collect();
         let mut all_made = true;

@@ -4,7 +4,7 @@ use super::instance::Instance;
 use super::world::World;
 use crate::tree::Node;
 
-/// Istio's root namespace: what stands there is for every namespace.
+/// Istio's root namespace: its resources apply to every namespace.
 const ROOT: &str = "istio-system";
 
 /// What patches of that kind put into a proxy in which the instance is.

@@ -64,7 +64,7 @@ pub(crate) struct Manifests<'a> {
     pub(crate) backends: Vec<Node<'a>>,
     pub(crate) tls_policies: Vec<Node<'a>>,
     pub(crate) traffic_policies: Vec<Node<'a>>,
-    /// What EnvoyPatchPolicies change of what is made: no manifests.
+    /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
 

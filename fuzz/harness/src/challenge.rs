@@ -165,7 +165,7 @@ struct Said {
 
 impl Said {
     /// The first Bearer challenge that names an error, else that says anything; where there is no
-    /// scheme at all, what stands there without one.
+    /// scheme at all, the parameters without one.
     fn in_lines(lines: &[&[u8]]) -> Said {
         let challenges = challenges(lines);
         let all_loose = challenges.len() == 1;

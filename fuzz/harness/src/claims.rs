@@ -99,7 +99,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Everybody gets this answer, also whoever asks again because it is no answer: the one request is
+/// Every call gets this answer, also a repeated one: the one request is
 /// released, once.
 fn released(gate: &mut Gate, call: CallId, answer: &Answer<'_>, mut now: Now) -> Release {
     let mut calls = vec![call];

@@ -275,7 +275,7 @@ fn every_trace_of_four_events_after_a_verdict() {
     }
 }
 
-/// A token that was refused stays so, whoever has kept or shared that it was good.
+/// A refused token stays refused, whichever worker has kept or shared that it was good.
 #[test]
 fn every_trace_of_three_events_after_a_refusal() {
     let alphabet = [

@@ -13,7 +13,7 @@ use crate::report::Bound::AtMost;
 use crate::report::{Judged, Section, table};
 use crate::servers::{self, answer, do_nothing, listener, wasm};
 
-/// Requests that each Envoy gets before it is left alone, so that all have handled as many.
+/// Requests that each Envoy gets before it is idle, so that all have handled as many.
 const REQUESTS: usize = 100;
 
 const LISTENER: &str = "idle";
@@ -60,7 +60,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     })
 }
 
-/// What an Envoy uses that is left alone: percent of a processor, megabytes.
+/// What an idle Envoy uses: percent of a processor, megabytes.
 async fn measure(
     bench: &Bench,
     ours: bool,

@@ -145,7 +145,7 @@ impl World {
             if number.is_some() { number == Some(made.number) } else { words && !made.is_mark }
         };
         let call = found.iter().filter(decides).max_by(|one, other| self.compare(**one, **other));
-        let call = *call.expect("decided by what did not stand there");
+        let call = *call.expect("decided by an entry that was not found");
         let fresh = self.fresh(worker, call, setup);
         assert_ne!(fresh, Fresh::No, "too old, or not for this instance");
         let newer = |other: usize| self.compare(other, call).is_gt();
@@ -160,7 +160,7 @@ impl World {
         call
     }
 
-    /// Nobody is asked: the token waits, or nobody may be.
+    /// No call is made: the token waits, or no site may be asked.
     fn turned_away(&mut self, asking: &Asking, decision: &Decision) {
         let Asking { worker, setup, key, .. } = *asking;
         self.asks(asking);

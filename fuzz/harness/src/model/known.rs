@@ -1,4 +1,4 @@
-//! What a worker knows of tokens in the model: the answer that it goes by, and what must not come
+//! What a worker knows about tokens in the model: the answer that it uses, and what must not come
 //! back.
 
 use std::cmp::Ordering;

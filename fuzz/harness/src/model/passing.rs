@@ -12,7 +12,7 @@ use super::{GRACE, Made, Probe, Question, Step, Worker, World};
 use crate::drive::{self, Done};
 
 impl World {
-    /// Everybody past its own deadline is let go, and whoever waits for a call whose end was lost;
+    /// Releases requests past their deadline, and those that wait for a call whose end was lost;
     /// calls that pause are repeated.
     pub(super) fn tick(&mut self, at: usize) {
         let now = self.now(at);
@@ -97,8 +97,8 @@ impl World {
         lost
     }
 
-    /// Questions that have paused long enough go on, with these calls; or are over, and whoever
-    /// waits for them is among those `released`.
+    /// Questions that have paused long enough go on, with these calls; or are over, and the
+    /// requests that wait for them are among those `released`.
     fn resume(&mut self, at: usize, calls: Vec<(CallId, Call)>, released: &[u32]) {
         for (id, call) in calls {
             let number = asks_for(&call);

@@ -44,7 +44,7 @@ const USUAL: usize = 3;
 /// The headers that some instance sets.
 pub(super) const SPOOFED: [&str; 4] = ["x-call", "x-user", "x-subject", "x-mail"];
 
-/// What a request asks of the provider: whoever asks the same may share an answer, nobody else.
+/// What a request asks of the provider: requests that ask the same may share an answer, no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     token: usize,

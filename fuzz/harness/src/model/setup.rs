@@ -136,7 +136,7 @@ impl Setup {
         Rc::new(spare.unwrap_or_else(|| self.read()))
     }
 
-    /// Nobody holds this configuration any more, but for whoever still waits by its rules.
+    /// The instance gives this configuration up; requests that wait by its rules may still hold it.
     pub(super) fn give_back(&self, policy: Rc<Policy>) {
         if let Ok(policy) = Rc::try_unwrap(policy) {
             SPARE.with_borrow_mut(|spare| spare[self.at].push(policy));
