@@ -215,6 +215,55 @@ fn never_while_the_site_answers_others_on_another_worker() {
     assert_eq!(source(&world.decided(&T)), Source::Filter);
 }
 
+/// The same beside an open breaker, and for a request that is late.
+#[test]
+fn another_workers_word_counts_beside_an_open_breaker_and_a_deadline() {
+    let breaker = format!(r#"{STALE}, "breaker": {{"failures": 1}}"#);
+    for told in [false, true] {
+        let mut world = outdated(&breaker);
+        let call = world.leads(1);
+        let (probe, _) = world.times_out(call, seconds(5)).1.unwrap();
+        world.times_out(probe, seconds(5));
+        assert_eq!(world.gate.stats().open, 1);
+        if told {
+            let mut other = elsewhere(&world);
+            let call = other.leads(2);
+            other.answer(call, "401", &[], b"");
+            hands_on(&other, &mut world);
+        }
+        assert_eq!(source(&world.decided(&T)) != Source::Stale, told);
+    }
+    // Late: the first site has failed, and the second has not answered yet.
+    let of = |timeout: &str, deadline: &str| {
+        format!(
+            r#"{{"userinfo_endpoint": {{"defaultURI":
+                ["https://a.example/u", "https://b.example/u"]}},
+                "timeout": "{timeout}", "deadline": "{deadline}", {STALE}}}"#
+        )
+    };
+    let (patient, hasty) = (of("10s", "20s"), of("1s", "1s"));
+    for told in [false, true] {
+        let mut world = World::of(&patient);
+        world.asked(&[], "200", &JSON, b"{}");
+        world.wait(seconds(60));
+        let (_, call, _) = world.held(&T);
+        world.configure_whole(&hasty);
+        let joined = world.joined(&T);
+        next(world.declines(call, "503", &[]));
+        if told {
+            let mut other = World::of(&patient);
+            other.now = world.now;
+            let call = other.leads(2);
+            other.answer(call, "401", &[], b"");
+            hands_on(&other, &mut world);
+        }
+        world.wait(millis(1150));
+        let [late] = &world.tick()[..] else { panic!("not late") };
+        assert_eq!(late.stream, joined);
+        assert_eq!(source(&late.decision) != Source::Stale, told);
+    }
+}
+
 /// The shared memory may contain anything.
 #[test]
 fn only_what_a_worker_told_of_this_site_counts() {
@@ -269,7 +318,7 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
     let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
     assert_eq!(told(&mut plain, 1), 0);
     let call = plain.leads(2);
-    plain.declines(call, "503", &[]);
+    plain.declines(call, "503", &[("retry-after", "9")]);
     assert_eq!(plain.read, 0);
 
     // Only what an outdated verdict depends on is read, and only when it does.
