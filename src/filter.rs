@@ -7,7 +7,7 @@
 //! reads no clock and makes no call: it is told the time and says which call is due.
 
 mod asking;
-mod cache;
+pub(crate) mod cache;
 mod decision;
 mod effects;
 mod entry;
@@ -16,6 +16,7 @@ mod health;
 mod ids;
 mod known_tokens;
 mod lookup;
+pub(crate) mod observability;
 mod pending;
 mod questions;
 mod served;
@@ -25,16 +26,17 @@ mod waits;
 
 use std::rc::Rc;
 
-use crate::config::Policy;
 use crate::outcome::{Outcome, Source};
+use crate::policy::Policy;
 pub use crate::provider::key::Seed;
+use crate::refusal::Refusal;
 use crate::reply::{self, Dialect};
 use crate::request::bearer;
 use crate::request::endpoint;
 use crate::request::headers::HeaderView;
 use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, Now, UnixTime};
-use crate::verdict::{Permit, Refusal};
+use crate::verdict::Permit;
 use decision::unasked;
 pub use decision::{Action, Decision, Record, Release};
 pub use effects::{Effect, Effects, Event, ReadShared, Took};

@@ -4,9 +4,9 @@
 //! configured code.
 
 use crate::provider::challenge::ErrorCode;
+use crate::refusal::{NoAnswer, Refusal, Unusable};
 use crate::request::bearer::CredentialFault;
 use crate::request::endpoint::EndpointFault;
-use crate::verdict::{NoAnswer, Refusal, Unusable};
 
 /// How a request ended, one counter each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -254,8 +254,8 @@ mod tests {
             let error = ProviderError::read(
                 status,
                 &crate::request::headers::HeaderView::default(),
-                crate::provider::userinfo::Body::Read(b""),
-                &crate::config::ProviderText::Withheld,
+                crate::provider::response::Body::Read(b""),
+                &crate::policy::ProviderText::Withheld,
             );
             Refusal::Provider(Box::new(error))
         };

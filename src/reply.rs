@@ -2,14 +2,16 @@
 //! statuses, bodies and challenges. A reply contains nothing of the client's request, and of the
 //! provider only what [`ProviderError`] let through.
 
-use crate::config::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
+pub(crate) mod settings;
+
+use self::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
 use crate::provider::error::{ErrorText, ProviderError};
+use crate::refusal::Refusal;
 use crate::request::bearer::CredentialFault;
 use crate::request::endpoint::EndpointFault;
 use crate::request::headers::{Field, HeaderView};
-use crate::verdict::Refusal;
 
 /// An answer that the filter gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

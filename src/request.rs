@@ -5,4 +5,5 @@ pub mod bearer;
 pub mod correlation;
 pub mod endpoint;
 pub mod headers;
+pub mod preflight;
 pub mod strip;

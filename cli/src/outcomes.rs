@@ -5,16 +5,16 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{
     Action, Decision, Effect, Event, Gate, Release, Seed, StreamId,
 };
+use oidc_token_connector::policy::{self, Policy};
 use oidc_token_connector::provider::call_outcome::{CallOutcome, Kept};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::provider::response::{Answer, Body};
+use oidc_token_connector::refusal::{NoAnswer, Refusal};
 use oidc_token_connector::reply::{self, Dialect, LocalReply};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
-use oidc_token_connector::verdict::{NoAnswer, Refusal};
 
 /// What came, and what it is about.
 #[must_use]
@@ -136,7 +136,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
             "require_subject": true, "userinfo_unavailable": {{"status": 503, "retry_after": "5s"}},
             "provider_errors": "{provider_errors}"}}"#
     );
-    let Ok(loaded) = config::read(config.as_bytes()) else {
+    let Ok(loaded) = policy::read(config.as_bytes()) else {
         return String::new();
     };
     let policy = Rc::new(loaded.policy);

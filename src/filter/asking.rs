@@ -17,14 +17,15 @@ use super::pending::{NoVerdict, Pending};
 use super::questions::Questions;
 use super::waits::Wait;
 use super::{served, shared};
-use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
+use crate::policy::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
+use crate::provider::call::{Call, LEAST};
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::expiry;
 use crate::provider::key::TokenKey;
-use crate::provider::userinfo::{self, Answer, Call, LEAST};
+use crate::provider::response::Answer;
+use crate::refusal::{NoAnswer, Refusal};
 use crate::time::{MonotonicTime, Now};
-use crate::verdict::{NoAnswer, Refusal};
 
 /// The longest pause before a call is repeated for the first time, and for the second. Measured: see
 /// `docs/operations.md`.
@@ -509,8 +510,8 @@ impl Questions {
     pub(super) fn probes(&mut self, now: Now, effects: &mut Effects) {
         let lookups = &mut self.lookups;
         for probe in self.sites.due(&self.policies, now.moment, || lookups.number()) {
-            let policy = &probe.policy.call;
-            let call = userinfo::probe(policy, &probe.site, policy.timeout);
+            let policy = &probe.policy;
+            let call = policy.method.probe(&policy.call, &probe.site, policy.call.timeout);
             effects.push(Effect::Call(probe.call, call));
         }
     }

@@ -4,6 +4,8 @@
 //! ones. It must never give an answer for another key than the one that was asked for: keys are
 //! compared whole. The `lru` crate keeps the order of use in constant time.
 
+pub(crate) mod settings;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use super::entry::{CacheEntry, Kind, Verdict};
-use crate::config::{CachePolicy, Endpoint, Policy};
+use crate::policy::{CachePolicy, Endpoint, Policy};
 use crate::provider::key::TokenKey;
 use crate::time::{MonotonicTime, Now};
 

@@ -8,8 +8,8 @@ use super::ids::StreamId;
 use super::lookup::RequestContext;
 use crate::outcome::{Outcome, Source};
 use crate::provider::call_outcome::CallOutcome;
+use crate::refusal::{NoAnswer, Refusal};
 use crate::reply::{self, LocalReply};
-use crate::verdict::{NoAnswer, Refusal};
 
 /// A held request is released.
 #[derive(Debug)]

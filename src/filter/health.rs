@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::ids::{CallId, GRACE};
-use crate::config::{Breaker, Caching, Policy, Site};
+use crate::policy::{Breaker, Caching, Policy, Site};
 use crate::time::MonotonicTime;
 
 /// How soon a site with an open breaker is asked for the first time.

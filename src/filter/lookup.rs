@@ -15,16 +15,16 @@ use super::entry::StoredResponse;
 use super::health::CallPermit;
 use super::ids::{CallId, GRACE, StreamId};
 use super::waits::Wait;
-use crate::config::{Endpoint, Policy, Site};
 use crate::outcome::Source;
+use crate::policy::{Endpoint, Policy, Site};
+use crate::provider::call::Call;
 use crate::provider::key::TokenKey;
-use crate::provider::userinfo::{self, Call};
+use crate::refusal::NoAnswer;
 use crate::reply::Dialect;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, UnixTime};
-use crate::verdict::NoAnswer;
 
 /// Most requests that wait for one call.
 pub(super) const MOST_WAITING: usize = 4096;
@@ -254,7 +254,10 @@ impl LookupContext {
 
     /// The call to this site.
     pub(super) fn call(&self, site: &Site, timeout: Duration) -> Call {
-        userinfo::call(&self.policy.call, site, &self.token, &self.correlation, timeout)
+        {
+            let Policy { method, call, .. } = &*self.policy;
+            method.request(call, site, &self.token, &self.correlation, timeout)
+        }
     }
 }
 
@@ -349,7 +352,7 @@ impl Lookups {
     pub(super) fn lead(&mut self, stream: StreamId, waiting: RequestContext, mut lookup: Lookup) {
         self.held.insert(stream, lookup.key);
         self.add(lookup.lead.is_strange(), 1, waiting.weight());
-        lookup.most_bytes = waiting.policy.answer.max_bytes;
+        lookup.most_bytes = waiting.policy.call.max_bytes;
         lookup.waiting.insert(stream, waiting);
         self.goes_on(lookup);
     }
@@ -369,7 +372,7 @@ impl Lookups {
         let weight = waiting.weight();
         match self.by_key.get_mut(key) {
             Some(lookup) if lookup.waiting.len() < MOST_WAITING => {
-                lookup.most_bytes = lookup.most_bytes.max(waiting.policy.answer.max_bytes);
+                lookup.most_bytes = lookup.most_bytes.max(waiting.policy.call.max_bytes);
                 lookup.cache_owner = lookup.cache_owner.take().or(cache_owner);
                 lookup.waiting.insert(stream, waiting);
             }

@@ -6,7 +6,7 @@ use super::entry::StoredResponse;
 use super::ids::StreamId;
 use super::lookup::{Late, Lookup, RequestContext};
 use super::waits::Wait;
-use crate::config::{Endpoint, Site};
+use crate::policy::{Endpoint, Site};
 use crate::provider::key::{SharedKey, TokenKey};
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;

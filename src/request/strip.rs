@@ -4,6 +4,8 @@
 //! It does not depend on why the request may pass, and comes first: a claim that is missing must
 //! leave its header absent, never with the client's own value in it.
 
+pub(crate) mod settings;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 

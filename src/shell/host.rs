@@ -10,7 +10,7 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::filter::header_edit::HeaderEdit;
-use crate::provider::userinfo::Call;
+use crate::provider::call::Call;
 use crate::request::headers::HeaderView;
 use crate::request::strip::Name;
 

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use super::host::{self, Failed, Level};
 use super::meter::Meter;
 use super::phase::Phase;
-use crate::config::{AccessLog, Policy};
 use crate::filter::header_edit::HeaderEdit;
 use crate::filter::{Action, CallId, Decision};
 use crate::outcome::Outcome;
+use crate::policy::{AccessLog, Policy};
 
 /// One filter configuration at work on one worker, shared by its root and its streams.
 pub(super) struct Filter {

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host;
-use crate::config::{Endpoints, Policy};
 use crate::filter::{Record, Stats};
 use crate::outcome::{Outcome, REASONS, Source};
+use crate::policy::{Endpoints, Policy};
 
 /// What instances of one `stat_name` count.
 pub(super) struct Meter {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::host::{self, Level};
 use super::instance::{Filter, Root, UnderWay};
 use super::worker::Worker;
-use crate::config;
+use crate::policy;
 
 /// Reads a configuration. A pure function of its bytes: where it fails only in a worker, Envoy
 /// leaves the filter out and requests go through unauthenticated.
@@ -19,7 +19,7 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
         host::log(Level::Error, what);
         return true;
     };
-    match config::read(&bytes) {
+    match policy::read(&bytes) {
         Err(problems) => {
             for problem in problems {
                 host::log(Level::Error, &format!("configuration refused: {problem}"));

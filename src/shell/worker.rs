@@ -14,13 +14,16 @@ use super::host::{self, Failed, HeaderBlock, Level};
 use super::instance::{Root, UnderWay};
 use super::meter::{Gauges, Meter};
 use super::streams::Streams;
-use crate::config::Policy;
 use crate::fault_injection::Safeguard;
 use crate::filter::{
     BreakerEvent, CallId, Effect, Effects, Event, Gate, ReadShared, Release, Seed, Stats, StreamId,
     Took,
 };
-use crate::provider::userinfo::{Answer, Body, Call};
+use crate::policy::Policy;
+use crate::provider::{
+    call::Call,
+    response::{Answer, Body},
+};
 use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a

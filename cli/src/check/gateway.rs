@@ -1,7 +1,7 @@
 //! What Envoy Gateway makes of HTTPRoutes, Backends and BackendTLSPolicies: clusters with names
 //! such as `httproute/default/userinfo/rule/0`.
 
-use oidc_token_connector::config::Site;
+use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};

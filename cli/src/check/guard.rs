@@ -2,7 +2,7 @@
 //! It is there where Envoy leaves the filter out. Not looked at is what else such a filter asks for:
 //! that lets fewer pass.
 
-use oidc_token_connector::config::{AccessLog, Preflight};
+use oidc_token_connector::policy::{AccessLog, Preflight};
 use regex_lite::Regex;
 
 use super::finding::Findings;

@@ -1,7 +1,7 @@
 //! What Istio makes of ServiceEntries and DestinationRules: clusters with names such as
 //! `outbound|443||idp.example`.
 
-use oidc_token_connector::config::Site;
+use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::{self, Claim};
-use oidc_token_connector::config::{ClaimRule, Endpoints, Lists, Policy};
+use oidc_token_connector::policy::{ClaimRule, Endpoints, Lists, Policy};
 use oidc_token_connector::request::endpoint;
 use oidc_token_connector::request::headers::{Field, HeaderView};
 

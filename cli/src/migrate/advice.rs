@@ -1,7 +1,7 @@
 //! What a report says beyond the text: where this filter behaves differently from the source
 //! system, and what the text leaves open. Only what concerns the configuration at hand is said.
 
-use oidc_token_connector::config::{Authorization, OwnErrors, Policy, ProviderText};
+use oidc_token_connector::policy::{Authorization, OwnErrors, Policy, ProviderText};
 use serde_json::{Map, Value as Json};
 
 use super::clusters::{Cluster, Proxy};

@@ -334,7 +334,7 @@ fn a_damaged_text_never_gives_a_result_that_does_not_load() {
             let migration = migrate(&text, &given());
             match &migration.result {
                 Some(result) => {
-                    let loaded = config::read(result.filter.as_bytes());
+                    let loaded = policy::read(result.filter.as_bytes());
                     assert!(loaded.is_ok(), "{text}\n{}", migration.report);
                     assert_eq!(
                         migration.whole,

@@ -1,7 +1,7 @@
 //! Time passes: calls are given up and repeated, requests let go, and the filter itself asks.
 
 use oidc_token_connector::filter::{CallId, Event};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::asking::asked_site;
 use super::request::{asks_for, is_plain, sent};

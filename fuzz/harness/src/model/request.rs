@@ -1,7 +1,7 @@
 //! The requests of the model: what each asks, and what must come of it where nobody is asked.
 
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::setup::Setup;
 

@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 
 use oidc_token_connector::filter::{self, CallId, Slot, StreamId};
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
@@ -237,7 +237,7 @@ impl World {
     }
 
     /// By whose configuration a call was made, where, and how long it has taken.
-    fn taken(&self, call: usize) -> (*const oidc_token_connector::config::Policy, String, u128) {
+    fn taken(&self, call: usize) -> (*const oidc_token_connector::policy::Policy, String, u128) {
         let Made { question, key, asked, .. } = &self.calls[call];
         let policy = Weak::as_ptr(&self.questions[*question].policy);
         (policy, key.region.to_owned(), u128::from(self.now - asked))

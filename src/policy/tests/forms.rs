@@ -39,7 +39,7 @@ fn not_json() {
         ("userinfo_endpoint: {}", "line 1, column 1"),
         ("{\n  \"realm\": \"x\"\n  \"timeout\": \"5s\"\n}", "line 3, column 3"),
         ("{\"realm\": \"äöü\" x}", "line 1, column 17"),
-        ("{\"realm\": nan}", "line 1, column 11"),
+        ("{\"realm\": nan}", "line 1, column 12"),
         ("{} {}", "line 1, column 4"),
         ("{}\n// end", "line 2, column 1"),
         ("\n\u{1}", "line 2, column 1"),
@@ -140,9 +140,9 @@ fn the_numbers_of_a_struct() {
         let decoded = binary::decode(&encoded).unwrap();
         assert_eq!(
             decoded,
-            crate::claims::json::Json::Object(vec![(
+            crate::config::tree::Tree::Object(vec![(
                 "realm".into(),
-                crate::claims::json::Json::Number(text.into())
+                crate::config::tree::Tree::Number(text.into())
             )])
         );
         let fields =
