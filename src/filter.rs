@@ -28,11 +28,11 @@ use std::rc::Rc;
 
 use crate::outcome::{Outcome, Source};
 use crate::policy::Policy;
+use crate::provider::endpoint;
 pub use crate::provider::key::Seed;
 use crate::refusal::Refusal;
 use crate::reply::{self, Dialect};
 use crate::request::bearer;
-use crate::request::endpoint;
 use crate::request::headers::HeaderView;
 use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, Now, UnixTime};
@@ -47,7 +47,7 @@ pub use ids::{CallId, StreamId};
 use lookup::{LookupContext, RequestContext};
 use questions::Questions;
 pub use shared::{SLOTS, Slot};
-pub use stats::Stats;
+pub use stats::{Kind, Stats};
 
 /// Holds the requests of one worker.
 #[derive(Debug)]

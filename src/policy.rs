@@ -26,18 +26,17 @@ pub use crate::filter::cache::settings::{CachePolicy, CacheScope, Caching, NoSto
 use crate::filter::observability;
 pub use crate::filter::observability::AccessLog;
 pub use crate::provider::egress::Egress;
+pub use crate::provider::endpoint::table::{Endpoint, EndpointTable, Endpoints};
+pub use crate::provider::endpoint::targets::UnknownRegion;
+use crate::provider::endpoint::targets::{self, Region, Target, Targets};
+pub use crate::provider::error_text::ProviderText;
 use crate::provider::key::KeyPrefix;
 use crate::provider::method::ValidationMethod;
 pub use crate::provider::settings::{Breaker, CallPolicy, Site};
 pub use crate::provider::subject::{SubjectPath, Success};
-use crate::provider::{egress, settings as calls, subject, userinfo};
+use crate::provider::{egress, error_text, settings as calls, subject, userinfo};
 use crate::reply::settings as replies;
-pub use crate::reply::settings::{
-    ErrorSet, OwnErrors, ProviderErrors, ProviderText, ReplyPolicy, Unavailable,
-};
-pub use crate::request::endpoint::table::{Endpoint, EndpointTable, Endpoints};
-pub use crate::request::endpoint::targets::UnknownRegion;
-use crate::request::endpoint::targets::{self, Region, Target, Targets};
+pub use crate::reply::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
 pub use crate::request::preflight::Preflight;
 use crate::request::strip::settings as forward;
 pub use crate::request::strip::{Authorization, ForwardPolicy};
@@ -56,6 +55,7 @@ pub const ROOMS: &[Keys] = &[
     forward::KEYS,
     preflight::KEYS,
     replies::KEYS,
+    error_text::KEYS,
     observability::KEYS,
 ];
 

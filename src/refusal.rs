@@ -2,9 +2,9 @@
 //! by `match` without `_`.
 
 use crate::provider::call_outcome::CallOutcome;
+use crate::provider::endpoint::EndpointFault;
 use crate::provider::error::ProviderError;
 use crate::request::bearer::CredentialFault;
-use crate::request::endpoint::EndpointFault;
 
 /// Why a request is not forwarded.
 #[derive(Debug, PartialEq, Eq)]

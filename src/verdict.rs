@@ -6,10 +6,10 @@
 
 use crate::claims::json::Json;
 use crate::fault_injection::Safeguard;
+use crate::provider::error_text::ProviderText;
 use crate::provider::method::{Response, ValidationMethod};
 use crate::provider::response::{Answer, is_envoys_own, status};
 use crate::refusal::{NoAnswer, Refusal};
-use crate::reply::settings::ProviderText;
 use crate::request::headers::{Field, HeaderView};
 use crate::request::preflight::{Preflight, is_preflight};
 

@@ -7,11 +7,9 @@ use crate::claims::jsonpath::JsonPath;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Key, Keys, Object, Own, names_of, text};
 use crate::config::location::Report;
-use crate::config::names::{self, DEFAULT_REGION};
+use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
 use crate::config::problem::{first_not, quoted};
 use crate::config::tree::Tree;
-use crate::request::strip::fold;
-use crate::request::strip::settings::IS_REGION_CODE;
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&INJECT_HEADERS, &FILTER_STATE];

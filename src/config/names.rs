@@ -1,7 +1,6 @@
 //! Header names, and those that a configuration must not write or read.
 
 use super::problem::{first_not, quoted};
-use crate::request::strip::fold;
 
 /// What `defaultURI` and the header map for every other region are called among the regions.
 pub(crate) const DEFAULT_REGION: &str = "default";
@@ -152,3 +151,20 @@ pub(crate) fn wrong_name(name: &str) -> Option<String> {
     (!starts || !name.chars().all(allowed))
         .then(|| "invalid name, expected a-z, 0-9 and _, starting with a letter".to_owned())
 }
+
+/// The form in which two header names are the same name.
+pub(crate) fn fold(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|b| fold_byte(*b)).collect()
+}
+
+/// One byte of it.
+pub(crate) fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'_',
+    }
+}
+
+/// Its value is the client's word, and the upstream would take it for the filter's.
+pub(crate) const IS_REGION_CODE: &str = "reserved header name: the same as regionCodeHeader";

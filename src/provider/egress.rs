@@ -5,7 +5,7 @@ use crate::config::file::Fields;
 use crate::config::key::{Key, Keys, Own, text};
 use crate::config::location::Report;
 use crate::config::uri;
-use crate::request::endpoint::targets::Targets;
+use crate::provider::endpoint::targets::Targets;
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&HTTP_PROXY_SERVER, &HTTP_PROXY_PORT];

@@ -10,8 +10,8 @@ use crate::claims::json::{self, Json};
 use crate::claims::jsonpath::Budget;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
+use crate::provider::error_text::ProviderText;
 use crate::provider::response::{Body, is_json};
-use crate::reply::settings::ProviderText;
 use crate::request::headers::{Field, HeaderView, media_type, says_json};
 
 /// Longest text that is handed on, in bytes.

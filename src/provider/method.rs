@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::claims::json::Json;
 use crate::provider::call::Call;
+use crate::provider::error_text::ProviderText;
 use crate::provider::response::Body;
 use crate::provider::settings::{CallPolicy, Site};
 use crate::provider::subject::Success;
 use crate::refusal::Refusal;
-use crate::reply::settings::ProviderText;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;

@@ -364,10 +364,10 @@ fn details_say_the_reason() {
 /// Every reason in its own word, and what a gRPC client reads instead of the body.
 #[test]
 fn every_reason_has_its_word_and_its_grpc_message() {
+    use crate::provider::endpoint::EndpointFault::*;
     use crate::refusal::{NoAnswer::*, Refusal, Unusable::*};
     use crate::reply::{Dialect, reply};
     use crate::request::bearer::CredentialFault::*;
-    use crate::request::endpoint::EndpointFault::*;
 
     const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";
     const NONE: &str = "No usable response from the UserInfo endpoint.";

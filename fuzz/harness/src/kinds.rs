@@ -4,8 +4,8 @@
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
 use oidc_token_connector::policy;
+use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::bearer;
-use oidc_token_connector::request::endpoint;
 use oidc_token_connector::request::headers::HeaderView;
 
 use crate::{challenge, claims};

@@ -4,7 +4,7 @@ use super::{Authorization, ForwardPolicy, StripList};
 use crate::config::file::Fields;
 use crate::config::key::{Boolean, HeaderName, Key, Keys, text};
 use crate::config::location::Report;
-use crate::config::names;
+use crate::config::names::{self, IS_REGION_CODE};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&BLOCK_AUTHORIZATION_HEADER, &REGION_HEADER];
@@ -23,9 +23,6 @@ static REGION_HEADER: Key<HeaderName> = Key::new(
          joins on `sub` alone across regions",
     ),
 );
-
-/// Its value is the client's word, and the upstream would take it for the filter's.
-pub(crate) const IS_REGION_CODE: &str = "reserved header name: the same as regionCodeHeader";
 
 /// Reads the keys. `code_header` carries the client's region code, `injected` are the names that
 /// claims are written to.

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::claims::rules::ClaimRule;
+use crate::provider::endpoint::targets::UnknownRegion;
 use crate::provider::key::KeyPrefix;
 use crate::provider::settings::Site;
-use crate::request::endpoint::targets::UnknownRegion;
 
 /// The UserInfo endpoints.
 #[derive(Debug)]
