@@ -25,6 +25,16 @@ pub(crate) enum Tree {
     Object(Vec<(String, Tree)>),
 }
 
+/// Reasons of `serde_json` that do not say what is expected, and how they are told.
+const REASONS: [(&str, &str); 6] = [
+    ("key must be a string", "expected a member name in double quotes"),
+    ("expected ident", "expected null, true or false"),
+    ("expected value", "expected a value"),
+    ("trailing comma", "got a comma, expected a value or a member after it"),
+    ("trailing characters", "got text after the end of the document, expected nothing more"),
+    ("recursion limit exceeded", "got a value nested deeper than 127, expected at most that"),
+];
+
 /// Reads JSON text (RFC 8259).
 ///
 /// # Errors
@@ -35,6 +45,8 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let told = error.to_string();
         let reason = told.strip_suffix(&place).unwrap_or(&told);
+        let reason =
+            REASONS.iter().find(|(theirs, _)| *theirs == reason).map_or(reason, |(_, r)| r);
         let line = text.split(|b| *b == b'\n').nth(error.line().saturating_sub(1));
         // The reader counts bytes: UTF-8 continuation bytes are no columns of their own.
         let before = line.unwrap_or_default().iter().take(error.column().saturating_sub(1));

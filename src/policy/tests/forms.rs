@@ -50,6 +50,16 @@ fn not_json() {
         let begins = format!("invalid JSON at {place}: ");
         assert!(lines[0].starts_with(&begins), "{lines:?} for {text:?}");
     }
+    for (text, reason) in [
+        ("{realm: 1}", "expected a member name in double quotes"),
+        ("{\"realm\": nan}", "expected null, true or false"),
+        ("{\"realm\": x}", "expected a value"),
+        ("{\"realm\": 1,}", "got a comma, expected a value or a member after it"),
+        ("{} {}", "got text after the end of the document, expected nothing more"),
+        (&"[".repeat(128), "got a value nested deeper than 127, expected at most that"),
+    ] {
+        assert!(refused(text.as_bytes())[0].ends_with(&format!(": {reason}")), "{text}: {reason}");
+    }
     for text in [b" ".as_slice(), b"{", b"{\"a\"", b"\xef\xbb\xbf{}", b"{\"realm\": \"\xff\"}"] {
         let lines = refused(text);
         assert!(
