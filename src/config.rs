@@ -5,11 +5,12 @@
 pub(crate) mod binary;
 pub mod duration;
 pub(crate) mod file;
-pub mod key;
+pub(crate) mod key;
 pub(crate) mod location;
 pub(crate) mod names;
 pub mod problem;
 pub(crate) mod secret;
+pub mod shape;
 pub(crate) mod tree;
 pub(crate) mod uri;
 

@@ -179,7 +179,7 @@ fn mapped(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
             }
         }
         CallOutcome::Denied => named(&DENIED, 403, None, policy),
-        CallOutcome::Vouched
+        CallOutcome::Accepted
         | CallOutcome::NotVouched
         | CallOutcome::Rejected
         | CallOutcome::Misdirected

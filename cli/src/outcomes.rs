@@ -20,7 +20,7 @@ use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 #[must_use]
 pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
     match outcome {
-        CallOutcome::Vouched => ("200 that validates the token", "the token"),
+        CallOutcome::Accepted => ("200 that validates the token", "the token"),
         CallOutcome::NotVouched => {
             ("200, a JSON object without the subject that `require_subject` requires", "the token")
         }
@@ -104,7 +104,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// Answers with this outcome.
 fn samples(outcome: CallOutcome) -> &'static [Sample] {
     match outcome {
-        CallOutcome::Vouched => &[("200", &[JSON], br#"{"sub":"a"}"#)],
+        CallOutcome::Accepted => &[("200", &[JSON], br#"{"sub":"a"}"#)],
         CallOutcome::NotVouched => &[("200", &[JSON], br#"{"sub":null}"#)],
         CallOutcome::Refused => &[
             ("401", &[], b""),
@@ -145,7 +145,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
         CallOutcome::NotSent => Some(NoAnswer::NotSent),
         CallOutcome::Crowded => Some(NoAnswer::Crowded),
         CallOutcome::BreakerOpen => Some(NoAnswer::BreakerOpen),
-        CallOutcome::Vouched => return "the backend".to_owned(),
+        CallOutcome::Accepted => return "the backend".to_owned(),
         CallOutcome::NotVouched
         | CallOutcome::Refused
         | CallOutcome::Denied

@@ -10,7 +10,7 @@ mod pattern;
 use std::time::Duration;
 
 use oidc_token_connector::config::duration::Range;
-use oidc_token_connector::config::key::{AnyKey, Object, Shape};
+use oidc_token_connector::config::shape::{AnyKey, Object, Shape};
 use oidc_token_connector::policy::{ROOMS, schema as shared};
 use serde_json::{Map, Value, json};
 
@@ -68,19 +68,19 @@ fn row(prefix: &str, key: &dyn AnyKey, shape: &Shape) -> String {
 fn told(shape: &Shape) -> String {
     match shape {
         Shape::Boolean { default } => format!("boolean, {default}"),
-        Shape::Integer(int) => format!("integer, {}, {} to {}", int.default, int.min, int.max),
+        Shape::Integer { min, max, default } => format!("integer, {default}, {min} to {max}"),
         Shape::Duration { range, default: Some(default) } => {
             format!("duration, `\"{}\"`, {}", duration(*default), told_range(range))
         }
         Shape::Duration { range, default: None } => format!("duration, {}", told_range(range)),
-        Shape::Words(words) => {
+        Shape::Choice(words) => {
             let words = words.iter().enumerate().map(|(at, word)| match at {
                 0 => format!("`\"{word}\"` (default)"),
                 _ => format!("`\"{word}\"`"),
             });
             words.collect::<Vec<_>>().join(", ")
         }
-        Shape::HeaderText(text) => format!("text, `\"{}\"`", text.default),
+        Shape::HeaderText { default, .. } => format!("text, `\"{default}\"`"),
         Shape::Object(_) => "object".to_owned(),
         Shape::Own { told, .. } => (*told).to_owned(),
     }
@@ -118,8 +118,8 @@ fn properties<'k>(
 fn of_shape(shape: &Shape, meaning: &str, forms: &mut Map<String, Value>) -> Map<String, Value> {
     let schema = match shape {
         Shape::Boolean { default } => json!({"type": "boolean", "default": default}),
-        Shape::Integer(int) => json!({
-            "type": "integer", "default": int.default, "minimum": int.min, "maximum": int.max,
+        Shape::Integer { min, max, default } => json!({
+            "type": "integer", "default": default, "minimum": min, "maximum": max,
         }),
         Shape::Duration { range, default } => {
             let (min, max) = (millis(range.min), millis(range.max));
@@ -134,14 +134,11 @@ fn of_shape(shape: &Shape, meaning: &str, forms: &mut Map<String, Value>) -> Map
             }
             schema
         }
-        Shape::Words(words) => json!({"type": "string", "enum": words, "default": words.first()}),
-        Shape::HeaderText(text) => {
-            let (shortest, longest) = (text.shortest, text.longest);
-            json!({
-                "$ref": "#/$defs/HeaderText", "minLength": shortest, "maxLength": longest,
-                "default": text.default,
-            })
-        }
+        Shape::Choice(words) => json!({"type": "string", "enum": words, "default": words.first()}),
+        Shape::HeaderText { shortest, longest, default } => json!({
+            "$ref": "#/$defs/HeaderText", "minLength": shortest, "maxLength": longest,
+            "default": default,
+        }),
         Shape::Object(object) => {
             define(object, meaning, forms);
             json!({"$ref": format!("#/$defs/{}", object.title)})

@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use crate::claims::jsonpath::JsonPath;
 use crate::config::file::{Fields, Node};
-use crate::config::key::{Key, Keys, Object, Own, names_of, text};
+use crate::config::key::{Key, Own};
 use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
 use crate::config::problem::{first_not, quoted};
+use crate::config::shape::{Keys, Object, names_of, text};
 use crate::config::tree::Tree;
 
 /// The keys of this room.

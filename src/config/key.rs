@@ -2,12 +2,15 @@
 //! expected, the JSON Schema and the reference page come from it.
 //!
 //! A key lives in the room that uses it, as a `static` of type [`Key`]; the room lists its keys, and
-//! `policy.rs` lists the rooms. What only people read ([`Text`]) is not in the module.
+//! `policy.rs` lists the rooms.
 
 use std::time::Duration;
 
 use super::file::{Fields, Node};
 use super::location::Report;
+#[cfg(not(target_arch = "wasm32"))]
+use super::shape::Shape;
+use super::shape::{AnyKey, Described, Object, Text, names_of};
 use super::{duration, names};
 
 /// One key: its name, the form of its value, and its line in the reference.
@@ -57,18 +60,6 @@ impl Key<&'static Object> {
     }
 }
 
-/// A key of any form.
-pub trait AnyKey: Sync {
-    /// Its name.
-    fn name(&self) -> &'static str;
-    /// What it means.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn meaning(&self) -> &'static str;
-    /// What its value may be.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn shape(&self) -> Shape;
-}
-
 impl<F: Described + Sync> AnyKey for Key<F> {
     fn name(&self) -> &'static str {
         self.name
@@ -85,60 +76,6 @@ impl<F: Described + Sync> AnyKey for Key<F> {
     }
 }
 
-/// Keys of one room or one object, in the order of the reference.
-pub type Keys = &'static [&'static dyn AnyKey];
-
-/// The names of all these keys.
-pub(crate) fn names_of(rooms: &[Keys]) -> Vec<&'static str> {
-    rooms.iter().flat_map(|keys| keys.iter()).map(|key| key.name()).collect()
-}
-
-/// What a key's value may be, as data: for those who describe the configuration.
-#[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug)]
-pub enum Shape {
-    /// `true` or `false`.
-    Boolean {
-        /// When absent.
-        default: bool,
-    },
-    /// A whole number.
-    Integer(Integer),
-    /// Text such as `"250ms"`.
-    Duration {
-        /// Shortest and longest.
-        range: &'static duration::Range,
-        /// When absent, if that is a fixed duration.
-        default: Option<Duration>,
-    },
-    /// One of a few words; the first is the default.
-    Words(Vec<&'static str>),
-    /// Text that is a header's value.
-    HeaderText(HeaderText),
-    /// An object with fixed keys.
-    Object(&'static Object),
-    /// A form of its own.
-    Own {
-        /// Its JSON Schema, as JSON text.
-        schema: &'static str,
-        /// The column "type, default" of the reference.
-        told: &'static str,
-    },
-}
-
-impl std::fmt::Debug for Object {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.title)
-    }
-}
-
-/// A form that can be described.
-pub(crate) trait Described {
-    /// What the value may be.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn shape(&self) -> Shape;
-}
-
 /// A form that reads its value.
 pub(crate) trait Form: Described {
     /// What is read.
@@ -147,31 +84,6 @@ pub(crate) trait Form: Described {
     fn read(&self, node: &Node<'_>, report: &mut Report) -> Option<Self::Value>;
     /// What an absent key means.
     fn absent(&self) -> Self::Value;
-}
-
-/// Text for people. It is not in the module.
-#[derive(Debug, Clone, Copy)]
-pub struct Text {
-    #[cfg(not(target_arch = "wasm32"))]
-    text: &'static str,
-}
-
-/// Text for people.
-#[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "it is left out there"))]
-pub(crate) const fn text(text: &'static str) -> Text {
-    Text {
-        #[cfg(not(target_arch = "wasm32"))]
-        text,
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Text {
-    /// The text.
-    #[must_use]
-    pub fn get(self) -> &'static str {
-        self.text
-    }
 }
 
 /// `true` or `false`.
@@ -202,7 +114,7 @@ impl Form for Boolean {
 
 /// A whole number from `min` to `max`.
 #[derive(Debug, Clone, Copy)]
-pub struct Integer {
+pub(crate) struct Integer {
     /// Smallest.
     pub min: u32,
     /// Largest.
@@ -214,7 +126,10 @@ pub struct Integer {
 impl Described for Integer {
     #[cfg(not(target_arch = "wasm32"))]
     fn shape(&self) -> Shape {
-        Shape::Integer(*self)
+        {
+            let Integer { min, max, default } = *self;
+            Shape::Integer { min, max, default }
+        }
     }
 }
 
@@ -291,27 +206,27 @@ impl Form for OptionalTime {
 
 /// One of a few words, to the letter; the first one is the default.
 #[derive(Debug)]
-pub(crate) struct Words<T: 'static> {
+pub(crate) struct Choice<T: 'static> {
     /// The default.
     pub(crate) default: (&'static str, T),
     /// The others.
     pub(crate) others: &'static [(&'static str, T)],
 }
 
-impl<T> Words<T> {
+impl<T> Choice<T> {
     fn all(&self) -> impl Iterator<Item = &(&'static str, T)> {
         std::iter::once(&self.default).chain(self.others)
     }
 }
 
-impl<T> Described for Words<T> {
+impl<T> Described for Choice<T> {
     #[cfg(not(target_arch = "wasm32"))]
     fn shape(&self) -> Shape {
-        Shape::Words(self.all().map(|(word, _)| *word).collect())
+        Shape::Choice(self.all().map(|(word, _)| *word).collect())
     }
 }
 
-impl<T: Copy> Form for Words<T> {
+impl<T: Copy> Form for Choice<T> {
     type Value = T;
 
     fn read(&self, node: &Node<'_>, report: &mut Report) -> Option<T> {
@@ -327,7 +242,7 @@ impl<T: Copy> Form for Words<T> {
 
 /// Printable ASCII without blanks at its ends: what Envoy carries unchanged as a header's value.
 #[derive(Debug, Clone, Copy)]
-pub struct HeaderText {
+pub(crate) struct HeaderText {
     /// Fewest bytes, 0 or 1.
     pub shortest: usize,
     /// Most bytes.
@@ -339,7 +254,10 @@ pub struct HeaderText {
 impl Described for HeaderText {
     #[cfg(not(target_arch = "wasm32"))]
     fn shape(&self) -> Shape {
-        Shape::HeaderText(*self)
+        {
+            let HeaderText { shortest, longest, default } = *self;
+            Shape::HeaderText { shortest, longest, default }
+        }
     }
 }
 
@@ -382,16 +300,6 @@ impl Form for HeaderName {
     fn absent(&self) -> Option<String> {
         None
     }
-}
-
-/// An object with fixed keys.
-pub struct Object {
-    /// What the schema calls it.
-    pub title: &'static str,
-    /// Its keys.
-    pub keys: Keys,
-    /// More of its JSON Schema, as the members of a JSON object without its braces.
-    pub more: Text,
 }
 
 impl Described for &'static Object {

@@ -315,7 +315,7 @@ impl Questions {
         self.settle(lookup, &said, None, now, effects);
     }
 
-    /// A question is over: keeps its statement, if any, and releases all waiting requests.
+    /// A lookup is over: keeps its cache entry, if any, and releases all waiting requests.
     /// `verdict` is what the first who asked makes of the answer, where that is known.
     fn settle(
         &mut self,

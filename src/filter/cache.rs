@@ -20,7 +20,7 @@ use crate::time::{MonotonicTime, Now};
 /// What an entry takes beside its texts and readings: key, table slots, links, allocations.
 const OVERHEAD: usize = 384;
 
-/// How many instances' own readings of one statement are remembered beside it.
+/// How many instances' own readings of one entry are remembered beside it.
 const MOST_READINGS: usize = 4;
 
 /// How many entries one tick looks at.
@@ -52,7 +52,7 @@ struct Partition {
     turnover: Turnover,
 }
 
-/// What an instance made of a statement: an endpoint belongs to one configuration and one region.
+/// What an instance made of an entry: an endpoint belongs to one configuration and one region.
 pub(super) type Reading = (Rc<Endpoint>, Verdict);
 
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Store {
         }
     }
 
-    /// How many statements it holds.
+    /// How many entries it holds.
     pub(super) fn entries(&self) -> usize {
         self.good.entries.len().saturating_add(self.bad.entries.len())
     }

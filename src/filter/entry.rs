@@ -49,7 +49,7 @@ pub(super) struct StoredResponse {
 /// A header's name and value.
 pub(super) type Field = (Box<[u8]>, Box<[u8]>);
 
-/// Which of two things a statement says.
+/// What a cache entry says of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// The token is good.
@@ -78,7 +78,7 @@ impl Verdict {
     /// What it is evidence of.
     pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Verdict::Accepted(_) => CallOutcome::Vouched,
+            Verdict::Accepted(_) => CallOutcome::Accepted,
             // What no answer is judged to be says nothing.
             Verdict::Rejected(refusal) => refusal.call_outcome().unwrap_or(CallOutcome::Unusable),
         }

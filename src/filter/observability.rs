@@ -1,9 +1,10 @@
 //! `access_log_state` and `stat_name`: what the access log and Envoy's statistics get to know.
 
 use crate::config::file::Fields;
-use crate::config::key::{Boolean, Key, Keys, Own, text};
+use crate::config::key::{Boolean, Key, Own};
 use crate::config::location::Report;
 use crate::config::names;
+use crate::config::shape::{Keys, text};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&ACCESS_LOG_STATE, &STAT_NAME];

@@ -16,6 +16,7 @@ mod repeats;
 mod sharing;
 mod stale;
 mod waits;
+mod walk;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 

@@ -3,7 +3,7 @@
 //! no flags. It describes; the rooms' readers decide, and tests hold the two together.
 
 use crate::claims::rules;
-use crate::config::key::Object;
+use crate::config::shape::Object;
 
 /// Objects that are no key's own value.
 pub const OBJECTS: &[(&str, &Object)] = &[("a list as one value", &rules::VALUE)];

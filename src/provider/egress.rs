@@ -2,8 +2,9 @@
 //! property of the cluster, so the keys only inform.
 
 use crate::config::file::Fields;
-use crate::config::key::{Key, Keys, Own, text};
+use crate::config::key::{Key, Own};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, text};
 use crate::config::uri;
 use crate::provider::endpoint::targets::Targets;
 

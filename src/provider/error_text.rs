@@ -3,9 +3,10 @@
 use crate::claims::jsonpath::JsonPath;
 use crate::claims::rules::json_path;
 use crate::config::file::Fields;
-use crate::config::key::{Key, Keys, Own, text};
+use crate::config::key::{Key, Own};
 use crate::config::location::Report;
 use crate::config::names;
+use crate::config::shape::{Keys, text};
 use crate::config::tree::Tree;
 
 /// The keys of this room.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::config::duration::Range;
 use crate::config::file::Fields;
-use crate::config::key::{Integer, Key, Keys, Object, OptionalTime, Own, Time, text};
+use crate::config::key::{Integer, Key, OptionalTime, Own, Time};
 use crate::config::location::Report;
 use crate::config::names;
+use crate::config::shape::{Keys, Object, text};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys =

@@ -5,8 +5,9 @@ use crate::claims::json::Json;
 use crate::claims::jsonpath::{Budget, JsonPath, Selection};
 use crate::claims::rules::json_path;
 use crate::config::file::Fields;
-use crate::config::key::{Boolean, Key, Keys, Own, text};
+use crate::config::key::{Boolean, Key, Own};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, text};
 use crate::config::tree::Tree;
 
 /// The keys of this room.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::claims::json::{self, Json};
 use crate::config::file::Fields;
-use crate::config::key::{Key, Keys, Words, text};
+use crate::config::key::{Choice, Key};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, text};
 use crate::provider::call::{Call, HeaderList, LEAST};
 use crate::provider::error::ProviderError;
 use crate::provider::method::{Response, ValidationMethod};
@@ -24,9 +25,9 @@ use crate::request::headers::HeaderView;
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&USERINFO_METHOD];
 
-static USERINFO_METHOD: Key<Words<&str>> = Key::new(
+static USERINFO_METHOD: Key<Choice<&str>> = Key::new(
     "userinfo_method",
-    Words { default: ("GET", "GET"), others: &[("POST", "POST")] },
+    Choice { default: ("GET", "GET"), others: &[("POST", "POST")] },
     text("HTTP methods are case-sensitive (RFC 9110 §9.1)"),
 );
 

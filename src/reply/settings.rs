@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::config::duration::Range;
 use crate::config::file::Fields;
-use crate::config::key::{HeaderText, Integer, Key, Keys, Object, OptionalTime, Own, Words, text};
+use crate::config::key::{Choice, HeaderText, Integer, Key, OptionalTime, Own};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, Object, text};
 use crate::config::tree::Tree;
 use crate::provider::error_text::{self, ProviderText};
 
@@ -96,9 +97,9 @@ static RETRY_AFTER: Key<OptionalTime> = Key::new(
     text("`Retry-After` of the reply, in whole seconds; only with status 503"),
 );
 
-static PROVIDER_ERRORS: Key<Words<ProviderErrors>> = Key::new(
+static PROVIDER_ERRORS: Key<Choice<ProviderErrors>> = Key::new(
     "provider_errors",
-    Words { default: ("relay", ProviderErrors::Relay), others: &[("map", ProviderErrors::Map)] },
+    Choice { default: ("relay", ProviderErrors::Relay), others: &[("map", ProviderErrors::Map)] },
     text(
         "what becomes of an error that the provider responds with. `map` needs `userinfo_unavailable` \
          with `status` 503",

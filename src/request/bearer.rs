@@ -4,9 +4,10 @@
 //! two readers could take for different tokens is refused.
 
 use crate::config::file::Fields;
-use crate::config::key::{Integer, Key, Keys, text};
+use crate::config::key::{Integer, Key};
 use crate::config::location::Report;
 use crate::config::secret::Secret;
+use crate::config::shape::{Keys, text};
 use crate::fault_injection::Safeguard;
 use crate::request::headers::{Field, HeaderView};
 

@@ -1,16 +1,17 @@
 //! `preflight`: whether a request is a CORS preflight, and what it gets.
 
 use crate::config::file::Fields;
-use crate::config::key::{Key, Keys, Words, text};
+use crate::config::key::{Choice, Key};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, text};
 use crate::request::headers::{Field, HeaderView};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&PREFLIGHT];
 
-static PREFLIGHT: Key<Words<Preflight>> = Key::new(
+static PREFLIGHT: Key<Choice<Preflight>> = Key::new(
     "preflight",
-    Words {
+    Choice {
         default: ("authenticate", Preflight::Authenticate),
         others: &[("pass", Preflight::Pass)],
     },

@@ -11,6 +11,7 @@ mod module;
 mod mutants;
 mod suite;
 mod tidy;
+mod walk;
 mod workspace;
 
 use std::ffi::OsString;
@@ -77,6 +78,10 @@ enum Cli {
     ///
     /// Prints one line per file of src/, the shell and tests left out. Needs `cargo-llvm-cov`.
     Coverage,
+    /// Count the files, functions and lines of the core that one request runs.
+    ///
+    /// For a request that makes the call, and for a hit. Needs `cargo-llvm-cov`.
+    Walk,
     /// Break the core on purpose, piece by piece, and see whether a test notices.
     ///
     /// Fails if a mutant survives that docs/mutants.md does not explain. Takes hours for everything.
@@ -170,6 +175,7 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Tidy => tidy::run(&workspace),
         Cli::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, &target),
         Cli::Coverage => coverage::run(&workspace),
+        Cli::Walk => walk::run(&workspace),
         Cli::Mutants { file } => mutants::run(&workspace, &file),
     }
 }

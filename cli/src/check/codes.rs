@@ -17,7 +17,7 @@ pub(crate) enum Severity {
 
 impl Severity {
     /// The word for it.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::config::duration::Range;
 use crate::config::file::Fields;
-use crate::config::key::{Boolean, Integer, Key, Keys, Object, Time, text};
+use crate::config::key::{Boolean, Integer, Key, Time};
 use crate::config::location::Report;
+use crate::config::shape::{Keys, Object, text};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&CACHE];

@@ -323,7 +323,7 @@ fn an_answer_that_repeats_the_token_is_not_kept() {
 }
 
 #[test]
-fn the_ledger_counts_what_happened() {
+fn the_stats_count_what_happened() {
     let mut world = asked(r#""cache": {"max_entries": 8}"#, "200", &[], GOOD);
     world.decided(&T);
     world.wait(seconds(60));

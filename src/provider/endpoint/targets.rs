@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::config::file::{Fields, Node};
-use crate::config::key::{Key, Keys, Object, Own, Words, text};
+use crate::config::key::{Choice, Key, Own};
 use crate::config::location::{Location, Report};
 use crate::config::names::{self, DEFAULT_REGION};
 use crate::config::problem::{first_not, quoted};
+use crate::config::shape::{Keys, Object, text};
 use crate::config::tree::Tree;
 use crate::config::uri::{self, Uri};
 
@@ -54,9 +55,9 @@ static REGION_CODE_VALUE: Key<Own> = Key::new(
     text("the UserInfo endpoint of each region; only with `regionCodeHeader`"),
 );
 
-static UNKNOWN_REGION: Key<Words<UnknownRegion>> = Key::new(
+static UNKNOWN_REGION: Key<Choice<UnknownRegion>> = Key::new(
     "unknown_region",
-    Words {
+    Choice {
         default: ("default", UnknownRegion::UseDefault),
         others: &[("reject", UnknownRegion::Reject)],
     },

@@ -2,9 +2,10 @@
 
 use super::{Authorization, ForwardPolicy, StripList};
 use crate::config::file::Fields;
-use crate::config::key::{Boolean, HeaderName, Key, Keys, text};
+use crate::config::key::{Boolean, HeaderName, Key};
 use crate::config::location::Report;
 use crate::config::names::{self, IS_REGION_CODE};
+use crate::config::shape::{Keys, text};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&BLOCK_AUTHORIZATION_HEADER, &REGION_HEADER];
