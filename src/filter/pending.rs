@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::entry::StoredResponse;
 use super::ids::StreamId;
-use super::lookup::{Late, Lookup, RequestContext};
+use super::lookup::{Lookup, RequestContext};
+use super::lookups::Late;
 use super::waits::Wait;
 use crate::policy::{Endpoint, Site};
 use crate::provider::key::{SharedKey, TokenKey};
