@@ -7,6 +7,7 @@
 //! reads no clock and makes no call: it is told the time and says which call is due.
 
 mod asking;
+mod breaker;
 pub(crate) mod cache;
 mod decision;
 mod effects;
