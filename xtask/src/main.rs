@@ -28,9 +28,13 @@ use xshell::cmd;
 enum Cli {
     /// Build the release module and compare its imports and exports with the committed lists.
     ///
-    /// Adds the wasm target where it is missing. Prints the module's path, below CARGO_TARGET_DIR where
-    /// that is set, and its size.
-    Build,
+    /// Adds the wasm target where it is missing. Removes the callbacks that the filter has no use for.
+    /// Prints the module's path, below CARGO_TARGET_DIR where that is set, and its size.
+    Build {
+        /// Instead, build the module whose guards the tests take away. Never shipped.
+        #[arg(long)]
+        fault_injection: bool,
+    },
     /// Formatting, repository rules, clippy, native tests, module build, Envoy tests.
     ///
     /// Runs them in that order and stops at the first that fails, with the command that repeats it.
@@ -142,7 +146,8 @@ fn run(cli: Cli) -> Result<()> {
     let workspace = Workspace::find()?;
     let sh = &workspace.sh;
     match cli {
-        Cli::Build => module::build(&workspace),
+        Cli::Build { fault_injection: true } => module::fault_injection(&workspace),
+        Cli::Build { fault_injection: false } => module::build(&workspace),
         Cli::Test(part) => suite::run(&workspace, &part),
         // The files' names are meant from where the user stands.
         Cli::CheckConfig { file } => workspace::become_it({
