@@ -69,7 +69,7 @@ fn each_example_gives_what_follows_it() {
 #[test]
 fn the_page_has_every_key_of_the_source_system() {
     let page = page();
-    let (_, table) = page.split_once("\n| key | here | what to know |\n").unwrap();
+    let (_, table) = page.split_once("\n| key | in this filter | notes |\n").unwrap();
     let rows = table.lines().skip(1).map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
     let keys: Vec<&str> =
         rows.flat_map(|cell| cell.split(", ")).map(|key| key.trim_matches('`')).collect();
