@@ -44,7 +44,7 @@ const LISTED: [(&str, &str, Kind); 6] = [
 ];
 
 /// Languages whose blocks are no configuration.
-const OTHERS: [&str; 4] = ["sh", "console", "text", "markdown"];
+const OTHERS: [&str; 5] = ["sh", "console", "text", "markdown", "mermaid"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
