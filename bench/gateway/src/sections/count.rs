@@ -19,7 +19,7 @@ use crate::servers::{Chain, Server, Stand, wasm};
 /// Few, so that what a connection takes to begin is no part of the figures.
 const CONNECTIONS: u32 = 8;
 
-const FLOOR: &str = "a module with a hit's host calls, no decision";
+const FLOOR: &str = "host calls of a hit, no decision";
 
 /// What a hit asks of the host: all headers, the clock, one header removed, one added. What the
 /// host writes into the module's memory may lie over itself.
@@ -102,11 +102,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Instructions of the whole Envoy",
         notes: vec![format!(
-            "By callgrind, {CONNECTIONS} connections of HTTP/1.1, {} s each; the kernel's work is \
-             not in it. *In no file* is code that V8 has compiled (the module, and what leads into \
-             it and out of it) and the page by which the kernel tells the time, which every chain \
-             reads. The third row is a module of a few instructions that makes the host calls that \
-             a hit needs (all headers, the clock, one removal, one addition) and decides nothing.",
+            "By callgrind, {CONNECTIONS} connections of HTTP/1.1, {} s each, without the kernel's \
+             instructions. *In no file* is code that V8 compiled (the module, and its entries and \
+             exits) and the kernel's clock page, which every chain reads. The third row is a module \
+             of a few instructions that makes the host calls of a hit (all headers, the clock, one \
+             removal, one addition) and decides nothing.",
             time.as_secs()
         )],
         tables: vec![table(&heads, counts.iter().map(cells))],

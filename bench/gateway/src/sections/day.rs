@@ -49,13 +49,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "A day in the life",
         notes: vec![format!(
-            "{USERS} users who come by Zipf's law (exponent 1), {CONNECTIONS} connections, each \
-             with the next request as soon as it has an answer; the provider takes {DELAY} ms. The \
-             cache starts empty and is as it is by default: it remembers for 60 s at most, and of \
-             its 10000 entries an eighth is reserved for refusals. A run that is shorter than 60 s \
-             spreads the calls of the empty cache over fewer requests, a longer one keeps about \
-             the share that it has then; and the more requests come in that time, the smaller it \
-             is. For the others, which remember nothing, neither matters."
+            "{USERS} users by Zipf's law (exponent 1), {CONNECTIONS} connections, each with the \
+             next request as soon as it has an answer; the provider takes {DELAY} ms. The cache \
+             starts empty and has its default settings: at most 60 s, and 10000 entries, an eighth \
+             of them reserved for refusals. In a run shorter than 60 s the calls of the empty cache \
+             count for fewer requests; in a longer run the share of calls stays about the same; \
+             more requests in that time make the share smaller. The other chains have no cache, so \
+             this does not affect them."
         )],
         tables: vec![table(
             &[

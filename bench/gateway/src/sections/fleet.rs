@@ -97,18 +97,18 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         title: "Several gateways",
         notes: vec![
             format!(
-                "{USERS} users by Zipf's law as in the day, some {:.0} requests/s for {seconds} s, \
+                "{USERS} users by Zipf's law as in the day, about {:.0} requests/s for {seconds} s, \
                  a provider that takes {DELAY} ms, gateways of one worker with `\"ttl\": \
-                 \"{TTL:.0}s\"` that begin empty, an edge Envoy before them. By arithmetic: a \
-                 token of λ requests a second costs a cache one call in ttl + 1/λ, summed over \
+                 \"{TTL:.0}s\"` and an empty cache, an edge Envoy before them. By arithmetic: for \
+                 a token with λ requests a second a cache makes one call per ttl + 1/λ, summed over \
                  users and caches.",
                 outcomes[0].per_second
             ),
             format!(
                 "The same sum for {FLEET} gateways of two workers, 10⁸ users by Zipf's law, a \
                  million requests a second and the default of 60 s. *At most* is gateways × \
-                 workers × tokens ÷ (0.9 · ttl), or all requests. A verdict that workers share \
-                 (`\"shared\": true`) makes one cache of the two.",
+                 workers × tokens ÷ (0.9 · ttl), or all requests. With `\"shared\": true` the two \
+                 workers have one cache.",
             ),
         ],
         tables: vec![of_outcomes(&outcomes), of_a_large_fleet()],
@@ -222,11 +222,11 @@ fn of_a_large_fleet() -> String {
     let users = renewal::zipf(TOKENS);
     let heads = [
         "1000 gateways",
-        "caches that meet a token",
+        "caches that get a token",
         "calls/s at most",
         "calls/s by arithmetic",
         "calls per 1000 requests",
-        "tokens known at a time, per gateway",
+        "cached tokens at a time, per gateway",
     ];
     let cells = |(name, caches): (&str, f64)| {
         let most = (caches * TOKENS as f64 / (TTL * SURELY_REMEMBERED)).min(RATE);

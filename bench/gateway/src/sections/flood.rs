@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let evicted = stand.measured.stat("wasmcustom.oidc_cache.evicted").await;
     let known = stand.measured.stat(ENTRIES).await;
     if evicted + known < sent / 2 {
-        bail!("{sent} tokens, but {known} are known and {evicted} were driven out");
+        bail!("{sent} tokens, but {known} are cached and {evicted} were evicted");
     }
     let away = away(&samples, tokens / SETTLED);
     let unit = "% away from that after 10⁵";
@@ -49,13 +49,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let tenth = |tenth| samples.iter().find(|(sent, _)| *sent >= tokens / 10 * tenth);
     let rows = (0..=10).filter_map(tenth).map(|(sent, mb)| [sent.to_string(), format!("{mb:.1}")]);
     Ok(Section {
-        title: "More tokens than can be known",
+        title: "More tokens than the cache holds",
         notes: vec![format!(
-            "Each request has a token that nobody has sent before; the cache is as it is by \
-             default. {known} are known at the end, {evicted} were driven out. After the first {} \
-             tokens memory is at most {away:.1} % away from what it was then.{}",
+            "Each request has a new token; the cache has its default settings. At the end {known} \
+             tokens are cached, {evicted} were evicted. After the first {} tokens memory differs \
+             from its value then by at most {away:.1} %.{}",
             tokens / SETTLED,
-            if bench.quick { " A short run: the target is for ten times as many." } else { "" }
+            if bench.quick { " A short run: the target applies to ten times as many." } else { "" }
         )],
         tables: vec![table(&["tokens", "MB"], rows)],
         judged: if bench.quick { Vec::new() } else { vec![judged] },

@@ -14,8 +14,8 @@ use crate::report::{Judged, Section, table};
 use crate::servers::{ADDRESS, Chain, INJECTED, Server, Stand, remembering_all};
 use crate::tokens;
 
-const FEW: &str = "10 users known";
-const MANY: &str = "10 000 users known";
+const FEW: &str = "10 users cached";
+const MANY: &str = "10 000 users cached";
 const ONE_REGION: &str = "1 region";
 const TEN_REGIONS: &str = "10 regions";
 const ONE_HEADER: &str = "1 header injected";
@@ -56,11 +56,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let cells = |row: &Row| [row.name.clone(), format!("{:.2}", row.figures.cpu)];
     Ok(Section {
-        title: "What a hit grows by",
+        title: "Growth of the cost of a hit",
         notes: vec![format!(
-            "Requests of users who are known, as in the rows but for what the line names; {}. \
-             Users come in turn, so that each of 10 000 is the one who was longest away; of 10 \
-             regions the last is asked for.",
+            "Requests of cached users, as in the rows except for the setting of the line; {}. \
+             Users come in turn, so that each of 10 000 is the least recently used; of 10 regions \
+             the requests use the last.",
             rounds_of(rounds, time)
         )],
         tables: vec![table(&["hit with", "CPU µs/request"], rows.iter().map(cells))],
@@ -90,7 +90,7 @@ fn judged(rows: &[Row]) -> Vec<Judged> {
     let away = |name, from| (cpu(name) / cpu(from) - 1.0).abs() * 100.0;
     let each = (cpu(TEN_HEADERS) - cpu(ONE_HEADER)) / (INJECTED.len() as f64 - 1.0);
     vec![
-        Judged("hit, CPU, 10 000 users known", AtMost(5.0), "% away from 10", away(MANY, FEW)),
+        Judged("hit, CPU, 10 000 users cached", AtMost(5.0), "% away from 10", away(MANY, FEW)),
         Judged("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
         Judged("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
     ]

@@ -29,9 +29,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Added at half load",
         notes: vec![format!(
-            "{rate:.0} requests/s on {} connections of HTTP/1.1, half of what no filter carries; \
-             {}. A time counts from when the request is sent. A chain that is sent nearly all that \
-             it can carry, or more, has a queue in front of it, and that is what its p99 tells.",
+            "{rate:.0} requests/s on {} connections of HTTP/1.1, half of the capacity without a \
+             filter; {}. Times begin when the request is sent. If the rate is near or above a \
+             chain's capacity, requests queue before the chain, and its p99 measures the queue.",
             connections(rate),
             rounds_of(rounds, time)
         )],

@@ -46,10 +46,10 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Idle instances",
         notes: vec![format!(
-            "100 filters of one VM in one listener, each switched on by a route of its own, and \
-             the same with one; every Envoy answers {REQUESTS} requests and is then left alone for \
-             {seconds} s; medians of {rounds}. What the do-nothing filter takes for 100 \
-             instances is Envoy's own: filters, routes, contexts."
+            "100 filters of one VM in one listener, each switched on by its own route, compared \
+             with one filter; every Envoy answers {REQUESTS} requests and is then idle for \
+             {seconds} s; medians of {rounds}. The cost of 100 instances of the do-nothing filter is \
+             Envoy's own: filters, routes, contexts."
         )],
         tables: vec![table(&["Envoy with", "CPU, % of a processor", "MB"], rows)],
         judged: vec![

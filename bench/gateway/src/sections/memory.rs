@@ -54,15 +54,15 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Memory of a worker",
         notes: vec![format!(
-            "What an Envoy of one worker and one listener holds resident, before and after {USERS} \
-             users have come, each with a token of 800 bytes, from whose UserInfo document of 300 \
-             bytes {INJECTED} headers are injected. All of them are known at the end; the cache \
-             counts {counted:.1} MB for them. Its bounds are set so high that it drops none. Judged \
-             is by how much more a worker grows than one with the do-nothing filter: the difference \
-             at the start is code, which all workers of a process share."
+            "Resident memory of an Envoy with one worker and one listener, before and after \
+             requests of {USERS} users, each with a token of 800 bytes and {INJECTED} headers \
+             injected from a UserInfo document of 300 bytes. All users are cached at the end; the \
+             cache counts {counted:.1} MB for them. Its limits are high enough to evict none. The \
+             target compares the growth with that of a worker with the do-nothing filter: the \
+             difference at the start is code, which all workers of a process share."
         )],
         tables: vec![table(
-            &["chain", "MB at the start", "MB after the load", "grown by"],
+            &["chain", "MB at the start", "MB after the load", "growth"],
             [("do-nothing Wasm filter", nothing), ("ours", ours)].map(cells),
         )],
         judged: vec![Judged(
