@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_in_both_spellings_and_say_where_they_stand() {
+    fn fields_are_found_in_both_spellings_with_path() {
         let document = document(r#"{"a_b": [{"cD": {"x.y": 1, "n": null, "t": "true"}}]}"#);
         let root = Node::root(&document);
         let inner = root.list("a_b").remove(0).get("c_d").unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_struct_is_the_message_that_it_names() {
+    fn typed_struct_is_read_as_its_message() {
         let text = r#"{"@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
                        "type_url": "type.googleapis.com/a.B", "value": {"c": "d"}}"#;
         let document = document(text);

@@ -41,7 +41,7 @@ fn json_of(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn without_an_answer_it_says_what_is_asked() {
+fn without_answer_prints_the_call() {
     let out = explained(&["--region", "FR", "--token", "t0ken"]).out;
     let expected = "\
 asks GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 ms, with
@@ -57,7 +57,7 @@ waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer
 }
 
 #[test]
-fn a_good_answer_becomes_headers() {
+fn valid_answer_becomes_headers() {
     let answer = here("tests/userinfo.json");
     let story = json_of(&[
         "--token",
@@ -113,7 +113,7 @@ fn a_good_answer_becomes_headers() {
 }
 
 #[test]
-fn a_refusal_is_the_reply_that_the_client_gets() {
+fn refusal_prints_the_clients_reply() {
     let challenge = "WWW-Authenticate: Bearer error=\"invalid_token\"";
     let story = json_of(&["--status", "401", "--answer-header", challenge]);
     let result = &story["result"];
@@ -127,7 +127,7 @@ fn a_refusal_is_the_reply_that_the_client_gets() {
 }
 
 #[test]
-fn it_says_why_a_region_was_asked() {
+fn explains_choice_of_region() {
     for (arguments, why) in [
         (&["--region", "FR"][..], "FR: the request's x-region says so"),
         (&["--region", "XX"], "default: the code in x-region is not configured"),
@@ -150,7 +150,7 @@ fn it_says_why_a_region_was_asked() {
 }
 
 #[test]
-fn it_says_which_header_was_left_out_and_why() {
+fn explains_each_header_left_out() {
     let answer = here("tests/userinfo.json");
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "inject_headers": {"X-User-Id": "$.sub", "X-Mail": "$.email", "X-Odd": "$.odd"},
@@ -171,7 +171,7 @@ fn it_says_which_header_was_left_out_and_why() {
 }
 
 #[test]
-fn a_list_that_is_joined_has_reasons_of_its_own() {
+fn explains_joined_list_left_out() {
     let answer = here("tests/userinfo.json");
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "inject_headers": {"default": {"X-Groups": {"path": "$.groups", "join": ","},
@@ -188,7 +188,7 @@ fn a_list_that_is_joined_has_reasons_of_its_own() {
 }
 
 #[test]
-fn a_preflight_is_one_without_a_body_and_an_upgrade() {
+fn preflight_has_no_body_and_no_upgrade() {
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "preflight": "pass"}"#;
     let explain = |more: &[&str]| {
@@ -206,7 +206,7 @@ fn a_preflight_is_one_without_a_body_and_an_upgrade() {
 }
 
 #[test]
-fn a_header_that_only_answers_have_is_pointed_out() {
+fn response_header_in_request_is_reported() {
     let ran = explained(&["--header", "WWW-Authenticate: Bearer secret", "--status", "401"]);
     let said = "oidc-connector: --header www-authenticate: only answers have this; the provider's \
                 answer gets it by --answer-header\n";
@@ -215,7 +215,7 @@ fn a_header_that_only_answers_have_is_pointed_out() {
 }
 
 #[test]
-fn nobody_is_asked_about_a_request_without_a_token() {
+fn request_without_token_makes_no_call() {
     let story = json_of(&["--no-token"]);
     assert_eq!(story["questions"], json!([]));
     assert_eq!(
@@ -228,7 +228,7 @@ fn nobody_is_asked_about_a_request_without_a_token() {
 }
 
 #[test]
-fn a_provider_that_is_down_is_asked_at_each_site() {
+fn provider_down_calls_each_site() {
     let story = json_of(&["--region", "FR", "--no-answer"]);
     let urls: Vec<&Value> =
         story["questions"].as_array().unwrap().iter().map(|question| &question["url"]).collect();
@@ -251,7 +251,7 @@ fn a_provider_that_is_down_is_asked_at_each_site() {
 }
 
 #[test]
-fn the_size_of_an_answer_counts() {
+fn oversized_answer_is_unusable() {
     let config = CONFIG.replacen('{', r#"{"max_userinfo_bytes": 8, "#, 1);
     let answer = here("tests/userinfo.json");
     let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], &config);
@@ -259,7 +259,7 @@ fn the_size_of_an_answer_counts() {
 }
 
 #[test]
-fn a_preflight_and_a_forwarded_token() {
+fn preflight_and_forwarded_token() {
     let config =
         CONFIG.replacen('{', r#"{"preflight": "pass", "block_authorization_header": false, "#, 1);
     let preflight = ["explain", "--config", "-", "--method", "OPTIONS"];
@@ -275,7 +275,7 @@ fn a_preflight_and_a_forwarded_token() {
 }
 
 #[test]
-fn an_instance_is_chosen_from_a_whole_configuration() {
+fn instance_is_selected_from_a_bootstrap() {
     let reference = here("../envoy/envoy.yaml");
     let partners = "oidc-token-connector-partners";
     let ran = run(&["explain", "--config", &reference, "--instance", partners]);
@@ -290,7 +290,7 @@ fn an_instance_is_chosen_from_a_whole_configuration() {
 }
 
 #[test]
-fn what_cannot_be_explained_says_why_and_what_to_do() {
+fn error_has_reason_and_remedy() {
     let reference = here("../envoy/envoy.yaml");
     let plain = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
     let broken = r#"{"timeout": 1, "userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
@@ -325,7 +325,7 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
 }
 
 #[test]
-fn what_envoys_other_filters_get_to_know() {
+fn filter_state_is_printed() {
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
                      "filter_state": {"user": "$.sub"}}"#;
     let answer = here("tests/userinfo.json");

@@ -185,7 +185,7 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_block_is_what_it_looks_like() {
+fn every_fenced_block_is_valid() {
     let mut used = Vec::new();
     for page in pages() {
         for Block { language, line, text } in blocks(&text(&page)) {
@@ -212,7 +212,7 @@ fn every_block_is_what_it_looks_like() {
 
 /// A block that nobody has listed has to be a configuration that the filter reads.
 #[test]
-fn what_does_not_load_is_noticed() {
+fn invalid_block_is_detected() {
     let good = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
     assert_eq!(unlisted("json", good), Ok(()));
     assert_eq!(unlisted("yaml", "userinfo_endpoint: {defaultURI: https://idp.example/u}"), Ok(()));

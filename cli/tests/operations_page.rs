@@ -36,7 +36,7 @@ fn words(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_reason_is_explained_and_no_other() {
+fn page_explains_exactly_the_reasons_of_the_code() {
     let rows = rows(&page("operations.md"), "Every reason");
     let reasons: Vec<&str> = rows.iter().flat_map(|row| words(&row[0])).collect();
     assert_eq!(reasons, REASONS);
@@ -57,7 +57,7 @@ fn every_reason_is_explained_and_no_other() {
 
 /// Every word `outcome:reason` of the page is one that the filter can say.
 #[test]
-fn the_details_that_the_page_names_exist() {
+fn details_on_the_page_exist() {
     let page = page("operations.md");
     let mut seen = 0;
     for code in page.split('`').skip(1).step_by(2) {
@@ -74,7 +74,7 @@ fn the_details_that_the_page_names_exist() {
 
 /// A row has a symptom, a cause and a remedy.
 #[test]
-fn troubleshooting_goes_from_symptom_to_remedy() {
+fn troubleshooting_rows_have_symptom_cause_remedy() {
     let rows = rows(&page("operations.md"), "Troubleshooting");
     assert!(rows.len() > 15, "{rows:?}");
     for row in rows {
@@ -84,7 +84,7 @@ fn troubleshooting_goes_from_symptom_to_remedy() {
 
 /// The table of evidence is the filter's own: `cli::outcomes::table()`.
 #[test]
-fn what_an_answer_proves_is_the_filters_own_table() {
+fn outcome_table_equals_the_code() {
     let table = cli::outcomes::table();
     assert!(page("operations.md").contains(&table), "docs/operations.md ought to have\n{table}");
     // An alert that the table names is one that there is.

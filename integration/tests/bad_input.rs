@@ -191,7 +191,7 @@ async fn token_syntax() {
 
 /// Cases 1, 9, 10, 17, 20, 21, 22, 23.
 #[tokio::test]
-async fn where_credentials_stand() {
+async fn placement_of_credentials() {
     let gw = gateway("places").await;
     for (lines, expected) in [
         (&b""[..], NoCredentials),
@@ -232,7 +232,7 @@ async fn where_credentials_stand() {
 }
 
 #[tokio::test]
-async fn doubled_authorization_in_every_order() {
+async fn repeated_authorization_in_every_order() {
     let gw = gateway("doubled").await;
     for pair in [
         ["Bearer t", "Bearer u"],
@@ -326,7 +326,7 @@ async fn long_tokens_and_long_headers() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_end_no_vm() {
+async fn non_text_bytes_do_not_stop_the_vm() {
     let gw = gateway("text").await;
     let bytes = b"\xff\xfe\x80 \xc3\x28 \xed\xa0\x80 \xc0\xaf";
     check(&gw, &[b"Authorization: ", &bytes[..], b"\r\n"].concat(), NoCredentials).await;
@@ -524,7 +524,7 @@ fn unknown_codes() -> Vec<Vec<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn an_unknown_region_gets_the_default() {
+async fn unknown_region_uses_the_default() {
     let gw = gateway("regions").await;
     // 53, 54, and what is known.
     check_region(&gw, &[], Ok(("/default", "default"))).await;
@@ -548,7 +548,7 @@ async fn an_unknown_region_gets_the_default() {
 }
 
 #[tokio::test]
-async fn an_unknown_region_is_rejected_where_configured() {
+async fn unknown_region_is_rejected_if_configured() {
     let gw = gateway("regions-reject").await;
     check_region(&gw, &[], Ok(("/default", "default"))).await;
     check_region(&gw, &[b""], Ok(("/default", "default"))).await;
@@ -561,7 +561,7 @@ async fn an_unknown_region_is_rejected_where_configured() {
 }
 
 #[tokio::test]
-async fn without_a_default_only_known_regions_are_served() {
+async fn without_default_uri_only_configured_regions_pass() {
     let gw = gateway("regions-only").await;
     check_region(&gw, &[b"eu"], Ok(("/eu", "eu"))).await;
     for codes in [vec![], vec![&b""[..]], vec![b"us"], vec![b"eu", b"eu"]] {

@@ -192,7 +192,7 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
 }
 
 #[tokio::test]
-async fn text_and_struct_behave_alike() {
+async fn text_and_struct_have_the_same_effect() {
     let (text, structure) = (gateway("text").await, gateway("struct").await);
     let scenarios = scenarios();
     for (number, scenario) in scenarios.iter().enumerate() {
@@ -206,7 +206,7 @@ async fn text_and_struct_behave_alike() {
 
 /// What the scenarios above rest on: that the configuration has the effects it asks for.
 #[tokio::test]
-async fn every_key_of_the_compared_configuration_has_its_effect() {
+async fn every_key_has_an_effect() {
     for name in ["text_keys", "struct_keys"] {
         let gw = gateway(name).await;
         gw.provider.answer_token("effect", Provider::good());
@@ -256,7 +256,7 @@ fn with_regions(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn ten_regions_are_accepted_and_each_can_be_reached() {
+async fn ten_regions_are_accepted_and_reachable() {
     for name in ["ten", "ten_struct"] {
         let gw = gateway(name).await;
         for i in 1..=10 {
@@ -285,7 +285,7 @@ async fn refused(config: impl Into<Config>) -> (StartFailure, Vec<String>) {
 }
 
 #[tokio::test]
-async fn eleven_regions_are_refused_at_the_start() {
+async fn eleven_regions_are_refused() {
     let (failure, said) = refused(with_regions(11)).await;
     let line = "userinfo_endpoint.regionCodeValue: got 11 regions, expected 1 to 10";
     assert_eq!(said, [line], "{failure}");
@@ -295,7 +295,7 @@ async fn eleven_regions_are_refused_at_the_start() {
 const SECRET: &str = "s3cr3t-key-of-the-provider";
 
 #[tokio::test]
-async fn every_problem_is_in_the_log_and_the_configuration_is_not() {
+async fn log_has_every_problem_but_not_the_configuration() {
     let wrong = one(json!({
         "userinfo_method": "get",
         "timeout": "1m",
@@ -326,7 +326,7 @@ const PROBLEMS: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn text_that_is_no_json_is_refused_by_its_place() {
+async fn invalid_json_is_refused_with_its_place() {
     let text =
         format!("{{\n  \"userinfo_headers\": {{\"X-Api-Key\": \"{SECRET}\"}},\n  nonsense\n}}");
     let (failure, said) = refused(text.as_str()).await;
@@ -338,7 +338,7 @@ async fn text_that_is_no_json_is_refused_by_its_place() {
 /// The source system answers these per request, so the filter loads, says so, and lets nobody
 /// through.
 #[tokio::test]
-async fn without_an_endpoint_the_filter_loads_and_refuses_every_request() {
+async fn without_endpoint_every_request_is_refused() {
     let endpoint = "InvalidPreInputConfigurationForUserInfoEndpointURI";
     let default = "DefaultUserInfoURINotPresent";
     for (name, error) in [
@@ -361,7 +361,7 @@ async fn without_an_endpoint_the_filter_loads_and_refuses_every_request() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_the_log_says_so() {
+async fn without_endpoint_the_log_reports_it() {
     let log = gateway("absent").await.envoy.log().clone();
     let object = "expected an object with defaultURI";
     let uri = "expected an endpoint URI";

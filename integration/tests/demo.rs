@@ -41,7 +41,7 @@ fn failed(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn every_step_behaves_and_is_shown() {
+fn demo_shows_every_step() {
     let output = demo().output().unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
@@ -68,7 +68,7 @@ fn every_step_behaves_and_is_shown() {
 }
 
 #[test]
-fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
+fn failing_step_is_named_and_fails() {
     let module = Scratch::file("do-nothing.wasm", &do_nothing());
     let output = demo().env("OIDC_CONNECTOR_WASM", &module.0).output().unwrap();
     let err = failed(&output, 1);
@@ -89,27 +89,27 @@ fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
 }
 
 #[test]
-fn a_module_that_is_not_there_is_a_failure_with_its_remedy() {
+fn missing_module_fails_with_remedy() {
     let output = demo().env("OIDC_CONNECTOR_WASM", "no/such/module.wasm").output().unwrap();
     let err = failed(&output, 1);
     assert!(err.contains("no/such/module.wasm is not there: run `cargo xtask build`"), "{err}");
 }
 
 #[test]
-fn a_module_that_envoy_refuses_is_a_failure_with_its_log() {
+fn refused_module_fails_with_envoys_log() {
     let module = Scratch::file("rubbish.wasm", b"rubbish");
     let err = failed(&demo().env("OIDC_CONNECTOR_WASM", &module.0).output().unwrap(), 1);
     assert!(err.contains("Envoy ended with exit code 1") && err.contains("Wasm"), "{err}");
 }
 
 #[test]
-fn an_unknown_option_is_answered_with_the_usage() {
+fn unknown_option_prints_usage() {
     let err = failed(&demo().arg("--sreve").output().unwrap(), 2);
     assert!(err.contains("--sreve") && err.contains("Usage: demo [--serve]"), "{err}");
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_remedy() {
+fn port_in_use_is_reported_with_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for variable in ["DEMO_PORT", "DEMO_ADMIN_PORT"] {
@@ -124,7 +124,7 @@ fn a_port_that_is_taken_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn it_serves_until_it_is_interrupted_and_leaves_nothing_behind() {
+async fn serve_ends_on_interrupt_and_leaves_nothing() {
     let mut child = demo()
         .arg("--serve")
         .envs([("DEMO_PORT", "0"), ("DEMO_ADMIN_PORT", "0")])

@@ -116,7 +116,7 @@ async fn assert_unavailable(name: &str) -> Gateway {
 }
 
 #[tokio::test]
-async fn the_provider_is_reached_through_the_proxy_with_tls_from_end_to_end() {
+async fn provider_is_reached_through_the_proxy_with_end_to_end_tls() {
     let (gw, proxy) = (rig().await.running.gateway("open"), &rig().await.open);
     let r = gw.get("/orders").bearer("good").send().await;
     assert_eq!(r.status, 200, "{r:?}");
@@ -134,7 +134,7 @@ async fn the_provider_is_reached_through_the_proxy_with_tls_from_end_to_end() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_hold_is_refused_behind_the_proxy_too() {
+async fn invalid_certificate_behind_the_proxy_is_refused() {
     let gw = rig().await.running.gateway("strange");
     gw.provider.certificate(Certificate::OtherAuthority);
     assert_unavailable("strange").await;
@@ -144,14 +144,14 @@ async fn a_certificate_that_does_not_hold_is_refused_behind_the_proxy_too() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_cannot_reach_the_provider_is_a_provider_that_cannot_be_had() {
+async fn proxy_without_route_means_provider_unavailable() {
     rig().await.running.gateway("unreachable").provider.down().await;
     let gw = assert_unavailable("unreachable").await;
     assert_through(&rig().await.unreachable, &gw, "unreachable").await;
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_a_provider_that_cannot_be_had() {
+async fn proxy_refusal_means_provider_unavailable() {
     let gw = assert_unavailable("refusing").await;
     let proxy = &rig().await.refusing;
     assert_through(proxy, &gw, "refusing").await;
@@ -159,7 +159,7 @@ async fn a_proxy_that_refuses_is_a_provider_that_cannot_be_had() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_down_is_a_provider_that_cannot_be_had() {
+async fn proxy_down_means_provider_unavailable() {
     let gw = assert_unavailable("down").await;
     let failed = gw.envoy.stat("cluster.idp_default_down.upstream_cx_connect_fail").await;
     assert_eq!(failed, attempts(&gw, "down").await as u64);

@@ -69,7 +69,7 @@ async fn assert_guarded(gw: &Gateway, path: &str) {
 }
 
 #[tokio::test]
-async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
+async fn worker_without_vm_at_start_lets_no_request_pass() {
     // For the two VMs that are not a worker's, one that each further instance takes for a moment
     // while it is looked at, and so for some of four workers only.
     let setup = Setup::new().concurrency(4).address_space(40 * GIB);
@@ -97,7 +97,7 @@ async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
 }
 
 #[tokio::test]
-async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
+async fn worker_without_vm_after_update_lets_no_request_pass() {
     // One instance and one listener: each more is looked at in a VM of its own for a moment, and
     // the update would be refused where workers have taken the last one.
     let bare = json!({
@@ -135,7 +135,7 @@ fn assert_refused(r: &Response) {
 }
 
 #[tokio::test]
-async fn what_is_said_of_one_request_is_said_of_no_other() {
+async fn outcome_of_one_request_does_not_apply_to_another() {
     let redirects = json!({
         "match": {"path_separated_prefix": "/redirects"},
         "route": {"cluster": "upstream", "internal_redirect_policy": {"max_internal_redirects": 1}},
@@ -194,7 +194,7 @@ fn guarded(name: &str, more: Value, preflights: bool) -> Listener {
 }
 
 #[tokio::test]
-async fn the_guard_knows_a_preflight_only_if_it_is_told_and_nothing_without_the_outcome() {
+async fn guard_needs_outcome_and_preflight_principal() {
     let pass = json!({"preflight": "pass", "access_log_state": true});
     let running = Setup::new()
         .listener(guarded("told", pass.clone(), true))

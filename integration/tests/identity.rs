@@ -68,7 +68,7 @@ async fn gets(gw: &Gateway, path: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn envoys_own_rbac_decides_by_a_claim() {
+async fn envoys_rbac_can_use_a_claim() {
     let running = start().await;
     let gw = running.gateway("user");
     gw.provider.answer(userinfo("alice", &[]));
@@ -103,7 +103,7 @@ async fn envoys_own_rbac_decides_by_a_claim() {
 }
 
 #[tokio::test]
-async fn the_access_log_names_the_user_where_the_operator_asked_for_it() {
+async fn access_log_has_the_user_if_configured() {
     let running = start().await;
     for (listener, logged) in [("user", true), ("groups", false)] {
         let gw = running.gateway(listener);
@@ -119,7 +119,7 @@ async fn the_access_log_names_the_user_where_the_operator_asked_for_it() {
 
 /// Several instances are told apart, and every name is there before the first request.
 #[tokio::test]
-async fn statistics_say_which_instance_why_and_where() {
+async fn statistics_have_instance_reason_and_region() {
     let setup = Setup::new()
         .listener(Listener::named("orders").config(regions(json!({"stat_name": "orders"}))))
         .listener(Listener::named("plain").config(one(json!({}))));

@@ -61,7 +61,7 @@ async fn nothing_is_left(running: &Running) {
 
 /// The catalogue's row 153.
 #[tokio::test]
-async fn a_thousand_requests_with_one_token_are_one_call() {
+async fn thousand_requests_with_one_token_share_one_call() {
     let good = || Reply::json(200, &json!({"sub": "alice"}));
     for (cache, reply, status) in [
         (json!({}), good(), 200),
@@ -87,7 +87,7 @@ async fn a_thousand_requests_with_one_token_are_one_call() {
 }
 
 #[tokio::test]
-async fn each_worker_asks_once_at_most() {
+async fn each_worker_makes_at_most_one_call() {
     let good = || Reply::json(200, &json!({"sub": "alice"}));
     for (workers, reply, status) in [
         (2, good(), 200),
@@ -111,9 +111,9 @@ async fn each_worker_asks_once_at_most() {
 }
 
 /// The catalogue's rows 154 and 155. That nobody waits for the module's timer is shown by
-/// `row_154_nobody_waits_for_the_timer` of the catalogue; here the time is only printed.
+/// `row_154_no_request_waits_for_the_timer` of the catalogue; here the time is only printed.
 #[tokio::test]
-async fn the_first_client_of_a_shared_call_may_leave() {
+async fn first_client_of_a_shared_call_may_leave() {
     let running = start(1, json!({})).await;
     let gw = running.gateway("gw");
     let mut slowest = Vec::new();
@@ -140,7 +140,7 @@ async fn the_first_client_of_a_shared_call_may_leave() {
 
 /// The catalogue's row 165.
 #[tokio::test]
-async fn a_connection_with_eighty_streams_is_reset_in_the_middle() {
+async fn connection_reset_with_eighty_waiting_streams() {
     let running = start(1, json!({})).await;
     let gw = running.gateway("gw");
     for round in 0..20 {
@@ -214,7 +214,7 @@ async fn each_instance_sets_its_own_headers() {
 
 /// Ten thousand requests for few tokens; one in three clients leaves at random.
 #[tokio::test]
-async fn a_crowd_that_comes_and_goes_leaves_nothing() {
+async fn crowd_that_leaves_leaves_nothing() {
     let running = start(2, json!({"cache": {"ttl": "20ms", "negative_ttl": "20ms"}})).await;
     let gw = running.gateway("gw");
     gw.provider.answer_with(|call| {
@@ -262,7 +262,7 @@ async fn a_crowd_that_comes_and_goes_leaves_nothing() {
 /// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's is
 /// the one that is met.
 #[tokio::test]
-async fn more_calls_than_may_be_are_refused_at_once() {
+async fn calls_beyond_the_limit_are_refused_at_once() {
     const MOST: usize = 1024;
     let listener = Listener::named("gw").config(one(json!({"timeout": "20s"}))).http2_upstream();
     let setup = Setup::new().concurrency(1).listener(listener).edit(|bootstrap| {

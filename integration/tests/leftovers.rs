@@ -79,7 +79,7 @@ fn running(id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_failing_test_prints_both_logs_of_envoy() {
+async fn failing_test_prints_both_envoy_logs() {
     let (succeeded, text) = output_of(second_process("fail")).await;
     assert!(!succeeded);
     assert!(text.contains("all dependencies initialized. starting workers"), "{text}");
@@ -87,7 +87,7 @@ async fn a_failing_test_prints_both_logs_of_envoy() {
 }
 
 #[tokio::test]
-async fn a_missing_module_names_the_command_that_builds_it() {
+async fn missing_module_error_names_the_build_command() {
     let mut command = second_process("start");
     command.env("OIDC_CONNECTOR_WASM", "/nowhere/module.wasm");
     let (succeeded, text) = output_of(command).await;
@@ -97,7 +97,7 @@ async fn a_missing_module_names_the_command_that_builds_it() {
 }
 
 #[tokio::test]
-async fn a_missing_python_is_named_with_the_remedies() {
+async fn missing_python_is_reported_with_remedies() {
     let mut command = second_process("start");
     let empty = integration::target_dir().join("rig").join(format!("{}-empty", std::process::id()));
     let module = integration::module().unwrap();
@@ -112,7 +112,7 @@ async fn a_missing_python_is_named_with_the_remedies() {
 }
 
 #[tokio::test]
-async fn an_envoy_bin_that_is_none_is_refused() {
+async fn invalid_envoy_bin_is_refused() {
     let mut command = second_process("start");
     command.env("ENVOY_BIN", "/bin/true").env_remove("OIDC_ENVOY_VERSION");
     let (succeeded, text) = output_of(command).await;

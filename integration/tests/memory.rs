@@ -19,7 +19,7 @@ const ANSWER_BYTES: usize = 31 << 20;
 const ALLOWED_KIB: u64 = 64 << 10;
 
 #[tokio::test]
-async fn forty_answers_of_31_mb_at_once() {
+async fn forty_concurrent_answers_of_31_mb() {
     let _turn = TURN.lock().await;
     let gw = Gateway::reference().await;
     // Whatever a first request allocates is not what is measured.
@@ -59,7 +59,7 @@ const AT_ONCE: usize = 16;
 /// With the largest values that the configuration accepts. The provider answers nobody, so every
 /// call goes on for its whole timeout, whether or not its client waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_who_gives_requests_up_does_not_fill_a_workers_memory() {
+async fn aborted_requests_do_not_fill_a_workers_memory() {
     let _turn = TURN.lock().await;
     let config = one(json!({
         "max_in_flight": 65_536, "max_token_bytes": 65_536, "timeout": "30s",

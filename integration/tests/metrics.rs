@@ -190,7 +190,7 @@ fn selectors_are_found_in_expressions() {
 }
 
 #[test]
-fn what_is_misspelt_is_noticed() {
+fn misspelt_names_are_detected() {
     let all: Vec<Series> = [r#"oidc_outcome{outcome="pass"} 1"#, r#"oidc_requests{} 1"#]
         .into_iter()
         .map(|line| series(line).unwrap())

@@ -271,7 +271,7 @@ async fn every_fault_gets_one_reply_in_time() {
 
 /// Envoy gives such an answer up and does not say why, so it is asked again if that was soon.
 #[tokio::test]
-async fn an_answer_larger_than_envoy_reads_is_no_answer() {
+async fn answer_over_envoys_limit_is_no_answer() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("huge");
@@ -287,7 +287,7 @@ async fn an_answer_larger_than_envoy_reads_is_no_answer() {
 
 /// What looks odd but is a whole, readable 200.
 #[tokio::test]
-async fn what_is_only_odd_passes() {
+async fn unusual_but_valid_answers_pass() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("good");
@@ -314,7 +314,7 @@ async fn what_is_only_odd_passes() {
 }
 
 #[tokio::test]
-async fn a_provider_that_refuses_connections_and_comes_back() {
+async fn provider_refuses_connections_and_recovers() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("down");
@@ -341,7 +341,7 @@ async fn a_provider_that_refuses_connections_and_comes_back() {
 }
 
 #[tokio::test]
-async fn many_held_requests_are_each_given_up_in_time() {
+async fn many_held_requests_end_in_time() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("crowd");
@@ -375,7 +375,7 @@ async fn many_held_requests_are_each_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
+async fn unsent_call_is_refused_at_once() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("clusters");
@@ -417,7 +417,7 @@ async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
 const GONE: &str = "wasmcustom.oidc_outcome.client_gone";
 
 #[tokio::test]
-async fn clients_that_leave_while_held_are_counted() {
+async fn clients_leaving_while_held_are_counted() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("gone");
@@ -467,7 +467,7 @@ async fn clients_that_leave_while_held_are_counted() {
 
 /// On an Envoy of its own: the counters are one set for all listeners.
 #[tokio::test]
-async fn the_outcomes_add_up_to_the_requests() {
+async fn sum_of_outcomes_equals_requests() {
     let _turn = TURN.lock().await;
     let listener = Listener::reference()
         .config(config(json!({
@@ -537,7 +537,7 @@ async fn the_outcomes_add_up_to_the_requests() {
 
 /// The reference says after how long; many providers close one after five seconds.
 #[tokio::test]
-async fn an_idle_connection_to_the_provider_is_closed_before_the_provider_does_it() {
+async fn envoy_closes_idle_connection_before_the_provider() {
     let gw = Gateway::reference().await;
     for (token, opened) in [("good", 1), ("better", 2)] {
         gw.provider.answer_token(token, Provider::good());

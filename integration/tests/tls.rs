@@ -15,7 +15,7 @@ const PROVIDERS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn every_provider_is_asked_over_tls_by_its_own_name() {
+async fn every_provider_is_called_over_tls_with_its_name() {
     let gw = Gateway::reference().await;
     for (region, host) in PROVIDERS {
         let r = gw.get("/orders").bearer("good").header("x-region", region).send().await;
@@ -31,7 +31,7 @@ async fn every_provider_is_asked_over_tls_by_its_own_name() {
 }
 
 #[tokio::test]
-async fn a_second_instance_asks_over_tls_as_well() {
+async fn second_instance_calls_over_tls() {
     let gw = Gateway::reference().await;
     assert_eq!(gw.get("/partners/orders").bearer("good").send().await.status, 200);
     let call = gw.provider.only_call();
@@ -47,7 +47,7 @@ const BAD: [(&str, Certificate, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
+async fn invalid_certificate_means_provider_unavailable() {
     let setup = Setup::new().component_log_level("connection:debug");
     let running = BAD
         .iter()
@@ -90,7 +90,7 @@ async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
 
 /// What docs and reference warn of, so that nobody need believe it.
 #[tokio::test]
-async fn without_ca_or_name_envoy_takes_the_certificate_of_a_stranger() {
+async fn without_ca_or_name_envoy_accepts_any_certificate() {
     let validation = |cluster: &mut Value, with: fn(&mut Value)| {
         let common = &mut cluster["transport_socket"]["typed_config"]["common_tls_context"];
         with(&mut common["validation_context"]);

@@ -104,7 +104,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_good_token_is_forwarded_with_the_regions_headers() {
+fn valid_token_is_forwarded_with_the_regions_headers() {
     let body = br#"{"uid":"u","email":"e","unit":7,"roles":["a","b"]}"#;
     let mut world = World::new(BY_REGION);
     for (region, expected) in [
@@ -134,7 +134,7 @@ fn the_call_goes_to_the_regions_endpoint() {
 }
 
 #[test]
-fn identity_headers_of_every_region_go_even_where_nothing_is_found() {
+fn identity_headers_of_every_region_are_stripped_without_claims() {
     let mut world = World::new(BY_REGION);
     let spoofed = [
         ("x-user-email", "admin"),
@@ -166,7 +166,7 @@ fn authorization_and_region_as_configured() {
 }
 
 #[test]
-fn a_preflight_passes_stripped_where_configured() {
+fn preflight_passes_stripped_if_configured() {
     let preflight = [
         (":method", "OPTIONS"),
         ("origin", "https://shop.example"),
@@ -212,7 +212,7 @@ fn claims_become_filter_state() {
 
 /// The catalogue's row 51: what comes later in the configuration gives way.
 #[test]
-fn all_headers_together_are_bounded() {
+fn all_headers_together_are_limited() {
     let rules: Vec<String> = (0..20).map(|n| format!(r#""X-{n:02}": "$.name""#)).collect();
     let config = format!(r#""inject_headers": {{{}, "X-Last": "$.sub"}}"#, rules.join(","));
     let body = format!(r#"{{"sub":"a","name":"{}"}}"#, "x".repeat(4000));
@@ -223,7 +223,7 @@ fn all_headers_together_are_bounded() {
 }
 
 #[test]
-fn searches_given_up_are_counted() {
+fn paths_over_budget_are_counted() {
     let config = r#""inject_headers": {"X-A": "$..[?@==@]", "X-B": "$..[?@==@]", "X-C": "$.c"}"#;
     let body = format!("{{\"c\":\"ok\",\"l\":[{}0]}}", "0,".repeat(30_000));
     let decision = World::new(config).asked(&[], "200", &JSON, body.as_bytes());
@@ -245,7 +245,7 @@ fn records_for_the_access_log() {
 }
 
 #[test]
-fn a_request_that_left_is_not_released() {
+fn request_that_ended_is_not_released() {
     let mut world = World::new("");
     let (stream, call, _) = world.held(&[("authorization", "Bearer t")]);
     assert!(world.gone(stream));
@@ -256,7 +256,7 @@ fn a_request_that_left_is_not_released() {
 }
 
 #[test]
-fn nobody_is_held_past_the_deadline() {
+fn no_request_is_held_past_the_deadline() {
     let mut world = World::new(r#""timeout": "2s""#);
     let (stream, call, _) = world.held(&[("authorization", "Bearer t")]);
     world.wait(Duration::from_secs(2));
@@ -272,7 +272,7 @@ fn nobody_is_held_past_the_deadline() {
 }
 
 #[test]
-fn a_call_that_was_not_sent_is_answered_at_once() {
+fn unsent_call_is_answered_at_once() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&[("authorization", "Bearer t")]);
     let release = world.end(call, &Answer::NotSent).remove(0);

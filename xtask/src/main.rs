@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_that_are_not_understood_are_refused_with_what_is_expected() {
+    fn unknown_arguments_are_refused_with_expected_ones() {
         for (line, expected) in [
             ("", "Usage: cargo xtask <COMMAND>"),
             ("biuld", "a similar subcommand exists: 'build'"),

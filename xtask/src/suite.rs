@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documents_name_the_oldest_release() {
+    fn documents_have_the_oldest_release() {
         for page in ["docs/envoy-versions.md", "docs/deployment.md"] {
             let text = Workspace::find().unwrap().sh.read_file(page).unwrap();
             assert!(text.contains(&format!("\n| {OLDEST_ENVOY} | ")), "{page}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_is_named_with_the_command_that_repeats_it() {
+    fn failed_step_is_reported_with_its_command() {
         let workspace = Workspace::find().unwrap();
         let sh = &workspace.sh;
         let mut steps = Steps::default();

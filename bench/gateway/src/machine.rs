@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_time_and_memory_grow_with_what_we_do() {
+    fn own_time_and_memory_grow_with_work() {
         let pid = std::process::id();
         let before = memory(pid).unwrap();
         let held = std::hint::black_box(vec![1_u8; 64 << 20]);

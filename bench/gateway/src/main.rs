@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_sections_run() {
+    fn options_select_sections() {
         let wants = |line: &str, section| {
             Options::try_parse_from(line.split(' ')).map(|options| options.wants(section))
         };

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_says_who_sees_its_requests() {
+    fn case_defines_who_sees_its_requests() {
         let is = |case: &Case, asked: u64, forwarded: u64| {
             let refused = if case.forwarded { 0 } else { 1000 };
             let (requests, per_second, p50, p99) = (1000, 500.0, 10.0, 20.0);

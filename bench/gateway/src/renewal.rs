@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_hold_all_users_and_all_requests_as_the_load_draws_them() {
+    fn classes_cover_all_users_and_requests() {
         for users in [1, 10_000, 100_000_000] {
             let classes = zipf(users);
             close(classes.iter().map(|class| class.users).sum(), users as f64);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_asks_once_in_ttl_and_a_wait() {
+    fn cache_makes_one_call_per_ttl_and_gap() {
         let one = zipf(1);
         close(steady(&one, 10.0, 9.9), 0.1);
         close(steady(&one, 10.0, 0.0), 10.0);

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
+    fn only_text_between_the_marks_changes() {
         let document = format!("# P\n\n{BEGIN}\nold\n{END}\n\nmore\n");
         let new = replaced(&document, "\nnew\n").unwrap();
         assert_eq!(new, format!("# P\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_targets_first_then_sections() {
+    fn report_has_targets_before_sections() {
         let judged = |bound, figure| Judged("hit", bound, "µs", figure);
         let section = Section {
             title: "Rows",

@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_has_its_size() {
+    fn document_has_the_given_size() {
         assert_eq!([300, 8192].map(|bytes| document(bytes).len()), [300, 8192]);
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_and_fields_are_as_many_as_the_figures_are_known_for() {
+    fn tokens_and_fields_have_the_documented_sizes() {
         assert_eq!([OPAQUE, BAD, &jwt()].map(str::len), [40, 40, 800]);
         assert_eq!([0, 6, 38].map(|count| fields(count).len()), [0, 6, 38]);
     }

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_what_the_names_say() {
+    fn documents_have_the_sizes_of_their_names() {
         assert!((290..=310).contains(&SMALL.len()), "{}", SMALL.len());
         assert!((8 * 1024 - 128..=8 * 1024 + 128).contains(&large().len()), "{}", large().len());
     }

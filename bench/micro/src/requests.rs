@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_as_long_as_their_names_say() {
+    fn requests_have_the_sizes_of_their_names() {
         for headers in [8, 40] {
             let names = |request: Request| request.head().names().count();
             assert_eq!(names(Request::of(headers).bearing("t")), headers);

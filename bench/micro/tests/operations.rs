@@ -80,7 +80,7 @@ fn refuses(name: &str, decision: &Decision) {
 }
 
 #[test]
-fn every_operation_does_what_its_name_says_however_often() {
+fn operations_do_the_same_on_every_call() {
     let all = micro::all();
     assert!(all.len() >= 20, "{}", all.len());
     for operation in &all {
@@ -92,7 +92,7 @@ fn every_operation_does_what_its_name_says_however_often() {
 }
 
 #[test]
-fn names_are_one_word_each_and_told_apart() {
+fn operation_names_are_unique_and_without_spaces() {
     let mut names: Vec<String> =
         micro::all().into_iter().map(|operation: Operation| operation.name).collect();
     assert!(names.iter().all(|name| !name.contains(char::is_whitespace)), "{names:?}");
@@ -103,7 +103,7 @@ fn names_are_one_word_each_and_told_apart() {
 }
 
 #[test]
-fn what_is_counted_is_called_as_often_as_asked() {
+fn operation_runs_the_requested_number_of_times() {
     let count = Rc::new(Cell::new(0));
     let counter = Rc::clone(&count);
     let operation = micro::all().into_iter().find(|o| o.name == "no-token/8-headers").unwrap();

@@ -77,7 +77,7 @@ fn known_to_the_schema(schema: &Value) -> Option<BTreeSet<String>> {
 }
 
 #[test]
-fn both_know_the_same_keys_everywhere() {
+fn schema_and_reader_have_the_same_keys() {
     let schema = cli::schema::schema();
     assert_eq!(known_to_the_reader(&[]), known_to_the_schema(&schema));
     let mut closed = Vec::new();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_keyword_notices() {
+    fn every_keyword_detects_a_violation() {
         let text = json!({"type": "string", "pattern": "^a", "minLength": 2, "maxLength": 3});
         let one_of = json!({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
         let list = json!({"type": "array", "minItems": 1, "items": {"enum": ["x"]}});
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_the_schema_does_not_know_is_noticed_at_any_depth_but_where_it_may_stand() {
+    fn unknown_field_is_detected_at_any_depth() {
         let schema = json!({"type": "object", "properties": {
             "known": {"type": "array", "items": {"type": "object", "properties": {"x": {}}}},
             "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_that_is_not_known_is_reported() {
+    fn unknown_keyword_is_reported() {
         let found = of(json!({"uniqueItems": true}), json!([]));
         assert!(found.contains("does not know the keyword uniqueItems"), "{found}");
     }

@@ -59,7 +59,7 @@ fn checked(definition: &Definition, object: &Value) -> Vec<String> {
 }
 
 #[test]
-fn each_manifest_is_what_its_definition_says() {
+fn each_manifest_conforms_to_its_definition() {
     let Some(all) = definitions() else { return };
     let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
     for object in objects() {
@@ -83,7 +83,7 @@ fn each_manifest_is_what_its_definition_says() {
 }
 
 #[test]
-fn a_wrong_manifest_would_be_noticed() {
+fn wrong_manifest_is_detected() {
     let Some(all) = definitions() else { return };
     let wrong: [(&str, &str, Value); 6] = [
         ("WasmPlugin", "/spec/failStrategy", json!("FAIL_SAFE")),

@@ -61,7 +61,7 @@ fn random_traces(
 }
 
 #[test]
-fn the_gate_does_what_its_model_does() {
+fn gate_behaves_as_its_model() {
     let total = random_traces(TRACES, any::<[u8; 4]>().prop_map(Event::of), World::run);
     // Traces that reach little would prove little.
     let Tally { hits, negative_hits, shared_hits, joined, stored, .. } = total;
@@ -74,7 +74,7 @@ fn the_gate_does_what_its_model_does() {
 
 /// A retired configuration is held a little longer by a request that waits for the shared memory.
 #[test]
-fn a_probe_may_go_by_a_configuration_that_ends_in_the_same_tick() {
+fn probe_may_use_a_configuration_that_ends_in_the_same_tick() {
     World::run(&[
         admit(0, 6),
         Event::Answer(0, Ending::MaxAge),
@@ -88,7 +88,7 @@ fn a_probe_may_go_by_a_configuration_that_ends_in_the_same_tick() {
 
 /// Evidence that one caller can make is used against that caller alone.
 #[test]
-fn a_stranger_changes_nothing_for_others() {
+fn unknown_token_changes_nothing_for_others() {
     let rarer = Cell::new(0);
     let bytes = any::<[u8; 4]>;
     let event = prop_oneof![
@@ -178,7 +178,7 @@ fn extend(
 
 /// One question, with a cache and without: enough to release twice, never, or the wrong one.
 #[test]
-fn every_trace_of_six_events_that_matter_most() {
+fn every_trace_of_six_main_events() {
     let good = Event::Answer(0, Ending::Good);
     all_traces(&[], &[admit(0, 0), admit(0, 1), good, Event::Answer(1, Ending::Refused), GONE], 6);
 }
@@ -348,9 +348,9 @@ fn every_trace_of_four_events_at_a_full_site() {
     all_traces(&good, &alphabet, 4);
 }
 
-/// The same as [`a_stranger_changes_nothing_for_others`], of every short trace.
+/// The same as [`unknown_token_changes_nothing_for_others`], of every short trace.
 #[test]
-fn every_trace_of_four_events_beside_a_stranger() {
+fn every_trace_of_four_events_with_an_unknown_token() {
     let alphabet = [
         stranger(4, 0),
         stranger(7, 1),

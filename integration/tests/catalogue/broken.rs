@@ -59,7 +59,7 @@ async fn failing(guard: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_guard_taken_away_makes_a_row_fail() {
+async fn each_removed_protection_makes_a_row_fail() {
     let _turn = crate::TURN.lock().await;
     assert_eq!(failing("").await, BTreeSet::new(), "with every guard in place");
     // The rows that must be among those that fail: what the guard is there for.

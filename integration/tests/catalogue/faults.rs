@@ -15,7 +15,7 @@ use crate::TURN;
 use crate::updates::{config, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_126_a_cluster_that_takes_no_call() {
+async fn row_126_cluster_accepts_no_call() {
     let _turn = TURN.lock().await;
     let running = Setup::new().listener(Listener::reference()).edit(|bootstrap| {
         let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
@@ -82,7 +82,7 @@ fn status_or_end(answer: io::Result<Response>) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
+async fn row_194_sigterm_and_drain_with_calls_in_flight() {
     const HELD: usize = 20;
     let _turn = TURN.lock().await;
     let listener = || Listener::reference().config(config(|c| c["timeout"] = json!("30s")));
@@ -130,7 +130,7 @@ async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_197_a_provider_that_grows_slow() {
+async fn row_197_provider_becomes_slow() {
     const CLIENTS: usize = 25;
     let _turn = TURN.lock().await;
     let listener = Listener::reference().config(config(|c| {
@@ -191,7 +191,7 @@ async fn row_197_a_provider_that_grows_slow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_198_an_upstream_that_is_down() {
+async fn row_198_upstream_down() {
     let _turn = TURN.lock().await;
     let nobody = Provider::start().await;
     nobody.down().await;

@@ -26,7 +26,7 @@ async fn one_after_the_other(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_201_no_statistic_for_what_a_client_says() {
+async fn row_201_client_input_creates_no_statistic() {
     const CONNECTIONS: usize = 8;
     /// The catalogue says 10⁵ in all: that takes ten times as long and shows the same, since a
     /// statistic for what a client says shows with the first requests.
@@ -77,7 +77,7 @@ async fn row_201_no_statistic_for_what_a_client_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_193_the_worst_documents_and_many_held_requests() {
+async fn row_193_worst_documents_and_many_held_requests() {
     const BYTES: usize = 1 << 20;
     const HELD: usize = 500;
     /// Of the 1 GiB that a VM may take; what the filter may take at most by its limits.
@@ -151,7 +151,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_204_a_short_soak() {
+async fn row_204_short_soak() {
     const WARM: Duration = Duration::from_secs(6);
     const SOAK: Duration = Duration::from_secs(20);
     /// Growth from the warm half to the last: far above what an allocator wanders, and a leak of

@@ -86,7 +86,7 @@ async fn catalogue() {
 }
 
 #[test]
-fn every_case_has_a_row_or_a_reason() {
+fn every_case_has_a_row_or_a_reason_for_none() {
     let rows = every_row();
     let left_out = [LEFT_OUT, runtime::LEFT_OUT, remembered::LEFT_OUT].concat();
     let reason = |case: u32| left_out.iter().find(|(cases, _)| cases.contains(&case));

@@ -151,7 +151,7 @@ fn right() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_of_wrong_row_is_noticed() {
+async fn every_kind_of_wrong_row_is_detected() {
     let _turn = crate::TURN.lock().await;
     let wrong = wrong();
     let mut rows: Vec<Row> = wrong.iter().map(|(row, _)| row.clone()).collect();
@@ -189,7 +189,7 @@ async fn every_kind_of_wrong_row_is_noticed() {
 
 /// The counters and the log are judged right where nothing is wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn right_rows_alone_cause_no_complaint() {
+async fn correct_rows_pass() {
     let _turn = crate::TURN.lock().await;
     let failures = catalogue(&Subject::default(), right()).await;
     assert!(failures.is_empty(), "{failures:?}");
@@ -197,7 +197,7 @@ async fn right_rows_alone_cause_no_complaint() {
 
 /// A request that is left open is noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_request_is_noticed() {
+async fn open_request_is_detected() {
     let started = Catalogue::start(&Subject::default(), vec![row("4-passes", "right")]).await;
     let gateway = started.envoy.gateway(&listener_name("plain", false));
     let mut connection = gateway.connect().await.unwrap();
@@ -212,7 +212,7 @@ async fn an_open_request_is_noticed() {
 
 /// What comes upstream outside of the runs is noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_between_runs_is_noticed() {
+async fn events_between_runs_are_detected() {
     let _turn = crate::TURN.lock().await;
     let started = Catalogue::start(&Subject::default(), vec![row("4-passes", "right")]).await;
     let upstream = started.envoy.gateway(&listener_name("plain", true)).upstream.address();

@@ -63,7 +63,7 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_191_a_vm_that_stops() {
+async fn row_191_vm_stops() {
     let _turn = TURN.lock().await;
     let (started, gateway) = start(0).await;
     assert_eq!(stop_a_vm(&gateway).await, BTreeMap::from([(503, HELD)]));
@@ -102,7 +102,7 @@ async fn row_191_a_vm_that_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_191_the_other_worker_goes_on() {
+async fn row_191_other_worker_continues() {
     let _turn = TURN.lock().await;
     let (_started, gateway) = start(1).await;
     let statuses = stop_a_vm(&gateway).await;
@@ -113,7 +113,7 @@ async fn row_191_the_other_worker_goes_on() {
 
 /// What was remembered dies with the VM; what it shared does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_151_a_new_vm_remembers_nothing() {
+async fn row_151_new_vm_has_an_empty_cache() {
     let _turn = TURN.lock().await;
     for (world, calls) in [(REMEMBERS, 2), (SHARES, 1)] {
         let subject = Subject {
@@ -148,7 +148,7 @@ async fn row_151_a_new_vm_remembers_nothing() {
 /// With a timer that fires once a minute, whoever shares a call is let go all the same, also when
 /// the one who asked first has left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_154_nobody_waits_for_the_timer() {
+async fn row_154_no_request_waits_for_the_timer() {
     let _turn = TURN.lock().await;
     let subject = Subject {
         module: Some(broken::module()),

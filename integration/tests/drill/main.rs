@@ -267,13 +267,13 @@ async fn drill(stale: bool) {
 
 /// The second site takes over, and nobody is let pass while there is none.
 #[tokio::test]
-async fn an_outage_is_refused_and_overcome() {
+async fn outage_refuses_requests_and_ends() {
     drill(false).await;
 }
 
 /// Whoever was known before passes all the time.
 #[tokio::test]
-async fn an_outage_is_bridged() {
+async fn outage_is_bridged() {
     drill(true).await;
 }
 

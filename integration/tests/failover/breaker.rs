@@ -29,7 +29,7 @@ fn silenced(site: &Provider) -> Arc<Mutex<Vec<Instant>>> {
 }
 
 #[tokio::test]
-async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_else_does() {
+async fn open_breaker_sends_only_probes_with_growing_pauses() {
     let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "1s"}})).await;
     let site = &world.sites[0];
     let times = silenced(site);
@@ -97,7 +97,7 @@ async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_el
 
 /// Whether it is asked is seen by the connections that Envoy tries to make.
 #[tokio::test]
-async fn a_site_that_refuses_connections_is_asked_by_everybody() {
+async fn refused_connections_keep_the_breaker_closed() {
     const REQUESTS: u64 = 8;
     let config = json!({"breaker": {"failures": 2, "open_for": "5m"}, "timeout": "10s"});
     let world = World::of(1, config).await;
@@ -122,7 +122,7 @@ async fn a_site_that_refuses_connections_is_asked_by_everybody() {
 
 /// Two sites, of which the first says nothing: after the first few nobody waits for it any more.
 #[tokio::test]
-async fn a_silent_site_costs_the_first_few_requests_only() {
+async fn silent_site_delays_only_the_first_requests() {
     let config = json!({"breaker": {"failures": 3, "open_for": "5m"}, "timeout": "300ms"});
     let world = World::of(2, config).await;
     world.sites[0].answer(Reply::silence());
@@ -143,7 +143,7 @@ async fn a_silent_site_costs_the_first_few_requests_only() {
 
 /// Odd tokens must not be able to shut a provider for everybody.
 #[tokio::test]
-async fn what_callers_can_provoke_shuts_no_site() {
+async fn caller_behaviour_opens_no_breaker() {
     let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "5m"}})).await;
     let site = &world.sites[0];
     let good = || Reply::json(200, &json!({"sub": "a"}));

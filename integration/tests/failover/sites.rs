@@ -14,7 +14,7 @@ fn no_breaker() -> Value {
 
 /// What ended at once without an answer is asked once more before the next site is.
 #[tokio::test]
-async fn the_next_site_is_asked_where_one_gives_no_verdict() {
+async fn next_site_is_called_without_a_verdict() {
     let world = World::of(2, no_breaker()).await;
     let [first, second] = world.sites.as_slice() else {
         panic!("two sites");
@@ -66,7 +66,7 @@ async fn the_next_site_is_asked_where_one_gives_no_verdict() {
 /// Also what is no verdict, where another site would say the same: how the gateway asks is no site's
 /// fault, and one that answers with what cannot be used answers.
 #[tokio::test]
-async fn what_is_said_of_the_token_or_of_the_gateway_is_not_asked_twice() {
+async fn verdict_or_gateway_error_calls_no_other_site() {
     let world = World::of(2, no_breaker()).await;
     let page = Reply::text(200, "<html></html>").header("content-type", "text/html");
     let moved = Reply::status(302).header("location", "http://b.example/userinfo");
@@ -140,7 +140,7 @@ async fn each_region_has_its_own_sites() {
 }
 
 #[tokio::test]
-async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
+async fn without_verdict_client_gets_the_last_provider_answer() {
     let world = World::of(2, no_breaker()).await;
     let [first, second] = world.sites.as_slice() else {
         panic!("two sites");
@@ -176,7 +176,7 @@ async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
 /// 500 ms for the first, the remaining 300 ms for the second, none for the third. Envoy's own
 /// measure of the request, so that a slow client changes nothing.
 #[tokio::test]
-async fn all_calls_about_one_request_have_one_deadline() {
+async fn all_calls_of_a_request_share_one_deadline() {
     let more = merged(json!({"deadline": "800ms"}), no_breaker());
     let world = World::of(3, more).await;
     for site in &world.sites {
@@ -202,7 +202,7 @@ async fn all_calls_about_one_request_have_one_deadline() {
 }
 
 #[tokio::test]
-async fn waiting_requests_get_the_next_sites_answer() {
+async fn joined_requests_get_the_next_sites_answer() {
     const CROWD: usize = 100;
     for (of_first, most, of_second, status) in [
         (Reply::reset(), 2, Reply::json(200, &json!({"sub": "b"})), 200),
@@ -245,7 +245,7 @@ async fn waiting_requests_get_the_next_sites_answer() {
 
 /// Envoy does not even begin such a call, neither as the first nor in the callback of another.
 #[tokio::test]
-async fn a_cluster_that_does_not_exist_is_passed_over() {
+async fn missing_cluster_is_skipped() {
     let clusters = |names: [&str; 4]| {
         let hosts = ["a.example", "b.example", "c.example", "d.example"];
         json!({"clusters": serde_json::Map::from_iter(
@@ -274,7 +274,7 @@ async fn a_cluster_that_does_not_exist_is_passed_over() {
 
 /// The first site's three, the second's three, and nobody's.
 #[tokio::test]
-async fn beyond_max_in_flight_the_next_site_is_asked_and_then_nobody() {
+async fn beyond_max_in_flight_next_site_is_called_then_none() {
     const MOST: usize = 3;
     let world = World::of(2, json!({"max_in_flight": MOST, "timeout": "10s"})).await;
     let gate = Gate::closed();

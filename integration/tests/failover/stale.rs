@@ -24,7 +24,7 @@ async fn outage(cache: Value) -> (World, Instant) {
 
 /// As long as it is fresh it is a hit, and within the window it is stale; beyond it is nothing.
 #[tokio::test]
-async fn an_outdated_verdict_serves_until_the_window_ends() {
+async fn outdated_verdict_serves_until_the_window_ends() {
     let (world, known) = outage(json!({"ttl": "1200ms", "stale_if_error": "3s"})).await;
     let (mut hits, mut stale) = (0, 0);
     loop {
@@ -57,7 +57,7 @@ async fn an_outdated_verdict_serves_until_the_window_ends() {
 
 /// With its breaker open a silent site costs nobody any waiting: what was known serves at once.
 #[tokio::test]
-async fn an_outdated_verdict_serves_at_once_while_the_breaker_is_open() {
+async fn outdated_verdict_serves_at_once_with_open_breaker() {
     let world = World::of(
         1,
         json!({
@@ -103,7 +103,7 @@ async fn told(world: &World, answer: Reply) -> (u16, Value, usize) {
 }
 
 #[tokio::test]
-async fn only_silence_and_its_like_are_bridged() {
+async fn only_outages_are_bridged() {
     let cache = json!({"ttl": "100ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let (world, _) = outage(cache).await;
     until_stale(&world).await;
@@ -143,7 +143,7 @@ async fn only_silence_and_its_like_are_bridged() {
 
 /// A site that answers others is not out: what it does to one token is that token's own affair.
 #[tokio::test]
-async fn nothing_is_bridged_while_the_site_answers_others() {
+async fn no_outdated_verdict_while_the_site_answers_others() {
     let cache = json!({"ttl": "100ms", "stale_if_error": "1h"});
     let world = World::of(1, json!({"cache": cache})).await;
     let site = &world.sites[0];
@@ -184,7 +184,7 @@ async fn nothing_is_bridged_while_the_site_answers_others() {
 
 /// Also a refusal that is not kept, because nothing says that it is about the token.
 #[tokio::test]
-async fn a_refusal_ends_what_was_known() {
+async fn refusal_removes_the_outdated_verdict() {
     for (negative_ttl, answer, status) in [
         ("0s", Provider::expired(), 401),
         ("100ms", Provider::expired(), 401),
@@ -210,7 +210,7 @@ async fn a_refusal_ends_what_was_known() {
 }
 
 #[tokio::test]
-async fn the_first_success_refreshes() {
+async fn first_success_replaces_the_outdated_verdict() {
     let (world, _) = outage(json!({"ttl": "2s", "stale_if_error": "1h"})).await;
     until_stale(&world).await;
     let site = &world.sites[0];
@@ -226,7 +226,7 @@ async fn the_first_success_refreshes() {
 
 /// Off unless said, and never for what was refused.
 #[tokio::test]
-async fn nothing_else_is_bridged() {
+async fn other_answers_are_not_bridged() {
     let (world, known) = outage(json!({"ttl": "100ms"})).await;
     while known.elapsed() < LATELY * 2 {
         let (response, line) = world.ask("t").await;
@@ -251,7 +251,7 @@ async fn nothing_else_is_bridged() {
 /// A cluster without a healthy host refuses a call at once, while the request's headers come. That
 /// cannot be told from Envoy's own limits, which a caller can fill: nobody is served so.
 #[tokio::test]
-async fn a_call_that_cannot_be_made_is_not_bridged() {
+async fn unsent_call_is_not_bridged() {
     let cache = json!({"ttl": "100ms", "stale_if_error": "1h"});
     let config = one(json!({"cache": cache, "access_log_state": true}));
     let listener = Listener::named("gw").config(config).cluster("idp_default", |cluster| {

@@ -24,7 +24,7 @@ fn limited(status: u16, seconds: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_limited_token_waits_alone_until_its_time_has_passed() {
+async fn limited_token_waits_alone() {
     for status in [429, 503] {
         let wait = Duration::from_secs(3);
         let world = World::of(1, json!({})).await;
@@ -69,7 +69,7 @@ async fn a_limited_token_waits_alone_until_its_time_has_passed() {
 
 /// Without a time there is nothing to wait for, and a 500 asks for none.
 #[tokio::test]
-async fn without_a_time_that_a_provider_may_ask_for_nobody_waits() {
+async fn without_valid_retry_after_no_token_waits() {
     let world = World::of(1, json!({})).await;
     for (token, answer) in [
         ("429", Reply::status(429)),
@@ -90,7 +90,7 @@ async fn without_a_time_that_a_provider_may_ask_for_nobody_waits() {
 
 /// Each site that was asked must have asked for time; one that did not may be asked again at once.
 #[tokio::test]
-async fn a_token_waits_only_if_every_site_has_said_so() {
+async fn token_waits_only_if_every_site_limits_it() {
     let failed = || Reply::status(500);
     for (first, second, status, left, asked_again) in [
         (limited(429, "60"), limited(503, "9"), 503, Some(9), false),
@@ -122,7 +122,7 @@ async fn a_token_waits_only_if_every_site_has_said_so() {
 
 /// The provider's time counts, also where the configuration tells another and gives the answer.
 #[tokio::test]
-async fn waiting_requests_get_the_providers_retry_after() {
+async fn requests_of_a_waiting_token_get_retry_after() {
     let unavailable = json!({"status": 503, "retry_after": "300s"});
     for (provider_errors, status) in [("relay", 429), ("map", 503)] {
         let config = json!({

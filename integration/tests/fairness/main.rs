@@ -34,7 +34,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// Each attack beside ten good users a second, and beside one: nobody but the attacker is refused,
 /// and no request is asked about more than three times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_is_refused() {
+async fn no_other_caller_is_refused() {
     let _turn = TURN.lock().await;
     let mut setup = Setup::new().concurrency(1);
     for row in attacks::rows().iter().filter(|row| is_chosen(row.name)) {

@@ -51,7 +51,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_gets_no_revoked_token_through() {
+async fn crowd_does_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s"})).await;
     world.known(TOKEN).await;
     let (gw, gate) = (&world.gateway, Gate::closed());
@@ -79,7 +79,7 @@ async fn a_crowd_gets_no_revoked_token_through() {
 /// Two calls are all that there may be: slow junk leaves the half that is kept for tokens that were
 /// good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn junk_that_takes_all_calls_gets_no_revoked_token_through() {
+async fn invalid_tokens_on_all_calls_do_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s", "max_in_flight": 2})).await;
     world.known(TOKEN).await;
     let provider = &world.gateway.provider;
@@ -99,7 +99,7 @@ async fn junk_that_takes_all_calls_gets_no_revoked_token_through() {
 
 /// Of users who were good, slow calls leave nothing, and nobody can be asked: that is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_who_take_all_calls_get_no_revoked_token_through() {
+async fn users_on_all_calls_do_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s", "max_in_flight": 2})).await;
     let provider = &world.gateway.provider;
     for token in [TOKEN, "slow-1", "slow-2"] {
@@ -117,7 +117,7 @@ async fn users_who_take_all_calls_get_no_revoked_token_through() {
 
 /// It answers this token so, and another with a 200 meanwhile: that is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_about_this_token_alone_is_no_outage() {
+async fn answer_about_one_token_is_no_outage() {
     let keys = json!({"timeout": "20s"});
     let listeners = ALONE.iter().map(|(name, _)| listener(name, keys.clone()));
     let setup = listeners.fold(Setup::new().concurrency(1), Setup::listener);
@@ -146,7 +146,7 @@ async fn an_answer_about_this_token_alone_is_no_outage() {
 
 /// The other instance gives the call a second, this one 20: that the call is given up is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
+async fn joining_a_shorter_timeout_does_not_let_a_revoked_token_pass() {
     let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let hasty = config(json!({"timeout": "1s", "cache": {"ttl": "1500ms"}}));
     let world = World::made(json!({"timeout": "20s", "cache": cache}), |listener| {
@@ -181,7 +181,7 @@ async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
 
 /// The same, and the other is asked about by another worker, which tells this one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_about_this_token_alone_is_no_outage_for_another_worker() {
+async fn answer_about_one_token_is_no_outage_on_another_worker() {
     // It is a hit for longer than a second: by then its own good answer shows nothing any more.
     let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let keys = json!({"timeout": "20s", "cache": cache});
@@ -278,7 +278,7 @@ const ALONE: &[(&str, Says)] = &[
 /// An instance that gives the site 50 ms gets no answer from it, and leaves it alone. That is its own
 /// affair.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_instances_breaker_gets_no_revoked_token_through() {
+async fn other_instances_breaker_does_not_let_a_revoked_token_pass() {
     let hasty = config(json!({"timeout": "50ms"}));
     let world = World::made(json!({"timeout": "20s"}), |listener| {
         listener.instance("hasty", "/hasty", hasty.clone())

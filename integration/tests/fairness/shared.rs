@@ -90,7 +90,7 @@ fn teach(provider: &Provider, hostile: fn() -> Reply) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shared_connection_that_one_caller_ends_costs_the_others_nothing() {
+async fn shared_connection_closed_by_one_caller_loses_no_request() {
     let _turn = TURN.lock().await;
     let behind_nginx = Provider::start().await;
     teach(&behind_nginx, Provider::expired);

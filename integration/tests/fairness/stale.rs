@@ -145,7 +145,7 @@ const OUTAGES: &[Outage] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn known_users_pass_while_the_site_answers_nobody() {
+async fn known_users_pass_while_the_site_is_silent() {
     let chosen = || OUTAGES.iter().filter(|outage| is_chosen(outage.name));
     let keys = json!({"timeout": "1s", "breaker": {"failures": 3, "open_for": "1s"}});
     let setup = Setup::new().concurrency(1);

@@ -96,12 +96,12 @@ async fn replaced(name: &str, more: Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_is_replaced_loses_no_waiting_request() {
+async fn replaced_cluster_loses_no_waiting_request() {
     assert_eq!(replaced("one_site", json!({})).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_of_two_sites_that_is_replaced_loses_no_waiting_request() {
+async fn replaced_cluster_of_two_sites_loses_no_waiting_request() {
     let two = json!({
         "userinfo_endpoint": {
             "defaultURI": ["http://idp.example/userinfo", "http://other.example/userinfo"],

@@ -114,7 +114,7 @@ async fn until<F: Future<Output = Response>>(status: u16, ask: impl Fn() -> F) -
 }
 
 #[tokio::test]
-async fn a_real_token_passes_with_real_claims_and_without_itself() {
+async fn valid_token_passes_with_claims_and_is_removed() {
     let rig = rig().await;
     let token = Login::of("alice", ALL).tokens(rig.provider()).await.access;
     for (name, path) in [("asks", "/claims/get"), ("posts", "/claims/post")] {
@@ -138,7 +138,7 @@ async fn a_real_token_passes_with_real_claims_and_without_itself() {
 }
 
 #[tokio::test]
-async fn what_the_scope_does_not_give_is_absent_not_forged() {
+async fn claim_outside_the_scope_gives_no_header() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let token = Login::of("alice", "openid").tokens(rig.provider()).await.access;

@@ -47,7 +47,7 @@ async fn assert_passes(gw: &Gateway, path: &str, token: &str, source: &str) {
 }
 
 #[tokio::test]
-async fn an_expired_token() {
+async fn expired_token_is_refused() {
     let rig = rig().await;
     let (gw, provider) = (rig.gateway("asks"), rig.provider());
     let hasty = Login { client: "hasty", ..Login::of("alice", ALL) };
@@ -58,14 +58,14 @@ async fn an_expired_token() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_at_once_where_nothing_is_remembered() {
+async fn revoked_token_is_refused_at_once_without_cache() {
     let (gw, token) = good("/revoked/before", "asks").await;
     revoke(rig().await.provider(), &token).await;
     assert_invalid_token(&gw, "/revoked/after", &token).await;
 }
 
 #[tokio::test]
-async fn a_revoked_token_when_what_is_remembered_has_ended() {
+async fn revoked_token_is_refused_after_ttl() {
     let provider = rig().await.provider();
     let (gw, token) = good("/remembered/before", "remembers").await;
     revoke(provider, &token).await;
@@ -83,7 +83,7 @@ async fn a_revoked_token_when_what_is_remembered_has_ended() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_scope_openid() {
+async fn token_without_scope_openid_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let token = Login::of("alice", "email").tokens(rig.provider()).await.access;
@@ -98,7 +98,7 @@ async fn a_token_without_the_scope_openid() {
 }
 
 #[tokio::test]
-async fn what_is_no_access_token_of_this_provider() {
+async fn foreign_token_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let tokens = Login::of("alice", ALL).tokens(rig.provider()).await;
@@ -116,7 +116,7 @@ async fn what_is_no_access_token_of_this_provider() {
 
 /// A provider's access token for an API of its own is no token for its UserInfo endpoint.
 #[tokio::test]
-async fn a_token_whose_audience_is_an_api() {
+async fn token_for_an_api_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let for_api = Login {
@@ -131,7 +131,7 @@ async fn a_token_whose_audience_is_an_api() {
 /// A client that is registered for signed UserInfo answers: a JWT is not the JSON object that says
 /// who it is.
 #[tokio::test]
-async fn a_token_whose_answer_is_signed() {
+async fn signed_answer_is_unusable() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let signed = Login { client: "signed", ..Login::of("alice", ALL) };

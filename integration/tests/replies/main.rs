@@ -338,7 +338,7 @@ fn assert_reply(r: &Response, status: u16, headers: &[(&str, &str)], body: &str,
 }
 
 #[tokio::test]
-async fn the_connectors_own_errors_with_and_without_the_error_set() {
+async fn connector_errors_with_and_without_error_set() {
     let gw = gateway().await;
     for (name, value, on) in SWITCHES {
         let at = |instance: &str| gw.get(&format!("/{name}/{instance}/orders"));
@@ -369,7 +369,7 @@ async fn the_connectors_own_errors_with_and_without_the_error_set() {
 }
 
 #[tokio::test]
-async fn the_error_set_as_configured() {
+async fn error_set_is_used_as_configured() {
     let gw = gateway().await;
     let r = both(gw.get("/set")).await;
     let headers = [
@@ -390,7 +390,7 @@ async fn the_error_set_as_configured() {
 }
 
 #[tokio::test]
-async fn an_empty_default_uri_counts_as_none() {
+async fn empty_default_uri_counts_as_absent() {
     let gw = gateway().await;
     let r = both(gw.get("/empty-default").bearer("t")).await;
     assert_reply(&r, 401, &[JSON, BARE, ERR_401], NO_DEFAULT, "defaultURI is empty");
@@ -405,7 +405,7 @@ async fn the_realm_is_quoted() {
 }
 
 #[tokio::test]
-async fn an_unavailable_provider_as_configured_wins_over_the_error_set() {
+async fn userinfo_unavailable_overrides_the_error_set() {
     let gw = gateway().await;
     for (path, status, more) in [
         ("/u401", 401, vec![BARE, ERR_401]),
@@ -429,7 +429,7 @@ async fn an_unavailable_provider_as_configured_wins_over_the_error_set() {
 /// A whole JSON object without the subject that is required: the provider does not vouch, whatever
 /// else is configured.
 #[tokio::test]
-async fn a_200_without_a_subject_is_invalid_token() {
+async fn missing_subject_is_invalid_token() {
     let gw = gateway().await;
     for path in ["/subject", "/subject-set", "/map-subject"] {
         let r = both(gw.get(path).bearer("no-sub")).await;
@@ -440,7 +440,7 @@ async fn a_200_without_a_subject_is_invalid_token() {
 
 /// Trying again does not help, so nobody is told to, and it is no outage.
 #[tokio::test]
-async fn an_answer_that_cannot_be_used_has_no_time_to_come_again() {
+async fn unusable_answer_has_no_retry_after() {
     let gw = gateway().await;
     let detail = ("x-error-detail-header", "Not Authorized");
     for token in ["page", "jwt", "list", "encoded"] {
@@ -482,7 +482,7 @@ async fn head_gets_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn the_access_log_says_why() {
+async fn access_log_has_the_reason() {
     let gw = gateway().await;
     let bearer = |value: &str| vec![("authorization", value.to_owned())];
     let token = |token: &str| bearer(&format!("Bearer {token}"));

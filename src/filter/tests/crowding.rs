@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_site_takes_so_many_calls_and_no_more() {
+fn max_in_flight_limits_calls_to_a_site() {
     let mut world = World::of(
         r#"{"userinfo_endpoint": {"defaultURI":
             ["https://a.example/u", "https://b.example/u", "https://c.example/u"]},
@@ -18,7 +18,7 @@ fn a_site_takes_so_many_calls_and_no_more() {
 
 /// Of the calls that an instance with a cache may have under way, half are for whom it knows.
 #[test]
-fn strangers_take_half_of_the_calls_at_most() {
+fn unknown_tokens_get_at_most_half_of_the_calls() {
     for (cap, strangers) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
         let members = format!(r#""max_in_flight": {cap}, "cache": {{"ttl": "10s"}}"#);
         let mut world = World::new(&members);
@@ -55,7 +55,7 @@ fn calls_are_counted_over_all_instances() {
 
 /// A refusal ends that a token was known, and what makes room is the oldest.
 #[test]
-fn who_was_refused_is_a_stranger_again() {
+fn refused_token_is_unknown_again() {
     let mut world =
         World::new(r#""max_in_flight": 2, "cache": {"ttl": "1s", "negative_ttl": "1s"}"#);
     world.asked(&[], "200", &JSON, b"{}");
@@ -68,7 +68,7 @@ fn who_was_refused_is_a_stranger_again() {
 }
 
 #[test]
-fn so_many_are_known_and_no_more() {
+fn number_of_known_tokens_is_limited() {
     let mut world = World::new(r#""max_in_flight": 2, "cache": {"ttl": "1s", "max_entries": 4}"#);
     for number in 0..40 {
         let call = world.leads(number);
@@ -82,7 +82,7 @@ fn so_many_are_known_and_no_more() {
 
 /// Tokens of the largest size: far fewer are held than the memory of a VM has room for.
 #[test]
-fn calls_have_a_weight() {
+fn calls_are_limited_by_bytes() {
     let mut world =
         World::new(r#""max_in_flight": 65536, "max_token_bytes": 65536, "timeout": "30s""#);
     let token = "x".repeat(65_000);
@@ -111,7 +111,7 @@ fn calls_have_a_weight() {
 
 /// Whatever of a request is kept while it waits is counted, and no more when it has gone.
 #[test]
-fn nothing_is_left_of_what_has_gone() {
+fn ended_requests_leave_nothing() {
     let mut world = World::new(r#""inject_headers": {"X-User-Id": "$.sub"}, "timeout": "2s""#);
     for end in 0..6 {
         let before = world.gate.questions.lookups.bytes();
@@ -152,7 +152,7 @@ fn nothing_is_left_of_what_has_gone() {
 
 /// Four slow junk tokens can have four times 4096 requests wait; not beside those who are known.
 #[test]
-fn strangers_take_half_of_the_room_to_wait_at_most() {
+fn unknown_tokens_get_at_most_half_of_the_waiting_places() {
     let cached = r#""cache": {"ttl": "1s"}, "timeout": "30s""#;
     let plain = r#""timeout": "30s", "realm": "an instance that remembers nobody""#;
     for theirs in [cached, plain] {

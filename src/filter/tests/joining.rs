@@ -12,7 +12,7 @@ const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
 
 /// The catalogue's rows 153 and 159.
 #[test]
-fn one_call_and_everybody_gets_its_answer() {
+fn joined_requests_share_one_answer() {
     let mut world = World::new(r#""inject_headers": {"X-User": "$.sub"}"#);
     for (status, outcome) in
         [("200", Outcome::Pass), ("401", Outcome::InvalidToken), ("500", Outcome::ProviderError)]
@@ -39,7 +39,7 @@ fn one_call_and_everybody_gets_its_answer() {
 
 /// The catalogue's rows 154, 155 and 128.
 #[test]
-fn a_client_that_leaves_does_not_affect_the_others() {
+fn leaving_client_does_not_affect_others() {
     let mut world = World::new(r#""cache": {}"#);
     let (leader, call, _) = world.held(&T);
     let followers: Vec<_> = (0..10).map(|_| world.joined(&T)).collect();
@@ -63,7 +63,7 @@ fn a_client_that_leaves_does_not_affect_the_others() {
 
 /// The catalogue's rows 157 and 158.
 #[test]
-fn each_gets_its_own_instances_headers() {
+fn joined_request_gets_its_own_instances_headers() {
     let mut world = World::new(r#""inject_headers": {"X-User": "$.sub"}"#);
     let (_, call, _) = world.held(&T);
     let (_, french, sent) = world.held(&[T[0], ("x-region", "FR")]);
@@ -87,7 +87,7 @@ fn each_gets_its_own_instances_headers() {
 
 /// The catalogue's row 161.
 #[test]
-fn nobody_waits_past_its_own_deadline() {
+fn joined_request_does_not_wait_past_its_own_deadline() {
     let mut world = World::new(r#""timeout": "10s""#);
     let (leader, call, _) = world.held(&T);
     world.configure(r#""timeout": "1s""#);
@@ -106,7 +106,7 @@ fn nobody_waits_past_its_own_deadline() {
 }
 
 #[test]
-fn a_call_whose_end_is_never_reported_is_given_up() {
+fn unreported_call_ends_at_the_deadline() {
     let mut world = World::new(r#""timeout": "1s", "cache": {}"#);
     let (leader, call, _) = world.held(&T);
     let follower = world.joined(&T);
@@ -125,7 +125,7 @@ fn a_call_whose_end_is_never_reported_is_given_up() {
 
 /// The catalogue's row 160.
 #[test]
-fn a_call_that_was_not_sent_leaves_nothing() {
+fn unsent_call_leaves_nothing() {
     let mut world = World::new("");
     for _ in 0..3 {
         let (_, call, _) = world.held(&T);
@@ -136,7 +136,7 @@ fn a_call_that_was_not_sent_leaves_nothing() {
 
 /// The catalogue's row 166.
 #[test]
-fn too_many_that_wait_are_refused_at_once() {
+fn too_many_requests_for_one_call_are_refused_at_once() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&T);
     for _ in 1..MOST_WAITING {
@@ -150,7 +150,7 @@ fn too_many_that_wait_are_refused_at_once() {
 }
 
 #[test]
-fn too_many_that_wait_in_all_are_refused_at_once() {
+fn too_many_waiting_requests_are_refused_at_once() {
     let mut world = World::new("");
     let bearer = |n: usize| format!("Bearer {}", n / MOST_WAITING);
     for n in 0..MOST_HELD {
@@ -197,7 +197,7 @@ fn call_numbers_may_wrap() {
 }
 
 #[test]
-fn what_is_abandoned_is_forgotten() {
+fn abandoned_call_is_dropped() {
     let mut world = World::new("");
     let (stream, call, _) = world.held(&T);
     world.gate.abandon();

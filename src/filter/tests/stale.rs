@@ -26,7 +26,7 @@ fn source(decision: &Decision) -> Source {
 }
 
 #[test]
-fn an_outdated_verdict_serves_while_nobody_answers() {
+fn outdated_verdict_serves_while_no_site_answers() {
     let mut world = outdated(STALE);
     let (_, call, _) = world.held(&T);
     world.joined(&T);
@@ -68,7 +68,7 @@ fn an_outdated_verdict_serves_while_nobody_answers() {
 
 /// A limiter, and a provider that fails on this very user, say nothing of a token's end.
 #[test]
-fn what_may_be_this_tokens_own_is_not_bridged() {
+fn answers_about_one_token_are_not_bridged() {
     for (status, headers) in [
         ("429", &[][..]),
         ("429", &[("retry-after", "9")]),
@@ -89,7 +89,7 @@ fn what_may_be_this_tokens_own_is_not_bridged() {
 
 /// Being refused here is no outage there.
 #[test]
-fn a_crowd_lets_nobody_pass() {
+fn too_many_calls_let_no_outdated_verdict_serve() {
     // As many calls as may be.
     let mut world = outdated(&format!(r#"{STALE}, "max_in_flight": 2"#));
     world.leads(1);
@@ -130,7 +130,7 @@ fn over_all(released: Vec<Release>) -> usize {
 
 /// A site that serves others is not out: this token's trouble is its own.
 #[test]
-fn never_while_the_site_answers_others() {
+fn no_outdated_verdict_while_site_answers_others() {
     for (status, serves) in [
         ("200", true),
         ("401", true),
@@ -180,7 +180,7 @@ fn elsewhere(world: &World) -> World {
 
 /// Which worker of the process hears that a site serves is a matter of chance.
 #[test]
-fn never_while_the_site_answers_others_on_another_worker() {
+fn no_outdated_verdict_while_site_answers_another_worker() {
     for (waits, serves) in [(0, true), (1000, true), (1001, false)] {
         let mut world = outdated(STALE);
         let mut other = elsewhere(&world);
@@ -217,7 +217,7 @@ fn never_while_the_site_answers_others_on_another_worker() {
 
 /// The same beside an open breaker, and for a request that is late.
 #[test]
-fn another_workers_word_counts_beside_an_open_breaker_and_a_deadline() {
+fn other_workers_report_counts_with_open_breaker_and_deadline() {
     let breaker = format!(r#"{STALE}, "breaker": {{"failures": 1}}"#);
     for told in [false, true] {
         let mut world = outdated(&breaker);
@@ -266,7 +266,7 @@ fn another_workers_word_counts_beside_an_open_breaker_and_a_deadline() {
 
 /// The shared memory may contain anything.
 #[test]
-fn only_what_a_worker_told_of_this_site_counts() {
+fn only_reports_about_this_site_count() {
     let mut other = elsewhere(&World::new(STALE));
     other.wait(seconds(60));
     let call = other.leads(1);
@@ -301,7 +301,7 @@ fn only_what_a_worker_told_of_this_site_counts() {
 }
 
 #[test]
-fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
+fn reports_are_written_four_times_a_second_and_read_only_if_needed() {
     let told = |world: &mut World, number: u64| {
         world.shared.clear();
         let call = world.leads(number);
@@ -342,7 +342,7 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
 
 /// Of another instance: that one is impatient, the site is well.
 #[test]
-fn another_instances_open_breaker_lets_nobody_pass() {
+fn other_instances_open_breaker_lets_no_outdated_verdict_serve() {
     let hasty = format!(r#"{STALE}, "timeout": "50ms", "breaker": {{"failures": 1}}"#);
     let mut world = outdated(&hasty);
     let call = world.leads(1);
@@ -361,7 +361,7 @@ fn another_instances_open_breaker_lets_nobody_pass() {
 /// That another instance is less patient, or this one less than the one that asked, says nothing of
 /// the provider.
 #[test]
-fn a_joined_call_is_no_outage_because_somebody_was_impatient() {
+fn joining_a_shorter_timeout_is_no_outage() {
     for (lead, joiner, is_stale) in [("50ms", "20s", false), ("20s", "20s", true)] {
         let of = |timeout: &str| format!(r#"{STALE}, "timeout": "{timeout}""#);
         let mut world = outdated(&of(joiner));
@@ -388,7 +388,7 @@ fn a_joined_call_is_no_outage_because_somebody_was_impatient() {
 
 /// Of several sites each must be silent.
 #[test]
-fn one_site_that_limits_is_no_silence() {
+fn limiting_site_is_no_outage() {
     let config = format!(
         r#"{{"userinfo_endpoint": {{"defaultURI":
             ["https://a.example/u", "https://b.example/u"]}}, {STALE}}}"#
@@ -408,7 +408,7 @@ fn one_site_that_limits_is_no_silence() {
 
 /// What no rule of now lets pass, and what a denial has ended.
 #[test]
-fn a_denial_ends_it_though_it_is_not_kept() {
+fn denial_ends_the_outdated_verdict() {
     for status in ["403", "404", "410"] {
         let mut world = outdated(STALE);
         let (_, call, _) = world.held(&T);
@@ -430,7 +430,7 @@ fn a_denial_ends_it_though_it_is_not_kept() {
 }
 
 #[test]
-fn a_success_refreshes_and_a_refusal_ends_it() {
+fn success_renews_and_refusal_ends_the_outdated_verdict() {
     let mut world = known(STALE, b"{}");
     world.wait(seconds(60));
     world.asked(&[], "200", &JSON, b"{}");
@@ -449,7 +449,7 @@ fn a_success_refreshes_and_a_refusal_ends_it() {
 
 /// The answer counts, not whether anybody is still there to hear it.
 #[test]
-fn a_refusal_that_nobody_waits_for_ends_it() {
+fn refusal_without_waiting_requests_ends_the_outdated_verdict() {
     let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
     world.wait(seconds(60));
     let (stream, call, _) = world.held(&T);
@@ -461,7 +461,7 @@ fn a_refusal_that_nobody_waits_for_ends_it() {
 }
 
 #[test]
-fn what_is_no_outage_is_not_bridged() {
+fn non_outages_are_not_bridged() {
     for (status, body) in [("200", &b"<html>"[..]), ("404", b""), ("302", b"")] {
         let mut world = known(STALE, b"{}");
         world.wait(seconds(60));
@@ -472,7 +472,7 @@ fn what_is_no_outage_is_not_bridged() {
 }
 
 #[test]
-fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
+fn outdated_verdict_respects_exp_and_configuration() {
     let exp = format!(r#"{{"exp":{}}}"#, crate::sim::START.0 + 100);
     for (members, body) in [
         (STALE, exp.as_bytes()),
@@ -502,7 +502,7 @@ fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
 }
 
 #[test]
-fn a_late_request_may_pass_by_an_outdated_verdict() {
+fn late_request_may_pass_by_an_outdated_verdict() {
     let mut world = known(STALE, b"{}");
     world.wait(seconds(60));
     world.held(&T);
@@ -514,7 +514,7 @@ fn a_late_request_may_pass_by_an_outdated_verdict() {
 /// Envoy's own limits on the cluster can be filled by a caller, and no healthy host cannot be told
 /// from that.
 #[test]
-fn a_call_that_envoy_does_not_make_is_no_outage() {
+fn unsent_call_is_no_outage() {
     let overloaded = head(&[(":status", "503"), ("x-envoy-overloaded", "true")]);
     let overloaded = Answer::Whole { head: overloaded, body: Body::Read(b"") };
     for answer in [Answer::NotSent, overloaded] {
@@ -527,7 +527,7 @@ fn a_call_that_envoy_does_not_make_is_no_outage() {
 
 /// What was no outage when the provider said so is none a second later.
 #[test]
-fn a_wait_keeps_what_its_question_was_judged_to_be() {
+fn wait_keeps_its_call_outcome() {
     for served in [true, false] {
         let mut world = outdated(STALE);
         if served {

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_spread_as_the_choice_says() {
+    fn uneven_spread_is_an_error() {
         let is = |choice, shares: &[u64]| spread(choice, shares, 1000).is_ok();
         assert!(is(Choice::Alone, &[1000]) && !is(Choice::Alone, &[999]));
         assert!(is(Choice::InTurn, &[334, 333, 334]) && !is(Choice::InTurn, &[400, 300, 300]));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn by_arithmetic_turns_cost_more_than_a_choice_by_token() {
+    fn round_robin_costs_more_calls_than_hashing() {
         let outcome = Outcome { requests: 100_000.0, calls: 20_000.0, per_second: 2500.0 };
         let [alone, in_turn] = [Choice::Alone, Choice::InTurn].map(|c| outcome.expected(c));
         assert!(in_turn > 1.2 * alone && in_turn < 3.0 * alone, "{in_turn}, {alone}");

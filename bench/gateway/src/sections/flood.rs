@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_compared_with_what_it_was_once_settled() {
+    fn memory_is_compared_with_the_settled_value() {
         let samples = [(0, 50.0), (90, 70.0), (120, 100.0), (500, 104.0), (700, 93.0)];
         assert!((away(&samples, 100) - 7.0).abs() < 1e-9);
         assert!(away(&samples, 2000).is_nan());

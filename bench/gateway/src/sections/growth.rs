@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_load_asks_for_the_last_region() {
+    fn load_uses_the_last_region() {
         let keys = regions(10);
         let codes = keys["userinfo_endpoint"]["regionCodeValue"].as_object().unwrap();
         assert_eq!(codes.len(), 10);

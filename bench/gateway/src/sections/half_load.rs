@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_added_is_a_difference() {
+    fn added_latency_is_a_difference() {
         let row = |name: &str, per_second, p50, p99| Row {
             name: name.to_owned(),
             figures: Figures { cpu: 30.0, per_second, p50, p99, calls: 0.0 },
