@@ -194,13 +194,13 @@ impl Seen {
 }
 
 /// A measured Envoy and what is behind it.
-pub(crate) struct Stand {
+pub(crate) struct Rig {
     pub(crate) backend: Backend,
     pub(crate) measured: Envoy,
     chains: Vec<Chain>,
 }
 
-impl Stand {
+impl Rig {
     /// Starts both with a listener for each chain, and so many workers.
     pub(crate) async fn start(
         placement: &Placement,

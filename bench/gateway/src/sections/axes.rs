@@ -10,7 +10,7 @@ use super::rows;
 use crate::load::{Pace, Tokens};
 use crate::measure::{Bench, Case, Figures, Row, figures_of, rounds_of};
 use crate::report::{Section, table};
-use crate::servers::{Chain, Server, Stand, remembering};
+use crate::servers::{Chain, Rig, Server, remembering};
 use crate::tokens;
 
 /// The provider with the large document, and what its chains' names end with.
@@ -101,9 +101,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let time = Duration::from_secs(seconds);
     let large = Server { name: LARGE, document: 8192, ..Server::default() };
     let servers = [Server::default(), large];
-    let one = Stand::start(&bench.placement, &servers, chains()?, 1).await?;
-    let two = Stand::start(&bench.placement, &servers[..1], rows::chains()?, 2).await?;
-    let cases: Vec<(&Stand, Case)> = cases()
+    let one = Rig::start(&bench.placement, &servers, chains()?, 1).await?;
+    let two = Rig::start(&bench.placement, &servers[..1], rows::chains()?, 2).await?;
+    let cases: Vec<(&Rig, Case)> = cases()
         .into_iter()
         .map(|(setting, case)| (if setting == TwoWorkers { &two } else { &one }, case))
         .collect();

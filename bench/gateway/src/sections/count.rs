@@ -14,7 +14,7 @@ use crate::callgrind;
 use crate::load::{self, Order, scratch};
 use crate::measure::{Bench, Case};
 use crate::report::{Section, table};
-use crate::servers::{Chain, Server, Stand, wasm};
+use crate::servers::{Chain, Rig, Server, wasm};
 
 /// Few, so that what a connection takes to begin is no part of the figures.
 const CONNECTIONS: u32 = 8;
@@ -59,7 +59,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     chains.extend(rows::guarded_chains()?);
     chains.push(Chain::new("floor", [wasm("floor", "floor", &module, "")]));
     let options = Options { under: callgrind::command()?, ..Options::default() };
-    let stand = Stand::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
+    let rig = Rig::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
 
     let [telling, guarded] = rows::guarded_hits();
     let mut counts = Vec::new();
@@ -73,17 +73,17 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         rows::asks(),
         rows::ext_authz(),
     ] {
-        let order = |time| Order { connections: CONNECTIONS, ..case.order(&stand, time) };
-        bench.observe(&stand, &case, &order(Duration::from_secs(4)), load::run).await?;
+        let order = |time| Order { connections: CONNECTIONS, ..case.order(&rig, time) };
+        bench.observe(&rig, &case, &order(Duration::from_secs(4)), load::run).await?;
         let mut counted = None;
         let counting = |placement: &_, order: &_| {
             let run = || load::run(placement, order);
-            let (load, count) = callgrind::count(stand.measured.id(), run)?;
+            let (load, count) = callgrind::count(rig.measured.id(), run)?;
             let requests = load.requests as f64;
             counted = Some((count.all as f64 / requests, count.in_no_file as f64 / requests));
             Ok(load)
         };
-        bench.observe(&stand, &case, &order(time), counting).await?;
+        bench.observe(&rig, &case, &order(time), counting).await?;
         counts.extend(counted.map(|(all, in_no_file)| (case.name.clone(), all, in_no_file)));
     }
     let of = |name| counts.iter().find(|count| count.0 == name).map_or(f64::NAN, |count| count.1);

@@ -10,7 +10,7 @@ use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case};
 use crate::report::Bound::AtMost;
 use crate::report::{Judged, Section, table};
-use crate::servers::{Chain, Server, Stand};
+use crate::servers::{Chain, Rig, Server};
 
 const USERS: usize = 10_000;
 const DELAY: u32 = 20;
@@ -24,7 +24,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         Chain::ext_authz("ext_authz"),
         Chain::lua("lua"),
     ];
-    let stand = Stand::start(&bench.placement, &[provider], chains, 1).await?;
+    let rig = Rig::start(&bench.placement, &[provider], chains, 1).await?;
     let mut rows = Vec::new();
     let mut found = Vec::new();
     for (name, chain, asked, injected, seconds) in [
@@ -33,7 +33,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         ("Lua", "lua", Asked::Always, 1, others),
     ] {
         let case = Case { tokens: Tokens::Crowd(USERS), asked, injected, ..Case::new(name, chain) };
-        let of = bench.round(&stand, &case, Duration::from_secs(seconds)).await?;
+        let of = bench.round(&rig, &case, Duration::from_secs(seconds)).await?;
         let figures = of.figures;
         rows.push([
             name.to_owned(),

@@ -11,7 +11,7 @@ use crate::machine::memory;
 use crate::measure::{Asked, Bench, Case};
 use crate::report::Bound::AtMost;
 use crate::report::{Judged, Section, table};
-use crate::servers::{Chain, Server, Stand};
+use crate::servers::{Chain, Rig, Server};
 use crate::tokens;
 
 /// After this part of the tokens, memory is to stay as it is.
@@ -20,9 +20,9 @@ const SETTLED: u64 = 10;
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let tokens = if bench.quick { 100_000 } else { 1_000_000 };
     let chains = vec![Chain::ours("defaults", 1, json!({"cache": {}}))?];
-    let stand = Stand::start(&bench.placement, &[Server::default()], chains, 1).await?;
+    let rig = Rig::start(&bench.placement, &[Server::default()], chains, 1).await?;
     // After so many tokens, megabytes.
-    let mut samples = vec![(0, memory(stand.measured.id())?)];
+    let mut samples = vec![(0, memory(rig.measured.id())?)];
     let mut sent = 0;
     while sent < tokens {
         // Far enough from those of the round before, of which more were sent than answered.
@@ -34,11 +34,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             injected: 1,
             ..Case::new("flood", "defaults")
         };
-        sent += bench.round(&stand, &case, Duration::from_secs(1)).await?.load.requests;
-        samples.push((sent, memory(stand.measured.id())?));
+        sent += bench.round(&rig, &case, Duration::from_secs(1)).await?.load.requests;
+        samples.push((sent, memory(rig.measured.id())?));
     }
-    let evicted = stand.measured.stat("wasmcustom.oidc_cache.evicted").await;
-    let known = stand.measured.stat(ENTRIES).await;
+    let evicted = rig.measured.stat("wasmcustom.oidc_cache.evicted").await;
+    let known = rig.measured.stat(ENTRIES).await;
     if evicted + known < sent / 2 {
         bail!("{sent} tokens, but {known} are cached and {evicted} were evicted");
     }

@@ -11,7 +11,7 @@ use crate::load::Tokens;
 use crate::measure::{Asked, Bench, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
 use crate::report::{Judged, Section, table};
-use crate::servers::{ADDRESS, Chain, INJECTED, Server, Stand, remembering_all};
+use crate::servers::{ADDRESS, Chain, INJECTED, Rig, Server, remembering_all};
 use crate::tokens;
 
 const FEW: &str = "10 users cached";
@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         .iter()
         .map(|(name, injected, count, _)| Chain::ours(*name, *injected, regions(*count)))
         .collect();
-    let stand = Stand::start(&bench.placement, &[Server::default()], chains?, 1).await?;
+    let rig = Rig::start(&bench.placement, &[Server::default()], chains?, 1).await?;
     let mut cases = Vec::new();
     for (name, injected, _, users) in all {
         let mut case = Case { injected, ..Case::new(name, name) };
@@ -48,10 +48,10 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             let like = || tokens::OPAQUE.to_owned();
             let tokens = |from| Tokens::Each { count: users, from, like: like() };
             let filling = Case { asked: Asked::Sometimes, ..case.clone() };
-            fill(bench, &stand, &filling, users, tokens).await?;
+            fill(bench, &rig, &filling, users, tokens).await?;
             case.tokens = tokens(0);
         }
-        cases.push((&stand, case));
+        cases.push((&rig, case));
     }
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let cells = |row: &Row| [row.name.clone(), format!("{:.2}", row.figures.cpu)];

@@ -10,7 +10,7 @@ use crate::load::{Pace, connections};
 use crate::measure::{Bench, Case, Figures, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
 use crate::report::{Judged, Section, table};
-use crate::servers::{Server, Stand};
+use crate::servers::{Rig, Server};
 
 /// Of the rate that was wanted: a chain that carries less than this does not keep up.
 const KEEPS_UP: f64 = 0.95;
@@ -18,13 +18,13 @@ const KEEPS_UP: f64 = 0.95;
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let (rounds, seconds) = if bench.quick { (1, 3) } else { (3, 4) };
     let time = Duration::from_secs(seconds);
-    let stand = Stand::start(&bench.placement, &[Server::default()], rows::chains()?, 1).await?;
+    let rig = Rig::start(&bench.placement, &[Server::default()], rows::chains()?, 1).await?;
     let most = Duration::from_secs(if bench.quick { 1 } else { 2 });
-    let full = bench.interleaved(&[(&stand, rows::no_filter())], rounds, most).await?;
+    let full = bench.interleaved(&[(&rig, rows::no_filter())], rounds, most).await?;
     let rate = (figures_of(&full, NO_FILTER).per_second / 2.0).round();
 
     let cases = [rows::no_filter(), rows::do_nothing(), rows::hit(), rows::ext_authz()]
-        .map(|case| (&stand, Case { pace: Pace::Rate(rate), ..case }));
+        .map(|case| (&rig, Case { pace: Pace::Rate(rate), ..case }));
     let medians = bench.interleaved(&cases, rounds, time).await?;
     Ok(Section {
         title: "Added at half load",

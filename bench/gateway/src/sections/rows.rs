@@ -9,7 +9,7 @@ use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::{AtLeast, AtMost};
 use crate::report::{Judged, Section, table};
-use crate::servers::{Chain, Server, Stand, guard, ours, remembering};
+use crate::servers::{Chain, Rig, Server, guard, ours, remembering};
 use crate::tokens;
 
 /// Names of rows that others are compared with.
@@ -112,8 +112,8 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let mut chains = chains()?;
     chains.push(Chain::lua("lua"));
     chains.extend(guarded_chains()?);
-    let stand = Stand::start(&bench.placement, &[Server::default()], chains, 1).await?;
-    let cases: Vec<_> = cases().into_iter().map(|case| (&stand, case)).collect();
+    let rig = Rig::start(&bench.placement, &[Server::default()], chains, 1).await?;
+    let cases: Vec<_> = cases().into_iter().map(|case| (&rig, case)).collect();
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let mut notes = vec![
         format!(
