@@ -1,8 +1,8 @@
 //! Requests that mean harm or make no sense, on the real Envoy: token syntax, doubled credentials,
 //! bytes that are not text, region codes that are not configured.
 //!
-//! Where Envoy itself answers (400, 431), the tables say so: what it lets through is what the
-//! filter has to withstand. No case may end a VM or reach the upstream, unless its row says so.
+//! If Envoy itself answers (400, 431), the tables say so: requests that it passes on, the filter
+//! must handle. No case may end a VM or reach the upstream, unless its row says so.
 
 use integration::{Gateway, Listener, Reply, Response, Running, Setup, merged};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn config(changes: Value) -> Value {
     merged(config, changes)
 }
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Forwarded, after a call with this token.
@@ -267,8 +267,8 @@ async fn repeated_authorization_in_every_order() {
     }
 }
 
-/// Case 14: every byte inside a token. Envoy refuses control characters by itself, and drops a
-/// carriage return that stands alone before the filter sees it.
+/// Case 14: every byte inside a token. Envoy itself refuses control characters, and drops a single
+/// carriage return before the filter sees it.
 #[tokio::test]
 async fn every_byte_inside_a_token() {
     let gw = gateway("bytes").await;
@@ -293,7 +293,7 @@ fn in_tokens(byte: u8) -> bool {
 async fn every_byte_inside_a_token_over_http_2() {
     let gw = gateway("h2bytes").await;
     let connection = gw.h2().await.unwrap();
-    // What the client library can send; control characters are Envoy's, see above.
+    // Bytes that the client library can send; Envoy handles control characters, see above.
     for byte in (0x20..=0x7e).chain(0x80..=0xff).chain([b'\t']) {
         let witness = Witness::new(&gw);
         let value = [b"Bearer a", &[byte][..], b"b"].concat();
@@ -439,8 +439,8 @@ async fn answers_h2(gw: &Gateway, name: &[u8]) -> bool {
     }
 }
 
-/// Asks over both protocols with these region headers; `expected` is the provider's path and the
-/// region that the upstream hears of, or the error.
+/// Sends a request over both protocols with these region headers; `expected` is the provider's path
+/// and the region that the upstream gets, or the error.
 async fn check_region(gw: &Gateway, values: &[&[u8]], expected: Result<(&str, &str), &str>) {
     let request =
         values.iter().fold(gw.get("/orders").bearer("t"), |r, value| r.header("X-Region", value));

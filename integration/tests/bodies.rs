@@ -87,7 +87,7 @@ async fn both(test: &str) -> [(Gateway, String); 2] {
     })
 }
 
-/// A provider that keeps everybody waiting until the gate opens.
+/// A provider that delays every answer until the gate opens.
 fn held(gw: &Gateway) -> Gate {
     let gate = Gate::closed();
     gw.provider.answer(Provider::good().held_by(&gate));
@@ -295,8 +295,8 @@ async fn body_may_arrive_after_the_verdict() {
     }
 }
 
-// Why docs/envoy-versions.md warns of the other mode: the backend takes part of the body for all of
-// it, and nobody notices.
+// The reason why docs/envoy-versions.md warns of the other mode: the backend takes a part of the
+// body for the complete body, and no error shows it.
 #[tokio::test]
 async fn body_after_the_verdict_is_lost_in_the_other_mode_before_1_39() {
     let body = bytes(60_000);
@@ -370,7 +370,7 @@ async fn above_the_buffer_limit_the_other_mode_answers_413() {
         assert_eq!(r.status, 413, "{r:?}");
         gw.envoy.access_log().wait_lines(n).await;
         gw.envoy.wait_stat("wasmcustom.oidc_outcome.client_gone", |count| count == n as u64).await;
-        // The verdict of a request that is gone is nobody's.
+        // A verdict for a request that has ended applies to no request.
         gate.open();
     }
     let log = gw.envoy.access_log().lines();
@@ -403,7 +403,7 @@ async fn http_1_0_is_authenticated_if_accepted() {
         assert_delivered(&send(&gw, "good").await, b"body");
         gw.envoy.assert_no_vm_restart().await;
     }
-    // Everywhere else Envoy asks for HTTP/1.1, whoever asks.
+    // Everywhere else Envoy calls the provider over HTTP/1.1, whatever the client's protocol.
     let gw = Gateway::reference().await;
     assert_eq!(send(&gw, "good").await.status, 426);
     gw.upstream.assert_untouched();

@@ -1,4 +1,4 @@
-//! What is remembered of a provider's answers, on the real Envoy, the provider counting its calls.
+//! The verdict cache on the real Envoy; the provider counts its calls.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -53,7 +53,7 @@ async fn hit_makes_no_call_and_still_strips_and_sets() {
     }
 }
 
-/// What speaks of the token, whatever its status.
+/// Answers about the token, with any status.
 #[tokio::test]
 async fn refusal_is_cached_with_its_reply() {
     let gw = start(1, json!({"cache": {}, "require_subject": true})).await.gateway("gw");
@@ -147,8 +147,8 @@ async fn verdict_ends_with_exp_of_the_answer() {
     assert!(counter(&gw, "cache.hit").await > 0, "never remembered");
 }
 
-/// The same by the token's own `exp`, where it happens to be a JWT. Nobody verifies it here, so it
-/// can only shorten.
+/// The same with the token's own `exp`, if it is a JWT. It is not verified here, so it can only
+/// shorten the lifetime.
 #[tokio::test]
 async fn verdict_ends_with_exp_of_the_jwt() {
     let gw = one_worker(json!({"ttl": "60s"})).await;
@@ -276,7 +276,7 @@ async fn cached_verdict_bridges_an_outage_until_ttl() {
     assert!(bridged > 0, "nothing was remembered");
 }
 
-/// What leads to an answer that nobody waits for any more is kept all the same: row 128.
+/// An answer is cached even if no request waits for it any more: row 128.
 #[tokio::test]
 async fn answer_after_the_client_left_is_cached() {
     let gw = one_worker(json!({})).await;

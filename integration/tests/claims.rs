@@ -1,6 +1,6 @@
 //! From the provider's answer to headers at the upstream, on the real Envoy: JSONPath, values to
-//! the byte, what gives no header, and which answers count at all. A claim that cannot be written
-//! as it is must leave its header absent, never with the client's own value in it.
+//! the byte, values without a header form, and which answers are valid. A claim that cannot be
+//! written unchanged must leave its header absent, never with the client's own value in it.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -162,7 +162,7 @@ async fn utf_8_arrives_byte_for_byte() {
     }
 }
 
-/// What `$.c` becomes when it is this JSON.
+/// The header for `$.c` with this JSON value.
 async fn header_for(gw: &Gateway, json: &str) -> Vec<String> {
     gw.provider.answer(body(&format!("{{\"c\": {json}}}")));
     let r = gw.get("/").bearer("t").send().await;
@@ -190,7 +190,7 @@ async fn values_arrive_as_the_provider_wrote_them() {
         ("[]", "[]"),
         (r#"{"z": 1, "a": [1.50, null, {"ö": true}]}"#, r#"{"z":1,"a":[1.50,null,{"ö":true}]}"#),
         (r#"[ "a" , 2.0, 12345678901234567890123 ]"#, r#"["a",2.0,12345678901234567890123]"#),
-        // A control character inside JSON text is escaped, so the text may stand in a header.
+        // A control character inside JSON text is escaped, so the text is allowed in a header.
         (r#"["a\nb"]"#, r#"["a\nb"]"#),
     ] {
         assert_eq!(header_for(&gw, json).await, [text], "{json}");
@@ -347,7 +347,7 @@ async fn path_over_budget_finds_nothing_and_is_counted() {
     let r = gw.get("/").bearer("small").header("x-deep", "forged").send().await;
     assert_eq!(r.upstream_header("x-deep").as_deref(), Some(r#"[{"a":1}]"#));
 
-    // 60 KB of arrays in arrays, every one of which is searched anew.
+    // 60 KB of nested arrays, each of which is searched again.
     let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
     let large = format!(r#"{{"sub": "s", "b": 2, "list": [{}]}}"#, vec![nested; 300].join(","));
     gw.provider.answer_token("large", body(&large));
@@ -426,7 +426,7 @@ async fn require_subject_needs_non_empty_text() {
         loose.provider.answer(body(json));
         assert_eq!(loose.get("/").bearer("t").send().await.status, 200, "{json}");
     }
-    // What is no object says nothing of the token.
+    // A value that is no object is no verdict about the token.
     strict.provider.answer(body(r#"["sub"]"#));
     let r = strict.get("/").bearer("t").send().await;
     assert_eq!((r.status, &r.json()["error"]), (401, &json!("TargetEndpointError")), "{r:?}");
@@ -436,7 +436,7 @@ async fn require_subject_needs_non_empty_text() {
     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("s"), "{r:?}");
 }
 
-/// As providers answer that wrap their documents, whatever the status is.
+/// Answers of providers that wrap their documents, with any status.
 #[tokio::test]
 async fn require_subject_may_be_a_path() {
     let gw = gateway("wrapped").await;

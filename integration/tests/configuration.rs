@@ -1,6 +1,6 @@
-//! How a configuration comes to the filter on the real Envoy: as text and as a Struct with the same
-//! effect, refused at the start with every problem named, or loaded although it serves nobody. A
-//! refused configuration must never be shown.
+//! How a configuration reaches the filter on the real Envoy: as text and as a Struct with the same
+//! effect, refused at the start with every problem, or loaded although it serves no request. A
+//! refused configuration must never be logged.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -139,7 +139,7 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario("expired", GOOD, Provider::expired(), 401),
         scenario("forbidden without a text", GOOD, Reply::json(403, &json!({"x": 1})), 403),
-        // It waits, so nobody else may have its token.
+        // This token waits, so no other test may use it.
         scenario("busy", BUSY, Reply::status(429).header("retry-after", "60"), 429),
         scenario("no subject", GOOD, Reply::json(200, &json!({"ok": true})), 401),
         scenario("a page", GOOD, Reply::text(200, "<html>"), 502),
@@ -182,7 +182,7 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
     json!({
         "status": r.status,
         "headers": lines(&r.headers, &["date", "content-length", "x-envoy-upstream-service-time"]),
-        // The echo of what passed has its own row.
+        // Another row tests the echo of a passed request.
         "body": if r.status == 200 { String::new() } else { r.text() },
         "outcome": entry["outcome"],
         "details": entry["details"],
@@ -204,7 +204,7 @@ async fn text_and_struct_have_the_same_effect() {
     assert!(text.provider.count() > 0 && text.upstream.count() > 0, "nothing was compared");
 }
 
-/// What the scenarios above rest on: that the configuration has the effects it asks for.
+/// The scenarios above depend on this: each key of the configuration has its effect.
 #[tokio::test]
 async fn every_key_has_an_effect() {
     for name in ["text_keys", "struct_keys"] {
@@ -291,7 +291,7 @@ async fn eleven_regions_are_refused() {
     assert_eq!(said, [line], "{failure}");
 }
 
-/// Text that stands in the refused configurations and must not come into a log.
+/// Text in the refused configurations that must not reach a log.
 const SECRET: &str = "s3cr3t-key-of-the-provider";
 
 #[tokio::test]
@@ -335,8 +335,8 @@ async fn invalid_json_is_refused_with_its_place() {
     assert!(!failure.log.contains(SECRET) && !failure.log.contains("nonsense"), "{failure}");
 }
 
-/// The source system answers these per request, so the filter loads, says so, and lets nobody
-/// through.
+/// The source system answers these per request, so the filter loads, logs it, and lets no request
+/// pass.
 #[tokio::test]
 async fn without_endpoint_every_request_is_refused() {
     let endpoint = "InvalidPreInputConfigurationForUserInfoEndpointURI";

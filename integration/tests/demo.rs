@@ -1,5 +1,4 @@
-//! The demo, run as its users run it: every step behaves and is shown, and it says so when one
-//! does not.
+//! The demo, run as a user runs it: it shows every step, and reports a step that fails.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the demo writes UTF-8")
 }
 
-/// What a step printed, from its title to the next one's.
+/// The output of one step, from its title to the next title.
 fn block<'a>(out: &'a str, title: &str) -> &'a str {
     let from = out.find(title).unwrap_or_else(|| panic!("no step {title:?} in\n{out}"));
     let rest = &out[from..];
@@ -78,7 +77,7 @@ fn failing_step_is_named_and_fails() {
     let told = "asked of the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
                 came:     none\n";
     assert!(first.contains(told), "{first}");
-    // Who asks nobody lets nobody past the guard.
+    // A request without a call does not pass the guard.
     assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     403\n"), "{out}");
     for title in TITLES {
         assert!(out.contains(title), "the demo stopped before {title}:\n{out}");

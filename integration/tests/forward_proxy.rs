@@ -103,7 +103,7 @@ async fn assert_through(proxy: &ForwardProxy, gw: &Gateway, name: &str) {
     assert_eq!(proxy.connects(), vec![connect_to(gw); made]);
 }
 
-/// The request is refused as it should be, and the provider is not asked past the proxy.
+/// The request is refused as expected, and no call bypasses the proxy.
 async fn assert_unavailable(name: &str) -> Gateway {
     let gw = rig().await.running.gateway(name);
     let r = gw.get(&format!("/{name}")).bearer("good").send().await;
@@ -125,7 +125,7 @@ async fn provider_is_reached_through_the_proxy_with_end_to_end_tls() {
     let call = gw.provider.only_call();
     assert_eq!(call.server_name.as_deref(), Some("localhost"));
     assert_eq!(call.headers.all("host"), ["localhost"]);
-    // The filter's log asks for just what the cluster has.
+    // The filter's log requires exactly what the cluster has.
     let said = format!(
         "cluster idp_default_open must reach localhost through the forward proxy proxy.example:{}",
         proxy.address().port()

@@ -1,4 +1,4 @@
-//! What Envoy's own filters get to know of a user, and its statistics of the filter.
+//! The data about a user for Envoy's own filters, and Envoy's statistics of the filter.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -75,10 +75,10 @@ async fn envoys_rbac_can_use_a_claim() {
     gets(&gw, "/alice", 200).await;
     gw.provider.answer(userinfo("bob", &[]));
     gets(&gw, "/bob", 403).await;
-    // A claim that is missing names nobody.
+    // A missing claim gives no name.
     gw.provider.answer(Reply::json(200, &json!({"groups": ["alice"]})));
     gets(&gw, "/nobody", 403).await;
-    // What the client says of itself is not what the provider says.
+    // The client's own value is not the provider's.
     gw.provider.answer(userinfo("bob", &[]));
     let spoofed = gw.get("/spoofed").bearer("token").header("wasm.user", "alice");
     let spoofed = spoofed.header("x-user-id", "alice").send().await;
@@ -117,7 +117,7 @@ async fn access_log_has_the_user_if_configured() {
     }
 }
 
-/// Several instances are told apart, and every name is there before the first request.
+/// Several instances are distinguished, and every name exists before the first request.
 #[tokio::test]
 async fn statistics_have_instance_reason_and_region() {
     let setup = Setup::new()
@@ -158,7 +158,7 @@ async fn statistics_have_instance_reason_and_region() {
         running.envoy.wait_stat(&format!("wasmcustom.{name}"), |n| n == number).await;
     }
     assert_eq!(names().await, before, "names made from traffic");
-    // In Prometheus these words are labels. A histogram is merged when statistics are flushed.
+    // In Prometheus these parts are labels. A histogram is merged when statistics are flushed.
     let labelled = async || {
         let text = running.envoy.admin_get("/stats/prometheus").await.unwrap().text();
         let wanted = [

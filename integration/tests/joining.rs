@@ -1,4 +1,4 @@
-//! Requests that ask the same at the same time share one call to the provider, on the real Envoy.
+//! Concurrent requests with the same key share one call to the provider, on the real Envoy.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -29,7 +29,7 @@ async fn start(workers: u32, config: Value) -> Running {
         .await
 }
 
-/// So many requests with this token, each on a connection of its own and with a mark of its own.
+/// This many requests with this token, each on its own connection and with its own mark.
 fn crowd(running: &Running, token: &str, number: usize) -> JoinSet<(usize, Response)> {
     let gw = running.gateway("gw");
     let mut requests = JoinSet::new();
@@ -40,7 +40,7 @@ fn crowd(running: &Running, token: &str, number: usize) -> JoinSet<(usize, Respo
     requests
 }
 
-/// How often each status came; whoever passed got its own request through with the user's name.
+/// The number of each status; every passed request reached the upstream with the user's name.
 async fn statuses(requests: JoinSet<(usize, Response)>) -> BTreeMap<u16, usize> {
     let mut statuses = BTreeMap::new();
     for (n, response) in requests.join_all().await {
@@ -110,8 +110,8 @@ async fn each_worker_makes_at_most_one_call() {
     }
 }
 
-/// The catalogue's rows 154 and 155. That nobody waits for the module's timer is shown by
-/// `row_154_no_request_waits_for_the_timer` of the catalogue; here the time is only printed.
+/// The catalogue's rows 154 and 155. `row_154_no_request_waits_for_the_timer` of the catalogue
+/// shows that no request waits for the module's timer; here the time is only printed.
 #[tokio::test]
 async fn first_client_of_a_shared_call_may_leave() {
     let running = start(1, json!({})).await;
@@ -290,7 +290,7 @@ async fn calls_beyond_the_limit_are_refused_at_once() {
     let entry = running.envoy.access_entry("too_many_waiting").await;
     assert_eq!(entry["details"], "oidc_token_connector{unavailable:too_many_waiting}");
     running.envoy.wait_stat("wasmcustom.oidc_calls.refused_by_cap", |n| n == 50).await;
-    // Whoever asks what is being asked already may wait.
+    // A request for a call under way may wait.
     let joined = crowd(&running, "token7", 1);
     running.envoy.wait_stat(WAITING, |n| n == MOST as u64 + 1).await;
     gate.open();

@@ -84,7 +84,7 @@ async fn step_1_the_client_sends_its_token() {
 
 #[tokio::test]
 async fn step_2_missing_bearer_token_is_blocked_before_endpoint_checks() {
-    // The same answer where there is no endpoint to ask: the header is looked at first.
+    // The same answer without an endpoint: the header is checked first.
     for name in ["step2", "step2_blank", "step2_no_default"] {
         let gw = gateway(name).await;
         let absent = gw.get("/").send().await;
@@ -182,7 +182,7 @@ async fn step_6_any_status_except_200_fails_validation() {
 #[tokio::test]
 async fn step_7_no_answer_is_blocked() {
     let gw = gateway("step7").await;
-    // Each with its calls: what ended at once without an answer is asked twice more.
+    // Each with its number of calls: a call that ended at once without an answer is repeated twice.
     for (token, reply, calls) in [
         ("reset", Reply::reset(), 3),
         ("close", Reply::close(), 3),
@@ -254,8 +254,7 @@ fn example_with_clusters() -> String {
     format!("{}{clusters}", EXAMPLE.strip_suffix("\n}").unwrap())
 }
 
-/// As it stands the authorities are the clusters' names; with `clusters` they may be called
-/// anything.
+/// Unchanged, the authorities are the clusters' names; with `clusters` the names are free.
 #[tokio::test]
 async fn guide_example_works_unchanged_and_with_clusters() {
     for name in ["example", "example_bare"] {

@@ -1,6 +1,6 @@
-//! What happens when a test goes wrong: its end, however sudden, takes Envoy along; its failure shows
-//! Envoy's log; what is missing is named with its remedy. Each test here runs this binary once more
-//! in a part that goes wrong on purpose.
+//! What happens when a test fails: its end, however sudden, ends Envoy too; its failure prints
+//! Envoy's log; a missing tool is reported with its remedy. Each test here runs this binary again
+//! in a part that fails on purpose.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -61,7 +61,7 @@ async fn envoy_dies_with_a_killed_test_process() {
     };
     assert!(Path::new("/proc").join(&id).exists());
     child.kill().await.unwrap();
-    // Nobody tells about the end of a process that is not one's child, so this looks again.
+    // The system reports the end of a process only to its parent, so this polls.
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let gone = async {
         while running(&id) {
@@ -71,7 +71,7 @@ async fn envoy_dies_with_a_killed_test_process() {
     assert!(tokio::time::timeout(DEADLINE, gone).await.is_ok(), "Envoy {id} is still there");
 }
 
-/// Whether the process is there and not merely waiting for somebody to take note of its end.
+/// Whether the process runs, and is not only waiting to be reaped.
 fn running(id: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();

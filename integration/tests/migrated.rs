@@ -1,5 +1,5 @@
-//! What `oidc-connector migrate` makes of the guide's example, on the real Envoy: the same as the
-//! hand-written configuration in `journey.rs`, and the forward proxy that the text names.
+//! The output of `oidc-connector migrate` for the guide's example, on the real Envoy: the same as
+//! the hand-written configuration in `journey.rs`, and the forward proxy that the text names.
 //!
 //! The migrated Envoy configuration is run whole. Filled in are only addresses, the module's path
 //! and the trusted CA, as for the reference.
@@ -71,7 +71,7 @@ fn string_at(value: &Value, name: &str) -> Option<Value> {
     object_at(value, name).filter(Value::is_string)
 }
 
-/// Sets every member of that name whose kind is the same.
+/// Sets every member with that name and the same kind.
 fn set(value: &mut Value, name: &str, to: &Value) {
     match value {
         Value::Object(members) => {

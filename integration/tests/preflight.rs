@@ -1,5 +1,5 @@
-//! A preflight that configuration lets through is what a browser sends, and nothing else: whoever
-//! calls another request a preflight is authenticated, and above all gets no tunnel.
+//! With `preflight: "pass"` only a preflight as a browser sends it passes: any other request is
+//! authenticated, and above all gets no tunnel.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -108,7 +108,7 @@ async fn upgrade_is_not_a_preflight() {
         connection.write(head.clone() + "through the gateway").await.unwrap();
         assert_authenticated(&head, &connection.response().await.unwrap());
     }
-    // Who has a token gets the tunnel that the listener allows.
+    // A client with a token gets the tunnel that the listener allows.
     gw.upstream.assert_untouched();
     let mut connection = gw.connect().await.unwrap();
     connection.write(bytes("Upgrade", "authorization: Bearer good\r\n")).await.unwrap();
@@ -119,7 +119,7 @@ async fn upgrade_is_not_a_preflight() {
 }
 
 /// Over HTTP/2 an upgrade is an extended CONNECT (RFC 8441), which Envoy shows to filters as `GET`
-/// with `upgrade`: another method, whatever else it says.
+/// with `upgrade`: another method, whatever its other headers are.
 #[tokio::test]
 async fn extended_connect_is_not_a_preflight() {
     let gw = gateway("extended").await;

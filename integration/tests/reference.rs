@@ -1,5 +1,5 @@
-//! What the reference configuration promises, read from the file itself: a lint, so that an edit
-//! cannot quietly take a protection away.
+//! The promises of the reference configuration, read from the file itself: a lint, so that an edit
+//! cannot silently remove a protection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +94,7 @@ fn guard_passes_only_requests_passed_by_an_instance() {
     }
 }
 
-/// Whatever an instance may set, in small letters.
+/// Every header that an instance may set, in lower case.
 fn identity_headers(bootstrap: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for instance in instances(bootstrap) {

@@ -1,6 +1,6 @@
-//! The filter among other filters and on several routes, mostly in the reference configuration as
-//! it stands: which instance decides, what Envoy's own filters do before it. A route must never be
-//! unprotected because somebody forgot a line.
+//! The filter with other filters and on several routes, mostly in the unchanged reference
+//! configuration: which instance decides, and what Envoy's own filters do before it. A route must
+//! never be unprotected because of a missing line.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -53,7 +53,7 @@ async fn gateway(name: &str) -> Gateway {
     rig.await.gateway(name)
 }
 
-/// The order of Istio, where the filter stands before CORS.
+/// The order in Istio, where the filter is before CORS.
 fn filter_before_cors(listener: &mut Value) {
     let chain = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
     let chain = chain.as_array_mut().unwrap();
@@ -196,7 +196,7 @@ async fn the_key_check_runs_before_the_filter() {
     let machine = || gw.get("/machines/7");
     for request in [machine(), machine().bearer("good"), machine().header("x-api-key", "wrong")] {
         let r = request.send().await;
-        // In Envoy's own words, so it was its filter.
+        // With Envoy's own text, so it was Envoy's filter.
         assert_eq!(r.status, 401, "{r:?}");
         assert!(r.text().starts_with("Client authentication failed"), "{r:?}");
         assert_eq!(r.header("x-mashery-error-code"), None);
@@ -213,7 +213,7 @@ async fn the_key_check_runs_before_the_filter() {
     let headers = gw.upstream.only().headers;
     assert_eq!(headers.all("x-user-id"), ["248289761001"]);
     assert!(!headers.has("x-api-key") && !headers.has("authorization"), "{headers:?}");
-    // The provider is told nothing of the key.
+    // The provider does not get the key.
     assert!(!gw.provider.calls().iter().any(|call| call.headers.has("x-api-key")));
 }
 

@@ -1,5 +1,5 @@
-//! The rig does what it says: the reference configuration starts, provider and upstream behave and
-//! misbehave as asked, nothing is left behind. What the filter decides is tested elsewhere.
+//! The rig works: the reference configuration starts, provider and upstream behave and misbehave as
+//! told, and nothing remains. Other files test the filter's decisions.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use integration::{
 };
 use serde_json::json;
 
-/// Asks the provider directly, as Envoy would.
+/// Calls the provider directly, as Envoy would.
 async fn ask(provider: &Provider) -> std::io::Result<Response> {
     Request::new(provider.address(), "GET", "/userinfo").bearer("t").try_send().await
 }

@@ -1,5 +1,5 @@
-//! TLS to the provider, as the reference configuration has it: the provider is reached under its
-//! own name, and a certificate that does not hold is a provider that cannot be had.
+//! TLS to the provider, as in the reference configuration: the provider is called by its own name,
+//! and an invalid certificate means that the provider is unavailable.
 
 use integration::{Certificate, Gateway, Listener, Running, Setup};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn second_instance_calls_over_tls() {
     assert_eq!((call.target.as_str(), call.method.as_str()), ("/partners/userinfo", "POST"));
 }
 
-/// What is wrong, and Envoy's counter for it.
+/// The fault of the certificate, and Envoy's counter for it.
 const BAD: [(&str, Certificate, &str); 3] = [
     ("authority", Certificate::OtherAuthority, "fail_verify_error"),
     ("name", Certificate::OtherName, "fail_verify_san"),
@@ -88,7 +88,7 @@ async fn invalid_certificate_means_provider_unavailable() {
     running.envoy.assert_no_vm_restart().await;
 }
 
-/// What docs and reference warn of, so that nobody need believe it.
+/// Shows the risk that docs and reference warn of.
 #[tokio::test]
 async fn without_ca_or_name_envoy_accepts_any_certificate() {
     let validation = |cluster: &mut Value, with: fn(&mut Value)| {

@@ -1,4 +1,4 @@
-//! What a request leaves behind on the real Envoy: the call at the provider, the headers at the
+//! The traces of a request on the real Envoy: the call at the provider, the headers at the
 //! upstream, the line in the access log, the counters.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
@@ -39,7 +39,7 @@ async fn gateway(name: &str) -> Gateway {
     rig.await.gateway(name)
 }
 
-/// What Envoy adds to a call by itself.
+/// The headers that Envoy itself adds to a call.
 const OF_ENVOY: [&str; 3] =
     ["x-envoy-internal", "x-envoy-expected-rq-timeout-ms", "x-forwarded-proto"];
 
@@ -141,7 +141,7 @@ async fn userinfo_headers_are_sent_with_every_call() {
     assert_eq!(r.upstream_header("x-tenant").as_deref(), Some("forged"));
 }
 
-/// Such a server compresses for whoever does not forbid it: any coding is allowed without the field.
+/// Such a server compresses unless the request forbids it: without the field any coding is allowed.
 #[tokio::test]
 async fn call_asks_for_identity_encoding() {
     let gw = gateway("told").await;
@@ -149,7 +149,7 @@ async fn call_asks_for_identity_encoding() {
         let told = call.headers.all("accept-encoding") == ["identity"];
         Some(if told { Provider::good() } else { Provider::good().gzip() })
     });
-    // What the client wants is between it and the backend.
+    // The client's own coding concerns only the backend.
     let request = gw.get("/").bearer("good").header("accept-encoding", "gzip, br");
     for r in [request.clone().send().await, request.send_h2().await] {
         assert_eq!(r.status, 200, "{r:?}");

@@ -14,7 +14,7 @@ pub const VARIABLE: &str = "OIDC_FAULT_INJECTION";
 /// Of the panic that a request can cause.
 const MESSAGE: &str = "a request said ";
 
-/// Rows of the catalogue against whose inputs the guards stand, and one that simply passes.
+/// Rows of the catalogue whose inputs the protections handle, and one that simply passes.
 const ROWS: [&str; 18] = [
     "1", "4a", "7", "8b", "12a", "25", "26", "33a", "35a", "40", "41b", "74a", "74c", "81", "111a",
     "113b", "114b", "121a",

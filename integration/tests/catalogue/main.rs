@@ -46,7 +46,7 @@ const CASES: [RangeInclusive<u32>; 1] = [1..=204];
 const LEFT_OUT: &[(RangeInclusive<u32>, &str)] =
     &[(30..=30, "the connector has no introspection mode, so no headers of one that is off")];
 
-/// What the crowd's chances are drawn from.
+/// The seed of the crowd's random choices.
 const SEED: u64 = 0x0d1c_7a5e;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,7 +140,7 @@ fn every_row() -> Vec<Row> {
     .concat()
 }
 
-/// Says it also where the test passes: the runner keeps what `println` prints to itself.
+/// Prints it even if the test passes: the runner captures the output of `println`.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -156,7 +156,7 @@ fn chosen(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-/// What is not run in every variant, with the reason.
+/// Rows that do not run in every variant, with the reason.
 fn not_everywhere(rows: &[Row]) -> Vec<String> {
     let left_out = rows.iter().flat_map(|row| row.left_out.iter().map(move |skip| (row, skip)));
     let line = |(row, (skip, why)): (&Row, &(row::Skip, &str))| {

@@ -29,7 +29,7 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (132, KEY, "whatever_differs_is_another_question"),
     (133, STORE, "million_keys_without_collision"),
     (133, FLOOD, "flood_of_tokens_does_not_grow_memory"),
-    // What they cost is not asserted: the table is the standard library's, seeded at random.
+    // Their cost is not asserted: the table is the standard library's, with a random seed.
     (134, STORE, "million_keys_without_collision"),
     (135, KEY, "whatever_differs_is_another_question"),
     (136, CACHING, "revoked_token_is_refused_by_every_worker_within_ttl"),

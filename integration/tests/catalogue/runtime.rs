@@ -45,8 +45,8 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (189, "integration/tests/reference.rs", "every_instance_fails_closed_in_its_own_vm"),
     (190, "src/config/tests/refused.rs", "secrets_are_never_shown"),
     (190, UPDATES, "row_190_secret_in_the_configuration"),
-    // Envoy neither resumes nor fails what a dead VM holds, whatever the filter does; the reference
-    // configuration bounds it (stream_idle_timeout).
+    // Envoy neither resumes nor fails the requests of a dead VM, whatever the filter does; the
+    // reference configuration limits their time (stream_idle_timeout).
     (191, "integration/tests/catalogue/trap.rs", "row_191_vm_stops"),
     (191, "integration/tests/reference.rs", "limits_and_refusals_are_set"),
     (193, LOAD, "row_193_worst_documents_and_many_held_requests"),
@@ -111,7 +111,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// Those of [`TESTS`] and [`remembered::TESTS`] that are not where they are said to be.
+/// Those of [`TESTS`] and [`remembered::TESTS`] that are not in the named file.
 pub fn missing_tests() -> Vec<String> {
     let mut missing = Vec::new();
     for (case, file, test) in TESTS.iter().chain(remembered::TESTS) {

@@ -146,7 +146,7 @@ async fn row_187_valid_update_with_calls_in_flight() {
         held.spawn(gw.get("/orders").bearer(&format!("t{n}")).header("x-uid", "forged").send());
     }
     gw.provider.wait_calls(HELD).await;
-    // The one who leaves meanwhile must not disturb the old configuration's last requests.
+    // A client that leaves in between must not affect the old configuration's last requests.
     let mut leaver = gw.connect().await.unwrap();
     leaver.write(gw.get("/left").bearer("leaver").to_bytes()).await.unwrap();
     gw.provider.wait_calls(HELD + 1).await;
@@ -294,8 +294,8 @@ async fn row_130_update_applies_to_cached_verdicts() {
     gw.envoy.assert_no_vm_restart().await;
 }
 
-/// A call belongs to the configuration under which it was made. When that is replaced, and nobody
-/// of its own waits any more, it must not be lost for whoever has joined it since.
+/// A call belongs to the configuration that made it. If that is replaced, and none of its own
+/// requests waits any more, requests that joined the call since must still get the result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_154_call_outlives_its_configuration() {
     let _turn = TURN.lock().await;

@@ -1,4 +1,4 @@
-//! The identifiers that go along with a call, so that the provider's log can be joined.
+//! The identifiers that are sent with a call, so that the provider's log can be joined.
 
 use integration::{Gate, Headers, Provider, Reply};
 use serde_json::json;

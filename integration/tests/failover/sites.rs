@@ -1,4 +1,4 @@
-//! Which site is asked when another gives no verdict, and what the client gets.
+//! Which site is called if another gives no verdict, and what the client gets.
 
 use integration::{Gate, Listener, Provider, Reply, Setup};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn no_breaker() -> Value {
     json!({"breaker": {"failures": 0}})
 }
 
-/// What ended at once without an answer is asked once more before the next site is.
+/// A call that ended at once without an answer is repeated once before the next site is called.
 #[tokio::test]
 async fn next_site_is_called_without_a_verdict() {
     let world = World::of(2, no_breaker()).await;
@@ -63,8 +63,8 @@ async fn next_site_is_called_without_a_verdict() {
     world.nothing_is_left().await;
 }
 
-/// Also what is no verdict, where another site would say the same: how the gateway asks is no site's
-/// fault, and one that answers with what cannot be used answers.
+/// Also answers that are no verdict, where another site would answer the same: an error in the
+/// gateway's call is no site's fault, and an unusable answer is an answer.
 #[tokio::test]
 async fn verdict_or_gateway_error_calls_no_other_site() {
     let world = World::of(2, no_breaker()).await;
@@ -169,7 +169,7 @@ async fn without_verdict_client_gets_the_last_provider_answer() {
     world.sites[1].answer(Reply::close());
     let (response, _) = world.unavailable("t", "unreachable").await;
     assert_eq!(response.header("retry-after").as_deref(), Some("2"));
-    // Once more before another site is asked, twice where there is no other.
+    // One repeat before another site is called, two if there is no other.
     assert_eq!(world.calls(), [2, 3]);
 }
 
@@ -195,8 +195,8 @@ async fn all_calls_of_a_request_share_one_deadline() {
     let given = |site: &Provider| site.only_call().headers.get("x-envoy-expected-rq-timeout-ms");
     assert_eq!(given(&world.sites[0]).as_deref(), Some("500"));
     let rest: u64 = given(&world.sites[1]).expect("a timeout").parse().expect("a number");
-    // What is left of 800 ms. Envoy's timers count from its event loop's own idea of the time, so
-    // the first call may end some milliseconds before its 500 are over.
+    // The rest of 800 ms. Envoy's timers use its event loop's time, so the first call may end some
+    // milliseconds before its 500.
     assert!((1..=350).contains(&rest), "{rest} ms for the second");
     world.nothing_is_left().await;
 }
@@ -224,7 +224,7 @@ async fn joined_requests_get_the_next_sites_answer() {
         assert_eq!(world.calls(), [1, 0]);
         gates[0].open();
         world.sites[1].wait_calls(1).await;
-        // Also whoever comes while the second is being asked.
+        // Also requests that come during the call to the second site.
         crowd(CROWD);
         world.counted("requests_waiting", 2 * CROWD as u64).await;
         gates[1].open();
@@ -272,7 +272,7 @@ async fn missing_cluster_is_skipped() {
     world.nothing_is_left().await;
 }
 
-/// The first site's three, the second's three, and nobody's.
+/// Three calls of the first site, three of the second, and no more.
 #[tokio::test]
 async fn beyond_max_in_flight_next_site_is_called_then_none() {
     const MOST: usize = 3;
@@ -292,7 +292,7 @@ async fn beyond_max_in_flight_next_site_is_called_then_none() {
         world.unavailable(&format!("more{n}"), "too_many_waiting").await;
     }
     world.counted("calls.refused_by_cap", 5).await;
-    // Whoever asks what is being asked may wait.
+    // A request for a call under way may wait.
     held.spawn(world.request("token0").send());
     world.counted("requests_waiting", 2 * MOST as u64 + 1).await;
     gate.open();

@@ -1,5 +1,5 @@
-//! A token whose provider has said with `Retry-After` when to ask again waits alone: its requests get
-//! that answer again with the time left, nobody is asked about it, and everybody else passes.
+//! A token waits alone if its provider sent `Retry-After`: its requests get that answer again with
+//! the remaining time and without a call, and all other tokens pass.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// An answer to a token that is asked about too often.
+/// An answer to a token with too many calls.
 fn limited(status: u16, seconds: &str) -> Reply {
     Reply::json(status, &json!({"error": "slow_down"})).header("retry-after", seconds)
 }
@@ -52,7 +52,7 @@ async fn limited_token_waits_alone() {
             let most = seconds(wait.saturating_sub(asked.duration_since(told))).max(1);
             let left = retry_after(&response);
             assert!((least..=most).contains(&left), "{left} s, expected {least} to {most}");
-            // Nobody else waits, whatever their tokens.
+            // No other token waits.
             world.passes(&format!("token{others}")).await;
             others += 1;
         };
@@ -67,7 +67,7 @@ async fn limited_token_waits_alone() {
     }
 }
 
-/// Without a time there is nothing to wait for, and a 500 asks for none.
+/// Without a time the token does not wait, and a 500 has none.
 #[tokio::test]
 async fn without_valid_retry_after_no_token_waits() {
     let world = World::of(1, json!({})).await;
@@ -88,7 +88,7 @@ async fn without_valid_retry_after_no_token_waits() {
     assert_eq!(world.counter("calls.refused_by_wait").await, 0);
 }
 
-/// Each site that was asked must have asked for time; one that did not may be asked again at once.
+/// Each called site must have sent a time; a site that did not may be called again at once.
 #[tokio::test]
 async fn token_waits_only_if_every_site_limits_it() {
     let failed = || Reply::status(500);

@@ -1,6 +1,6 @@
 //! A real OpenID Provider, npm's certified `oidc-provider`, behind the filter on the real Envoy,
-//! over TLS as the reference has it. Tokens come out of its own login; what it says of them is its
-//! own. The tests fail where Node.js or npm is missing, with the remedy.
+//! over TLS as in the reference. Tokens come from its own login, and it answers about them itself.
+//! The tests fail if Node.js or npm is missing, with the remedy.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
@@ -78,7 +78,7 @@ impl Rig {
         self.running.gateway(name)
     }
 
-    /// Where tests ask the provider itself.
+    /// The address at which tests call the provider itself.
     fn provider(&self) -> SocketAddr {
         self.provider.address()
     }
@@ -90,14 +90,14 @@ async fn ask(gw: &Gateway, path: &str, token: &str) -> (Response, Value) {
     (response, gw.envoy.access_entry(&format!("\"path\":\"{path}\"")).await)
 }
 
-/// What came through to the upstream on this path: its listener is shared by many tests.
+/// The requests at the upstream on this path: many tests share its listener.
 fn came(gw: &Gateway, path: &str) -> Vec<Received> {
     let mut all = gw.upstream.received();
     all.retain(|received| received.target == path);
     all
 }
 
-/// Repeats a question until its answer is the wanted one. Nobody tells when a token expires.
+/// Repeats a call until its answer is the expected one. No event reports that a token expires.
 async fn until<F: Future<Output = Response>>(status: u16, ask: impl Fn() -> F) -> Response {
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     let asking = async {

@@ -1,5 +1,5 @@
-//! Tokens that this provider does not vouch for, or no longer: the status and the challenge that
-//! the client gets for each, and that nothing of its request reached the upstream.
+//! Tokens that this provider does not validate, or no longer: the status and the challenge for
+//! each, and that nothing of its request reached the upstream.
 
 use integration::{Gateway, Response};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{ALL, ask, came, rig, until};
 const INVALID_TOKEN: &str =
     r#"Bearer realm="api", error="invalid_token", error_description="invalid token provided""#;
 
-/// A refusal in the provider's words, at this path.
+/// A refusal with the provider's texts, at this path.
 async fn assert_refused(gw: &Gateway, path: &str, token: &str, details: &str) -> Response {
     let (r, line) = ask(gw, path, token).await;
     assert_eq!(line["details"], format!("oidc_token_connector{{{details}}}"), "{r:?} {line}");
@@ -77,7 +77,7 @@ async fn revoked_token_is_refused_after_ttl() {
     revoke(provider, &token).await;
     let refused = until(401, || gw.get("/briefly/meanwhile").bearer(&token).send()).await;
     assert_says_invalid_token(&refused);
-    // And from then on, whether asked about or remembered as refused.
+    // And from then on, by a call or by a cached refusal.
     assert_says_invalid_token(&gw.get("/briefly/after").bearer(&token).send().await);
     assert_eq!(came(&gw, "/briefly/after").len(), 0);
 }
@@ -128,8 +128,8 @@ async fn token_for_an_api_is_refused() {
     assert_invalid_token(&gw, "/audience", &token).await;
 }
 
-/// A client that is registered for signed UserInfo answers: a JWT is not the JSON object that says
-/// who it is.
+/// A client that is registered for signed UserInfo answers: a JWT is not a JSON object with the
+/// claims.
 #[tokio::test]
 async fn signed_answer_is_unusable() {
     let rig = rig().await;

@@ -1,4 +1,4 @@
-//! What a gRPC client gets, and who is one.
+//! The replies to gRPC clients, and which clients are gRPC clients.
 
 use super::*;
 
@@ -79,7 +79,7 @@ async fn grpc_clients_get_unavailable_without_a_verdict() {
         let under_map = [headers, more_under_map].concat();
         assert_grpc(&gw, "/map", token, status, message, &under_map).await;
     }
-    // What a 400 or a 403 says of the token: a 400 would become INTERNAL.
+    // The status for a 400 or a 403 about the token: a 400 would become INTERNAL.
     for (path, token, status, headers) in [
         ("/nowhere", "s400-token", "16", vec![EXPIRED_CHALLENGE]),
         ("/map", "s400-token", "16", vec![EXPIRED_CHALLENGE, ERR_401]),

@@ -1,7 +1,7 @@
-//! What a refused client gets, to the letter, on the real Envoy: the connector's own errors with
-//! and without the error set, the nine scenarios of provider errors, what `provider_errors: "map"`
-//! makes of each, the reply for a provider that cannot be had, gRPC and HEAD, and the reason in the
-//! access log.
+//! The replies to refused clients, to the letter, on the real Envoy: the connector's own errors
+//! with and without the error set, the nine scenarios of provider errors, each of them with
+//! `provider_errors: "map"`, the reply for an unavailable provider, gRPC and HEAD, and the reason
+//! in the access log.
 //!
 //! Every request goes over HTTP/1.1 and over HTTP/2, and both replies must be the same. Nothing in
 //! this file may reach the upstream.
@@ -51,7 +51,7 @@ const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
 
 const PAST: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// A token that is limited waits, so whoever wants the provider's own answer asks about another one.
+/// A limited token waits, so a test of the provider's own answer uses another token.
 const BUSY: &str = "busy-";
 
 fn standard(status: u16) -> String {
@@ -203,7 +203,7 @@ const SCOPE: &str =
 const LOGIN: &str = r#"Bearer error="insufficient_user_authentication",
  error_description="Log in with a key", acr_values="phr urn:a:b", max_age=300"#;
 
-/// What the provider answers, by token.
+/// The provider's answers, by token.
 fn script(gw: &Gateway) {
     let challenged = |status, value: &str| Reply::status(status).header("WWW-Authenticate", value);
     let expired = json!({"error": "invalid_token", "errorMessage": "The access token expired"});
@@ -233,7 +233,7 @@ fn script(gw: &Gateway) {
         ("s410", Reply::status(410)),
         ("s421", Reply::status(421)),
         ("limited", Reply::text(429, "slow down")),
-        // Times that have passed, or are none: nobody waits.
+        // Times in the past, or invalid: no token waits.
         ("limited-date", Reply::status(429).header("Retry-After", PAST)),
         ("limited-odd", Reply::status(429).header("Retry-After", "soon; x=1")),
         ("resting", Reply::status(503).header("Retry-After", PAST)),
@@ -264,7 +264,7 @@ fn script(gw: &Gateway) {
         ("at-8k", page(&vec![b'n'; 8 << 10], "text/plain")),
         ("over-8k", page(&vec![b'n'; (8 << 10) + 1], "text/plain")),
         ("over-max", page(&vec![b'n'; (64 << 10) + 1], "text/plain")),
-        // Asked with by the test of the access log alone: tests at the same time share calls.
+        // Used only by the test of the access log: concurrent tests share calls.
         ("log-401", challenged(401, EXPIRED)),
         ("log-403", challenged(403, SCOPE)),
         ("log-reset", Reply::reset()),
@@ -426,8 +426,8 @@ async fn userinfo_unavailable_overrides_the_error_set() {
     gw.upstream.assert_untouched();
 }
 
-/// A whole JSON object without the subject that is required: the provider does not vouch, whatever
-/// else is configured.
+/// A complete JSON object without the required subject: the token is not valid, whatever else is
+/// configured.
 #[tokio::test]
 async fn missing_subject_is_invalid_token() {
     let gw = gateway().await;
@@ -438,7 +438,7 @@ async fn missing_subject_is_invalid_token() {
     gw.upstream.assert_untouched();
 }
 
-/// Trying again does not help, so nobody is told to, and it is no outage.
+/// A retry does not help, so there is no `Retry-After`, and it is no outage.
 #[tokio::test]
 async fn unusable_answer_has_no_retry_after() {
     let gw = gateway().await;

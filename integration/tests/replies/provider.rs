@@ -1,5 +1,5 @@
-//! The provider's own errors: the nine scenarios as they stand, what of its words goes on, and what
-//! `provider_errors: "map"` makes of each status.
+//! The provider's own errors: the nine scenarios to the letter, which of its texts are relayed, and
+//! the result of each status with `provider_errors: "map"`.
 
 use super::*;
 
@@ -144,7 +144,7 @@ async fn mapped_provider_error_has_the_clients_status() {
     let login = ("www-authenticate", acr.as_str());
     let unavailable = |after| vec![JSON, retry(after)];
     for (token, status, headers, body) in [
-        // Of the token: whatever status the provider gave it.
+        // About the token, whatever the provider's status.
         ("s1", 401, refused(EXPIRED_CHALLENGE), NO_SUBJECT),
         ("s3", 401, refused(INVALID_TOKEN), NO_SUBJECT),
         ("bare-401", 401, refused(INVALID_TOKEN), NO_SUBJECT),
@@ -160,7 +160,7 @@ async fn mapped_provider_error_has_the_clients_status() {
         ("s404", 403, vec![JSON], DENIED),
         ("s404-token", 403, vec![JSON], DENIED),
         ("s410", 403, vec![JSON], DENIED),
-        // How the gateway asks is not the client's affair.
+        // An error in the gateway's call is not the client's.
         ("s6", 503, unavailable("5"), NO_ANSWER),
         ("s6-code", 503, unavailable("5"), NO_ANSWER),
         ("s405", 503, unavailable("5"), NO_ANSWER),

@@ -1,6 +1,6 @@
-//! Only the filter says who is calling: whatever the client writes into identity headers, in
-//! whatever spelling, number or place, never reaches the upstream. Each test names the rows of the
-//! adversarial catalogue that it covers.
+//! Only the filter identifies the caller: a client's own identity headers, in any spelling, number
+//! or place, never reach the upstream. Each test names the rows of the adversarial catalogue that
+//! it covers.
 
 mod connection;
 mod trailers;
@@ -154,7 +154,7 @@ fn in_region(request: Request, region: &str) -> Request {
     if region == "default" { request } else { request.header("X-Region", region) }
 }
 
-/// Asserts that the upstream got exactly the identity that the provider vouched for.
+/// Asserts that the upstream got exactly the identity that the provider returned.
 #[track_caller]
 fn assert_identity(r: &Response, region: &str) {
     assert_eq!(r.status, 200, "{r:?}");
