@@ -70,13 +70,13 @@ impl OpenIdProvider {
         provider
     }
 
-    /// Where it can be asked in plain.
+    /// Its address for plain HTTP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.plain.address
     }
 
-    /// Where it can be asked over TLS, with a certificate for [`OpenIdProvider::NAME`].
+    /// Its address for TLS, with a certificate for [`OpenIdProvider::NAME`].
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {
         self.encrypted.address
@@ -131,7 +131,7 @@ impl Drop for OpenIdProvider {
     }
 }
 
-/// What is run.
+/// The program to run.
 #[derive(Debug)]
 struct Installed {
     node: PathBuf,

@@ -1,6 +1,6 @@
-//! HTTP/1.1 as it stands on the wire: heads and bodies read byte for byte, nothing normalised,
-//! nothing lost. Client, provider and upstream share it, because a test must see the bytes that an
-//! HTTP library would tidy away.
+//! HTTP/1.1 as bytes: headers and bodies read byte for byte, nothing normalised, nothing lost.
+//! Client, provider and upstream share it, because a test must see the bytes that an HTTP library
+//! would normalise.
 
 use std::{fmt, io};
 
@@ -136,7 +136,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         Reader { io, buffer }
     }
 
-    /// What has come and has not been asked for.
+    /// Bytes that have come and were not read yet.
     pub(crate) fn into_buffered(self) -> Vec<u8> {
         self.buffer
     }
@@ -196,7 +196,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
     }
 
-    /// Whatever comes next, as it comes; empty at the end of the stream.
+    /// The next bytes, as they come; empty at the end of the stream.
     pub(crate) async fn some(&mut self) -> io::Result<Vec<u8>> {
         if self.buffer.is_empty() {
             self.fill().await?;

@@ -16,7 +16,7 @@ fn file() -> Result<PathBuf> {
     Ok(scratch()?.join("callgrind.envoy"))
 }
 
-/// What runs Envoy. V8 writes code while it runs, which callgrind must notice.
+/// The command that runs Envoy. V8 writes code while it runs, and callgrind must detect that.
 pub(crate) fn command() -> Result<Vec<String>> {
     let out = format!("--callgrind-out-file={}", file()?.display());
     let rest = ["--tool=callgrind", "--smc-check=all-non-file", "--instr-atstart=no", &out];

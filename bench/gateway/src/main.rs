@@ -1,5 +1,5 @@
-//! What a checked request costs on the real Envoy, beside a Wasm filter that does nothing, and
-//! beside what Envoy itself offers for the job: `ext_authz` and a Lua script.
+//! The cost of an authenticated request on the real Envoy, compared with a Wasm filter that does
+//! nothing, and with Envoy's own filters for the same purpose: `ext_authz` and a Lua script.
 //!
 //! One Envoy is measured: pinned to a core, with a listener for each way of checking. A second one
 //! is provider and upstream, so that neither can be the slow part; `wrk` and `h2load` are the load.
@@ -28,7 +28,7 @@ use measure::Bench;
 use report::Report;
 use sections::Name;
 
-/// What a run is asked for.
+/// The options of a run.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Options {

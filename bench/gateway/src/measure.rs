@@ -1,6 +1,6 @@
-//! One row of a table: what is sent through which chain, what must come of it, and the figures. A
-//! row whose requests were not answered, forwarded or asked about as it says is an error, never a
-//! figure.
+//! One row of a table: the load and its chain, the expected result, and the figures. A row whose
+//! requests were not answered or forwarded, or did not cause the expected calls, is an error, never
+//! a figure.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ pub(crate) fn rounds_of(rounds: usize, time: Duration) -> String {
     }
 }
 
-/// What every section is given.
+/// The input of every section.
 pub(crate) struct Bench {
     pub(crate) placement: Placement,
     /// Short rounds, for everyday use.
     pub(crate) quick: bool,
 }
 
-/// What a row sends, and who must see it.
+/// The load of a row, and which servers must see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -42,7 +42,7 @@ pub(crate) struct Case {
     pub(crate) fields: usize,
     /// Headers that the upstream must find injected.
     pub(crate) injected: usize,
-    /// How often the provider must be asked.
+    /// The expected number of calls.
     pub(crate) asked: Asked,
     /// Whether the upstream must see each request, or none.
     pub(crate) forwarded: bool,
@@ -57,8 +57,8 @@ pub(crate) enum Asked {
 }
 
 impl Case {
-    /// A good token of 40 bytes in a request of 8 header fields on HTTP/1.1, which is forwarded as
-    /// it is, and for which nobody is asked.
+    /// A valid token of 40 bytes in a request of 8 header fields on HTTP/1.1, which is forwarded
+    /// unchanged and without a call.
     pub(crate) fn new(name: impl Into<String>, chain: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -106,7 +106,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of a row that there is not.
+    /// The figures of a missing row.
     const NONE: Self = {
         let none = f64::NAN;
         Self { cpu: none, per_second: none, p50: none, p99: none, calls: none }
@@ -137,7 +137,7 @@ pub(crate) struct Row {
     pub(crate) figures: Figures,
 }
 
-/// The row of that name; not a number in every figure where there is none.
+/// The row with that name; every figure is NaN if there is none.
 pub(crate) fn figures_of(rows: &[Row], name: &str) -> Figures {
     rows.iter().find(|row| row.name == name).map_or(Figures::NONE, |row| row.figures)
 }
@@ -159,7 +159,7 @@ pub(crate) async fn in_turn<C, T>(
     Ok(all)
 }
 
-/// What a load did to a rig.
+/// The effect of a load on a rig.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) load: Load,

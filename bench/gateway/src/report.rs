@@ -1,6 +1,6 @@
-//! What a run has to say, as Markdown, and its place in `docs/performance.md`. Only what stands
-//! between the two marks there may change. A target is judged and told; it must never be asserted:
-//! figures depend on the machine and on what else it does.
+//! The report of a run, as Markdown, and its place in `docs/performance.md`. Only the text between
+//! the two marks there may change. A target is judged and reported; it must never be asserted:
+//! figures depend on the machine and its other load.
 
 mod chart;
 
@@ -17,7 +17,7 @@ const END: &str = "<!-- bench:end -->";
 const DOCUMENT: &str = "docs/performance.md";
 const CHART: &str = "docs/performance.svg";
 
-/// What one section of the benchmark found.
+/// The result of one section of the benchmark.
 #[derive(Debug, Default)]
 pub(crate) struct Section {
     pub(crate) title: &'static str,
@@ -27,19 +27,19 @@ pub(crate) struct Section {
     pub(crate) tables: Vec<String>,
     /// Its figures that have a target.
     pub(crate) judged: Vec<Judged>,
-    /// What it has for the chart: names and microseconds of processor time.
+    /// Its bars for the chart: names and microseconds of processor time.
     pub(crate) bars: Vec<(String, f64)>,
 }
 
-/// What a figure must keep.
+/// The bound of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// What is judged, its bound, the unit or the row that this is a multiple of, and the figure; not a
-/// number where it could not be measured.
+/// The name of a target, its bound, the unit or the row that it is a multiple of, and the figure;
+/// NaN if it could not be measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged(
     pub(crate) &'static str,
@@ -66,7 +66,8 @@ impl Judged {
     }
 }
 
-/// A table in Markdown: words to the left in the first column, figures to the right.
+/// A table in Markdown: the first column left-aligned for text, the others right-aligned for
+/// figures.
 pub(crate) fn table(
     heads: &[impl AsRef<str>],
     rows: impl IntoIterator<Item = impl AsRef<[String]>>,
@@ -114,8 +115,8 @@ impl Report {
         text
     }
 
-    /// Writes it below Cargo's target directory, and into the documentation if `publish` says so.
-    /// Returns where.
+    /// Writes it below Cargo's target directory, and with `publish` into the documentation. Returns
+    /// the place.
     pub(crate) fn write(&self, publish: bool) -> Result<String> {
         let dir = scratch()?;
         let markdown = self.markdown();

@@ -1,5 +1,5 @@
-//! The tokens and header fields that requests present. The provider of the benchmark vouches for
-//! every token that does not begin with `bad`; none of them was ever issued by anybody.
+//! The tokens and header fields of requests. The provider of the benchmark validates every token
+//! that does not begin with `bad`; none of them is a real token.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;

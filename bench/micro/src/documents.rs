@@ -44,7 +44,7 @@ pub(crate) fn large() -> String {
     text
 }
 
-/// A configuration that injects so many headers and has these further members.
+/// A configuration that injects this many headers and has these additional members.
 pub(crate) fn configuration(headers: usize, members: &str) -> String {
     let rules: Vec<String> =
         HEADERS.iter().take(headers).map(|(name, path)| format!("\"{name}\": {path}")).collect();

@@ -56,15 +56,15 @@ pub(crate) fn operations() -> Vec<Operation> {
             let request = Request::of(8).bearing(&token(40)).head();
             let (mut worker, answer) = (Worker::new(cache), good());
             Box::new(move || {
-                // What is remembered is too old each time: the same token is asked about again.
+                // The cached verdict has expired each time: the same token causes a new call.
                 worker.wait(TTL);
                 Effect::Decided(worker.asks(&request, &answer))
             })
         }));
     }
     for bytes in [40, 800] {
-        // The digest itself is not public. Hardly anything else happens to a request without
-        // other headers before the shell is told where to look.
+        // The digest itself is not public. A request without other headers causes hardly any other
+        // work before the shared-data read.
         all.push(Operation::new(format!("digest/{bytes}-byte-token"), move || {
             let request = Request::bare(&token(bytes)).head();
             let mut worker = Worker::new(r#""cache": {"shared": true}"#);
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// A request that the provider is asked about, and what comes of this answer.
+    /// A request with a call, and the result of this answer.
     fn asks(&mut self, request: &HeaderView<'_>, answer: &Answer<'_>) -> Decision {
         let Some(filter::Effect::Call(call, _call)) = self.arrives(request) else {
             panic!("nobody is asked");
@@ -123,7 +123,7 @@ impl Worker {
     }
 }
 
-/// A configuration with so many injected headers.
+/// A configuration with this many injected headers.
 pub(crate) fn policy(headers: usize, members: &str) -> Policy {
     match config::read(configuration(headers, members).as_bytes()) {
         Ok(loaded) => loaded.policy,

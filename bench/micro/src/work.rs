@@ -76,7 +76,7 @@ fn endpoint(policy: &Policy) -> &Endpoint {
     .unwrap_or_else(|| panic!("a default endpoint is configured"))
 }
 
-/// What an answer gives that states nothing: only the client's headers are left to edit.
+/// The result of an answer without claims: only the client's headers remain to edit.
 fn vouched(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
     let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);

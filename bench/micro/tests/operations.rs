@@ -9,7 +9,7 @@ use oidc_token_connector::claims::jsonpath::Selection;
 use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
-/// What an operation's name promises of each call.
+/// The effect that an operation's name promises.
 fn check(name: &str, effect: &Effect) {
     match (name.split('/').collect::<Vec<_>>().as_slice(), effect) {
         (["hit", ..], Effect::Decided(decision)) => {

@@ -1,4 +1,4 @@
-//! What a release makes of the manifests, and that its workflow is a workflow at all.
+//! The changes that a release makes to the manifests, and that its workflow is valid.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What decides whether a deployment is safe is in the manifests as it is in the reference
-//! configuration: an edit of one must not leave the other behind.
+//! The safety settings of the manifests equal those of the reference configuration: an edit of one
+//! must not forget the other.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn preflight_passes_only_if_filter_is_before_cors() {
     assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
     assert_eq!(plugin["pluginConfig"]["cache"].get("shared"), None, "it has no vm_id of its own");
     for object in objects().iter().filter(|object| object.value["kind"] != "WasmPlugin") {
-        // The guard knows the filter's word for them.
+        // The guard accepts the filter's outcome for preflights.
         let text = object.value.to_string().replace("preflight;", "");
         assert!(!text.contains("preflight"), "{}", object.file);
     }
@@ -82,7 +82,7 @@ fn istio_has_reference_settings_around_the_filter() {
     assert_eq!(set["stream_idle_timeout"], "30s");
 }
 
-/// What belongs to Envoy's start: merged into Istio's own, so it must contain nothing else.
+/// Settings of Envoy's bootstrap: merged into Istio's own, so it must contain nothing else.
 #[test]
 fn istio_has_reference_limit_and_labels() {
     let reference = document("envoy/envoy.yaml");
@@ -106,7 +106,7 @@ fn istio_has_reference_limit_and_labels() {
         })
     );
 
-    // Istio switches Envoy's own labels off, and the alert about the guard goes by one of them.
+    // Istio switches Envoy's own labels off, and the alert about the guard needs one of them.
     let named: Vec<&Value> = own.iter().map(|tag| &tag["tag_name"]).collect();
     assert_eq!(named, ["envoy_rbac_http_prefix", "envoy_http_conn_manager_prefix"]);
     let prefix = guard()["typed_config"]["rules_stat_prefix"].as_str().expect("text").to_owned();

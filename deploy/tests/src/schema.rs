@@ -13,7 +13,7 @@ pub(crate) fn problems(schema: &Value, value: &Value) -> Vec<String> {
     found
 }
 
-/// `structural`: outside of `oneOf` and its like, where the schema names every field there is.
+/// `structural`: outside of `oneOf` and similar keywords, where the schema names every field.
 fn walk(schema: &Value, value: &Value, at: &str, structural: bool, found: &mut Vec<String>) {
     if value.is_null() && schema["nullable"] == true {
         return;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Head, Headers};
 
-/// One call that reached the provider, as it stood on the wire.
+/// One call that reached the provider, as on the wire.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The method, to the letter.
@@ -16,7 +16,7 @@ pub struct Call {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
-    /// The name that the connection's TLS greeting asked for; none on a plain one.
+    /// The server name in the connection's TLS greeting; none on a plain one.
     pub server_name: Option<String>,
     /// The number of its connection.
     pub connection: usize,
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// What is known of a connection.
+/// The data about a connection.
 pub(super) struct Line {
     pub(super) server_name: Option<String>,
     pub(super) number: usize,

@@ -23,10 +23,10 @@ use crate::reply::Step;
 use crate::tls::{self, Link};
 use crate::wire::{Head, Headers, latin1};
 
-/// What a client begins with, before its first frame.
+/// A client's first bytes, before its first frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What the answer to a stream wants done on the connection.
+/// What the answer to a stream does to the connection.
 enum Out {
     Bytes(Vec<u8>),
     Close,
@@ -180,7 +180,7 @@ fn empty() -> Head {
 /// Adds a field, as HTTP/1.1 would say it.
 fn add(head: &mut Head, name: &[u8], value: &[u8]) {
     match name {
-        // `:method` comes before `:path` with Envoy, as with everybody.
+        // `:method` comes before `:path` with Envoy, as with every client.
         b":method" => head.start = format!("{} {}", latin1(value), head.start),
         b":path" => head.start.push_str(&latin1(value)),
         b":authority" => head.headers.push("host", value),
@@ -190,7 +190,7 @@ fn add(head: &mut Head, name: &[u8], value: &[u8]) {
 }
 
 impl Frames {
-    /// The next frame; none where the caller has closed. May be dropped and asked again.
+    /// The next frame; none if the caller has closed. The future may be dropped and created again.
     async fn next(&mut self) -> io::Result<Option<Frame>> {
         loop {
             if let Some(frame) = Frame::take(&mut self.buffer) {

@@ -16,7 +16,7 @@ use crate::tokens;
 /// The provider with the large document, and what its chains' names end with.
 const LARGE: &str = "large";
 
-/// What is measured in each setting, in the order of the columns.
+/// The case of each column, in order.
 fn columns() -> [(&'static str, Case); 5] {
     [
         ("no filter", rows::no_filter()),
@@ -27,7 +27,7 @@ fn columns() -> [(&'static str, Case); 5] {
     ]
 }
 
-/// What is changed.
+/// The changed property.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Setting {
     AsInTheRows,

@@ -1,7 +1,6 @@
-//! Instructions instead of time: what the whole Envoy executes for a request, by callgrind. Where
-//! processor time varies with what else the machine does, this tells what a chain costs, and beside
-//! it stands the floor: a module of a few instructions that makes the host calls that a hit cannot
-//! do without, and decides nothing.
+//! Instructions instead of time: the instructions of the whole Envoy for a request, by callgrind.
+//! Processor time depends on other load of the machine; this count does not. The floor is a module
+//! of a few instructions that makes the necessary host calls of a hit and decides nothing.
 
 use std::fs;
 use std::time::Duration;
@@ -21,8 +20,8 @@ const CONNECTIONS: u32 = 8;
 
 const FLOOR: &str = "host calls of a hit, no decision";
 
-/// What a hit asks of the host: all headers, the clock, one header removed, one added. What the
-/// host writes into the module's memory may lie over itself.
+/// The host calls of a hit: all headers, the clock, one header removed, one added. The host's
+/// results in the module's memory may overlap.
 const FLOOR_MODULE: &str = r#"(module
   (import "env" "proxy_get_header_map_pairs"
     (func $headers (param i32 i32 i32) (result i32)))

@@ -1,5 +1,5 @@
-//! A day in the life: many users, some of whom come far more often than others, a provider that
-//! takes its time, and a cache that remembers for as long as it does by default.
+//! A day in the life: many users with very different request rates, a slow provider, and a cache
+//! with the default ttl.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const USERS: usize = 10_000;
 const DELAY: u32 = 20;
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
-    // As long as the cache remembers by default: each user who comes is asked about about once.
+    // As long as the default ttl: about one call for each user.
     let (ours, others) = if bench.quick { (10, 3) } else { (60, 15) };
     let provider = Server { delay: DELAY, ..Server::default() };
     let chains = vec![

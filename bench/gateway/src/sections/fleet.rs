@@ -1,9 +1,9 @@
-//! Several gateways that know nothing of each other's caches: how often the provider is asked
-//! depends on whether a user's requests meet one of them or all.
+//! Several gateways without a common cache: the number of calls depends on whether a user's
+//! requests reach one gateway or all.
 //!
-//! An edge Envoy stands before gateways, once in turn, once by a consistent hash of the token. All
-//! get the same requests at about the same rate, which keeps none of them busy: what is counted is
-//! calls, not time. A fleet whose gateways did not share the requests so must be an error.
+//! An edge Envoy is before the gateways, once in turn, once by a consistent hash of the token. All
+//! get the same requests at about the same rate, which saturates none of them: the section counts
+//! calls, not time. It must be an error if the gateways did not share the requests this way.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ const GATEWAYS: usize = 3;
 const EDGE: &str = "edge";
 const GATEWAY: &str = "gateway";
 
-/// For how long gateways remember, in seconds, and how much of that on average and at least: up to
-/// a tenth is taken off.
+/// The gateways' ttl in seconds, and the average and minimum share of it: up to a tenth is
+/// subtracted.
 const TTL: f64 = 10.0;
 const REMEMBERED: f64 = 0.95;
 const SURELY_REMEMBERED: f64 = 0.9;
@@ -51,7 +51,7 @@ const CASES: [(Choice, &str); 3] = [
     (Choice::ByToken, "3 gateways, `MAGLEV` by `authorization`"),
 ];
 
-/// What a fleet did.
+/// The result of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Outcome {
     requests: f64,
@@ -173,7 +173,7 @@ fn spread(choice: Choice, shares: &[u64], requests: u64) -> Result<()> {
     let wrong = match choice {
         Choice::Alone => false,
         Choice::InTurn => shares.iter().any(|share| off(share) > UNEVEN),
-        // The most frequent tokens make it uneven, but nobody may be left out.
+        // The most frequent tokens make it uneven, but every gateway must get a part.
         Choice::ByToken => shares.iter().any(|share| (*share as f64) < even / 4.0),
     };
     if wrong || all < requests {
@@ -237,7 +237,7 @@ fn of_a_large_fleet() -> String {
             format!("{most:.0}"),
             format!("{calls:.0}"),
             format!("{:.0}", 1000.0 * calls / RATE),
-            // Each call is remembered for so long.
+            // Each verdict is cached for this time.
             format!("{:.0}", calls * TTL * REMEMBERED / FLEET),
         ]
     };

@@ -21,7 +21,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let tokens = if bench.quick { 100_000 } else { 1_000_000 };
     let chains = vec![Chain::ours("defaults", 1, json!({"cache": {}}))?];
     let rig = Rig::start(&bench.placement, &[Server::default()], chains, 1).await?;
-    // After so many tokens, megabytes.
+    // Number of tokens, and megabytes.
     let mut samples = vec![(0, memory(rig.measured.id())?)];
     let mut sent = 0;
     while sent < tokens {
@@ -63,7 +63,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     })
 }
 
-/// How far memory gets away from what it was once so many tokens had come, in percent.
+/// The largest difference of memory from its value after this many tokens, in percent.
 fn away(samples: &[(u64, f64)], settled: u64) -> f64 {
     let mut after = samples.iter().skip_while(|(sent, _)| *sent < settled);
     let Some((_, base)) = after.next() else { return f64::NAN };

@@ -1,5 +1,5 @@
-//! What a known request's cost grows by: users, regions, headers. It must not grow with the first
-//! two, and by little with the third.
+//! Growth of the cost of a hit: with users, regions, headers. It must not grow with the first two,
+//! and only little with the third.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const REGION: (&str, &str) = ("x-correlation-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let (rounds, seconds) = if bench.quick { (3, 1) } else { (7, 2) };
     let time = Duration::from_secs(seconds);
-    // What injects how many headers, of how many regions, for how many users who must be known before.
+    // Name, number of injected headers, number of regions, number of users to cache first.
     let all = [
         (FEW, 1, 0, 10),
         (MANY, 1, 0, 10_000),
@@ -69,8 +69,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     })
 }
 
-/// Keys with so many regions, the one that the load asks for the last; no other endpoint serves
-/// anybody.
+/// Keys with this many regions; the load uses the last. The other endpoints do not exist.
 fn regions(count: usize) -> Value {
     let mut keys = remembering_all();
     if count > 0 {

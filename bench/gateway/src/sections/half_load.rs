@@ -1,5 +1,5 @@
-//! Half load: what a chain adds to the slow requests of an Envoy that has time. Requests come at a
-//! constant rate, half of what an Envoy without a filter can carry.
+//! Half load: the latency that a chain adds to slow requests below saturation. Requests come at a
+//! constant rate, half of an Envoy's capacity without a filter.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What instances of the filter cost that nobody uses: a gateway may have one for each route.
+//! The cost of idle instances of the filter: a gateway may have one for each route.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     })
 }
 
-/// What an idle Envoy uses: percent of a processor, megabytes.
+/// The use of an idle Envoy: percent of a processor, megabytes.
 async fn measure(
     bench: &Bench,
     ours: bool,

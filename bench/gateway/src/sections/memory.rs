@@ -1,4 +1,4 @@
-//! What a worker's memory grows by that knows many users.
+//! Growth of a worker's memory with the number of cached users.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the module costs an Envoy that starts.
+//! The cost of the module when Envoy starts.
 
 use std::{fs, slice};
 

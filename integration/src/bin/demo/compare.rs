@@ -1,4 +1,4 @@
-//! What should have happened beside what did, line by line.
+//! The expected and the actual result, line by line.
 
 use crate::scene::{Forwarded, Story};
 

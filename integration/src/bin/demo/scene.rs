@@ -4,7 +4,7 @@ use integration::{Gateway, Headers, Request, tokens};
 
 /// One request and all that should come of it.
 pub(crate) struct Scene {
-    /// What it shows.
+    /// The purpose of the scene.
     pub(crate) title: &'static str,
     /// Why that is so, in one sentence.
     pub(crate) why: &'static str,
@@ -19,9 +19,9 @@ pub(crate) struct Scene {
 
 /// What the provider should see.
 enum Expected {
-    /// It is not asked.
+    /// No call.
     Nothing,
-    /// It is asked, but does not listen.
+    /// A call, but the provider does not listen.
     Down,
     /// This one call.
     Call(&'static str),
@@ -33,12 +33,12 @@ struct Backend {
     removed: &'static [&'static str],
 }
 
-/// What happened, or should have: in the words in which it is shown.
+/// The actual or expected result, as the text that is printed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Story {
     /// Calls at the provider.
     pub(crate) asked: Vec<String>,
-    /// What reached the backend; none if nothing did, not one byte.
+    /// The request at the backend; none if not one byte arrived.
     pub(crate) backend: Option<Forwarded>,
     /// The status that the client got.
     pub(crate) status: String,
@@ -249,7 +249,7 @@ impl Scene {
         Ok(story)
     }
 
-    /// What should have happened.
+    /// The expected result.
     pub(crate) fn expected(&self) -> Story {
         let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
         Story {
@@ -303,7 +303,7 @@ impl Scene {
     }
 }
 
-/// What Envoy adds to any request.
+/// The headers that Envoy adds to any request.
 fn is_housekeeping(name: &str) -> bool {
     ["host", "x-request-id", "x-forwarded-for", "x-forwarded-proto"].contains(&name)
         || name.starts_with("x-envoy-")

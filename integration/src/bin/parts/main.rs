@@ -1,5 +1,5 @@
-//! What `docker-compose.yml` puts around Envoy, in one program: the certificates, the UserInfo
-//! provider with the demo's tokens, and the echo upstream. For trying out, never for production.
+//! The servers of `docker-compose.yml` around Envoy, in one program: the certificates, the UserInfo
+//! provider with the demo's tokens, and the echo upstream. For trials, never for production.
 
 use std::fs;
 use std::io;
@@ -45,7 +45,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Keeps what is there: who trusts it has read it, and would not notice new ones.
+/// Keeps existing certificates: processes that trust them have read them, and would not notice new
+/// ones.
 fn certificates(trust: &Path, keys: &Path) -> Result<(), String> {
     let authority = trust.join("ca-certificates.crt");
     let (certificate, key) = (keys.join("certificate.pem"), keys.join("key.pem"));
