@@ -33,7 +33,7 @@ pub enum Effect {
     /// The gate wants to know more.
     Asks(ReadShared),
     /// The mapped claims of a provider's answer.
-    Vouches(MappedClaims),
+    Mapped(MappedClaims),
     /// The edits of a request's headers.
     Edits(HeaderEdit),
     /// The result of a path.

@@ -32,7 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 Box::new(move || {
                     let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
                     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-                    Effect::Vouches(MappedClaims::of(&permit, Some(endpoint(&policy))))
+                    Effect::Mapped(MappedClaims::of(&permit, Some(endpoint(&policy))))
                 })
             }));
         }
@@ -54,12 +54,12 @@ pub(crate) fn operations() -> Vec<Operation> {
                 let request = if forged { request.forged() } else { request };
                 let head = request.bearing(&token(40)).head();
                 let policy = policy(10, "");
-                let vouched = Rc::new(vouched(&policy));
+                let claims = Rc::new(mapped_claims(&policy));
                 Box::new(move || {
-                    let cleansing = StripPlan::of(&head, &policy.forward);
+                    let strip_plan = StripPlan::of(&head, &policy.forward);
                     let endpoint = Some(endpoint(&policy));
                     let (edit, _) =
-                        header_edit::edit(&vouched, &policy.forward, endpoint, cleansing);
+                        header_edit::edit(&claims, &policy.forward, endpoint, strip_plan);
                     Effect::Edits(edit)
                 })
             }));
@@ -77,7 +77,7 @@ fn endpoint(policy: &Policy) -> &Endpoint {
 }
 
 /// The result of an answer without claims: only the client's headers remain to edit.
-fn vouched(policy: &Policy) -> MappedClaims {
+fn mapped_claims(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
     let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
     MappedClaims::of(

@@ -32,9 +32,9 @@ fn check(name: &str, effect: &Effect) {
             let [good, bad] = [0, 1].map(|place| read.slots[place].name());
             assert_ne!(good, bad, "{name}");
         }
-        (["claims", headers, _], Effect::Vouches(vouched)) => {
+        (["claims", headers, _], Effect::Mapped(claims)) => {
             // It shows what it holds only where it is used.
-            let shown = format!("{vouched:?}");
+            let shown = format!("{claims:?}");
             let headers: usize = headers.trim_end_matches("-headers").parse().unwrap();
             assert_eq!(shown.matches("(\"x-").count(), headers, "{name}: {shown}");
             assert!(shown.contains("(\"x-user-id\", \"248289761001\")"), "{name}: {shown}");

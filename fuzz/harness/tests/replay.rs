@@ -75,8 +75,8 @@ fn targets_entries_and_corpora_match() {
     assert_eq!(names("corpus"), targets);
 }
 
-/// What a gate does follows from its events alone: a trace that ended otherwise each time could
-/// neither be replayed nor made smaller.
+/// A gate's behaviour follows from its events alone: a trace that ended differently each time could
+/// neither be replayed nor reduced.
 #[test]
 fn gate_ops_trace_is_deterministic() {
     for file in corpus("gate_ops") {
