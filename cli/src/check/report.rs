@@ -41,15 +41,15 @@ impl Report<'_> {
             let Finding { file, document, place, found, code, .. } = finding;
             let document = document.map(|number| format!("#{number}")).unwrap_or_default();
             let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-            let severity = code.severity.word();
-            say(format_args!("{file}{document}: {severity}[{}]: {place}{found}", code.word));
+            let severity = code.severity.as_str();
+            say(format_args!("{file}{document}: {severity}[{}]: {place}{found}", code.name));
             if code.severity != Severity::Note {
                 say(format_args!("    why: {}", code.why));
             }
             say(format_args!("    do:  {}", finding.remedy()));
         }
         let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note]
-            .map(|severity| counted(self.count(severity), severity.word()));
+            .map(|severity| counted(self.count(severity), severity.as_str()));
         let instances = counted(self.instances, "instance");
         let allowed = self.findings.iter().filter(|finding| self.allowed.covers(finding)).count();
         let verdict = if self.is_ok() { "ok" } else { "not ok" };
@@ -69,8 +69,8 @@ impl Report<'_> {
     fn json(&self) -> Value {
         let finding = |finding: &Finding| {
             json!({
-                "code": finding.code.word,
-                "severity": finding.code.severity.word(),
+                "code": finding.code.name,
+                "severity": finding.code.severity.as_str(),
                 "file": finding.file,
                 "document": finding.document,
                 "place": finding.place,

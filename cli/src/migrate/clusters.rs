@@ -11,7 +11,7 @@ use oidc_token_connector::config::{Egress, Endpoints, Policy};
 use super::settings::{Finding, Weight};
 
 /// Placeholder for a proxy's address that the text does not give. It is unreachable (RFC 5737), so
-/// that nothing passes until somebody has put in the right one.
+/// that no call passes until an operator sets the right address.
 const NOWHERE: &str = "192.0.2.10";
 
 /// One cluster.
@@ -156,7 +156,7 @@ impl Cluster {
 }
 
 impl Proxy {
-    /// What the endpoint says of it.
+    /// The endpoint's data about the cluster.
     fn metadata(&self) -> String {
         let (address, said) = match self.address {
             Some(address) => (address.to_string(), format!("The proxy, {}.", self.server)),
@@ -216,7 +216,7 @@ const AT_AN_ADDRESS: &str = r#"- name: <name>
               address: { socket_address: { address: "<host>", port_value: <port> } }
 "#;
 
-/// Nobody resolves the provider's name but the proxy.
+/// Only the proxy resolves the provider's name.
 const BEHIND_A_PROXY: &str = r#"- name: <name>
   type: STATIC
   connect_timeout: 1s

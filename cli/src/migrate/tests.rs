@@ -51,7 +51,7 @@ fn migrated(text: &str) -> Migration {
     migrate(text, &Options::default())
 }
 
-/// What makes the guide's example whole.
+/// The options that complete the guide's example.
 fn given() -> Options {
     Options { proxy_address: Some("192.0.2.77".parse().unwrap()) }
 }
@@ -150,14 +150,14 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "error_metadata_location : ResponseHeaders # as agreed",
         true,
-        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as not \
-         given in both systems; got text after the value: remove it and run this again if \
+        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as \
+         absent in both systems; got text after the value: remove it and run this again if \
          `ResponseHeaders` is meant",
     ),
     (
         "error_metadata_location: responseheaders",
         true,
-        "line 2: error_metadata_location is \"responseheaders\", which counts as not given in \
+        "line 2: error_metadata_location is \"responseheaders\", which counts as absent in \
          both systems; expected `ResponseHeaders` or `ResponsePayload`",
     ),
     (
@@ -201,17 +201,17 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "defaultURI: https://idp.example/u",
         false,
-        "line 2: userinfo_endpoint.defaultURI is given here and in line 1; keep one",
+        "line 2: userinfo_endpoint.defaultURI is set here and in line 1; keep one",
     ),
     (
         "enable_error_set: true\nenable_error_set: true",
         false,
-        "line 3: enable_error_set is given here and in line 2",
+        "line 3: enable_error_set is set here and in line 2",
     ),
     (
         "inject_headers: {\"A\": \"$.a\",\n\"A\": \"$.b\"}",
         false,
-        "line 3: inject_headers.A is given here and in line 2",
+        "line 3: inject_headers.A is set here and in line 2",
     ),
     ("hello", false, "line 2: text without a colon; write `key: value`"),
     (
@@ -241,7 +241,7 @@ const FINDINGS: [(&str, bool, &str); 30] = [
         false,
         "line 2: inject_headers.FR.A: got an object, expected a JSONPath as text",
     ),
-    // What only the filter's own reader sees, with the line of the piece.
+    // Problems that only the filter's own reader sees, with the line of the piece.
     (
         "regionCodeHeader: x-r",
         false,
@@ -359,7 +359,7 @@ fn report_lists_only_relevant_differences() {
         ("The proxy's IP address", true, false),
         ("`error_set`: the text enables", true, false),
         ("tokens cross the network unencrypted", false, true),
-        ("taken from each client request", true, false),
+        ("removed from each client request", true, false),
         ("`1 == '1'` is false", false, false),
         ("`unknown_region", true, false),
     ] {
@@ -425,7 +425,7 @@ fn limits_are_reported_as_differences() {
     }
 }
 
-/// What is neither ASCII nor visible stays what it was on its way through JSON and YAML.
+/// Characters that are not ASCII or not visible stay unchanged through JSON and YAML.
 #[test]
 fn unusual_characters_are_preserved() {
     let code = "é\u{2028}\u{FEFF}\u{1F600}x";

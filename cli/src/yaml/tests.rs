@@ -1,4 +1,4 @@
-//! What YAML means to Envoy, and to Kubernetes.
+//! YAML as Envoy reads it, and as Kubernetes reads it.
 
 use serde_json::json;
 
@@ -98,15 +98,15 @@ fn nested_keys_are_refused() {
         nested += &format!("- &m{n} {{? [*m{}] : 1}}\n", n - 1);
     }
     let error = read(&nested).unwrap_err();
-    assert!(error.starts_with("line 2, column ") && error.contains("no text"), "{error}");
+    assert!(error.starts_with("line 2, column ") && error.contains("not text"), "{error}");
 }
 
 #[test]
 fn syntax_error_has_its_place() {
     for (text, expected) in [
-        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c is given twice; keep one"),
-        ("? [a]\n: 1\n", "line 1, column 3: a key that is no text"),
-        ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: a key that is no text"),
+        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: repeated key c; keep one"),
+        ("? [a]\n: 1\n", "line 1, column 3: got a key that is not text"),
+        ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: got a key that is not text"),
         ("a: {<<: 1}\n", "line 1, column 5: a merge key without an object"),
         ("a: *b\n", "line 1, column "),
         ("a: &a [*a]\n", "line 1, column "),

@@ -1,4 +1,4 @@
-//! The reader alone: what is read, which liberty is noted in which line, what is unreadable.
+//! The reader alone: the values, the leniencies with their lines, the unreadable parts.
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn missing_braces_are_accepted() {
     check("{\"a\": \"b\"", "a=b", &[(Leniency::MissingClose, &[1]), (Leniency::OuterBraces, &[1])]);
 }
 
-/// What nothing is known of belongs to no object that was not opened.
+/// An unknown name belongs to no object that was not opened.
 #[test]
 fn empty_key_does_not_take_the_next_lines() {
     check("inject_headers:\nother: 1", "inject_headers= other=1", &[]);
@@ -144,9 +144,9 @@ fn unreadable_lines_are_reported() {
         unreadable.iter().map(|(line, what, _)| format!("{line} {what}")).collect::<Vec<_>>()
     };
     assert_eq!(lines("a: 1\nhello\nb: 2"), ["2 text without a colon"]);
-    assert_eq!(lines("\n: x"), ["2 a colon without a name in front"]);
+    assert_eq!(lines("\n: x"), ["2 a colon without a name before it"]);
     assert_eq!(lines("a: \"b"), ["1 a quotation mark that is not closed in its line"]);
-    assert_eq!(lines("a: \"\\ud800\""), ["1 a \\u in quotation marks that names no character"]);
+    assert_eq!(lines("a: \"\\ud800\""), ["1 an invalid \\u escape in quotation marks"]);
     let deep = format!("a: {}{}", "{b:".repeat(20), "}".repeat(20));
     assert_eq!(lines(&deep).len(), 12, "{:?}", lines(&deep));
 }

@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// What is found in the modules of `src/`, given as file name and text.
+/// The problems in the modules of `src/`, given as file name and text.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let paths: Vec<String> = files.iter().map(|(name, _)| format!("src/{name}.rs")).collect();
     let files = paths.iter().zip(files).map(|(path, (_, text))| (path.as_str(), *text));
     problems(files).into_iter().map(|p| format!("{}:{}: {}", p.path, p.line, p.what)).collect()
 }
 
-/// That there is one cycle, which goes this way.
+/// Asserts that there is one cycle, along this path.
 #[track_caller]
 fn cycle(way: &str, files: &[(&str, &str)]) {
     let found = found(files);
