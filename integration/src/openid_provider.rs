@@ -205,7 +205,7 @@ fn is_supported(version: &str) -> bool {
 
 fn remedy(problem: &str) -> String {
     format!(
-        "The OpenID Provider for the tests, npm's oidc-provider, cannot be had: {problem}\n\
+        "The OpenID Provider for the tests, npm's oidc-provider, is not available: {problem}\n\
          Remedy: install Node.js {OLDEST_NODE} or later with npm and leave both on PATH; on Debian \
          and Ubuntu `apt-get install nodejs npm`, as root."
     )

@@ -11,7 +11,7 @@ const TITLES: [&str; 8] = [
     "1/8 A good token",
     "2/8 The same user in France",
     "3/8 The same token again",
-    "4/8 A client that names itself",
+    "4/8 A client with a forged identity",
     "5/8 No token",
     "6/8 An expired token",
     "7/8 The provider is down",
@@ -56,9 +56,9 @@ fn demo_shows_every_step() {
     };
     shows(0, &["-H 'Authorization: Bearer good'", "+ x-user-id: 248289761001", "answer    200"]);
     shows(1, &["-H 'X-Region: FR'", "fr.idp.example/userinfo", "+ x-user-name: Claes Rosenlöf"]);
-    shows(2, &["is not asked", "+ x-user-id: 248289761001", "answer    200"]);
+    shows(2, &["gets no call", "+ x-user-id: 248289761001", "answer    200"]);
     shows(3, &["-H 'X-User-Id: admin'", "- X-User-Id: admin", "+ x-user-id: 248289761001"]);
-    shows(4, &["is not asked", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
+    shows(4, &["gets no call", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
     shows(5, &["answers 401, expired", "error=\"invalid_token\"", "answer    401"]);
     shows(6, &["does not listen", "answer    503", "retry-after: 5"]);
     shows(7, &["/partners/orders", "answer    403", "{\"message\":\"Not a partner\"}"]);
@@ -74,11 +74,11 @@ fn failing_step_is_named_and_fails() {
     let out = text(&output.stdout);
     let first = block(&out, TITLES[0]);
     assert!(first.starts_with("1/8 A good token  FAILED\n"), "{first}");
-    let told = "asked of the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
-                came:     none\n";
+    let told = "call to the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
+                got:      none\n";
     assert!(first.contains(told), "{first}");
     // A request without a call does not pass the guard.
-    assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     403\n"), "{out}");
+    assert!(block(&out, TITLES[4]).contains("expected: 401\n      got:      403\n"), "{out}");
     for title in TITLES {
         assert!(out.contains(title), "the demo stopped before {title}:\n{out}");
     }

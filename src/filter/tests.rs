@@ -58,7 +58,7 @@ fn envoys(status: &str) -> Answer<'_> {
     Answer::Whole { head: head(&[(":status", status)]), body: Body::Read(b"") }
 }
 
-/// The cluster that is asked next, and its call.
+/// The cluster of the next call, and the call.
 #[track_caller]
 fn next((releases, next): Next) -> (CallId, String, Duration) {
     assert!(releases.is_empty(), "released: {releases:?}");
@@ -73,7 +73,7 @@ fn over((mut releases, next): Next) -> Decision {
     releases.remove(0).decision
 }
 
-/// No release and no call: the question pauses.
+/// No release and no call: the lookup pauses.
 #[track_caller]
 fn pauses((releases, next): Next) {
     assert!(releases.is_empty() && next.is_none(), "{releases:?}, {}", next.is_some());
@@ -191,7 +191,8 @@ fn invalid_claims_are_counted() {
     assert_eq!(decision.forwarded().set, pairs(&[("x-d", "ok")]));
 }
 
-/// What is kept gives the same state again, and a claim that no header could carry gives none.
+/// A cached verdict gives the same state again, and a claim that is not allowed in a header gives
+/// none.
 #[test]
 fn claims_become_filter_state() {
     let config = r#""cache": {}, "filter_state": {

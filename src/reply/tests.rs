@@ -182,7 +182,7 @@ fn json_error_is_read_with_any_content_type() {
         assert_eq!(reply.body, format!("{STANDARD}403"));
         assert_eq!(reply.header("www-authenticate"), None);
     }
-    // What says that it is JSON may be a list, as ever.
+    // A body with a JSON content type may also be a list.
     let list = refused(&in_payload("$[0].error"), "403", &[JSON], &format!("[{body}]"));
     assert_eq!(list.body, "invalid_token");
     // The whole body goes on as what it says it is, or as plain text.
@@ -361,7 +361,7 @@ fn details_have_the_reason() {
     );
 }
 
-/// Every reason in its own word, and what a gRPC client reads instead of the body.
+/// The details of every reason, and the message for gRPC clients instead of the body.
 #[test]
 fn every_reason_has_details_and_a_grpc_message() {
     use crate::reply::{Dialect, reply};
@@ -437,7 +437,7 @@ fn provider_error_is_counted_by_status() {
 
 const UNAVAILABLE: &str = r#""userinfo_unavailable": {"status": 503, "retry_after": "5s"}"#;
 
-/// The provider's status, what it says besides, and what the client gets under `map`: status,
+/// The provider's status and further headers, and the client's reply under `map`: status,
 /// challenge, `Retry-After`, and the name in the body.
 #[test]
 fn map_gives_the_clients_status() {
@@ -484,7 +484,7 @@ fn map_gives_the_clients_status() {
     }
 }
 
-/// A text of the provider's about the token still goes along.
+/// The provider's text about the token is still relayed.
 #[test]
 fn map_relays_the_providers_text_about_a_token() {
     let members = format!(
@@ -526,7 +526,7 @@ fn grpc_status_follows_the_mapped_status() {
     }
 }
 
-/// What trying again cannot mend is not told to come again.
+/// A reply that a retry cannot change has no `Retry-After`.
 #[test]
 fn unusable_answer_is_bad_gateway() {
     for (members, status) in [

@@ -453,7 +453,7 @@ fn refusals() -> Vec<Row> {
         );
     }
     rows.push(
-        row("114h", "408, for whoever comes late on a connection")
+        row("114h", "408 to the next request on an idle connection")
             .answers(Reply::status(408))
             .refused(408, "provider_error:provider_4xx")
             .calls(3),

@@ -182,7 +182,7 @@ async fn row_197_provider_becomes_slow() {
     }
     assert_eq!(gw.envoy.stat("wasmcustom.oidc_requests").await, requests);
     let refused = gw.envoy.stat("wasmcustom.oidc_calls.refused_by_breaker").await;
-    assert!(refused > 0, "it was never left alone");
+    assert!(refused > 0, "its breaker never opened");
     let (asked, own): (Vec<_>, Vec<_>) =
         gw.provider.calls().into_iter().partition(|call| call.token().is_some());
     assert_eq!(asked.len() as u64 + refused, requests, "{refused} refused");

@@ -109,7 +109,7 @@ async fn row_191_other_worker_continues() {
     let statuses = stop_a_vm(&gateway).await;
     let of = |status| statuses.get(&status).copied().unwrap_or(0);
     assert!(of(200) > 0 && of(503) > 0 && of(200) + of(503) == HELD, "{statuses:?}");
-    assert_eq!(gateway.upstream.count(), of(200), "only what was vouched for");
+    assert_eq!(gateway.upstream.count(), of(200), "only validated requests");
 }
 
 /// Cached verdicts of the VM are lost; shared ones are not.

@@ -190,7 +190,7 @@ impl Outage {
         let unknown = world.ask("unknown").await.status;
         say(&format!(
             "outage, {}: after {before} requests {stale} of {REQUESTS} pass as before, with \
-             {calls} calls; a token that was never vouched for gets {unknown}",
+             {calls} calls; a token that was never validated gets {unknown}",
             self.name
         ));
         let mut wrong = Vec::new();
@@ -198,7 +198,7 @@ impl Outage {
             wrong.push(format!("{}: {stale} pass, the unknown gets {unknown}", self.name));
         }
         if self.left_alone && calls >= REQUESTS {
-            wrong.push(format!("{}: it is never left alone: {calls} calls", self.name));
+            wrong.push(format!("{}: its breaker never opens: {calls} calls", self.name));
         }
         wrong
     }

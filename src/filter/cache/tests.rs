@@ -117,7 +117,7 @@ fn bytes_are_limited_too() {
     }
     assert_eq!(bench.find(key(0)), None);
     assert!((10..=13).contains(&bench.store.entries()), "{}", bench.store.entries());
-    // What was kept is replaced, not added.
+    // A stored entry is replaced, not added.
     let before = bench.store.bytes();
     (0..100).for_each(|_| assert!(bench.keep(key(99), Kind::Accepted, &body(5000))));
     assert_eq!(bench.store.bytes(), before);
@@ -188,8 +188,8 @@ fn mapped_claims_of_several_instances_are_limited_and_counted() {
     }
 }
 
-/// The catalogue's rows 133 and 134: nobody finds what was kept for another, also where keys share
-/// the half that they are found by.
+/// The catalogue's rows 133 and 134: no token finds the entry of another, even if keys share the
+/// half that the table uses.
 #[test]
 fn million_keys_without_collision() {
     let alike = |number: u32| TokenKey::of_halves([7, u64::from(number)]);

@@ -1,4 +1,4 @@
-//! The circuit breaker: only waiting counts, and only the filter's own question opens it.
+//! The circuit breaker: only slow failures count, and only a probe opens it.
 
 use super::*;
 use crate::filter::BreakerEvent;
@@ -16,7 +16,7 @@ fn closed() -> BreakerEvent {
 }
 
 impl World {
-    /// So many calls are waited for in vain; the question of the filter's own after the last.
+    /// This many slow calls without an answer; returns the probe after the last.
     #[track_caller]
     fn waited(&mut self, times: u64) -> (CallId, Call) {
         for number in 0..times {
@@ -52,7 +52,7 @@ fn unanswered_probe_opens_the_breaker() {
     let headers: Vec<_> = call.headers.iter().filter(|(n, _)| *n != "user-agent").collect();
     assert!(headers.contains(&(":method", "POST")) && headers.contains(&("x-key", "k")));
     assert!(headers.contains(&(":path", "/userinfo")) && call.timeout == TIMEOUT);
-    // Until it is known, everybody is asked about.
+    // Until the breaker is open, every token gets a call.
     world.leads(1);
     let (released, next) = world.times_out(probe, TIMEOUT);
     assert!(released.is_empty() && next.is_none());
@@ -92,7 +92,7 @@ fn probe_failing_at_once_does_not_open() {
     }
 }
 
-/// Over HTTP/2 somebody else's call may end the connection that it goes over.
+/// Over HTTP/2 another call may end the probe's connection.
 #[test]
 fn cut_off_probe_is_repeated_once() {
     for (answered, opened) in [(true, 0), (false, 1)] {
@@ -189,7 +189,7 @@ fn caller_behaviour_does_not_open() {
     }
     let stats = world.gate.stats();
     assert_eq!((stats.opened, stats.probed), (0, 0));
-    // A token that nobody ever answers: the filter asks, and is answered.
+    // A token that the site never answers: the probe is answered.
     for _ in 0..20 {
         let call = world.leads(300);
         if let (_, Some((probe, _))) = world.times_out(call, TIMEOUT) {
@@ -296,8 +296,7 @@ fn open_site_is_probed_for_remaining_configurations() {
 }
 
 /// A provider, or a firewall before it, may answer no call without a token. After a minute one call
-/// about a token may try; if it is answered, and the filter's own question still is not, the breaker
-/// is of no use there.
+/// with a token may try; if it is answered, and the next probe is not, the breaker is disabled.
 #[test]
 fn site_answering_only_tokens_does_not_stay_open() {
     for answers_probes in [false, true] {
@@ -345,7 +344,7 @@ fn site_answering_only_tokens_does_not_stay_open() {
     }
 }
 
-/// With a cache only a token that was vouched for may try.
+/// With a cache only a token that was validated before may try.
 #[test]
 fn unknown_token_does_not_try_an_open_site() {
     let mut world = World::new(&format!(r#"{BREAKER}, "cache": {{"ttl": "1s"}}"#));

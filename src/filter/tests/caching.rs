@@ -1,4 +1,4 @@
-//! What is remembered, for how long, and by whose rules it is used again.
+//! The cache: what it stores, for how long, and by whose rules a verdict is used again.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::sim::START;
 use crate::time::UnixTime;
 
 const GOOD: &[u8] = br#"{"sub":"alice","email":"a@example"}"#;
-/// A world in which the token `t` has just been asked for and this was the answer.
+/// A world in which the token `t` has just had a call with this answer.
 fn asked(members: &str, status: &str, headers: &[(&str, &str)], body: &[u8]) -> World {
     let mut world = World::new(members);
     world.asked(&[], status, &[&JSON, headers].concat(), body);
     world
 }
 
-/// Checks that the token `t` need not be asked for until then, and has to be from then on; up to
-/// a tenth earlier is allowed for.
+/// Checks that the token `t` needs no call until then, and needs one from then on; up to a tenth
+/// earlier is allowed.
 #[track_caller]
 fn check_lifetime(mut world: World, lifetime: Duration) {
     world.wait(lifetime * 9 / 10 - Duration::from_nanos(1));
@@ -81,7 +81,7 @@ fn answers_that_are_no_verdict_are_not_cached() {
         // After the time from which nothing is repeated.
         world.wait(seconds(1));
         assert_eq!(world.end(call, &answer).len(), 1);
-        // Of a refusal that is too long, and of a denial, only that there was one.
+        // Of a refusal that is too large, and of a denial, only a marker is stored.
         marks = marks.max(match &answer {
             Answer::Whole { head, .. } => match head.field(":status") {
                 Field::One(b"401" | b"403" | b"404" | b"410") => 1,
@@ -147,7 +147,7 @@ fn exp_of_the_jwt_ends_the_verdict() {
         let mut world = World::new(r#""cache": {}"#);
         let (_, call, _) = world.held(&[("authorization", &bearer)]);
         let released = world.answer(call, "200", &JSON, GOOD);
-        // The provider has the last word on whether it is good.
+        // The provider decides whether it is valid.
         assert_eq!(released[0].decision.record.outcome, Outcome::Pass);
         assert_eq!(world.gate.stats().entries, usize::from(kept));
         if kept {
@@ -236,10 +236,10 @@ fn hit_is_judged_by_the_current_configuration() {
     );
     let edit = world.decided(&T).forwarded();
     assert_eq!(edit.set, pairs(&[("x-mail", "a@example"), ("x-r", "default")]));
-    // What passes no more by the new rules is not refused by what was kept, but asked for.
+    // A cached verdict that does not pass the new rules leads to a call, not to a refusal.
     world.configure(r#""cache": {}, "max_userinfo_bytes": 10"#);
     world.held(&T);
-    // No cache any more: asked for.
+    // Without a cache there is a call.
     let mut world = asked(r#""cache": {}"#, "200", &[], GOOD);
     world.configure("");
     world.held(&T);
@@ -281,7 +281,7 @@ fn newest_verdict_counts() {
     world.wait(seconds(5));
     world.asked(&[], "200", &JSON, GOOD);
     assert_eq!(world.decided(&T).record.outcome, Outcome::Pass);
-    // An instance with a shorter time asks, and learns that the token has been revoked.
+    // An instance with a shorter time makes a call, and learns that the token has been revoked.
     world.wait(seconds(10));
     world.configure(r#""cache": {"ttl": "1s"}"#);
     world.asked(&[], "401", &[], b"");

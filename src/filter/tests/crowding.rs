@@ -1,4 +1,4 @@
-//! Bounds: on calls, on those who wait, on bytes; and what of them is kept for whom.
+//! Limits on calls, waiting requests and bytes; and the reservations for known tokens.
 
 use super::*;
 
@@ -36,12 +36,12 @@ fn unknown_tokens_get_at_most_half_of_the_calls() {
         (0..cap - strangers).for_each(|number| _ = world.leads(100 + number));
         world.refused_for(107);
     }
-    // Without a cache nobody is known.
+    // Without a cache no token is known.
     let mut world = World::new(r#""max_in_flight": 2"#);
     (0..2).for_each(|number| _ = world.leads(number));
 }
 
-/// The cap protects the provider: whose calls they are does not matter.
+/// The limit protects the provider, whatever the instance of the calls.
 #[test]
 fn calls_are_counted_over_all_instances() {
     let mut world = World::new(r#""max_in_flight": 3, "realm": "one""#);
@@ -109,7 +109,7 @@ fn calls_are_limited_by_bytes() {
     world.held(&T);
 }
 
-/// Whatever of a request is kept while it waits is counted, and no more when it has gone.
+/// All data of a waiting request count, and no longer after it has ended.
 #[test]
 fn ended_requests_leave_nothing() {
     let mut world = World::new(r#""inject_headers": {"X-User-Id": "$.sub"}, "timeout": "2s""#);
@@ -150,7 +150,8 @@ fn ended_requests_leave_nothing() {
     assert_eq!(world.gate.questions.lookups.bytes(), 0);
 }
 
-/// Four slow junk tokens can have four times 4096 requests wait; not beside those who are known.
+/// Four slow invalid tokens can make four times 4096 requests wait; known tokens have reserved
+/// places.
 #[test]
 fn unknown_tokens_get_at_most_half_of_the_waiting_places() {
     let cached = r#""cache": {"ttl": "1s"}, "timeout": "30s""#;
@@ -172,7 +173,7 @@ fn unknown_tokens_get_at_most_half_of_the_waiting_places() {
         (1..4096).for_each(|_| _ = world.joined(&T));
         assert_eq!(world.gate.stats().waiting, 3 * 4096);
     }
-    // Where nobody is remembered there is nobody to keep room for.
+    // Without a cache there is no reservation.
     let mut world = World::new(plain);
     for number in 0..4 {
         world.leads(number);

@@ -1,4 +1,4 @@
-//! Many requests that ask the same.
+//! Many requests with the same key.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn joined_requests_share_one_answer() {
         }
         assert_eq!((world.gate.stats().calls, world.gate.stats().waiting), (0, 0));
     }
-    // The next one asks anew.
+    // The next one makes a new call.
     world.held(&T);
 }
 
@@ -52,7 +52,7 @@ fn leaving_client_does_not_affect_others() {
         world.answer(call, "200", &JSON, b"{}").into_iter().map(|r| r.stream).collect();
     assert_eq!(released, [&followers[5..], &[late]].concat());
     assert!(!world.gone(late));
-    // With everybody gone the answer is kept all the same.
+    // The answer is cached even if all requests have gone.
     let other = [("authorization", "Bearer u")];
     let (alone, call, _) = world.held(&other);
     world.gone(alone);
@@ -119,7 +119,7 @@ fn unreported_call_ends_at_the_deadline() {
     for call in [call, other] {
         assert!(world.answer(call, "200", &JSON, b"{}").is_empty());
     }
-    // An answer that comes after all is not kept: somebody else may have asked since.
+    // A late answer is not cached: another call may have been made since.
     world.held(&T);
 }
 
@@ -176,7 +176,7 @@ fn too_many_calls_are_refused_at_once() {
         let decision = world.decided(&[("authorization", &format!("Bearer {n}"))]);
         assert_eq!(decision.replied().status, 503);
     }
-    // What is under way may still be joined.
+    // A call under way may still be joined.
     world.joined(&[("authorization", "Bearer 7")]);
     assert_eq!(world.answer(calls[7], "200", &JSON, b"{}").len(), 2);
     world.held(&[("authorization", "Bearer next")]);

@@ -1,4 +1,4 @@
-//! Sites that fail: the next one, within one deadline, and the last real word.
+//! Failing sites: the next one, within one deadline, and the last answer of a provider.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn released_requests_get_the_last_real_answer() {
     world.wait(seconds(3));
     let released = world.tick();
     assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError, "a lost call");
-    // Somebody whose own configuration gives it less time than the one who led.
+    // A request whose own configuration has a shorter deadline than the first one's.
     let (_, first, _) = world.held(&T);
     world.configure_whole(&sites(r#""timeout": "1s", "deadline": "1s""#));
     let hasty = world.joined(&T);
@@ -123,7 +123,7 @@ fn all_calls_of_a_request_share_one_deadline() {
     assert_eq!(world.gate.stats().calls, 0);
 }
 
-/// A thousand calls may hold such a word at a time.
+/// A thousand calls may hold such an answer at a time.
 #[test]
 fn long_answer_is_kept_without_its_body() {
     let members = r#""error_metadata_location": "ResponseHeaders", "error_header_name": "X-Why""#;

@@ -73,7 +73,7 @@ fn possibly_answered_and_slow_calls_are_not_repeated() {
     }
 }
 
-/// A server that gives a kept connection up says 408 to whatever comes next on it.
+/// A server that closes an idle connection answers 408 to the next request on it.
 #[test]
 fn repeated_408_calls_the_next_site() {
     let mut world = World::of(TWO);
@@ -96,7 +96,7 @@ fn repeated_408_calls_the_next_site() {
     assert_eq!((reply.status, world.gate.stats().repeated), (408, 3));
 }
 
-/// A site that is down costs one pause where another can be asked, and no breaker.
+/// A site that is down costs one pause if another site follows, and opens no breaker.
 #[test]
 fn one_repeat_before_another_site_and_two_at_the_last_site() {
     let mut world = World::of(TWO);
@@ -135,7 +135,7 @@ fn no_call_for_clients_that_left() {
     let (releases, next) = world.goes_on(call, &envoys("503"));
     assert!(releases.is_empty() && next.is_none());
     assert_eq!(world.gate.next_due(), None);
-    // Gone while the question pauses.
+    // The request ends while the lookup pauses.
     let (stream, call, _) = world.held(&T);
     pauses(world.goes_on(call, &envoys("503")));
     world.gone(stream);
@@ -155,7 +155,7 @@ fn repeat_has_the_remaining_timeout() {
     let (call, sent) = world.due();
     let left = millis(100) - Duration::from_nanos(world.now.moment.nanos());
     assert!(sent.timeout == left && left >= millis(25), "{:?}", sent.timeout);
-    // A lost report of it is told when the first one's would have been.
+    // A lost report of the repeat is detected when the first call's would have been.
     world.wait(left + millis(149));
     assert!(world.tick().is_empty());
     world.wait(millis(1));
@@ -181,7 +181,7 @@ fn repeat_pauses_are_random() {
     assert_eq!(world.gate.stats().repeated, 64);
 }
 
-/// While it pauses a question takes no part of the cap, and a repeat takes one like any call.
+/// A pausing lookup counts for no limit, and a repeat counts like any call.
 #[test]
 fn repeat_needs_a_call_permit() {
     let mut world = World::new(r#""max_in_flight": 1"#);

@@ -91,7 +91,7 @@ fn older_shared_verdict_replaces_no_newer_one() {
     assert_eq!(second.decided(&T).record.outcome, Outcome::InvalidToken);
 }
 
-/// A refusal that nobody may act upon still ends, on every worker, what was good before it.
+/// A refusal that may not be cached still ends, on every worker, an older valid verdict.
 #[test]
 fn uncached_refusal_overrides_other_workers_verdict() {
     let members = r#""cache": {"shared": true, "ttl": "10s", "negative_ttl": "0s",
@@ -100,7 +100,7 @@ fn uncached_refusal_overrides_other_workers_verdict() {
     first.asked(&[], "200", &JSON, b"{}");
     let mut second = neighbour(&first, members);
     assert_eq!(second.decided(&T).record.source, Source::Shared);
-    // The first asks again and is told otherwise.
+    // The first worker makes another call and gets another answer.
     first.wait(Duration::from_secs(20));
     first.asked(&[], "401", &[], b"");
     second.now = first.now;
@@ -111,7 +111,7 @@ fn uncached_refusal_overrides_other_workers_verdict() {
         world.end(call, &answer).remove(0).decision.record.outcome
     };
     assert_eq!(outage(&mut second), Outcome::Unavailable);
-    // Nor does the older word come back to the first, or to one that has just begun.
+    // The older verdict does not return to the first worker either, or to a new one.
     assert_eq!(outage(&mut first), Outcome::Unavailable);
     let usual = r#""cache": {"shared": true, "stale_if_error": "10m"}"#;
     for mut world in [neighbour(&first, usual), neighbour(&second, usual)] {
@@ -119,7 +119,7 @@ fn uncached_refusal_overrides_other_workers_verdict() {
     }
     first.configure(usual);
     assert_eq!(outage(&mut first), Outcome::Unavailable);
-    // A later good word counts again.
+    // A later valid verdict counts again.
     first.wait(Duration::from_secs(1));
     first.asked(&[], "200", &JSON, b"{}");
     second.now = first.now;
@@ -199,7 +199,7 @@ fn number_of_shared_places_is_fixed() {
     }
     let places = |kind: &str| world.shared.keys().filter(|slot| slot.name().contains(kind)).count();
     let [good, bad] = shared::SLOTS.map(usize::from);
-    // 15 000 and 5 000 throws at so many places.
+    // 15 000 and 5 000 tokens for this many places.
     assert!((9_000..good).contains(&places(".good.")), "{}", places(".good."));
     assert!((1_500..=bad).contains(&places(".bad.")), "{}", places(".bad."));
     assert!(world.shared.values().all(|value| value.len() <= 4096));

@@ -1,4 +1,4 @@
-//! Outdated verdicts: they serve while nobody answers, and never while the site answers others.
+//! Outdated verdicts: they serve while no site answers, and never while the site answers others.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn known(members: &str, body: &[u8]) -> World {
 
 const ALICE: &[u8] = br#"{"sub":"alice"}"#;
 
-/// The token was good, and is to be asked about again.
+/// The token was valid, and its next request makes a call.
 fn outdated(members: &str) -> World {
     let mut world = known(members, ALICE);
     world.wait(seconds(60));
@@ -48,7 +48,7 @@ fn outdated_verdict_serves_while_no_site_answers() {
     assert_eq!(source(&decision), Source::Stale);
     assert_eq!(source(&world.decided(&T)), Source::Stale);
     world.wait(seconds(9));
-    // And where nobody is asked any more.
+    // Also while no call is made.
     for number in 0..5 {
         let call = world.leads(number);
         if let (_, Some((probe, _))) = world.times_out(call, seconds(5)) {
@@ -166,7 +166,7 @@ fn no_outdated_verdict_while_site_answers_others() {
     }
 }
 
-/// What the worker `there` has shared is there for `here`.
+/// Copies the shared data of the worker `there` to `here`.
 fn hands_on(there: &World, here: &mut World) {
     here.shared.extend(there.shared.clone());
 }
@@ -201,7 +201,7 @@ fn no_outdated_verdict_while_site_answers_another_worker() {
     hands_on(&other, &mut world);
     world.wait(millis(10));
     assert_ne!(source(&over(world.declines(call, "502", &[]))), Source::Stale);
-    // A pause that began as one of everybody ends as one of this token.
+    // A pause that began for an outage ends with an answer about this token.
     let mut world = outdated(STALE);
     let (_, call, _) = world.held(&T);
     assert_eq!(source(&over(world.declines(call, "503", &[("retry-after", "9")]))), Source::Stale);
@@ -314,7 +314,7 @@ fn reports_are_written_four_times_a_second_and_read_only_if_needed() {
     assert_eq!(told(&mut world, 2), 0);
     world.wait(millis(1));
     assert_eq!(told(&mut world, 3), 1);
-    // Nobody wants to know where no outdated verdict serves.
+    // No report is written if no instance allows outdated verdicts.
     let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
     assert_eq!(told(&mut plain, 1), 0);
     let call = plain.leads(2);
@@ -358,8 +358,7 @@ fn other_instances_open_breaker_lets_no_outdated_verdict_serve() {
     assert_ne!(world.decided(&T).record.outcome, Outcome::Pass);
 }
 
-/// That another instance is less patient, or this one less than the one that asked, says nothing of
-/// the provider.
+/// A shorter timeout of another instance, or of this one, is no evidence about the provider.
 #[test]
 fn joining_a_shorter_timeout_is_no_outage() {
     for (lead, joiner, is_stale) in [("50ms", "20s", false), ("20s", "20s", true)] {
@@ -406,7 +405,7 @@ fn limiting_site_is_no_outage() {
     }
 }
 
-/// What no rule of now lets pass, and what a denial has ended.
+/// Verdicts that the present rules do not let pass, and verdicts that a denial has ended.
 #[test]
 fn denial_ends_the_outdated_verdict() {
     for status in ["403", "404", "410"] {
@@ -525,7 +524,7 @@ fn unsent_call_is_no_outage() {
     }
 }
 
-/// What was no outage when the provider said so is none a second later.
+/// An answer that was no outage when it came is none a second later.
 #[test]
 fn wait_keeps_its_call_outcome() {
     for served in [true, false] {

@@ -1,4 +1,4 @@
-//! A token whose provider has said when to ask again waits alone.
+//! A token waits alone if its provider has sent `Retry-After`.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn waiting_token_gets_the_answer_with_the_remaining_time() {
         assert_eq!(told(&mut world), (code, Some(said.to_string()), log.clone()));
         world.wait(millis(1500));
         assert_eq!(told(&mut world), (code, Some((said - 1).to_string()), log));
-        // Nobody else waits.
+        // No other token waits.
         world.leads(1);
         world.wait(seconds(most) - millis(1501));
         told(&mut world);
@@ -62,7 +62,7 @@ fn token_waits_until_an_http_date() {
     assert_eq!(left.as_deref(), Some("5"));
 }
 
-/// Every site that was asked must have asked for a pause; the shortest counts.
+/// Every called site must have sent a time; the shortest counts.
 #[test]
 fn token_waits_only_if_every_site_limited_it() {
     let two = r#"{"userinfo_endpoint": {"defaultURI":
@@ -91,7 +91,7 @@ fn token_waits_only_if_every_site_limited_it() {
     world.held(&T);
 }
 
-/// Who joins a call under way hears of it, and what is known counts before.
+/// A request that joins a call under way gets its answer, and a cached verdict counts before.
 #[test]
 fn wait_is_checked_last() {
     let mut world = World::new(r#""cache": {"ttl": "2s"}"#);

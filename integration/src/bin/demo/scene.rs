@@ -70,7 +70,7 @@ const TELLING: [&str; 4] =
 pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "A good token",
-        why: "The provider vouches for it: its claims become headers, the token stays behind.",
+        why: "The provider validates it: its claims become headers, and the token is removed.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good")],
         provider: Expected::Call("GET idp.example/userinfo, token `good`"),
@@ -88,7 +88,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The same user in France",
-        why: "X-Region chooses the French provider, and France has headers of its own.",
+        why: "X-Region selects the French provider, and France has its own headers.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good"), ("X-Region", "FR")],
         provider: Expected::Call("GET fr.idp.example/userinfo, token `good`"),
@@ -107,7 +107,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The same token again",
-        why: "What the provider said is remembered for a minute: it is not asked again.",
+        why: "The verdict is cached for a minute: the provider gets no second call.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good")],
         provider: Expected::Nothing,
@@ -124,8 +124,8 @@ pub(crate) const SCENES: [Scene; 8] = [
         body: None,
     },
     Scene {
-        title: "A client that names itself",
-        why: "Only the filter may say who is calling, also in the headers of other regions.",
+        title: "A client with a forged identity",
+        why: "Only the filter sets identity headers, also those of other regions.",
         path: "/orders",
         headers: &[
             ("Authorization", "Bearer good"),
@@ -147,7 +147,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "No token",
-        why: "Nobody is asked. The challenge says what is missing.",
+        why: "The provider gets no call. The challenge names the missing scheme.",
         path: "/orders",
         headers: &[],
         provider: Expected::Nothing,
@@ -181,7 +181,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The provider is down",
-        why: "Who is not known does not pass. 503: a 401 makes clients throw good tokens away.",
+        why: "A token without a cached verdict does not pass. 503, because a 401 makes clients discard valid tokens.",
         path: "/orders",
         headers: &[("Authorization", "Bearer unknown")],
         provider: Expected::Down,
@@ -195,7 +195,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "A route with an error set",
-        why: "/partners has a configuration of its own, with its own reply for all such errors.",
+        why: "/partners has its own configuration, with one reply for all such errors.",
         path: "/partners/orders",
         headers: &[],
         provider: Expected::Nothing,

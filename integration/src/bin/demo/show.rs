@@ -62,7 +62,7 @@ impl Screen {
         for Difference { what, expected, came } in differences {
             let _ = write!(
                 block,
-                "    {}\n      expected: {expected}\n      came:     {came}\n",
+                "    {}\n      expected: {expected}\n      got:      {came}\n",
                 self.paint(Style::Red, what)
             );
         }
@@ -107,7 +107,7 @@ impl Screen {
             self.line(block, "", &format!("  answers {}", tokens::answer_to(call)));
         }
         if seen.asked.is_empty() {
-            let why = if seen.provider_down { "does not listen" } else { "is not asked" };
+            let why = if seen.provider_down { "does not listen" } else { "gets no call" };
             self.line(block, "provider", &self.paint(Style::Dim, why));
         }
     }
