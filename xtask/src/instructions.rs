@@ -35,7 +35,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
     ensure(cmd!(sh, "valgrind --version"), "`apt-get install valgrind` (Debian and Ubuntu)")?;
     // Another architecture's counts say nothing about this one's.
     if std::env::consts::ARCH != "x86_64" {
-        bail!("{LIST} has counts of x86-64 alone");
+        bail!("{LIST} has counts only for x86-64");
     }
     cmd!(sh, "cargo build --profile count --package micro --example count").run()?;
     let program = workspace.target.join("count/examples/count");
@@ -58,7 +58,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
         valgrind.arg(&program).args([name, &CALLS.to_string()]).quiet().ignore_stderr().run()?;
         let report = sh.read_file(&out)?;
         let total = report.lines().find_map(|line| line.strip_prefix("totals:"));
-        let total: u64 = total.context("callgrind has counted nothing")?.trim().parse()?;
+        let total: u64 = total.context("callgrind counted nothing")?.trim().parse()?;
         let count = (total + CALLS / 2) / CALLS;
         println!("{}", row(name, count, committed.get(name).copied()));
         counts.insert(name, count);

@@ -72,7 +72,7 @@ pub fn run(workspace: &Workspace, part: &Part) -> Result<()> {
         println!("{:>8.1} s  {name}", time.as_secs_f64());
     }
     let total: Duration = steps.0.iter().map(|(_, time)| *time).sum();
-    println!("{:>8.1} s  in all", total.as_secs_f64());
+    println!("{:>8.1} s  in total", total.as_secs_f64());
     ended?;
     println!("\ncargo xtask test: passed");
     Ok(())
@@ -128,7 +128,7 @@ fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()>
     let clippy = clippy.args(["--target", TARGET, "--", "-D", "warnings"]);
     steps.command("clippy, wasm", &clippy)?;
     steps.command("native tests", &native)?;
-    steps.command("module with removable guards", &module::fault_injection(workspace))?;
+    steps.command("module with removable protections", &module::fault_injection(workspace))?;
     build(steps)?;
     // Those with a real OpenID Provider are among them.
     steps.command("Envoy tests", &cmd!(sh, "cargo test --package integration"))?;

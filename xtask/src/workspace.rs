@@ -1,4 +1,4 @@
-//! Where things are, and the shell by which cargo is called from here.
+//! Paths of the workspace, and the shell that runs cargo.
 
 use std::env;
 use std::path::{Path, PathBuf, absolute};
