@@ -66,27 +66,27 @@ pub(crate) fn read(text: &str) -> Result<Vec<Read>, String> {
 struct Events<'t>(Parser<'t, granit_parser::StrInput<'t>>);
 
 impl<'t> Events<'t> {
-    fn next(&mut self) -> Result<Option<(Event<'t>, Place)>, String> {
+    fn next(&mut self) -> Result<Option<(Event<'t>, Location)>, String> {
         match self.0.next() {
             None => Ok(None),
-            Some(Ok((event, span))) => Ok(Some((event, Place::of(&span.start)))),
+            Some(Ok((event, span))) => Ok(Some((event, Location::of(&span.start)))),
             Some(Err(error)) => {
                 let what = format!("neither JSON nor YAML: {}", error.info());
-                Err(Place::of(error.marker()).says(&what))
+                Err(Location::of(error.marker()).says(&what))
             }
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Location {
     line: usize,
     column: usize,
 }
 
-impl Place {
-    fn of(marker: &Marker) -> Place {
-        Place { line: marker.line(), column: marker.col().saturating_add(1) }
+impl Location {
+    fn of(marker: &Marker) -> Location {
+        Location { line: marker.line(), column: marker.col().saturating_add(1) }
     }
 
     fn says(self, what: &str) -> String {
@@ -98,7 +98,7 @@ impl Place {
 #[derive(Debug)]
 struct Tree {
     kind: Kind,
-    at: Place,
+    at: Location,
     /// How many values it is, with all in it.
     values: usize,
     /// How deep it is.
@@ -135,7 +135,7 @@ impl Composer {
     fn tree(
         &mut self,
         event: Event<'_>,
-        at: Place,
+        at: Location,
         events: &mut Events<'_>,
         depth: usize,
     ) -> Result<Rc<Tree>, String> {
@@ -193,7 +193,7 @@ impl Composer {
             _ => return Err(at.says("got no value")),
         };
         let tree = Rc::new(tree);
-        // 0 is none.
+        // 0: none.
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&tree));
         }
@@ -204,7 +204,7 @@ impl Composer {
     fn key(
         &mut self,
         event: Event<'_>,
-        at: Place,
+        at: Location,
         events: &mut Events<'_>,
         depth: usize,
     ) -> Result<Rc<Tree>, String> {

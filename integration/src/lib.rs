@@ -139,7 +139,7 @@ pub fn target_dir() -> PathBuf {
 ///
 /// # Errors
 ///
-/// A text for the user if it is not there.
+/// A text for the user if it is missing.
 pub fn module() -> Result<PathBuf, String> {
     let path = match std::env::var_os("OIDC_CONNECTOR_WASM").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
@@ -148,7 +148,7 @@ pub fn module() -> Result<PathBuf, String> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(format!("the module {} is not there: run `cargo xtask build`", path.display()))
+    Err(format!("the module {} is missing: run `cargo xtask build`", path.display()))
 }
 
 /// Provider, upstream and connection drivers run here: each test has a runtime of its own, and what

@@ -21,7 +21,7 @@ pub(crate) enum Step {
         every: Duration,
     },
     Hold(Gate),
-    /// Says nothing more and waits until the caller gives up.
+    /// Sends nothing more and waits until the caller closes.
     Stall,
     Close,
     Reset,

@@ -332,7 +332,7 @@ async fn non_text_bytes_do_not_stop_the_vm() {
     check(&gw, &[b"Authorization: ", &bytes[..], b"\r\n"].concat(), NoCredentials).await;
     check(&gw, &[b"Authorization: Bearer ", &bytes[..], b"\r\n"].concat(), Malformed).await;
     check(&gw, &[b"Authorization: Bearer t", &bytes[..], b"\r\n"].concat(), Malformed).await;
-    // In any other header they are none of the filter's business and reach the upstream as sent.
+    // In any other header the filter ignores them, and they reach the upstream as sent.
     for name in ["X-Note", "Cookie", "User-Agent", "Content-Type", "Origin", "X-User-Mail"] {
         let request = gw.get("/orders").bearer("t").header(name, bytes);
         for r in [request.clone().send().await, request.send_h2().await] {
@@ -531,7 +531,7 @@ async fn unknown_region_uses_the_default() {
     check_region(&gw, &[b""], Ok(("/default", "default"))).await;
     check_region(&gw, &[b"eu"], Ok(("/eu", "eu"))).await;
     check_region(&gw, &[b"us"], Ok(("/us", "us"))).await;
-    // Blanks around a value are none of it (RFC 9110 §5.5); the HTTP/2 client sends them.
+    // Blanks around a value are not part of it (RFC 9110 §5.5); the HTTP/2 client sends them.
     let padded = gw.get("/").bearer("t").header("X-Region", " eu ").send().await;
     assert_eq!(padded.upstream_header("x-user-region").as_deref(), Some("eu"));
     // 61

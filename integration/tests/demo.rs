@@ -91,7 +91,7 @@ fn failing_step_is_named_and_fails() {
 fn missing_module_fails_with_remedy() {
     let output = demo().env("OIDC_CONNECTOR_WASM", "no/such/module.wasm").output().unwrap();
     let err = failed(&output, 1);
-    assert!(err.contains("no/such/module.wasm is not there: run `cargo xtask build`"), "{err}");
+    assert!(err.contains("no/such/module.wasm is missing: run `cargo xtask build`"), "{err}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ async fn rig() -> &'static Rig {
     .await
 }
 
-/// The reference with the cluster of `forward-proxy.yaml` in the place of its own, and this proxy.
+/// The reference with the cluster of `forward-proxy.yaml` instead of its own, and this proxy.
 fn behind(name: &str, proxy: &ForwardProxy) -> Listener {
     let at = proxy.address();
     let mut config: Value = serde_json::from_str(&renamed(&configuration())).unwrap();

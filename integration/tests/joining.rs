@@ -259,8 +259,8 @@ async fn crowd_that_leaves_leaves_nothing() {
     nothing_is_left(&running).await;
 }
 
-/// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's is
-/// the one that is met.
+/// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's
+/// limit is reached.
 #[tokio::test]
 async fn calls_beyond_the_limit_are_refused_at_once() {
     const MOST: usize = 1024;

@@ -92,7 +92,7 @@ async fn missing_module_error_names_the_build_command() {
     command.env("OIDC_CONNECTOR_WASM", "/nowhere/module.wasm");
     let (succeeded, text) = output_of(command).await;
     assert!(!succeeded);
-    assert!(text.contains("the module /nowhere/module.wasm is not there"), "{text}");
+    assert!(text.contains("the module /nowhere/module.wasm is missing"), "{text}");
     assert!(text.contains("run `cargo xtask build`"), "{text}");
 }
 

@@ -24,7 +24,7 @@ fn migrated(text: &str, options: &Options) -> Migrated {
     migration.result.unwrap()
 }
 
-/// An Envoy that runs the migrated configuration in the place of the reference.
+/// An Envoy that runs the migrated configuration instead of the reference.
 async fn started(text: &str, options: &Options) -> Running {
     let envoy = migrated(text, options).envoy;
     let envoy: Value = serde_saphyr::from_str(&envoy).unwrap();

@@ -22,7 +22,7 @@ fn config(changes: Value) -> Value {
         },
         "clusters": {"idp.example": "idp_default"},
         "timeout": "300ms",
-        // Several ways of not answering follow each other, and each is to be met.
+        // Several kinds of missing answers follow each other; each must occur.
         "breaker": {"failures": 0},
         "max_userinfo_bytes": 4096,
         "require_subject": true,

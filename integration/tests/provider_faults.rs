@@ -33,7 +33,7 @@ async fn rig() -> &'static Rig {
         let plain = |name| Listener::named(name).config(config(json!({})));
         let patient = |name| Listener::named(name).config(config(json!({"timeout": "10s"})));
         let running = Setup::new()
-            // Fault follows fault there, and each is to be met.
+            // Faults follow each other there; each must occur.
             .listener(Listener::named("wire").config(config(json!({"breaker": {"failures": 0}}))))
             .listener(plain("good"))
             .listener(plain("down"))
@@ -386,7 +386,7 @@ async fn unsent_call_is_refused_at_once() {
     }
     assert_eq!(gw.provider.count(), 0);
     gw.upstream.assert_untouched();
-    // The other regions are none the worse.
+    // The other regions still work.
     assert_alive(&gw).await;
     let (calls, passed) = (gw.provider.count(), gw.upstream.count());
 

@@ -27,8 +27,8 @@ pub(crate) fn command() -> Result<Vec<String>> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counted {
     pub(crate) all: u64,
-    /// Of them, in code that is in no file: what V8 has compiled, the module and what leads into it
-    /// and out of it; and the page by which the kernel tells the time.
+    /// Of these, instructions in code of no file: code that V8 compiled, the module and its entries
+    /// and exits; and the kernel's clock page.
     pub(crate) in_no_file: u64,
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum Tokens {
     None,
     /// All of them this.
     One(String),
-    /// Each one of its own, like this one but for its last 17 bytes. Only with `wrk`.
+    /// Each a different token, like this one except its last 17 bytes. Only with `wrk`.
     Fresh(String),
     /// That many tokens in turn, from this number on. Only with `wrk`.
     Each {

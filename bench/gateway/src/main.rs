@@ -6,7 +6,7 @@
 //! The figure that counts is the processor time that the measured process used, divided by the
 //! requests: it does not depend on how the other two share the rest of the machine. Rows take
 //! turns in short rounds and the median is printed, so that a machine that slows down meanwhile
-//! slows all rows down. Targets are judged and told; nothing here may assert a time.
+//! slows all rows down. Targets are judged and reported; nothing here may assert a time.
 
 mod callgrind;
 mod load;
@@ -32,13 +32,13 @@ use sections::Name;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Options {
-    /// Short rounds, and without `--only` the sections alone that are for everyday use.
+    /// Short rounds, and without `--only` only the sections for everyday use.
     #[arg(long)]
     quick: bool,
-    /// Put the figures of a full run into the documentation.
+    /// Write the figures of a full run into the documentation.
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
-    /// Only this section, or these.
+    /// Only this section; repeatable.
     #[arg(long, value_name = "SECTION")]
     only: Vec<Name>,
 }
@@ -51,7 +51,7 @@ impl Options {
         }
     }
 
-    /// The command that leads to the same run.
+    /// The command of this run.
     fn command(&self) -> String {
         let quick = if self.quick { " --quick" } else { "" };
         let only: String = self.only.iter().map(|section| format!(" --only {section}")).collect();

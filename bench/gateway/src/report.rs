@@ -26,7 +26,7 @@ pub(crate) struct Section {
     /// As [`table`] makes them.
     pub(crate) tables: Vec<String>,
     /// Its figures that have a target.
-    pub(crate) judged: Vec<Judged>,
+    pub(crate) targets: Vec<Target>,
     /// Its bars for the chart: names and microseconds of processor time.
     pub(crate) bars: Vec<(String, f64)>,
 }
@@ -41,14 +41,14 @@ pub(crate) enum Bound {
 /// The name of a target, its bound, the unit or the row that it is a multiple of, and the figure;
 /// NaN if it could not be measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Judged(
+pub(crate) struct Target(
     pub(crate) &'static str,
     pub(crate) Bound,
     pub(crate) &'static str,
     pub(crate) f64,
 );
 
-impl Judged {
+impl Target {
     fn cells(&self) -> [String; 4] {
         let Self(what, bound, unit, figure) = self;
         let (bound, met) = match bound {
@@ -99,11 +99,11 @@ impl Report {
         if !self.left_out.is_empty() {
             text += &format!("\nLeft out: {}.\n", self.left_out.join(", "));
         }
-        let judged: Vec<_> =
-            self.sections.iter().flat_map(|section| &section.judged).map(Judged::cells).collect();
-        if !judged.is_empty() {
+        let targets: Vec<_> =
+            self.sections.iter().flat_map(|section| &section.targets).map(Target::cells).collect();
+        if !targets.is_empty() {
             text += "\n### Targets\n\n";
-            text += &table(&["what", "aim", "this run", "verdict"], judged);
+            text += &table(&["what", "aim", "this run", "verdict"], targets);
         }
         if self.sections.iter().any(|section| !section.bars.is_empty()) {
             text += "\n![Processor time per request](performance.svg)\n";
@@ -168,17 +168,17 @@ mod tests {
 
     #[test]
     fn report_has_targets_before_sections() {
-        let judged = |bound, figure| Judged("hit", bound, "µs", figure);
+        let targets = |bound, figure| Target("hit", bound, "µs", figure);
         let section = Section {
             title: "Rows",
             notes: vec!["A note.".to_owned()],
             tables: vec![table(&["a", "b"], [["1".to_owned(), "2".to_owned()]])],
-            judged: vec![
-                judged(Bound::AtMost(1.06), 1.06),
-                judged(Bound::AtMost(1.06), 1.0601),
-                judged(Bound::AtLeast(0.1), 0.0312),
-                judged(Bound::AtMost(150.0), -12.3),
-                judged(Bound::AtMost(150.0), f64::NAN),
+            targets: vec![
+                targets(Bound::AtMost(1.06), 1.06),
+                targets(Bound::AtMost(1.06), 1.0601),
+                targets(Bound::AtLeast(0.1), 0.0312),
+                targets(Bound::AtMost(150.0), -12.3),
+                targets(Bound::AtMost(150.0), f64::NAN),
             ],
             bars: Vec::new(),
         };

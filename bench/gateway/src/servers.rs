@@ -150,7 +150,7 @@ pub(crate) fn guard() -> Result<Value> {
 pub(crate) fn do_nothing() -> Result<PathBuf> {
     let path = target_dir().join("wasm32-wasip1/release/do_nothing.wasm");
     if !path.is_file() {
-        bail!("the module {} is not there: run `cargo xtask bench`", path.display());
+        bail!("the module {} is missing: run `cargo xtask bench`", path.display());
     }
     Ok(path)
 }

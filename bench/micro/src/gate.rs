@@ -33,7 +33,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         for bytes in [40, 800] {
             let name = format!("hit/{headers}-headers/{bytes}-byte-token");
             all.push(Operation::new(name, move || {
-                let request = Request::of(headers).bearing(&token(bytes)).head();
+                let request = Request::of(headers).bearing(&token(bytes)).view();
                 let mut worker = Worker::new(r#""cache": {}"#);
                 drop(worker.asks(&request, &good()));
                 Box::new(move || Effect::Decided(worker.decides(&request)))
@@ -41,19 +41,19 @@ pub(crate) fn operations() -> Vec<Operation> {
         }
     }
     all.push(Operation::new("negative-hit/8-headers/40-byte-token".into(), || {
-        let request = Request::of(8).bearing(&token(40)).head();
+        let request = Request::of(8).bearing(&token(40)).view();
         let mut worker = Worker::new(r#""cache": {}"#);
         drop(worker.asks(&request, &bad()));
         Box::new(move || Effect::Decided(worker.decides(&request)))
     }));
     all.push(Operation::new("no-token/8-headers".into(), || {
-        let request = Request::of(8).anonymous().head();
+        let request = Request::of(8).anonymous().view();
         let mut worker = Worker::new(r#""cache": {}"#);
         Box::new(move || Effect::Decided(worker.decides(&request)))
     }));
     for (name, cache) in [("asked/cache-off", ""), ("asked/cache-on", r#""cache": {}"#)] {
         all.push(Operation::new(name.into(), move || {
-            let request = Request::of(8).bearing(&token(40)).head();
+            let request = Request::of(8).bearing(&token(40)).view();
             let (mut worker, answer) = (Worker::new(cache), good());
             Box::new(move || {
                 // The cached verdict has expired each time: the same token causes a new call.
@@ -66,7 +66,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         // The digest itself is not public. A request without other headers causes hardly any other
         // work before the shared-data read.
         all.push(Operation::new(format!("digest/{bytes}-byte-token"), move || {
-            let request = Request::bare(&token(bytes)).head();
+            let request = Request::bare(&token(bytes)).view();
             let mut worker = Worker::new(r#""cache": {"shared": true}"#);
             Box::new(move || match worker.arrives(&request) {
                 Some(filter::Effect::ReadShared(read)) => Effect::Asks(read),
@@ -133,14 +133,14 @@ pub(crate) fn policy(headers: usize, members: &str) -> Policy {
 
 /// The provider's answer about a good token.
 pub(crate) fn answer(status: &'static str, body: &'static str) -> Answer<'static> {
-    let head = HeaderView::new(vec![
+    let view = HeaderView::new(vec![
         (b":status", status.as_bytes()),
         (b"content-type", b"application/json"),
         (b"date", b"Sun, 20 Sep 2026 14:13:20 GMT"),
         (b"server", b"envoy"),
         (b"x-envoy-upstream-service-time", b"3"),
     ]);
-    Answer::Whole { head, body: Body::Read(body.as_bytes()) }
+    Answer::Whole { head: view, body: Body::Read(body.as_bytes()) }
 }
 
 fn good() -> Answer<'static> {

@@ -79,7 +79,7 @@ impl Request {
     }
 
     /// As the core sees it.
-    pub(crate) fn head(self) -> HeaderView<'static> {
+    pub(crate) fn view(self) -> HeaderView<'static> {
         let pairs: &'static [(String, String)] = self.0.leak();
         HeaderView::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
     }
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn requests_have_the_sizes_of_their_names() {
         for headers in [8, 40] {
-            let names = |request: Request| request.head().names().count();
+            let names = |request: Request| request.view().names().count();
             assert_eq!(names(Request::of(headers).bearing("t")), headers);
             assert_eq!(names(Request::of(headers).anonymous()), headers);
             assert_eq!(names(Request::of(headers).forged().bearing("t")), headers);
         }
-        assert_eq!(Request::bare("t").head().names().count(), 1);
+        assert_eq!(Request::bare("t").view().names().count(), 1);
         assert_eq!([40, 800].map(|bytes| token(bytes).len()), [40, 800]);
     }
 }

@@ -52,11 +52,11 @@ pub(crate) fn operations() -> Vec<Operation> {
             all.push(Operation::new(format!("strip/{headers}-headers/{what}"), move || {
                 let request = Request::of(headers);
                 let request = if forged { request.forged() } else { request };
-                let head = request.bearing(&token(40)).head();
+                let view = request.bearing(&token(40)).view();
                 let policy = policy(10, "");
                 let claims = Rc::new(mapped_claims(&policy));
                 Box::new(move || {
-                    let strip_plan = StripPlan::of(&head, &policy.forward);
+                    let strip_plan = StripPlan::of(&view, &policy.forward);
                     let endpoint = Some(endpoint(&policy));
                     let (edit, _) =
                         header_edit::edit(&claims, &policy.forward, endpoint, strip_plan);

@@ -219,7 +219,7 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
     }
 }
 
-/// The limit of the last layer that has one, which is the one that counts.
+/// The limit of the last layer that has one, because that layer wins.
 fn answer_limit<'a>(bootstrap: &Node<'a>) -> Option<(u64, Node<'a>)> {
     let layers = bootstrap.get("layered_runtime")?.list("layers");
     let mut limits = layers.iter().filter_map(|layer| {

@@ -21,7 +21,7 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
     check_backends(&ways, world, findings);
 }
 
-/// The ways by which a manager without an instance leads to a backend that an instance protects.
+/// The routes by which a manager without an instance leads to a backend that an instance protects.
 fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec<Way<'a>> {
     let mut protected: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
     for way in ways.iter().filter(|way| !way.on.is_empty()) {

@@ -1,4 +1,4 @@
-//! Whom an Envoy cluster's TLS trusts: by which authority, and by what name.
+//! The trust of an Envoy cluster's TLS: which authority, and which name.
 
 use regex_lite::Regex;
 

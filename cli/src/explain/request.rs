@@ -115,7 +115,7 @@ impl Given {
             return Ok(None);
         }
         headers.add(":status", &args.status.unwrap_or(200).to_string());
-        // By which the filter knows a provider's answer from Envoy's own.
+        // With this header the filter distinguishes a provider's answer from Envoy's own.
         headers.add("x-envoy-upstream-service-time", "1");
         for header in &args.answer_header {
             headers.add_written("--answer-header", header)?;

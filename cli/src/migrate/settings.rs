@@ -48,7 +48,7 @@ pub(super) struct Row {
 /// The content of a text.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    /// The filter's configuration, but for `clusters`.
+    /// The filter's configuration, without `clusters`.
     pub(super) config: Map<String, Json>,
     pub(super) rows: Vec<Row>,
     pub(super) findings: Vec<Finding>,

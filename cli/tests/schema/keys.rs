@@ -44,7 +44,7 @@ pub(crate) fn forms(schema: &Value) -> Vec<Value> {
     all
 }
 
-/// The place with names in the place of the user's own.
+/// The location with generic names instead of the user's own.
 pub(crate) fn named(place: &[String]) -> Vec<&str> {
     let own = |at: usize| match (place[0].as_str(), at) {
         ("inject_headers", 1) => "default",

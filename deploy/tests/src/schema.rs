@@ -1,6 +1,6 @@
 //! Checks an object against the `openAPIV3Schema` of a CustomResourceDefinition, as strictly as
 //! `kubectl apply --validate=strict`: a field that the schema does not know is an error, while an
-//! API server would drop it in silence. What it does not know itself it reports, so that nothing
+//! API server would drop it silently. What it does not know itself it reports, so that nothing
 //! goes unchecked. Rules in CEL (`x-kubernetes-validations`) are not evaluated.
 
 use regex::Regex;

@@ -344,7 +344,7 @@ fn pieces(line: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// The quoted text that begins at `at`, and where the line goes on after it.
+/// The quoted text that begins at `at`, and the rest of the line after it.
 fn unquoted(line: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
     let mut text = Vec::new();
     loop {

@@ -11,7 +11,7 @@ use oidc_token_connector::time::Now;
 pub struct Done {
     /// The released requests.
     pub releases: Vec<Release>,
-    /// The calls that are to be made.
+    /// The calls to make.
     pub calls: Vec<(CallId, Call)>,
     /// The places of the shared memory that were read.
     pub read: Vec<Slot>,
@@ -25,7 +25,7 @@ pub struct Done {
 pub enum Admission {
     /// A decision at once.
     Decided(Decision),
-    /// It waits; this call is to be made.
+    /// It waits; this call must be made.
     Call(CallId, Call),
     /// It waits for a call that is under way.
     Joined,

@@ -41,7 +41,7 @@ use request::{Key, Request};
 use setup::{SETUPS, Settings, Setup};
 use sites::{Change, Site};
 
-/// How long after a call's timeout a request is let go, in milliseconds.
+/// How long after a call's timeout a request is released, in milliseconds.
 const GRACE: u64 = 150;
 
 /// The date on which every world begins, in seconds since 1970.
@@ -82,7 +82,7 @@ struct Worker {
     date: u64,
     /// The requests that have not ended, in the order of their numbers: those that wait, and those
     /// that were decided.
-    streams: BTreeMap<u32, Option<Waiting>>,
+    streams: BTreeMap<u32, Option<WaitingRequest>>,
     known: BTreeMap<Key, Known>,
     refused: BTreeMap<Key, Refused>,
     /// The last call that validated a token, and whether the worker certainly still knows it.
@@ -96,7 +96,7 @@ struct Worker {
 
 /// A request that waits.
 #[derive(Clone, Copy)]
-struct Waiting {
+struct WaitingRequest {
     lookup: usize,
     setup: &'static Setup,
     deadline: u64,
@@ -156,7 +156,7 @@ struct SoFar {
     no_stale: bool,
     /// One of them was called without an answer.
     some: bool,
-    /// One of them was given up when the time of the call was over.
+    /// One of them ended at the timeout of the call.
     timed_out: bool,
     /// One of them did not make the token wait.
     no_wait: bool,

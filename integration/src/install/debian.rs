@@ -71,7 +71,7 @@ impl Package {
         }
         let remedy = |problem: String| {
             format!(
-                "{program}, {what}, is not there and could not be fetched: {problem}\n\
+                "{program}, {what}, is missing and could not be fetched: {problem}\n\
                  Remedy: install it and leave it on PATH; on Debian and Ubuntu \
                  `apt-get install {package}`, as root."
             )
@@ -117,7 +117,7 @@ mod tests {
             let dir = target_dir().join(format!("no-{program}-{}", std::process::id()));
             let why = package.unpack(&dir, "no-such-apt-get").unwrap_err();
             fs::remove_dir_all(&dir).unwrap();
-            assert!(why.starts_with(&format!("{program}, {what}, is not there")), "{why}");
+            assert!(why.starts_with(&format!("{program}, {what}, is missing")), "{why}");
             assert!(why.contains(&format!("`apt-get install {name}`, as root")), "{why}");
         }
     }

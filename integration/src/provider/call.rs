@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Head, Headers};
+use crate::wire::{Headers, MessageHead};
 
 /// One call that reached the provider, as on the wire.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Line {
 
 impl Line {
     /// The call with this head and body that came as the `nth`.
-    pub(super) fn call(&self, nth: usize, head: Head, body: Vec<u8>) -> Call {
+    pub(super) fn call(&self, nth: usize, head: MessageHead, body: Vec<u8>) -> Call {
         let mut start = head.start.splitn(3, ' ').map(str::to_owned);
         Call {
             method: start.next().unwrap_or_default(),

@@ -83,7 +83,7 @@ async fn row_193_worst_documents_and_many_held_requests() {
     /// The filter's maximum by its own limits, out of the VM's 1 GiB.
     const ALLOWED_KIB: u64 = 64 << 10;
     let _turn = TURN.lock().await;
-    // A provider in plain: hundreds of TLS handshakes at once are what a busy machine cannot do.
+    // A provider with plain HTTP: a busy machine cannot do hundreds of TLS handshakes at once.
     let listener = Listener::named("gateway").config(config(|c| {
         c["max_userinfo_bytes"] = json!(BYTES);
         c["inject_headers"] = json!({"X-User-Id": "$.sub", "X-All": "$", "X-Deep": "$..*"});

@@ -76,7 +76,7 @@ pub struct Row {
     pub within: Option<Duration>,
 }
 
-/// A client of its own: returns the reply that is to be checked.
+/// A client of its own: returns the reply to check.
 pub type Play = fn(Stage) -> Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
 
 /// What a client sends.

@@ -208,7 +208,7 @@ fn connection() -> Vec<Row> {
             .arriving("connection", "upgrade")
             .passes_with(101),
         nominate("44", "Connection names the region header", "X-Region").forged("x-region", "eu"),
-        // Envoy's limit, from both sides; Connection itself never goes on.
+        // Envoy's limit, from both sides; Connection itself is never forwarded.
         nominate("45a", "Connection with nine tokens", nine),
         nominate("45b", "Connection with ten tokens", &format!("{nine}, j")).envoy(&[400]),
         row("46a", "Connection in HTTP/2")

@@ -54,7 +54,7 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
     assert_eq!(response.status, 503, "{response:?}");
     assert!(!format!("{response:?}").contains("canary"), "{response:?}");
     assert_eq!(gateway.upstream.bytes(), 0, "before any verdict");
-    // Now come the verdicts, for a VM that is no more.
+    // Now the verdicts come, for a VM that has died.
     gate.open();
     let mut statuses = BTreeMap::new();
     while let Some(response) = held.join_next().await {

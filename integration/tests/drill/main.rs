@@ -1,5 +1,5 @@
-//! The outage drill: load goes on while a provider's two sites fail in every way, one after the
-//! other, and come back. What the clients saw, the access log and the counters must tell the same.
+//! The outage drill: load continues while a provider's two sites fail in every way, one after the
+//! other, and recover. The clients, the access log and the counters must agree.
 //!
 //! Ten minutes compressed to 20 seconds; `OIDC_DRILL=60` sets the seconds, 60 being the full drill.
 
@@ -200,7 +200,7 @@ async fn drill(stale: bool) {
         two.answer_with(|_| Some(Reply::silence()));
     });
     let down = down.await;
-    // The second has only just answered, so it is not out of order yet.
+    // The second has answered a moment ago, so its breaker is not open yet.
     pass(ANSWERS + DEADLINE).await;
     drill.phase("both-down", async |_| {}).await;
     // First they say nothing, then they are not even there.

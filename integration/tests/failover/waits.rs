@@ -46,7 +46,7 @@ async fn limited_token_waits_alone() {
             }
             assert_eq!(line["outcome"], "provider_error;none;default");
             refused += 1;
-            // The same answer but for the time that is left of the three seconds.
+            // The same answer with the remaining time of the three seconds.
             assert_eq!((response.status, response.text()), (status, first.text()));
             let least = seconds(wait.saturating_sub(began.elapsed())).max(1);
             let most = seconds(wait.saturating_sub(asked.duration_since(told))).max(1);

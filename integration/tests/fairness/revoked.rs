@@ -144,7 +144,7 @@ async fn answer_about_one_token_is_no_outage() {
     judged(running, &through);
 }
 
-/// The other instance gives the call a second, this one 20: that the call is given up is no outage.
+/// The other instance has a timeout of one second, this one 20: the end of that call is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joining_a_shorter_timeout_does_not_let_a_revoked_token_pass() {
     let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});

@@ -13,7 +13,7 @@ use crate::log;
 
 /// Beats a second: a hostile request comes with each.
 const BEATS: u32 = 30;
-/// How long a row goes on.
+/// How long a row lasts.
 const SECONDS: u32 = 3;
 /// Good users, where they are known before.
 const USERS: u32 = 10;

@@ -11,7 +11,7 @@ pub(crate) fn forging(request: Request) -> Request {
     request.forging(&IDENTITY)
 }
 
-/// Each region has its endpoint and its headers, and `Authorization` goes on.
+/// Each region has its endpoint and its headers, and `Authorization` is forwarded.
 pub(crate) async fn each_region(gw: &Gateway) {
     gw.provider.answer_token("ok", Provider::good());
     let us = [("x-user-email", "claes"), ("x-account-number", "4711"), ("x-unit-id", "unit-17")];

@@ -17,7 +17,7 @@ pub(crate) struct Login {
     pub(crate) client: &'static str,
     pub(crate) user: &'static str,
     pub(crate) scope: &'static str,
-    /// The API that the access token is to be for; without one it is for the UserInfo endpoint.
+    /// The API of the access token; without one the token is for the UserInfo endpoint.
     pub(crate) resource: Option<&'static str>,
 }
 

@@ -110,7 +110,7 @@ async fn foreign_token_is_refused() {
     assert_invalid_token(&gw, "/id-token", &id_token).await;
     assert_invalid_token(&gw, "/mistyped", &mistyped).await;
     assert_invalid_token(&gw, "/unknown", "x").await;
-    // The one that it was made from is good.
+    // The token that it was made from is valid.
     assert_passes(&gw, "/not-mistyped", &tokens.access, "asked").await;
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{Chain, Rig, Server};
 
 const USERS: usize = 10_000;
@@ -68,9 +68,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             ],
             rows,
         )],
-        judged: vec![
-            Judged("day, provider calls", AtMost(0.05), "× `ext_authz`", ours.calls / theirs.calls),
-            Judged("day, p50", AtMost(0.2), "× `ext_authz`", ours.p50 / theirs.p50),
+        targets: vec![
+            Target("day, provider calls", AtMost(0.05), "× `ext_authz`", ours.calls / theirs.calls),
+            Target("day, p50", AtMost(0.2), "× `ext_authz`", ours.p50 / theirs.p50),
         ],
         bars: Vec::new(),
     })

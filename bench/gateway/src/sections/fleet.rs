@@ -15,7 +15,7 @@ use crate::load::{self, Order, Pace, Tokens};
 use crate::measure::{Bench, CONNECTIONS};
 use crate::renewal;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, Backend, Chain, PROVIDER, Server, UPSTREAM, path};
 
 const USERS: usize = 10_000;
@@ -112,7 +112,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             ),
         ],
         tables: vec![of_outcomes(&outcomes), of_a_large_fleet()],
-        judged: vec![Judged(
+        targets: vec![Target(
             "3 gateways by token, provider calls",
             AtMost(1.1),
             "× one gateway",

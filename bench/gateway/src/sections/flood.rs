@@ -10,7 +10,7 @@ use crate::load::Tokens;
 use crate::machine::memory;
 use crate::measure::{Asked, Bench, Case};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{Chain, Rig, Server};
 use crate::tokens;
 
@@ -44,7 +44,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     }
     let away = away(&samples, tokens / SETTLED);
     let unit = "% away from that after 10⁵";
-    let judged = Judged("memory, 10⁶ tokens", AtMost(5.0), unit, away);
+    let targets = Target("memory, 10⁶ tokens", AtMost(5.0), unit, away);
     // The first sample, and the first after each tenth of the tokens.
     let tenth = |tenth| samples.iter().find(|(sent, _)| *sent >= tokens / 10 * tenth);
     let rows = (0..=10).filter_map(tenth).map(|(sent, mb)| [sent.to_string(), format!("{mb:.1}")]);
@@ -58,7 +58,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             if bench.quick { " A short run: the target applies to ten times as many." } else { "" }
         )],
         tables: vec![table(&["tokens", "MB"], rows)],
-        judged: if bench.quick { Vec::new() } else { vec![judged] },
+        targets: if bench.quick { Vec::new() } else { vec![targets] },
         bars: Vec::new(),
     })
 }

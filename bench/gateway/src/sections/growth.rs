@@ -10,7 +10,7 @@ use super::memory::fill;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{ADDRESS, Chain, INJECTED, Rig, Server, remembering_all};
 use crate::tokens;
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             rounds_of(rounds, time)
         )],
         tables: vec![table(&["hit with", "CPU µs/request"], rows.iter().map(cells))],
-        judged: judged(&rows),
+        targets: targets(&rows),
         bars: Vec::new(),
     })
 }
@@ -84,14 +84,14 @@ fn regions(count: usize) -> Value {
     keys
 }
 
-fn judged(rows: &[Row]) -> Vec<Judged> {
+fn targets(rows: &[Row]) -> Vec<Target> {
     let cpu = |name| figures_of(rows, name).cpu;
     let away = |name, from| (cpu(name) / cpu(from) - 1.0).abs() * 100.0;
     let each = (cpu(TEN_HEADERS) - cpu(ONE_HEADER)) / (INJECTED.len() as f64 - 1.0);
     vec![
-        Judged("hit, CPU, 10 000 users cached", AtMost(5.0), "% away from 10", away(MANY, FEW)),
-        Judged("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
-        Judged("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
+        Target("hit, CPU, 10 000 users cached", AtMost(5.0), "% away from 10", away(MANY, FEW)),
+        Target("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
+        Target("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
     ]
 }
 

@@ -9,7 +9,7 @@ use super::rows::{self, HIT, NO_FILTER};
 use crate::load::{Pace, connections};
 use crate::measure::{Bench, Case, Figures, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{Rig, Server};
 
 /// Of the rate that was wanted: a chain that carries less than this does not keep up.
@@ -36,7 +36,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             rounds_of(rounds, time)
         )],
         tables: vec![added(&medians, rate)],
-        judged: vec![judged(&medians, rate)],
+        targets: vec![targets(&medians, rate)],
         bars: Vec::new(),
     })
 }
@@ -65,13 +65,13 @@ fn keeps_up(figures: &Figures, rate: f64) -> bool {
 }
 
 /// Of chains that do not keep up there is nothing to compare.
-fn judged(rows: &[Row], rate: f64) -> Judged {
+fn targets(rows: &[Row], rate: f64) -> Target {
     let p99 = |name| {
         let figures = figures_of(rows, name);
         if keeps_up(&figures, rate) { figures.p99 } else { f64::NAN }
     };
     let added = p99(HIT) - p99(NO_FILTER);
-    Judged("hit, p99 added at half load", AtMost(150.0), "µs over no filter", added)
+    Target("hit, p99 added at half load", AtMost(150.0), "µs over no filter", added)
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
         let rows = [row(NO_FILTER, 990.0, 100.0, 300.0), row(HIT, 900.0, 110.0, 280.0)];
         let text = format!("{HIT} (does not keep up) | 900 | 110 | +10 | 280 | -20 | 30.0 |");
         assert!(added(&rows, 1000.0).contains(&text));
-        assert_eq!(judged(&rows, 900.0).3, -20.0);
-        assert!(judged(&rows, 1000.0).3.is_nan());
+        assert_eq!(targets(&rows, 900.0).3, -20.0);
+        assert!(targets(&rows, 1000.0).3.is_nan());
     }
 }

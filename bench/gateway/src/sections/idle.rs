@@ -10,7 +10,7 @@ use crate::machine::{memory, time_used};
 use crate::measure::{Bench, in_turn};
 use crate::numbers::median;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, answer, do_nothing, listener, wasm};
 
 /// Requests that each Envoy gets before it is idle, so that all have handled as many.
@@ -52,9 +52,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
              Envoy's own: filters, routes, contexts."
         )],
         tables: vec![table(&["Envoy with", "CPU, % of a processor", "MB"], rows)],
-        judged: vec![
-            Judged("CPU, 100 idle instances", AtMost(0.1), cpu, many.0 - one.0),
-            Judged("memory, 100 idle instances", AtMost(2.0), "MB over 1 instance", many.1 - one.1),
+        targets: vec![
+            Target("CPU, 100 idle instances", AtMost(0.1), cpu, many.0 - one.0),
+            Target("memory, 100 idle instances", AtMost(2.0), "MB over 1 instance", many.1 - one.1),
         ],
         bars: Vec::new(),
     })
@@ -87,7 +87,7 @@ async fn answers(envoy: &Envoy, ours: bool, instance: usize) -> Result<()> {
     let challenge = answer.header("www-authenticate");
     let expected = ours.then(|| format!("Bearer realm=\"{name}\""));
     if answer.status != if ours { 401 } else { 200 } || challenge != expected {
-        bail!("{name} is not there: {answer:?}");
+        bail!("{name} is missing: {answer:?}");
     }
     Ok(())
 }

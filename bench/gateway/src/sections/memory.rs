@@ -8,7 +8,7 @@ use crate::load::Tokens;
 use crate::machine::memory;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{Chain, Rig, Server, remembering_all};
 use crate::tokens;
 
@@ -65,7 +65,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             &["chain", "MB at the start", "MB after the load", "growth"],
             [("do-nothing Wasm filter", nothing), ("ours", ours)].map(cells),
         )],
-        judged: vec![Judged(
+        targets: vec![Target(
             "memory of a worker, 10 000 users",
             AtMost(16.0),
             "MB over do-nothing",

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::{AtLeast, AtMost};
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{Chain, Rig, Server, guard, ours, remembering};
 use crate::tokens;
 
@@ -142,7 +142,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         title: "What a request costs",
         notes,
         tables: vec![of_rows(&rows)],
-        judged: judged(&rows),
+        targets: targets(&rows),
         bars: rows.into_iter().map(|row| (row.name, row.figures.cpu)).collect(),
     })
 }
@@ -182,22 +182,22 @@ fn of_rows(rows: &[Row]) -> String {
     table(&heads, rows.iter().map(cells))
 }
 
-fn judged(rows: &[Row]) -> Vec<Judged> {
+fn targets(rows: &[Row]) -> Vec<Target> {
     let cpu = |name, to| figures_of(rows, name).cpu / figures_of(rows, to).cpu;
     let rate = |name, to| figures_of(rows, name).per_second / figures_of(rows, to).per_second;
     let refusal = "× the refusal of `ext_authz`";
     vec![
-        Judged("hit, CPU", AtMost(1.06), "× the do-nothing filter", cpu(HIT, DO_NOTHING)),
-        Judged("hit, CPU", AtMost(0.62), "× `ext_authz`", cpu(HIT, EXT_AUTHZ)),
-        Judged("hit, requests/s", AtLeast(0.82), "× no filter", rate(HIT, NO_FILTER)),
-        Judged("hit, requests/s", AtLeast(1.6), "× `ext_authz`", rate(HIT, EXT_AUTHZ)),
-        Judged("one call per request, CPU", AtMost(1.10), "× `ext_authz`", cpu(ASKS, EXT_AUTHZ)),
-        Judged(
+        Target("hit, CPU", AtMost(1.06), "× the do-nothing filter", cpu(HIT, DO_NOTHING)),
+        Target("hit, CPU", AtMost(0.62), "× `ext_authz`", cpu(HIT, EXT_AUTHZ)),
+        Target("hit, requests/s", AtLeast(0.82), "× no filter", rate(HIT, NO_FILTER)),
+        Target("hit, requests/s", AtLeast(1.6), "× `ext_authz`", rate(HIT, EXT_AUTHZ)),
+        Target("one call per request, CPU", AtMost(1.10), "× `ext_authz`", cpu(ASKS, EXT_AUTHZ)),
+        Target(
             "cached invalid token, CPU",
             AtMost(0.6),
             refusal,
             cpu(KNOWN_BAD, EXT_AUTHZ_REFUSES),
         ),
-        Judged("no token, CPU", AtMost(0.6), refusal, cpu(BARE, EXT_AUTHZ_REFUSES)),
+        Target("no token, CPU", AtMost(0.6), refusal, cpu(BARE, EXT_AUTHZ_REFUSES)),
     ]
 }

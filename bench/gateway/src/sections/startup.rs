@@ -9,7 +9,7 @@ use crate::machine::time_in_ticks;
 use crate::measure::{Bench, in_turn};
 use crate::numbers::median;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, Backend, Chain, Server, remembering};
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
@@ -40,9 +40,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             &["chain", "CPU s", "over no filter"],
             chains.iter().zip(&medians).map(cells),
         )],
-        judged: vec![
-            Judged("module size", AtMost(1.3), "MB", size as f64 / 1e6),
-            Judged("start, CPU of Envoy", AtMost(1.0), "s", medians[2]),
+        targets: vec![
+            Target("module size", AtMost(1.3), "MB", size as f64 / 1e6),
+            Target("start, CPU of Envoy", AtMost(1.0), "s", medians[2]),
         ],
         bars: Vec::new(),
     })

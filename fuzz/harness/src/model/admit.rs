@@ -11,7 +11,9 @@ use super::check;
 use super::known::{Fresh, Known};
 use super::sites::{NotAllowed, Permission};
 use super::step::{is_told, stands_in};
-use super::{GRACE, Key, Lookup, Request, SETUPS, Setup, SoFar, Step, TokenWait, Waiting, World};
+use super::{
+    GRACE, Key, Lookup, Request, SETUPS, Setup, SoFar, Step, TokenWait, WaitingRequest, World,
+};
 use crate::drive::{self, Admission};
 use crate::message;
 
@@ -91,7 +93,7 @@ impl World {
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
             let replaces = |known: usize| match self.compare(call, known) {
                 Ordering::Less => false,
-                // Of two refusals the one that was there stays, with what it said.
+                // Of two refusals the first stays, with its text.
                 Ordering::Equal => !self.refuses(known),
                 Ordering::Greater => true,
             };
@@ -198,7 +200,7 @@ impl World {
         (self.now < wait.until).then(|| wait.clone())
     }
 
-    /// A call is to be made.
+    /// A call must be made.
     fn led(&mut self, asking: &Asking, id: CallId, call: &Call) {
         let Asking { worker, setup, key, number, .. } = *asking;
         self.asks(asking);
@@ -234,7 +236,7 @@ impl World {
     fn holds(&mut self, asking: &Asking, lookup: usize, source: Source) {
         let Asking { worker, stream, setup, key, number, .. } = *asking;
         let deadline = self.now + setup.patience(key) + GRACE;
-        let waiting = Waiting { lookup, setup, deadline, source, number };
+        let waiting = WaitingRequest { lookup, setup, deadline, source, number };
         self.workers[worker].streams.insert(stream, Some(waiting));
     }
 

@@ -9,7 +9,7 @@ use oidc_token_connector::provider::userinfo::Call;
 use super::check;
 use super::meaning::Meaning;
 use super::sites::{Change, Heard, NotAllowed, Permission, was_waited_for};
-use super::{Ending, Key, Lookup, Made, Setup, SoFar, Step, TokenWait, Waiting, World};
+use super::{Ending, Key, Lookup, Made, Setup, SoFar, Step, TokenWait, WaitingRequest, World};
 
 /// The longest pause before a call is repeated, the first time and the second.
 const PAUSES: [u64; 2] = [100, 400];
@@ -101,8 +101,8 @@ impl World {
         waited
     }
 
-    /// A call gave no verdict: the lookup pauses, goes on with this call, or is over. Whether it
-    /// is over.
+    /// A call gave no verdict: the lookup pauses, continues with this call, or is over. Returns
+    /// whether it is over.
     pub(super) fn without_a_verdict(
         &mut self,
         call: usize,
@@ -138,7 +138,7 @@ impl World {
         self.goes_on(lookup, asked_site(next.as_ref()), next)
     }
 
-    /// The lookup goes on with this call to a further site, or is over.
+    /// The lookup continues with this call to another site, or is over.
     pub(super) fn goes_on(
         &mut self,
         lookup: usize,
@@ -193,12 +193,12 @@ impl World {
     /// of a provider, or the unavailable reply.
     pub(super) fn told_nothing(
         &mut self,
-        waiting: &Waiting,
+        waiting: &WaitingRequest,
         decision: &Decision,
         silence: &str,
         is_outage: bool,
     ) {
-        let Waiting { lookup, setup, source, .. } = *waiting;
+        let WaitingRequest { lookup, setup, source, .. } = *waiting;
         let Lookup { worker, key, last_answer, began, first_setup, .. } = self.lookups[lookup];
         // A shorter timeout of another instance is no outage.
         let timed_out = self.lookups[lookup].so_far.timed_out;

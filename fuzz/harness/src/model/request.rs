@@ -59,7 +59,7 @@ pub(super) struct Key {
 pub(super) struct Request {
     pub(super) who: Who,
     pub(super) region: Region,
-    /// By which the provider's log can be joined with the gateway's.
+    /// Identifiers that join the provider's log with the gateway's.
     pub(super) number: u64,
 }
 

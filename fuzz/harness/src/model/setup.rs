@@ -26,7 +26,7 @@ pub(super) struct Setup {
     pub(super) cache: Option<Cache>,
     pub(super) needs_subject: bool,
     pub(super) lets_preflights_pass: bool,
-    /// Whether its calls carry a fixed header, by which the provider knows another client.
+    /// Whether its calls carry a fixed header, so that the provider sees another client.
     pub(super) has_key: bool,
     /// The longest answer that it reads.
     pub(super) limit: usize,
@@ -185,7 +185,7 @@ impl Setup {
         self.cache.is_some_and(|cache| cache.stale > 0)
     }
 
-    /// How long a request may be held, but for the grace of a lost report.
+    /// How long a request may be held, without the grace for a lost report.
     pub(super) fn patience(&self, key: Key) -> u64 {
         if key.sites().len() > 1 { self.deadline } else { self.timeout }
     }

@@ -213,7 +213,7 @@ impl Site {
         self.served.is_some_and(|served| served >= since)
     }
 
-    /// Whether others are to be told now that it serves.
+    /// Whether it must report to others now that it answers.
     pub(super) fn is_to_be_told(&mut self, now: u64) -> bool {
         let due = self.told.is_none_or(|told| now >= told + 250);
         if due {

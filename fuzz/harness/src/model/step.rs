@@ -14,7 +14,7 @@ use super::request::asks_for;
 use super::sites::was_waited_for;
 use super::{
     Ending, Event, Lookup, Made, Place, Probe, Request, SETUPS, Setup, Step, Tally, WORKERS,
-    Waiting, Who, Worker, World,
+    WaitingRequest, Who, Worker, World,
 };
 use crate::drive::{self, Done};
 
@@ -198,7 +198,7 @@ impl World {
                     let is_outage = self.lookups[lookup].so_far.is_outage();
                     self.told_nothing(&waiting, &release.decision, silence, is_outage);
                 } else {
-                    let Waiting { setup, source, .. } = waiting;
+                    let WaitingRequest { setup, source, .. } = waiting;
                     let key = self.lookups[lookup].key;
                     check::decision(&release.decision, source, setup, key, (number, ending));
                     if release.decision.record.outcome == Outcome::Pass {
@@ -273,7 +273,7 @@ impl World {
         let shares = cache_owner.is_some_and(Setup::shares);
         assert_eq!(shared, shares && (kept || refused), "{ending:?}: shared");
         self.calls[call].is_mark = !kept;
-        // Of two refusals of the same moment the one that was there stays, with what it said.
+        // Of two refusals of the same moment the first stays, with its text.
         let told = self.workers[at].known.get(&key).map(|known| known.call);
         let again = told.is_some_and(|k| self.refuses(k) && self.compare(k, call).is_eq());
         let worker = &mut self.workers[at];
@@ -297,8 +297,8 @@ impl World {
     pub(super) fn let_go(
         &mut self,
         worker: usize,
-        such: impl Fn(&Waiting) -> bool,
-    ) -> std::collections::BTreeMap<u32, Waiting> {
+        such: impl Fn(&WaitingRequest) -> bool,
+    ) -> std::collections::BTreeMap<u32, WaitingRequest> {
         let streams = self.workers[worker].streams.iter_mut();
         let taken = streams
             .filter_map(|(stream, waits)| Some((*stream, waits.take_if(|waiting| such(waiting))?)));

@@ -50,7 +50,7 @@ pub(crate) struct Story {
     pub(crate) provider_down: bool,
 }
 
-/// A request at the backend beside the one that the client sent.
+/// A request at the backend, compared with the client's.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
     /// Method, path and query.
