@@ -33,7 +33,7 @@ const KEPT: usize = 12;
 /// Random changes tried.
 const CHANGES: u32 = 3000;
 
-/// What paths are made of.
+/// The pieces of paths.
 const PIECES: &[&str] = &[
     "[*]",
     "..*",
@@ -131,7 +131,8 @@ fn try_case(cases: &mut Vec<Case>, documents: &[(&str, String)], path: &str, doc
     let gate = Measured::new(path);
     let body = documents[document].1.as_bytes();
     let bar = if cases.len() < KEPT { Duration::ZERO } else { cases[KEPT - 1].time };
-    // Once is quick to rule out; what a busy machine made slow is measured again.
+    // One run is enough to rule out a case; a case that was slow on a busy machine is measured
+    // again.
     let mut time = gate.answer(body);
     if time > bar {
         time = time.min(gate.answer(body)).min(gate.answer(body));

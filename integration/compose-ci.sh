@@ -4,7 +4,7 @@
 #   - with the Docker engine that is running here; or
 #   - as root on Debian, with an engine that this script installs (packages docker.io, docker-compose),
 #     starts and stops. It gets a network of its own, in which there is nothing but its containers: no port of
-#     this machine is taken, and nothing leaves it. Its images are stand-ins, see compose-images.sh.
+#     this machine is taken, and nothing leaves it. Its images are replacements, see compose-images.sh.
 #
 # What it cannot do is a failure on Debian and under CI; elsewhere it says so and ends well. The module has
 # to be built: $OIDC_CONNECTOR_WASM, else where `cargo xtask build` leaves it. Only what was started
@@ -23,12 +23,12 @@ services=(envoy provider upstream prometheus)
 say() { echo "compose-ci: $*"; }
 
 cannot() {
-  local needed="it needs a running Docker engine with compose, or root on Debian with packages to be had"
+  local needed="it needs a running Docker engine with compose, or root on Debian with packages available"
   if [[ -n ${CI:-} || -e /etc/debian_version ]]; then
     say "FAILED: $*; $needed" >&2
     exit 1
   fi
-  # The words by which every test of this project says so: nothing was proved.
+  # The text that every test of this project prints if it proved nothing.
   say "LEFT OUT: docker-compose.yml and the images: $*; $needed" >&2
   exit 0
 }
@@ -61,7 +61,7 @@ install_engine() {
   fi
   { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive \
     apt-get install --quiet --yes --no-install-recommends "${wanted[@]}"; } >"$dir/apt.log" 2>&1 ||
-    { tail -n 20 "$dir/apt.log" >&2 && cannot "the packages ${wanted[*]} cannot be had"; }
+    { tail -n 20 "$dir/apt.log" >&2 && cannot "the packages ${wanted[*]} are not available"; }
 }
 
 start_engine() {
@@ -74,7 +74,7 @@ start_engine() {
     --pidfile "$run/pid" >"$dir/engine.log" 2>&1 &
   engine=$!
   export DOCKER_HOST=unix://$run/docker.sock
-  # Builders with BuildKit ask registries even for images that are here.
+  # Builders with BuildKit contact registries even for local images.
   export DOCKER_BUILDKIT=0
   local since=$SECONDS
   until docker info >/dev/null 2>&1; do

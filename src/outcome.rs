@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_its_own_word_and_place() {
+    fn every_outcome_has_its_own_name_and_place() {
         let words: std::collections::HashSet<_> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
         assert_eq!(words.len(), Outcome::ALL.len());
         for (place, outcome) in Outcome::ALL.iter().enumerate() {

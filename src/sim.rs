@@ -1,6 +1,6 @@
 //! Tests only: one worker's world, with a clock and a provider that tests script.
 //!
-//! Requests go in as header pairs, answers as status, headers and body; what comes back is what the
+//! Requests go in as header pairs, answers as status, headers and body; the results are what the
 //! client or the upstream would see.
 
 use std::cell::Cell;
@@ -23,13 +23,13 @@ pub(crate) struct World {
     pub(crate) policy: Rc<Policy>,
     pub(crate) now: Now,
     next_stream: u32,
-    /// What the workers of the process share; a test may hand it from world to world.
+    /// The data that the workers of the process share; a test may copy it from world to world.
     pub(crate) shared: HashMap<Slot, Vec<u8>>,
     /// How many places of it were read.
     pub(crate) read: usize,
 }
 
-/// What a request gets.
+/// The result of a request.
 pub(crate) enum Admission {
     /// A decision at once.
     Decided(Decision),
@@ -39,7 +39,7 @@ pub(crate) enum Admission {
     Joined,
 }
 
-/// What comes of an event.
+/// The result of an event.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     pub(crate) releases: Vec<Release>,
@@ -53,8 +53,7 @@ pub(crate) struct Outcomes {
 /// The date on which every world begins.
 pub(crate) const START: UnixTime = UnixTime(1_790_000_000);
 
-/// What the keys of a world are made with; those of a test's next world with something else, as no
-/// two workers have one in common.
+/// The seed of a world's keys; each world of a test has another, because no two workers share one.
 pub(crate) fn seed() -> Seed {
     thread_local! {
         static WORLDS: Cell<u128> = const { Cell::new(0) };
@@ -63,7 +62,7 @@ pub(crate) fn seed() -> Seed {
     Seed::new(WORLDS.get().to_le_bytes())
 }
 
-/// How a provider is asked by default.
+/// The default userinfo endpoint.
 pub(crate) fn call_policy() -> CallPolicy {
     policy::read(config("").as_bytes()).unwrap().policy.call
 }

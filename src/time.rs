@@ -58,7 +58,7 @@ mod tests {
 
     /// 1970, 2038, 2106 and the last moment there is: the catalogue's row 203.
     #[test]
-    fn no_time_is_too_early_or_too_late() {
+    fn extreme_times_do_not_overflow() {
         let second = 1_000_000_000;
         for nanos in [0, 1, (1 << 31) * second, (1 << 32) * second, u64::MAX - 1, u64::MAX] {
             let at = |moment| Now { moment, date: UnixTime(nanos / second) };
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_ago() {
+    fn elapsed_time() {
         let (early, late) = (MonotonicTime::from_nanos(5), MonotonicTime::from_nanos(7));
         assert_eq!(late.since(early), Some(Duration::from_nanos(2)));
         assert_eq!(early.since(early), Some(Duration::ZERO));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_rather_than_an_overflow() {
+    fn addition_saturates() {
         let end = MonotonicTime::from_nanos(u64::MAX);
         assert_eq!(end.after(Duration::from_nanos(1)), end);
         assert_eq!(MonotonicTime::from_nanos(1).after(Duration::MAX), end);

@@ -1,7 +1,8 @@
 //! `oidc-connector check`: every problem of the filter's configuration and of its surroundings.
 //!
-//! All files of one call are one gateway's: a listener, its clusters and its routes may stand in
-//! several. Of several bootstraps each is a gateway by itself. What is not in the files is not guessed but noted.
+//! All files of one call describe one gateway: a listener, its clusters and its routes may be in
+//! different files. Each of several bootstraps is a gateway by itself. The check does not guess
+//! about missing files, but notes them.
 
 mod allowed;
 mod carrier;
@@ -52,10 +53,10 @@ pub(crate) struct Args {
     /// standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Accept what has this code; `warnings` accepts every warning
+    /// Accept findings with this code; `warnings` accepts every warning
     #[arg(long, value_name = "CODE")]
     allow: Vec<String>,
-    /// In which form the findings are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

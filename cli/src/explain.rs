@@ -107,7 +107,7 @@ fn asked(
     }
 }
 
-/// What an event leads to where no other worker knows anything.
+/// The effects of an event without other workers.
 fn carried_out(gate: &mut Gate, event: Event<'_>, now: Now) -> Vec<Effect> {
     let mut effects = Vec::new();
     let mut left = VecDeque::from_iter(gate.handle(event, now));
@@ -131,19 +131,19 @@ fn chosen<'w, 'a>(world: &'w World<'a>, args: &Args) -> Result<&'w Instance<'a>,
     let mut matching = all.iter().filter(|i| wanted.is_none_or(|wanted| wanted == i.name));
     match (matching.next(), matching.next(), wanted) {
         (Some(instance), None, _) => Ok(instance),
-        (None, _, None) => Err(format!("{file}: no instance of the filter in it")),
+        (None, _, None) => Err(format!("{file}: has no instance of the filter")),
         (None, _, Some(wanted)) => {
             let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
             let there = match (all.is_empty(), names.is_empty()) {
-                (true, _) => "there is none".to_owned(),
-                (false, true) => "it is one configuration alone; leave --instance out".to_owned(),
-                (false, false) => format!("there is {}", names.join(", ")),
+                (true, _) => "the file has none".to_owned(),
+                (false, true) => "the file is a single configuration; omit --instance".to_owned(),
+                (false, false) => format!("expected one of {}", names.join(", ")),
             };
             Err(format!("{file}: no instance {wanted}; {there}"))
         }
         (Some(_), Some(_), _) => {
             let names = names.join(", ");
-            Err(format!("{file}: several instances; choose by --instance one of {names}"))
+            Err(format!("{file}: several instances; select one by --instance: {names}"))
         }
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn json_and_yaml_are_told_apart_by_what_they_are() {
+    fn json_and_yaml_are_detected_by_content() {
         assert_eq!(values("a", r#"{"a": 1}"#), [(None, json!({"a": 1}))]);
         assert_eq!(values("a", "a: 1\n"), [(None, json!({"a": 1}))]);
         assert_eq!(values("a.yaml", "{a: 1}"), [(None, json!({"a": 1}))]);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant_to_be_json_is_left_to_the_filters_reader() {
+    fn broken_json_goes_to_the_filters_reader() {
         for file in ["a.json", "-"] {
             let documents = documents(file, "{\"a\": }").unwrap();
             assert_eq!(documents.len(), 1);
@@ -105,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_named() {
+    fn unknown_input_is_reported() {
         let error = |text| documents("f.yaml", text).unwrap_err();
         assert!(error("a: b: c").contains(": neither JSON nor YAML: "));
-        let twice = "f.yaml: line 2, column 1: the key a is given twice; keep one of them";
+        let twice = "f.yaml: line 2, column 1: repeated key a; keep one of them";
         assert_eq!(error("a: 1\na: 2\n"), twice);
         assert!(error("").starts_with("f.yaml: is empty"));
         assert!(error("---\n").starts_with("f.yaml: is empty"));

@@ -1,4 +1,4 @@
-//! What of `oidc-connector` the other crates of this workspace use, too: the tests that run a
+//! The parts of `oidc-connector` that other crates of this workspace use: the tests that run a
 //! migrated configuration on the real Envoy.
 
 pub mod migrate;

@@ -1,8 +1,8 @@
 //! `oidc-connector migrate`: the source system's text becomes a filter configuration, the clusters
 //! that it needs, and a report of every difference.
 //!
-//! The result says what the text says or there is none: it is read back by the filter's own reader,
-//! whatever cannot be taken over is named with its line, and files that exist are never
+//! The result has the meaning of the text, or there is none: the filter's own reader reads it back,
+//! every part that cannot be converted is reported with its line, and existing files are never
 //! overwritten.
 
 mod advice;
@@ -123,7 +123,7 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         weight: Weight::Mend,
     });
     let mut findings: Vec<Finding> = unreadable.chain(settings.findings.iter().cloned()).collect();
-    // What follows from a value that could not be read is not known.
+    // The consequences of an unreadable value are unknown.
     let built = if findings.iter().any(|finding| finding.weight == Weight::Mend) {
         None
     } else {
@@ -167,7 +167,7 @@ struct Built {
     config: Map<String, Json>,
     policy: Policy,
     clusters: Vec<Cluster>,
-    /// What the filter answers per request instead of refusing to load.
+    /// Problems that the filter answers per request instead of refusing to load.
     faults: Vec<Finding>,
 }
 
@@ -201,7 +201,7 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
         let name = |cluster: &Cluster| (cluster.authority.clone(), cluster.name.clone().into());
         config.insert("clusters".to_owned(), Json::Object(clusters.iter().map(name).collect()));
     }
-    // By this the guard behind the filter knows whom it let pass.
+    // The guard behind the filter needs it.
     config.insert("access_log_state".to_owned(), Json::Bool(true));
     let policy::Loaded { policy, faults } = read(&config)?;
     let faults = faults.into_iter().map(|problem| Finding {

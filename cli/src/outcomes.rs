@@ -1,4 +1,4 @@
-//! The table of call outcomes and their consequences, in words. The consequences come from the
+//! The table of call outcomes and their consequences, as text. The consequences come from the
 //! filter's own table, and the replies from the filter's own gate. This module only names the
 //! outcomes, so `explain` and `docs/operations.md` always agree with the filter.
 
@@ -16,9 +16,9 @@ use oidc_token_connector::reply::{self, Dialect, LocalReply};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
-/// What came, and what it is about.
+/// The answer, and what it is about.
 #[must_use]
-pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
+pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
     match outcome {
         CallOutcome::Accepted => ("200 that validates the token", "the token"),
         CallOutcome::NotVouched => {
@@ -57,7 +57,7 @@ pub fn words(outcome: CallOutcome) -> (&'static str, &'static str) {
     }
 }
 
-/// What is kept of it.
+/// What the cache keeps of it.
 #[must_use]
 pub fn kept(outcome: CallOutcome) -> &'static str {
     match outcome.consequences().kept {
@@ -76,7 +76,7 @@ pub fn table() -> String {
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
     for outcome in CallOutcome::ALL {
-        let (came, about) = words(outcome);
+        let (came, about) = texts(outcome);
         let [relay, map] = ["relay", "map"].map(|mode| client(outcome, mode));
         let follows = outcome.consequences();
         let yes = |is| if is { "yes" } else { "no" };
@@ -129,7 +129,7 @@ fn samples(outcome: CallOutcome) -> &'static [Sample] {
     }
 }
 
-/// What the client gets.
+/// The client's reply.
 fn client(outcome: CallOutcome, provider_errors: &str) -> String {
     let config = format!(
         r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/userinfo"}},
@@ -178,7 +178,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
     said.join("; ")
 }
 
-/// What a request gets for such an answer to its call.
+/// The reply to a request after such an answer to its call.
 fn replied(policy: &Rc<Policy>, (status, headers, body): &Sample) -> Option<LocalReply> {
     let mut gate = Gate::new(Seed::new(*b"one request only"));
     gate.configured(policy);

@@ -1,4 +1,4 @@
-//! What is printed, and in which form.
+//! The output, and its format.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use clap::ValueEnum;
 pub(crate) enum Format {
     /// For people.
     Text,
-    /// For programs: one JSON object, whose members are documented and stay.
+    /// For programs: one JSON object, whose members are documented and stable.
     Json,
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Document {
     /// Which of the file's documents it is, from 1 and without empty ones; `None` if the file has
     /// no other.
     pub(crate) number: Option<usize>,
-    /// What it says; `null` if it is text that only the filter's own reader can say more about.
+    /// Its value; `null` if it is text that only the filter's own reader can judge.
     pub(crate) value: Value,
     /// The text of a JSON file, so that the filter's reader sees it as written.
     pub(crate) json: Option<String>,
@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
         self.get(field)?.value.as_str()
     }
 
-    /// Whether the member of that field is true. Envoy's YAML reader also takes the word for it,
+    /// Whether the member of that field is true. Envoy's YAML reader also accepts the text `true`,
     /// and a wrapper with its value.
     pub(crate) fn is_true(&self, field: &str) -> bool {
         self.get(field).is_some_and(|node| {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_in_both_spellings_and_say_where_they_stand() {
+    fn fields_are_found_in_both_spellings_with_path() {
         let document = document(r#"{"a_b": [{"cD": {"x.y": 1, "n": null, "t": "true"}}]}"#);
         let root = Node::root(&document);
         let inner = root.list("a_b").remove(0).get("c_d").unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_struct_is_the_message_that_it_names() {
+    fn typed_struct_is_read_as_its_message() {
         let text = r#"{"@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
                        "type_url": "type.googleapis.com/a.B", "value": {"c": "d"}}"#;
         let document = document(text);

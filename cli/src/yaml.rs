@@ -17,12 +17,12 @@ const MOST_DEPTH: usize = 200;
 const MOST_VALUES: usize = 2_000_000;
 /// How many bytes of a scalar count as one more value.
 const BYTES_OF_A_VALUE: usize = 64;
-const KEY_IS_NO_TEXT: &str = "a key that is no text; write a name";
+const KEY_IS_NO_TEXT: &str = "got a key that is not text, expected a name";
 
 /// One document.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
-    /// What it says.
+    /// Its value.
     pub(crate) value: Value,
     /// Where Envoy sees text that others take for a number, and that text.
     pub(crate) texts: Vec<(String, String)>,
@@ -66,27 +66,27 @@ pub(crate) fn read(text: &str) -> Result<Vec<Read>, String> {
 struct Events<'t>(Parser<'t, granit_parser::StrInput<'t>>);
 
 impl<'t> Events<'t> {
-    fn next(&mut self) -> Result<Option<(Event<'t>, Place)>, String> {
+    fn next(&mut self) -> Result<Option<(Event<'t>, Location)>, String> {
         match self.0.next() {
             None => Ok(None),
-            Some(Ok((event, span))) => Ok(Some((event, Place::of(&span.start)))),
+            Some(Ok((event, span))) => Ok(Some((event, Location::of(&span.start)))),
             Some(Err(error)) => {
                 let what = format!("neither JSON nor YAML: {}", error.info());
-                Err(Place::of(error.marker()).says(&what))
+                Err(Location::of(error.marker()).says(&what))
             }
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Location {
     line: usize,
     column: usize,
 }
 
-impl Place {
-    fn of(marker: &Marker) -> Place {
-        Place { line: marker.line(), column: marker.col().saturating_add(1) }
+impl Location {
+    fn of(marker: &Marker) -> Location {
+        Location { line: marker.line(), column: marker.col().saturating_add(1) }
     }
 
     fn says(self, what: &str) -> String {
@@ -98,7 +98,7 @@ impl Place {
 #[derive(Debug)]
 struct Tree {
     kind: Kind,
-    at: Place,
+    at: Location,
     /// How many values it is, with all in it.
     values: usize,
     /// How deep it is.
@@ -135,7 +135,7 @@ impl Composer {
     fn tree(
         &mut self,
         event: Event<'_>,
-        at: Place,
+        at: Location,
         events: &mut Events<'_>,
         depth: usize,
     ) -> Result<Rc<Tree>, String> {
@@ -193,7 +193,7 @@ impl Composer {
             _ => return Err(at.says("got no value")),
         };
         let tree = Rc::new(tree);
-        // 0 is none.
+        // 0: none.
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&tree));
         }
@@ -204,7 +204,7 @@ impl Composer {
     fn key(
         &mut self,
         event: Event<'_>,
-        at: Place,
+        at: Location,
         events: &mut Events<'_>,
         depth: usize,
     ) -> Result<Rc<Tree>, String> {
@@ -257,7 +257,7 @@ impl Reading {
             }
             let value = self.value(tree, &crate::tree::join(place, name))?;
             if object.insert(name.clone(), value).is_some() {
-                let what = format!("the key {name} is given twice; keep one of them");
+                let what = format!("repeated key {name}; keep one of them");
                 return Err(key.at.says(&what));
             }
         }
@@ -296,7 +296,7 @@ impl Reading {
         }
         match integer(text) {
             Some(value) if i32::try_from(value).is_ok() => Value::from(value),
-            // Envoy keeps what may not fit a double as text.
+            // Envoy keeps a number as text if it may not fit a double.
             Some(value) => {
                 self.read.texts.push((place.to_owned(), text.to_owned()));
                 Value::from(value.to_string())
@@ -311,7 +311,7 @@ impl Reading {
     }
 }
 
-/// The words that both readers know.
+/// The keywords of both readers.
 fn boolean(text: &str) -> Option<bool> {
     let mut rest = text.chars();
     let first = rest.next()?;
@@ -328,7 +328,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// What a C++ stream reads as a whole number: decimal, `0x` and hexadecimal, or `0` and octal.
+/// Text that a C++ stream reads as a whole number: decimal, `0x` and hexadecimal, or `0` and octal.
 fn integer(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -346,7 +346,7 @@ fn integer(text: &str) -> Option<i64> {
     i64::from_str_radix(&format!("{sign}{digits}"), base).ok()
 }
 
-/// What others take for a number.
+/// Text that other readers take for a number.
 fn number(text: &str) -> Option<Number> {
     let first = text.trim_start_matches(['+', '-']);
     if !first.starts_with(|c: char| c.is_ascii_digit() || c == '.') {

@@ -1,8 +1,8 @@
 //! `oidc-connector check`, run as its users run it.
 //!
-//! Each file of `broken/` is a configuration with one thing wrong, and names in its first line the
-//! code that must be found: of errors and warnings that one alone. `none` is followed by the notes
-//! that there are: others must not be.
+//! Each file of `broken/` is a configuration with one problem, and names in its first line the
+//! expected code: of errors and warnings only that one. `none` is followed by the expected notes:
+//! there must be no others.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ fn table() -> Vec<(String, String)> {
 /// Every code there is, as the tool itself lists them.
 fn all_codes() -> BTreeSet<String> {
     let ran = run(&["check", "--allow", "?", "-"]);
-    let listed = ran.err.trim().split_once("there are warnings, ").unwrap().1;
+    let listed = ran.err.trim().split_once("expected warnings, ").unwrap().1;
     listed.split(", ").map(str::to_owned).collect()
 }
 
@@ -147,7 +147,7 @@ fn configuration_problems_have_the_filters_text_and_place() {
 }
 
 #[test]
-fn json_with_a_mistake_is_left_to_the_filters_reader() {
+fn broken_json_has_the_filters_message() {
     let ran = run_with_input(&["check", "-"], "{\n  \"a\": }");
     assert_eq!(ran.code, 1);
     assert!(ran.out.contains("invalid JSON at line 2, column 8: "), "{}", ran.out);
@@ -217,7 +217,7 @@ fn allowed_findings_do_not_fail() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
+fn unreadable_file_is_reported_and_the_rest_checked() {
     let error = here("tests/broken/fail-open.yaml");
     let ran = run(&["check", "no-such-file.yaml", &error]);
     assert_eq!(ran.code, 2);
@@ -242,12 +242,14 @@ fn wrong_usage() {
     }
     let ran = run(&["check", "--allow", "fail-opne", "-"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.err.starts_with("oidc-connector: --allow fail-opne: no such code; there are "));
+    assert!(
+        ran.err.starts_with("oidc-connector: --allow fail-opne: unknown code, expected warnings, ")
+    );
 }
 
 /// The files of one call are one gateway's; of several bootstraps each is one by itself.
 #[test]
-fn files_are_looked_at_together() {
+fn files_of_one_call_are_checked_together() {
     let filter = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
                      "clusters": {"idp.example": "idp_default"}, "require_subject": true,
                      "http_proxy_server": "proxy.example", "http_proxy_port": 3128}"#;
@@ -280,7 +282,7 @@ fn files_are_looked_at_together() {
 
 /// Without TLS it is the Backend that says whether Envoy Gateway speaks HTTP/2 to it.
 #[test]
-fn a_backend_of_envoy_gateway_that_speaks_http2_in_clear() {
+fn envoy_gateway_backend_with_h2c_shares_connections() {
     let file = fs::read_to_string(here("tests/broken/fine-gateway-cluster.yaml")).unwrap();
     let file = file.replace("  http2: { maxConcurrentStreams: 1 }\n", "");
     let plain = file.replace("kind: BackendTLSPolicy", "kind: OtherPolicy");
@@ -300,7 +302,7 @@ fn a_backend_of_envoy_gateway_that_speaks_http2_in_clear() {
 }
 
 #[test]
-fn what_is_too_low_is_named_beside_what_the_filter_may_need() {
+fn low_call_limit_is_reported_with_max_in_flight() {
     let file = here("tests/broken/call-limit-too-low-one-stream.yaml");
     let found = findings(&json(&run(&["check", "--format", "json", &file])));
     let words = "cluster idp has max_connections: 10 for all workers, and max_in_flight of each \
@@ -310,9 +312,9 @@ fn what_is_too_low_is_named_beside_what_the_filter_may_need() {
     assert_eq!(found[0]["place"], place);
 }
 
-/// What `envoy/envoy.yaml` marks KEEP is kept: without it the check fails.
+/// Without any setting that `envoy/envoy.yaml` marks KEEP the check fails.
 #[test]
-fn the_reference_with_something_taken_away() {
+fn removing_any_kept_setting_fails_the_check() {
     let reference = fs::read_to_string(here("../envoy/envoy.yaml")).unwrap();
     for (from, to, code) in [
         ("stream_idle_timeout: 30s\n", "\n", "no-stream-idle-timeout"),

@@ -41,23 +41,23 @@ fn json_of(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn without_an_answer_it_says_what_is_asked() {
+fn without_answer_prints_the_call() {
     let out = explained(&["--region", "FR", "--token", "t0ken"]).out;
     let expected = "\
-asks GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 ms, with
+calls GET https://fr.idp.example/userinfo through cluster idp_fr, for up to 5000 ms, with
   authorization: Bearer <token>
   accept: application/json
   accept-encoding: identity
   x-api-key: <as configured>
   user-agent: gateway
-region FR: the request's x-region says so
+region FR: the request's x-region selects it
 waits for the answer: give it by --userinfo FILE, --status CODE or --no-answer
 ";
     assert_eq!(out, expected);
 }
 
 #[test]
-fn a_good_answer_becomes_headers() {
+fn valid_answer_becomes_headers() {
     let answer = here("tests/userinfo.json");
     let story = json_of(&[
         "--token",
@@ -107,13 +107,13 @@ fn a_good_answer_becomes_headers() {
     assert!(text.contains("\nremoved: authorization\n"), "{text}");
     assert!(text.contains("outcome: pass; access log pass;asked;default\n"), "{text}");
     assert!(
-        text.ends_with("headers left out, because no header can carry the claim: 1\n"),
+        text.ends_with("headers left out because their claims are not allowed in a header: 1\n"),
         "{text}"
     );
 }
 
 #[test]
-fn a_refusal_is_the_reply_that_the_client_gets() {
+fn refusal_prints_the_clients_reply() {
     let challenge = "WWW-Authenticate: Bearer error=\"invalid_token\"";
     let story = json_of(&["--status", "401", "--answer-header", challenge]);
     let result = &story["result"];
@@ -127,9 +127,9 @@ fn a_refusal_is_the_reply_that_the_client_gets() {
 }
 
 #[test]
-fn it_says_why_a_region_was_asked() {
+fn explains_choice_of_region() {
     for (arguments, why) in [
-        (&["--region", "FR"][..], "FR: the request's x-region says so"),
+        (&["--region", "FR"][..], "FR: the request's x-region selects it"),
         (&["--region", "XX"], "default: the code in x-region is not configured"),
         (&["--region", ""], "default: the request has an empty x-region"),
         (&[], "default: the request has no x-region"),
@@ -150,28 +150,29 @@ fn it_says_why_a_region_was_asked() {
 }
 
 #[test]
-fn it_says_which_header_was_left_out_and_why() {
+fn explains_each_header_left_out() {
     let answer = here("tests/userinfo.json");
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "inject_headers": {"X-User-Id": "$.sub", "X-Mail": "$.email", "X-Odd": "$.odd"},
         "filter_state": {"role": "$.role"}}"#;
     let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], config);
     for line in [
-        "left out x-mail: its path finds nothing, or null or an empty text\n",
-        "left out x-odd: nothing can carry what its path finds\n",
-        "left out wasm.role: its path finds nothing, or null or an empty text\n",
+        "left out x-mail: its path finds nothing, null or an empty text\n",
+        "left out x-odd: its value is not allowed in a header or filter state\n",
+        "left out wasm.role: its path finds nothing, null or an empty text\n",
     ] {
         assert!(ran.out.contains(line), "{line}{}", ran.out);
     }
     assert!(!ran.out.contains("left out x-user-id"), "{}", ran.out);
     let story = json_of(&["--userinfo", &answer]);
-    let odd = json!([{"name": "x-odd", "why": "nothing can carry what its path finds"}]);
+    let odd =
+        json!([{"name": "x-odd", "why": "its value is not allowed in a header or filter state"}]);
     assert_eq!(story["why"]["left_out"], odd);
     assert_eq!(json_of(&["--status", "401"])["why"]["left_out"], json!([]));
 }
 
 #[test]
-fn a_list_that_is_joined_has_reasons_of_its_own() {
+fn explains_joined_list_left_out() {
     let answer = here("tests/userinfo.json");
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "inject_headers": {"default": {"X-Groups": {"path": "$.groups", "join": ","},
@@ -180,7 +181,7 @@ fn a_list_that_is_joined_has_reasons_of_its_own() {
     for line in [
         "left out x-groups: its path finds nothing to join: null, empty texts, arrays and objects \
          are left out\n",
-        "left out x-odd: no header can carry its value, or a reader that splits the list \
+        "left out x-odd: its value is not allowed in a header, or a reader that splits the list \
          would not get the same elements\n",
     ] {
         assert!(ran.out.contains(line), "{line}{}", ran.out);
@@ -188,7 +189,7 @@ fn a_list_that_is_joined_has_reasons_of_its_own() {
 }
 
 #[test]
-fn a_preflight_is_one_without_a_body_and_an_upgrade() {
+fn preflight_has_no_body_and_no_upgrade() {
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"},
         "preflight": "pass"}"#;
     let explain = |more: &[&str]| {
@@ -206,16 +207,16 @@ fn a_preflight_is_one_without_a_body_and_an_upgrade() {
 }
 
 #[test]
-fn a_header_that_only_answers_have_is_pointed_out() {
+fn response_header_in_request_is_reported() {
     let ran = explained(&["--header", "WWW-Authenticate: Bearer secret", "--status", "401"]);
-    let said = "oidc-connector: --header www-authenticate: only answers have this; the provider's \
-                answer gets it by --answer-header\n";
+    let said = "oidc-connector: --header www-authenticate: a response header; use --answer-header \
+                for the provider's answer\n";
     assert_eq!(ran.err, said);
     assert_eq!(explained(&["--header", "Accept: text/html", "--status", "401"]).err, "");
 }
 
 #[test]
-fn nobody_is_asked_about_a_request_without_a_token() {
+fn request_without_token_makes_no_call() {
     let story = json_of(&["--no-token"]);
     assert_eq!(story["questions"], json!([]));
     assert_eq!(
@@ -228,7 +229,7 @@ fn nobody_is_asked_about_a_request_without_a_token() {
 }
 
 #[test]
-fn a_provider_that_is_down_is_asked_at_each_site() {
+fn provider_down_calls_each_site() {
     let story = json_of(&["--region", "FR", "--no-answer"]);
     let urls: Vec<&Value> =
         story["questions"].as_array().unwrap().iter().map(|question| &question["url"]).collect();
@@ -239,10 +240,10 @@ fn a_provider_that_is_down_is_asked_at_each_site() {
     assert_eq!(again, [false, true, false, true, true]);
     assert_eq!(story["record"]["evidence"]["about"], "the connection, or the site");
     let text = explained(&["--region", "FR", "--no-answer"]).out;
-    assert!(text.contains("asks GET https://fr2.idp.example/u again, after a pause"), "{text}");
+    assert!(text.contains("calls GET https://fr2.idp.example/u again, after a pause"), "{text}");
     assert!(
         text.contains(
-            "kept: no; removes the valid entry: no; another site is asked: yes; an outdated"
+            "kept: no; removes the valid entry: no; calls another site: yes; an outdated"
         ),
         "{text}"
     );
@@ -251,7 +252,7 @@ fn a_provider_that_is_down_is_asked_at_each_site() {
 }
 
 #[test]
-fn the_size_of_an_answer_counts() {
+fn oversized_answer_is_unusable() {
     let config = CONFIG.replacen('{', r#"{"max_userinfo_bytes": 8, "#, 1);
     let answer = here("tests/userinfo.json");
     let ran = run_with_input(&["explain", "--config", "-", "--userinfo", &answer], &config);
@@ -259,7 +260,7 @@ fn the_size_of_an_answer_counts() {
 }
 
 #[test]
-fn a_preflight_and_a_forwarded_token() {
+fn preflight_and_forwarded_token() {
     let config =
         CONFIG.replacen('{', r#"{"preflight": "pass", "block_authorization_header": false, "#, 1);
     let preflight = ["explain", "--config", "-", "--method", "OPTIONS"];
@@ -275,35 +276,47 @@ fn a_preflight_and_a_forwarded_token() {
 }
 
 #[test]
-fn an_instance_is_chosen_from_a_whole_configuration() {
+fn instance_is_selected_from_a_bootstrap() {
     let reference = here("../envoy/envoy.yaml");
     let partners = "oidc-token-connector-partners";
     let ran = run(&["explain", "--config", &reference, "--instance", partners]);
     assert_eq!(ran.code, 0, "{}", ran.err);
-    let asked = "asks POST https://idp.example/partners/userinfo through cluster idp_default, for \
+    let asked = "calls POST https://idp.example/partners/userinfo through cluster idp_default, for \
                  up to 2000 ms, with\n";
     assert!(ran.out.starts_with(asked), "{}", ran.out);
     // With a shared cache the gate looks there first.
     let default = "oidc-token-connector";
     let ran = run(&["explain", "--config", &reference, "--instance", default, "--region", "DE"]);
-    assert!(ran.out.starts_with("asks GET https://de.idp.example/userinfo"), "{}", ran.out);
+    assert!(ran.out.starts_with("calls GET https://de.idp.example/userinfo"), "{}", ran.out);
 }
 
 #[test]
-fn what_cannot_be_explained_says_why_and_what_to_do() {
+fn error_has_reason_and_remedy() {
     let reference = here("../envoy/envoy.yaml");
     let plain = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
     let broken = r#"{"timeout": 1, "userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
     for (input, arguments, message) in [
-        ("", vec!["--config", &reference], "several instances; choose by --instance one of oidc-"),
-        ("", vec!["--config", &reference, "--instance", "x"], "no instance x; there is oidc-"),
-        (plain, vec!["--config", "-", "--instance", "x"], "no instance x; it is one configuration"),
-        ("admin: {}", vec!["--config", "-", "--instance", "x"], "no instance x; there is none"),
-        ("admin: {}", vec!["--config", "-"], "-: no instance of the filter in it"),
+        ("", vec!["--config", &reference], "several instances; select one by --instance: oidc-"),
+        (
+            "",
+            vec!["--config", &reference, "--instance", "x"],
+            "no instance x; expected one of oidc-",
+        ),
+        (
+            plain,
+            vec!["--config", "-", "--instance", "x"],
+            "no instance x; the file is a single configuration",
+        ),
+        ("admin: {}", vec!["--config", "-", "--instance", "x"], "no instance x; the file has none"),
+        ("admin: {}", vec!["--config", "-"], "-: has no instance of the filter"),
         (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: got a"),
         (plain, vec!["--config", "-", "--region", "FR"], "has no regionCodeHeader"),
         ("{}", vec!["--config", "-", "--region", "FR"], "has no userinfo_endpoint"),
-        (plain, vec!["--config", "-", "--header", "X"], "--header: expected is NAME: VALUE"),
+        (
+            plain,
+            vec!["--config", "-", "--header", "X"],
+            "--header: got no colon, expected NAME: VALUE",
+        ),
         (plain, vec!["--config", "-", "--answer-header", "a: b"], "give the answer's --status"),
         (
             plain,
@@ -313,7 +326,7 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
         (
             plain,
             vec!["--config", "-", "--token", "t", "--header", "Authorization: Bearer t"],
-            "--token and a header Authorization: give one of them",
+            "--token and a header Authorization: give only one of them",
         ),
         (plain, vec!["--config", "-", "--status", "99"], "'--status <CODE>'"),
         (plain, vec!["--config", "-", "--status", "200", "--no-answer"], "cannot be used with"),
@@ -325,7 +338,7 @@ fn what_cannot_be_explained_says_why_and_what_to_do() {
 }
 
 #[test]
-fn what_envoys_other_filters_get_to_know() {
+fn filter_state_is_printed() {
     let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
                      "filter_state": {"user": "$.sub"}}"#;
     let answer = here("tests/userinfo.json");

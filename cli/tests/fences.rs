@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use oidc_token_connector::policy;
 use serde_json::{Value, json};
 
-/// What a block is that is no whole configuration of the filter.
+/// The kind of a block that is not a complete configuration of the filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     /// Envoy's `http_filters`, with the filter's configuration in it.
@@ -25,7 +25,7 @@ enum Kind {
     Guard,
     /// One member of the filter's configuration.
     Member,
-    /// What a route of the reference has.
+    /// The members of a route of the reference.
     RouteMetadata,
     /// A listener, in addition to the reference's.
     Listener,
@@ -44,7 +44,7 @@ const LISTED: [(&str, &str, Kind); 6] = [
 ];
 
 /// Languages whose blocks are no configuration.
-const OTHERS: [&str; 4] = ["sh", "console", "text", "markdown"];
+const OTHERS: [&str; 5] = ["sh", "console", "text", "markdown", "mermaid"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -90,7 +90,7 @@ fn yaml(text: &str) -> Result<Value, String> {
     serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }
 
-/// What the filter has against a configuration.
+/// The filter's problems with a configuration.
 fn refused(text: &str) -> Result<(), String> {
     let said = |all: Vec<String>| if all.is_empty() { Ok(()) } else { Err(all.join("; ")) };
     match policy::read(text.as_bytes()) {
@@ -99,7 +99,7 @@ fn refused(text: &str) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a block that nobody has listed.
+/// The problem of an unlisted block.
 fn unlisted(language: &str, text: &str) -> Result<(), String> {
     match language {
         "json" => refused(text),
@@ -185,7 +185,7 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_block_is_what_it_looks_like() {
+fn every_fenced_block_is_valid() {
     let mut used = Vec::new();
     for page in pages() {
         for Block { language, line, text } in blocks(&text(&page)) {
@@ -210,9 +210,9 @@ fn every_block_is_what_it_looks_like() {
     assert_eq!(used, (0..LISTED.len()).collect::<Vec<_>>(), "each entry matches one block");
 }
 
-/// A block that nobody has listed has to be a configuration that the filter reads.
+/// An unlisted block must be a configuration that the filter reads.
 #[test]
-fn what_does_not_load_is_noticed() {
+fn invalid_block_is_detected() {
     let good = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/u"}}"#;
     assert_eq!(unlisted("json", good), Ok(()));
     assert_eq!(unlisted("yaml", "userinfo_endpoint: {defaultURI: https://idp.example/u}"), Ok(()));

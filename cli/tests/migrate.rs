@@ -41,7 +41,7 @@ fn guide() -> String {
 }
 
 #[test]
-fn check_finds_what_the_report_leaves_to_the_operator_and_no_more() {
+fn check_findings_equal_the_reports_open_decisions() {
     let dir = Directory::new("check");
     let (text, out) = (dir.0.join("connector.txt"), dir.0.join("moved"));
     fs::write(&text, guide()).unwrap();
@@ -65,7 +65,7 @@ fn check_finds_what_the_report_leaves_to_the_operator_and_no_more() {
 }
 
 #[test]
-fn the_exit_code_says_whether_all_was_taken_over() {
+fn exit_code_reports_incomplete_migration() {
     let dir = Directory::new("codes");
     let text = dir.0.join("connector.txt");
     let name = text.to_str().unwrap();
@@ -95,7 +95,7 @@ fn the_exit_code_says_whether_all_was_taken_over() {
 }
 
 #[test]
-fn the_schema_is_printed_as_committed() {
+fn printed_schema_equals_committed_file() {
     let ended = program(&["schema"]);
     assert_eq!(String::from_utf8(ended.stdout).unwrap(), project("docs/config.schema.json"));
 }

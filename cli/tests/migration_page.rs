@@ -36,7 +36,7 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 
 /// Each text of the page gives the results that follow it, to the letter.
 #[test]
-fn each_example_gives_what_follows_it() {
+fn each_example_gives_the_results_below_it() {
     let mut last = None;
     let (mut texts, mut results) = (0, 0);
     for (language, block) in blocks(&page()) {
@@ -67,9 +67,9 @@ fn each_example_gives_what_follows_it() {
 
 /// Every key of the source system has its row on the migration page.
 #[test]
-fn the_page_has_every_key_of_the_source_system() {
+fn page_has_every_key_of_the_source_system() {
     let page = page();
-    let (_, table) = page.split_once("\n| key | here | what to know |\n").unwrap();
+    let (_, table) = page.split_once("\n| key | in this filter | notes |\n").unwrap();
     let rows = table.lines().skip(1).map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
     let keys: Vec<&str> =
         rows.flat_map(|cell| cell.split(", ")).map(|key| key.trim_matches('`')).collect();

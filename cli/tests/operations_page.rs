@@ -1,5 +1,5 @@
-//! The operations page and the code say the same: every reason of a refusal has its row, in the
-//! order of the counters, with the outcomes that there are.
+//! The operations page agrees with the code: every reason of a refusal has its row, in the order of
+//! the counters, with existing outcomes.
 
 #![allow(
     clippy::panic,
@@ -36,7 +36,7 @@ fn words(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_reason_is_explained_and_no_other() {
+fn page_explains_exactly_the_reasons_of_the_code() {
     let rows = rows(&page("operations.md"), "Every reason");
     let reasons: Vec<&str> = rows.iter().flat_map(|row| words(&row[0])).collect();
     assert_eq!(reasons, Reason::ALL.map(Reason::as_str));
@@ -55,9 +55,9 @@ fn every_reason_is_explained_and_no_other() {
     }
 }
 
-/// Every word `outcome:reason` of the page is one that the filter can say.
+/// Every `outcome:reason` of the page exists in the code.
 #[test]
-fn the_details_that_the_page_names_exist() {
+fn details_on_the_page_exist() {
     let page = page("operations.md");
     let mut seen = 0;
     for code in page.split('`').skip(1).step_by(2) {
@@ -77,7 +77,7 @@ fn the_details_that_the_page_names_exist() {
 
 /// A row has a symptom, a cause and a remedy.
 #[test]
-fn troubleshooting_goes_from_symptom_to_remedy() {
+fn troubleshooting_rows_have_symptom_cause_remedy() {
     let rows = rows(&page("operations.md"), "Troubleshooting");
     assert!(rows.len() > 15, "{rows:?}");
     for row in rows {
@@ -87,10 +87,10 @@ fn troubleshooting_goes_from_symptom_to_remedy() {
 
 /// The table of evidence is the filter's own: `cli::outcomes::table()`.
 #[test]
-fn what_an_answer_proves_is_the_filters_own_table() {
+fn outcome_table_equals_the_code() {
     let table = cli::outcomes::table();
     assert!(page("operations.md").contains(&table), "docs/operations.md ought to have\n{table}");
-    // An alert that the table names is one that there is.
+    // Every alert of the table exists.
     let rules = page("../deploy/prometheus/rules.yml");
     let alerts = CallOutcome::ALL.map(|outcome| outcome.consequences().alert);
     for alert in alerts.into_iter().flatten() {

@@ -1,6 +1,6 @@
 // An OpenID Provider for tests: npm's `oidc-provider`, with users and clients made up here. Listens
-// on loopback alone. Tokens are opaque, but for those that are asked for an API of their own;
-// people log in with the package's own forms.
+// only on loopback. Tokens are opaque, except those for a resource; users log in with the package's
+// own forms.
 //
 // Settings, all by environment: PORT (0: a free one), TLS_PORT with TLS_KEY and TLS_CERT (PEM; the
 // same provider once more, encrypted), STORE (a file that keeps all tokens over a restart; without
@@ -24,11 +24,11 @@ const USERS = {
     groups: ['buyers', 'staff'],
     account: { number: 4711 },
   },
-  // A user of whom little is known.
+  // A user with few claims.
   bob: { email: 'bob@example.com', email_verified: false, groups: [] },
 };
 
-// Seconds for which an access token of each client is good.
+// Lifetime of each client's access tokens, in seconds.
 const LIFETIMES = { web: 3600, hasty: 5, signed: 3600 };
 
 const client = (client_id, more = {}) => ({
@@ -41,7 +41,7 @@ const client = (client_id, more = {}) => ({
   ...more,
 });
 
-// What the provider remembers, as `<model>:<id>` -> { payload, expires }.
+// The provider's state, as `<model>:<id>` -> { payload, expires }.
 const memory = new Map();
 
 function load() {
@@ -130,7 +130,7 @@ const configuration = {
     // The package's own login and consent forms: any password will do.
     devInteractions: { enabled: true },
     jwtUserinfo: { enabled: true },
-    // A token that is asked for a resource is a JWT with that as its audience.
+    // A token for a resource is a JWT with the resource as its audience.
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: () => ({ scope: 'orders', accessTokenFormat: 'jwt' }),

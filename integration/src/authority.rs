@@ -1,8 +1,8 @@
-//! Certificate authorities of the tests: made anew each time, their keys in no file.
+//! Certificate authorities of the tests: created for each run, their keys in no file.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// Who signs certificates; its own key is in no file.
+/// An authority that signs certificates; its own key is in no file.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,

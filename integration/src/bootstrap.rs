@@ -118,8 +118,8 @@ fn static_cluster(name: &str, at: SocketAddr) -> Value {
     cluster
 }
 
-/// Gives a listener and its clusters names of their own, also inside the filter configurations, so
-/// that many can stand in one process.
+/// Gives a listener and its clusters unique names, also inside the filter configurations, so that
+/// one process can have many.
 fn rename(parts: &mut Parts, suffix: &str, verbatim: &[(Option<SocketAddr>, String)]) {
     let names: Vec<String> = parts
         .clusters
@@ -158,8 +158,7 @@ fn replace_names(value: &mut Value, names: &[String], suffix: &str) {
                     text.push_str(suffix);
                     break;
                 }
-                // JSON text inside a StringValue; whatever it is worth, only the quoted name
-                // changes.
+                // JSON text inside a StringValue, valid or not: only the quoted name changes.
                 *text = text.replace(&format!("\"{name}\""), &format!("\"{name}_{suffix}\""));
             }
         }

@@ -104,7 +104,7 @@ impl Request {
         self
     }
 
-    /// Gives up after this long instead of 20 seconds.
+    /// Fails after this time instead of 20 seconds.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Request {
         self.deadline = deadline;

@@ -23,7 +23,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If nobody listens there.
+    /// If no server listens there.
     pub async fn open(to: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
@@ -80,7 +80,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     pub fn reset(self) -> io::Result<()> {
         self.reader.io.set_zero_linger()
     }
@@ -113,8 +113,8 @@ impl Connection {
         result
     }
 
-    /// Says that nothing more will be sent, and reads what still comes until the peer closes. A peer
-    /// that resets has said nothing more either.
+    /// Ends the sending side, and reads until the peer closes. A peer that resets has sent nothing
+    /// more either.
     ///
     /// # Errors
     ///

@@ -145,7 +145,7 @@ impl Envoy {
         self.id
     }
 
-    /// Gives it at most so many bytes of addresses beyond those that it has now.
+    /// Limits its address space to this many bytes beyond its present use.
     ///
     /// # Panics
     ///
@@ -193,7 +193,7 @@ impl Envoy {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("not JSON ({e}): {line}"))
     }
 
-    /// Asks the admin interface.
+    /// Sends a GET to the admin interface.
     ///
     /// # Errors
     ///
@@ -260,8 +260,7 @@ impl Envoy {
     /// If it does not within 20 seconds.
     pub async fn wait_stat(&self, name: &str, wanted: impl Fn(u64) -> bool) -> u64 {
         let mut last = 0;
-        // Envoy has no event for a statistic, so this asks again; the interval only bounds the
-        // load.
+        // Envoy has no event for a statistic, so this polls; the interval only limits the load.
         let mut ask = tokio::time::interval(Duration::from_millis(20));
         let asking = async {
             loop {

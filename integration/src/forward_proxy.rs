@@ -80,7 +80,7 @@ impl ForwardProxy {
         &self.running.as_ref().expect("the proxy is down").1
     }
 
-    /// The CONNECT requests that its log tells of, in order.
+    /// The CONNECT requests in its log, in order.
     #[must_use]
     pub fn connects(&self) -> Vec<String> {
         let lines = self.log().lines();

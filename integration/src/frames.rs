@@ -11,7 +11,7 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 /// The end of a stream by error.
 pub const RST_STREAM: u8 = 3;
-/// What a side allows the other.
+/// The limits for the other side.
 pub const SETTINGS: u8 = 4;
 /// A question whether the other side is there, and the answer.
 pub const PING: u8 = 6;
@@ -44,7 +44,7 @@ pub struct Frame {
     pub flags: u8,
     /// Its stream; 0 for the connection.
     pub stream: u32,
-    /// What it carries, without padding and priority.
+    /// Its payload, without padding and priority.
     pub payload: Vec<u8>,
 }
 
@@ -70,13 +70,13 @@ impl Frame {
     }
 }
 
-/// What a connection begins with (RFC 9113 §3.4).
+/// A client's first bytes on a connection (RFC 9113 §3.4).
 #[must_use]
 pub fn preface() -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, b"")].concat()
 }
 
-/// What a server begins with: nothing out of the ordinary, and room for any request.
+/// A server's first frames: default settings, and a window for any request.
 pub(crate) fn greeting() -> Vec<u8> {
     let room = 0x0100_0000_u32.to_be_bytes();
     [frame(SETTINGS, 0, 0, b""), frame(WINDOW_UPDATE, 0, 0, &room)].concat()
@@ -88,7 +88,7 @@ pub fn headers(fields: &[(&str, &str)], last: bool) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | (u8::from(last) * END_STREAM), 1, &block(fields))
 }
 
-/// A whole response. Nobody looks at the peer's windows: it must be within what they are at first.
+/// A complete response. It must fit into the peer's initial windows, which are not tracked.
 pub(crate) fn response(stream: u32, fields: &[(&[u8], &[u8])], body: &[u8]) -> Vec<u8> {
     let mut bytes = frame(HEADERS, END_HEADERS, stream, &block(fields));
     for part in body.chunks(MOST) {

@@ -1,5 +1,5 @@
-//! What tests hold: an Envoy with one or several listeners, each with a provider and an upstream of
-//! its own.
+//! The test set-up: an Envoy with one or several listeners, each with its own provider and
+//! upstream.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -184,7 +184,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The reference configuration as it stands.
+    /// The unchanged reference configuration.
     pub async fn reference() -> Gateway {
         Gateway::start(Listener::reference()).await
     }

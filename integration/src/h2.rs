@@ -25,7 +25,7 @@ impl H2 {
     ///
     /// # Errors
     ///
-    /// If nobody listens there or it does not speak HTTP/2.
+    /// If no server listens there, or it does not speak HTTP/2.
     pub async fn open(to: SocketAddr) -> io::Result<H2> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
@@ -41,7 +41,7 @@ impl H2 {
     ///
     /// # Errors
     ///
-    /// What the HTTP/2 layer says.
+    /// The error of the HTTP/2 layer.
     pub async fn stream(&self, request: &Request, end: bool) -> io::Result<Stream> {
         let mut sender = self.sender.clone().ready().await.map_err(io::Error::other)?;
         let mut head = http::Request::builder()

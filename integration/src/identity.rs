@@ -1,6 +1,6 @@
-//! A certificate that lies in files: for a provider that must show the same one after a restart,
-//! because whoever trusts it has read the authority's certificate once. Tests need none, see
-//! `tls.rs`, which takes from here only how a server shows one.
+//! A certificate in files: for a provider that must show the same one after a restart, because
+//! clients read the authority's certificate only once. Tests need none, see `tls.rs`, which uses
+//! only the server's side of this module.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{Error, ServerConfig};
 
 use crate::authority::Authority;
 
-/// Who a provider is, by a certificate and its key.
+/// A provider's identity: a certificate and its key.
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) config: Arc<ServerConfig>,
@@ -37,7 +37,7 @@ impl Pems {
     ///
     /// # Errors
     ///
-    /// If a name cannot stand in a certificate.
+    /// If a name is not valid in a certificate.
     pub fn make(names: &[&str]) -> Result<Pems, String> {
         let made = || {
             let authority = Authority::new("Authority of the example")?;

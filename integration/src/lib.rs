@@ -5,7 +5,7 @@
 //! ```no_run
 //! # use integration::Gateway;
 //! #[tokio::test]
-//! async fn a_good_token_passes() {
+//! async fn valid_token_passes() {
 //!     let gw = Gateway::reference().await;
 //!     let r = gw.get("/orders").bearer("good").send().await;
 //!     assert_eq!(r.status, 200, "{r:?}");
@@ -14,25 +14,24 @@
 //! }
 //! ```
 //!
-//! - [`Gateway::reference`] runs `envoy/envoy.yaml` as it stands, TLS to the provider included; only
+//! - [`Gateway::reference`] runs `envoy/envoy.yaml` unchanged, TLS to the provider included; only
 //!   addresses, ports, the module's path and the trusted CA are filled in. [`Gateway::with`] gives
 //!   the default instance another configuration, [`Gateway::start`] takes a [`Listener`] with any
-//!   of its knobs.
-//! - Many configurations cost little as listeners of one Envoy, see [`Setup`]; each then has a
-//!   provider and an upstream of its own, and a `static OnceCell<Running>` shares them among the
-//!   tests of a file. They speak plain HTTP to their providers unless [`Listener::tls`] says so.
-//! - [`Gateway::provider`] answers what the test says: `gw.provider.answer(Reply::json(200,
+//!   of its settings.
+//! - Many configurations cost little as listeners of one Envoy, see [`Setup`]; each then has its own
+//!   provider and upstream, and a `static OnceCell<Running>` shares them among the tests of a file.
+//!   They use plain HTTP to their providers, unless [`Listener::tls`] is set.
+//! - [`Gateway::provider`] gives the test's answers: `gw.provider.answer(Reply::json(200,
 //!   &json!({"sub": "1"})))`, or misbehaves: [`Reply::reset`], [`Reply::stall_after`],
 //!   [`Reply::raw`], [`Provider::down`]. A [`Gate`] holds an answer until the test opens it, so no
-//!   test needs a sleep. It speaks HTTP/2 with a cluster that does: [`Reply::goaway_at`],
+//!   test needs a sleep. It uses HTTP/2 if its cluster does: [`Reply::goaway_at`],
 //!   [`Reply::refused_stream`].
-//! - [`Gateway::upstream`] shows what came through: [`Upstream::only`],
-//!   [`Upstream::assert_untouched`].
-//! - [`ForwardProxy`] is a real one, `tinyproxy`; [`OpenIdProvider`] too, npm's `oidc-provider`; and
-//!   [`Nginx`] before a scripted one.
-//! - Clients: [`Gateway::get`] and its like for ordinary requests, [`Gateway::connect`] for exact
-//!   bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
-//! - [`Envoy`] gives statistics, log and access log, each with a wait for what should come.
+//! - [`Gateway::upstream`] records the requests: [`Upstream::only`], [`Upstream::assert_untouched`].
+//! - [`ForwardProxy`] is the real `tinyproxy`; [`OpenIdProvider`] is npm's real `oidc-provider`; and
+//!   [`Nginx`] is a real nginx before a scripted provider.
+//! - Clients: [`Gateway::get`] and similar methods for ordinary requests, [`Gateway::connect`] for
+//!   exact bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
+//! - [`Envoy`] gives statistics, log and access log, each with a wait for the expected entry.
 //!
 //! A failing test prints Envoy's log by itself. Envoy dies with the test process, however that
 //! ends. Servers and Envoy are not bound to the runtime of one test. The rig sends traffic to
@@ -140,7 +139,7 @@ pub fn target_dir() -> PathBuf {
 ///
 /// # Errors
 ///
-/// A text for the user if it is not there.
+/// A text for the user if it is missing.
 pub fn module() -> Result<PathBuf, String> {
     let path = match std::env::var_os("OIDC_CONNECTOR_WASM").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
@@ -149,7 +148,7 @@ pub fn module() -> Result<PathBuf, String> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(format!("the module {} is not there: run `cargo xtask build`", path.display()))
+    Err(format!("the module {} is missing: run `cargo xtask build`", path.display()))
 }
 
 /// Provider, upstream and connection drivers run here: each test has a runtime of its own, and what

@@ -1,5 +1,5 @@
-//! What a test may change of the reference listener: the filter's configuration and the knobs
-//! around it. Each change is one named edit of the parsed reference.
+//! The changes that a test may make to the reference listener: the filter's configuration and the
+//! settings around it. Each change is one named edit of the parsed reference.
 
 use std::net::SocketAddr;
 
@@ -59,7 +59,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The reference listener as it stands.
+    /// The unchanged reference listener.
     #[must_use]
     pub fn reference() -> Listener {
         Listener::default()
@@ -243,7 +243,7 @@ impl Listener {
         .config_of(name, config)
     }
 
-    /// Adds a cluster under exactly this name (not renamed, so once per Envoy) that leads to this
+    /// Adds a cluster with exactly this name (not renamed, so once per Envoy) that leads to this
     /// listener's provider: for configurations whose authority is the cluster's name.
     #[must_use]
     pub fn provider_cluster(mut self, name: &str) -> Listener {

@@ -70,7 +70,7 @@ impl Nginx {
         self.http1.address
     }
 
-    /// Where it speaks HTTP/2, to whoever begins so.
+    /// Where it speaks HTTP/2, with prior knowledge.
     #[must_use]
     pub fn http2(&self) -> SocketAddr {
         self.http2.address

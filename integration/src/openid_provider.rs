@@ -70,13 +70,13 @@ impl OpenIdProvider {
         provider
     }
 
-    /// Where it can be asked in plain.
+    /// Its address for plain HTTP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.plain.address
     }
 
-    /// Where it can be asked over TLS, with a certificate for [`OpenIdProvider::NAME`].
+    /// Its address for TLS, with a certificate for [`OpenIdProvider::NAME`].
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {
         self.encrypted.address
@@ -131,7 +131,7 @@ impl Drop for OpenIdProvider {
     }
 }
 
-/// What is run.
+/// The program to run.
 #[derive(Debug)]
 struct Installed {
     node: PathBuf,
@@ -205,7 +205,7 @@ fn is_supported(version: &str) -> bool {
 
 fn remedy(problem: &str) -> String {
     format!(
-        "The OpenID Provider for the tests, npm's oidc-provider, cannot be had: {problem}\n\
+        "The OpenID Provider for the tests, npm's oidc-provider, is not available: {problem}\n\
          Remedy: install Node.js {OLDEST_NODE} or later with npm and leave both on PATH; on Debian \
          and Ubuntu `apt-get install nodejs npm`, as root."
     )

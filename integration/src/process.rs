@@ -73,7 +73,7 @@ fn die_with_parent(command: &mut Command) {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // The parent may have gone between fork and prctl; then nobody would send the signal.
+            // The parent may have ended between fork and prctl; then no signal would come.
             if u32::try_from(libc::getppid()) != Ok(parent) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
@@ -95,7 +95,7 @@ pub fn kib(process: u32, line: &str) -> u64 {
     size.unwrap_or_else(|| panic!("no {line} in {status}"))
 }
 
-/// Lets the process that `command` starts have at most so many bytes of addresses.
+/// Limits the address space of the process that `command` starts to this many bytes.
 #[allow(unsafe_code)]
 pub(crate) fn limit_addresses(command: &mut Command, bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
@@ -109,13 +109,13 @@ pub(crate) fn limit_addresses(command: &mut Command, bytes: u64) {
     }
 }
 
-/// Lets a running process have at most so many bytes of addresses beyond those that it has.
+/// Limits the address space of a running process to this many bytes beyond its present use.
 #[allow(unsafe_code)]
 pub(crate) fn limit_more_addresses(process: u32, more: u64) -> io::Result<()> {
     let bytes = (kib(process, "VmSize") << 10) + more;
     let process = process.try_into().map_err(io::Error::other)?;
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the new limit lives through the call, and the old one is not asked for.
+    // SAFETY: the new limit lives through the call, and the old one is not requested.
     let done =
         unsafe { libc::prlimit(process, libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -1,7 +1,7 @@
-//! A scripted UserInfo provider on loopback: answers what the test says, misbehaves on request,
-//! records every call. It speaks HTTP/1.1 and HTTP/2 by itself, whichever the caller begins with,
-//! because an HTTP library would not send what it should not send; over TLS with whoever begins so,
-//! else in plain.
+//! A scripted UserInfo provider on loopback: gives the test's answers, misbehaves on request,
+//! records every call. It implements HTTP/1.1 and HTTP/2 itself, whichever the caller uses, because
+//! an HTTP library would not send invalid bytes; over TLS if the caller begins with TLS, else in
+//! plain.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -67,7 +67,7 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// If the address cannot be had.
+    /// If the address is in use.
     #[allow(clippy::unused_async, reason = "sockets must be made inside a runtime")]
     pub async fn start_at(address: SocketAddr) -> io::Result<Provider> {
         let _entered = runtime().enter();
@@ -91,13 +91,13 @@ impl Provider {
         self.address
     }
 
-    /// What the token `good` gets before anything is scripted.
+    /// The answer to the token `good` before anything is scripted.
     #[must_use]
     pub fn good() -> Reply {
         script::good()
     }
 
-    /// What any other token gets before anything is scripted.
+    /// The answer to any other token before anything is scripted.
     #[must_use]
     pub fn expired() -> Reply {
         script::expired()
@@ -115,7 +115,7 @@ impl Provider {
         self
     }
 
-    /// Asks `answer` about every call; `None` leaves it to the other rules.
+    /// Calls `answer` for every call; `None` leaves it to the other rules.
     pub fn answer_with<F>(&self, answer: F) -> &Provider
     where
         F: Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
@@ -142,7 +142,7 @@ impl Provider {
         self
     }
 
-    /// Shows this one instead, whatever name a client asks for.
+    /// Shows this certificate instead, whatever name a client sends.
     pub fn identity(&self, identity: Identity) -> &Provider {
         self.script().identity = Some(identity);
         self
@@ -189,7 +189,7 @@ impl Provider {
         self.script().calls.clone()
     }
 
-    /// Every call since it was last asked so, in order, and forgets them.
+    /// Every call since the last use of this method, in order; clears them.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.script().calls)
@@ -303,8 +303,8 @@ impl Shared {
     }
 }
 
-/// The next connection, or none when the listening ends: taken down, or nobody has a handle any
-/// more.
+/// The next connection, or none when listening ends: the provider was taken down, or its last
+/// handle was dropped.
 async fn accept(listener: &TcpListener, phase: &mut watch::Receiver<u64>) -> Option<TcpStream> {
     loop {
         tokio::select! {

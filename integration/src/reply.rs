@@ -1,5 +1,5 @@
-//! What the scripted provider sends back: ordinary answers, and every way of going wrong on the
-//! wire. A `Reply` is data; `provider.rs` plays it.
+//! The scripted provider's replies: ordinary answers, and every fault on the wire. A `Reply` is
+//! data; `provider.rs` sends it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) enum Step {
         every: Duration,
     },
     Hold(Gate),
-    /// Says nothing more and waits until the caller gives up.
+    /// Sends nothing more and waits until the caller closes.
     Stall,
     Close,
     Reset,
@@ -141,8 +141,8 @@ impl Reply {
         Reply { shape: Shape::Goaway { taken: false }, ..Reply::text(0, "") }
     }
 
-    /// HTTP/2: `GOAWAY` that says this stream was taken, then the connection is closed without an
-    /// answer, on whatever other stream.
+    /// HTTP/2: `GOAWAY` that accepts this stream, then the connection closes without an answer, on
+    /// this and every other stream.
     #[must_use]
     pub fn goaway_at() -> Reply {
         Reply { shape: Shape::Goaway { taken: true }, ..Reply::text(0, "") }
@@ -182,7 +182,7 @@ impl Reply {
         self
     }
 
-    /// Compresses nothing, but is a valid gzip stream that says so: `Content-Encoding: gzip`.
+    /// A valid gzip stream without compression, with `Content-Encoding: gzip`.
     #[must_use]
     pub fn gzip(mut self) -> Reply {
         self.body = gzip_stored(&self.body);
@@ -250,7 +250,7 @@ impl Reply {
         self
     }
 
-    /// What is done on an HTTP/1.1 connection.
+    /// The actions on an HTTP/1.1 connection.
     pub(crate) fn steps(&self, to_head: bool) -> Vec<Step> {
         let mut steps = self.first_steps();
         if !self.interim.is_empty() {
@@ -305,7 +305,7 @@ impl Reply {
         steps
     }
 
-    /// What is done on a stream of an HTTP/2 connection.
+    /// The actions on a stream of an HTTP/2 connection.
     pub(crate) fn steps_on(&self, stream: u32) -> Vec<Step> {
         let mut steps = self.first_steps();
         match &self.shape {

@@ -48,7 +48,7 @@ impl Response {
             .unwrap_or_else(|e| panic!("the body is not JSON ({e}): {self:?}"))
     }
 
-    /// What the upstream received, from its echo: header lines, names in lower case.
+    /// The header lines that the upstream received, from its echo, names in lower case.
     ///
     /// # Panics
     ///

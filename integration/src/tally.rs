@@ -1,6 +1,6 @@
 //! Counts the bytes of requests on a connection, and nothing else.
 //!
-//! An HTTP/2 connection speaks also when nobody asks anything: settings, their acknowledgement,
+//! An HTTP/2 connection carries bytes without any request: settings, their acknowledgement,
 //! windows, pings. A test that asserts "not one byte of the request" must not see those.
 
 /// The preface with which an HTTP/2 client begins (RFC 9113 §3.4).
@@ -16,7 +16,7 @@ pub(crate) enum Tally {
     Http2(Frames),
 }
 
-/// Where a reader of frames stands.
+/// The state of a reader of frames.
 pub(crate) struct Frames {
     /// Bytes of the preface, or of a frame's payload, still to come.
     rest: usize,

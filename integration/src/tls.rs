@@ -1,5 +1,5 @@
-//! TLS on the provider's side, with certificates that are made when they are first asked for.
-//! Nothing is kept in files: a certificate authority lives as long as the test process.
+//! TLS on the provider's side, with certificates that are created at first use. Nothing is in
+//! files: a certificate authority lives as long as the test process.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +17,7 @@ use tokio_util::either::Either;
 use crate::authority::Authority;
 use crate::identity::{Identity, server_config};
 
-/// What a provider shows to a client that asks for a name.
+/// The certificate that a provider shows for a server name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Certificate {
     /// For that name, signed by the authority that the clusters trust, valid now.
@@ -55,7 +55,7 @@ fn of_the_rig() -> Authority {
 }
 
 impl Certificate {
-    /// The server's side for a client that asks for `name`.
+    /// The server's side for a client that sends the server name `name`.
     fn config(self, name: &str) -> Arc<ServerConfig> {
         type Made = Mutex<HashMap<(Certificate, String), Arc<ServerConfig>>>;
         static MADE: LazyLock<Made> = LazyLock::new(Made::default);
@@ -94,13 +94,13 @@ pub(crate) async fn accept(
         return Ok(Either::Left(stream));
     }
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    // A client that names nobody gets a certificate that nobody asked for.
+    // A client without a server name gets a certificate for another name.
     let name = start.client_hello().server_name().unwrap_or("nobody.example").to_owned();
     let config = identity.map_or_else(|| certificate.config(&name), |identity| identity.config);
     Ok(Either::Right(Box::new(start.into_stream(config).await?)))
 }
 
-/// The name that the client asked for in its TLS greeting.
+/// The server name in the client's TLS greeting.
 pub(crate) fn server_name(link: &Link) -> Option<String> {
     match link {
         Either::Left(_) => None,

@@ -1,4 +1,4 @@
-//! The tokens that the provider of the demo and of the compose file knows, and how it tells of a
+//! The tokens that the provider of the demo and of the compose file knows, and its description of a
 //! call.
 
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::{Call, Provider, Reply};
 pub struct Token {
     /// The token itself.
     pub text: &'static str,
-    /// The provider's answer, in words.
+    /// The provider's answer, as text.
     pub answer: &'static str,
     reply: fn() -> Reply,
 }
@@ -26,7 +26,7 @@ pub const TOKENS: [Token; 8] = [
     Token { text: "slow", answer: "never answers (2 s time-out)", reply: Reply::silence },
 ];
 
-/// What any other token gets, in words.
+/// The answer to any other token, as text.
 pub const ANY_OTHER: &str = "401, unknown";
 
 /// Makes the provider answer so.
@@ -37,7 +37,7 @@ pub fn teach(provider: &Provider) {
     provider.answer(refusal(401, "invalid_token", "The access token is unknown"));
 }
 
-/// A call in the words of the demo.
+/// A call as the demo prints it.
 #[must_use]
 pub fn told(call: &Call) -> String {
     let host = call.headers.all("host").join(", ");
@@ -47,7 +47,7 @@ pub fn told(call: &Call) -> String {
     }
 }
 
-/// The answer to a call that was [`told`] so, in words.
+/// The answer to a call that [`told`] describes, as text.
 #[must_use]
 pub fn answer_to(told: &str) -> &'static str {
     let token = TOKENS.iter().find(|token| told.ends_with(&format!("`{}`", token.text)));

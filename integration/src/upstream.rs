@@ -1,7 +1,7 @@
-//! The echo upstream: answers every request with a JSON description of what it received and records
-//! it. Speaks HTTP/1.1 (by hand, to keep order and bytes), HTTP/2 by prior knowledge and protocol
-//! upgrades, on one port; counts every byte that reaches it, so that a test can say "nothing came
-//! through".
+//! The echo upstream: answers every request with a JSON description of it and records it. It
+//! supports HTTP/1.1 (by hand, to keep order and bytes), HTTP/2 by prior knowledge and protocol
+//! upgrades, on one port; it counts every byte that reaches it, so that a test can assert that
+//! nothing came through.
 
 use std::collections::VecDeque;
 use std::io;
@@ -40,7 +40,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// What the upstream answers: this request as JSON.
+    /// The upstream's answer: this request as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -144,7 +144,7 @@ impl Upstream {
         self.shared.received.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Every request since it was last asked so, and forgets them.
+    /// Every request since the last use of this method; clears them.
     #[must_use]
     pub fn take(&self) -> Vec<Received> {
         let mut received = self.shared.received.lock();

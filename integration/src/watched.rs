@@ -85,7 +85,7 @@ impl Discovered {
         Discovered { running, resources, file }
     }
 
-    /// Starts one whose only listener comes from the file.
+    /// Starts an Envoy whose only listener comes from the file.
     ///
     /// # Panics
     ///

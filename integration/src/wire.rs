@@ -1,6 +1,6 @@
-//! HTTP/1.1 as it stands on the wire: heads and bodies read byte for byte, nothing normalised,
-//! nothing lost. Client, provider and upstream share it, because a test must see the bytes that an
-//! HTTP library would tidy away.
+//! HTTP/1.1 as bytes: headers and bodies read byte for byte, nothing normalised, nothing lost.
+//! Client, provider and upstream share it, because a test must see the bytes that an HTTP library
+//! would normalise.
 
 use std::{fmt, io};
 
@@ -115,7 +115,7 @@ impl Framing {
 
 /// Start line and header lines of one message.
 #[derive(Clone, Debug)]
-pub(crate) struct Head {
+pub(crate) struct MessageHead {
     pub(crate) start: String,
     pub(crate) headers: Headers,
 }
@@ -136,7 +136,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         Reader { io, buffer }
     }
 
-    /// What has come and has not been asked for.
+    /// Bytes that have come and were not read yet.
     pub(crate) fn into_buffered(self) -> Vec<u8> {
         self.buffer
     }
@@ -160,7 +160,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     }
 
     /// The next head, or none where the peer closed between messages.
-    pub(crate) async fn head(&mut self) -> io::Result<Option<Head>> {
+    pub(crate) async fn head(&mut self) -> io::Result<Option<MessageHead>> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at;
@@ -180,7 +180,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             head[..end].split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));
         let start = latin1(lines.next().unwrap_or_default());
         let headers = lines.map(header_line).collect::<io::Result<Vec<_>>>()?;
-        Ok(Some(Head { start, headers: Headers(headers) }))
+        Ok(Some(MessageHead { start, headers: Headers(headers) }))
     }
 
     /// The body and, after a chunked one, its trailers. An end before the stated one is an error of
@@ -196,7 +196,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         }
     }
 
-    /// Whatever comes next, as it comes; empty at the end of the stream.
+    /// The next bytes, as they come; empty at the end of the stream.
     pub(crate) async fn some(&mut self) -> io::Result<Vec<u8>> {
         if self.buffer.is_empty() {
             self.fill().await?;

@@ -1,8 +1,8 @@
 //! Requests that mean harm or make no sense, on the real Envoy: token syntax, doubled credentials,
 //! bytes that are not text, region codes that are not configured.
 //!
-//! Where Envoy itself answers (400, 431), the tables say so: what it lets through is what the
-//! filter has to withstand. No case may end a VM or reach the upstream, unless its row says so.
+//! If Envoy itself answers (400, 431), the tables say so: requests that it passes on, the filter
+//! must handle. No case may end a VM or reach the upstream, unless its row says so.
 
 use integration::{Gateway, Listener, Reply, Response, Running, Setup, merged};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn config(changes: Value) -> Value {
     merged(config, changes)
 }
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Forwarded, after a call with this token.
@@ -191,7 +191,7 @@ async fn token_syntax() {
 
 /// Cases 1, 9, 10, 17, 20, 21, 22, 23.
 #[tokio::test]
-async fn where_credentials_stand() {
+async fn placement_of_credentials() {
     let gw = gateway("places").await;
     for (lines, expected) in [
         (&b""[..], NoCredentials),
@@ -232,7 +232,7 @@ async fn where_credentials_stand() {
 }
 
 #[tokio::test]
-async fn doubled_authorization_in_every_order() {
+async fn repeated_authorization_in_every_order() {
     let gw = gateway("doubled").await;
     for pair in [
         ["Bearer t", "Bearer u"],
@@ -267,8 +267,8 @@ async fn doubled_authorization_in_every_order() {
     }
 }
 
-/// Case 14: every byte inside a token. Envoy refuses control characters by itself, and drops a
-/// carriage return that stands alone before the filter sees it.
+/// Case 14: every byte inside a token. Envoy itself refuses control characters, and drops a single
+/// carriage return before the filter sees it.
 #[tokio::test]
 async fn every_byte_inside_a_token() {
     let gw = gateway("bytes").await;
@@ -293,7 +293,7 @@ fn in_tokens(byte: u8) -> bool {
 async fn every_byte_inside_a_token_over_http_2() {
     let gw = gateway("h2bytes").await;
     let connection = gw.h2().await.unwrap();
-    // What the client library can send; control characters are Envoy's, see above.
+    // Bytes that the client library can send; Envoy handles control characters, see above.
     for byte in (0x20..=0x7e).chain(0x80..=0xff).chain([b'\t']) {
         let witness = Witness::new(&gw);
         let value = [b"Bearer a", &[byte][..], b"b"].concat();
@@ -326,13 +326,13 @@ async fn long_tokens_and_long_headers() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_end_no_vm() {
+async fn non_text_bytes_do_not_stop_the_vm() {
     let gw = gateway("text").await;
     let bytes = b"\xff\xfe\x80 \xc3\x28 \xed\xa0\x80 \xc0\xaf";
     check(&gw, &[b"Authorization: ", &bytes[..], b"\r\n"].concat(), NoCredentials).await;
     check(&gw, &[b"Authorization: Bearer ", &bytes[..], b"\r\n"].concat(), Malformed).await;
     check(&gw, &[b"Authorization: Bearer t", &bytes[..], b"\r\n"].concat(), Malformed).await;
-    // In any other header they are none of the filter's business and reach the upstream as sent.
+    // In any other header the filter ignores them, and they reach the upstream as sent.
     for name in ["X-Note", "Cookie", "User-Agent", "Content-Type", "Origin", "X-User-Mail"] {
         let request = gw.get("/orders").bearer("t").header(name, bytes);
         for r in [request.clone().send().await, request.send_h2().await] {
@@ -439,8 +439,8 @@ async fn answers_h2(gw: &Gateway, name: &[u8]) -> bool {
     }
 }
 
-/// Asks over both protocols with these region headers; `expected` is the provider's path and the
-/// region that the upstream hears of, or the error.
+/// Sends a request over both protocols with these region headers; `expected` is the provider's path
+/// and the region that the upstream gets, or the error.
 async fn check_region(gw: &Gateway, values: &[&[u8]], expected: Result<(&str, &str), &str>) {
     let request =
         values.iter().fold(gw.get("/orders").bearer("t"), |r, value| r.header("X-Region", value));
@@ -524,14 +524,14 @@ fn unknown_codes() -> Vec<Vec<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn an_unknown_region_gets_the_default() {
+async fn unknown_region_uses_the_default() {
     let gw = gateway("regions").await;
     // 53, 54, and what is known.
     check_region(&gw, &[], Ok(("/default", "default"))).await;
     check_region(&gw, &[b""], Ok(("/default", "default"))).await;
     check_region(&gw, &[b"eu"], Ok(("/eu", "eu"))).await;
     check_region(&gw, &[b"us"], Ok(("/us", "us"))).await;
-    // Blanks around a value are none of it (RFC 9110 §5.5); the HTTP/2 client sends them.
+    // Blanks around a value are not part of it (RFC 9110 §5.5); the HTTP/2 client sends them.
     let padded = gw.get("/").bearer("t").header("X-Region", " eu ").send().await;
     assert_eq!(padded.upstream_header("x-user-region").as_deref(), Some("eu"));
     // 61
@@ -548,7 +548,7 @@ async fn an_unknown_region_gets_the_default() {
 }
 
 #[tokio::test]
-async fn an_unknown_region_is_rejected_where_configured() {
+async fn unknown_region_is_rejected_if_configured() {
     let gw = gateway("regions-reject").await;
     check_region(&gw, &[], Ok(("/default", "default"))).await;
     check_region(&gw, &[b""], Ok(("/default", "default"))).await;
@@ -561,7 +561,7 @@ async fn an_unknown_region_is_rejected_where_configured() {
 }
 
 #[tokio::test]
-async fn without_a_default_only_known_regions_are_served() {
+async fn without_default_uri_only_configured_regions_pass() {
     let gw = gateway("regions-only").await;
     check_region(&gw, &[b"eu"], Ok(("/eu", "eu"))).await;
     for codes in [vec![], vec![&b""[..]], vec![b"us"], vec![b"eu", b"eu"]] {

@@ -87,7 +87,7 @@ async fn both(test: &str) -> [(Gateway, String); 2] {
     })
 }
 
-/// A provider that keeps everybody waiting until the gate opens.
+/// A provider that delays every answer until the gate opens.
 fn held(gw: &Gateway) -> Gate {
     let gate = Gate::closed();
     gw.provider.answer(Provider::good().held_by(&gate));
@@ -140,7 +140,7 @@ async fn send_held(gw: &Gateway, name: &str, request: Request, http2: bool, read
 }
 
 #[tokio::test]
-async fn an_upload_waits_for_the_verdict_and_is_delivered_whole() {
+async fn upload_waits_for_the_verdict_and_arrives_complete() {
     let body = bytes(MEGABYTE);
     for (gw, name) in both("upload").await {
         let request = gw.post("/upload", &body);
@@ -157,7 +157,7 @@ async fn an_upload_waits_for_the_verdict_and_is_delivered_whole() {
 
 // Header and whole body reach Envoy in one piece.
 #[tokio::test]
-async fn a_short_body_that_comes_with_the_header_waits_too() {
+async fn short_body_with_the_headers_waits() {
     for (gw, name) in both("packet").await {
         for body in [&b"x"[..], b"{\"a\":1}", b""] {
             for request in [gw.post("/packet", body), gw.post("/packet", body).chunked()] {
@@ -170,7 +170,7 @@ async fn a_short_body_that_comes_with_the_header_waits_too() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_with_trailers_waits_for_the_verdict() {
+async fn chunked_body_with_trailers_waits_for_the_verdict() {
     let body = bytes(MEGABYTE);
     for (gw, name) in both("trailers").await {
         let gate = held(&gw);
@@ -188,7 +188,7 @@ async fn a_chunked_body_with_trailers_waits_for_the_verdict() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_is_answered_before_it_is_sent() {
+async fn refused_upload_is_answered_before_its_body() {
     for (gw, name) in both("refused").await {
         for token in ["", "expired"] {
             let head = format!(
@@ -251,11 +251,11 @@ async fn expect_100_continue() {
 }
 
 #[tokio::test]
-async fn a_body_may_still_be_coming_when_the_verdict_does() {
+async fn body_may_arrive_after_the_verdict() {
     let body = bytes(60_000);
     for (gw, name) in both("drip").await {
         if name == "drip_true" && !envoy_since(39) {
-            continue; // what_follows_the_verdict_is_lost_in_the_other_mode_before_1_39
+            continue; // body_after_the_verdict_is_lost_in_the_other_mode_before_1_39
         }
         let request = gw.post("/drip", "").bearer("good");
 
@@ -295,10 +295,10 @@ async fn a_body_may_still_be_coming_when_the_verdict_does() {
     }
 }
 
-// Why docs/envoy-versions.md warns of the other mode: the backend takes part of the body for all of
-// it, and nobody notices.
+// The reason why docs/envoy-versions.md warns of the other mode: the backend takes a part of the
+// body for the complete body, and no error shows it.
 #[tokio::test]
-async fn what_follows_the_verdict_is_lost_in_the_other_mode_before_1_39() {
+async fn body_after_the_verdict_is_lost_in_the_other_mode_before_1_39() {
     let body = bytes(60_000);
     let (before, after) = body.split_at(20_000);
     let chunk = |bytes: &[u8]| {
@@ -325,7 +325,7 @@ async fn what_follows_the_verdict_is_lost_in_the_other_mode_before_1_39() {
 
 // More than Envoy holds: the client is made to wait, and nothing is lost.
 #[tokio::test]
-async fn a_body_above_the_buffer_limit_is_held_back_and_delivered_whole() {
+async fn body_above_the_buffer_limit_arrives_complete() {
     const SIZE: usize = 8 * MEGABYTE;
     let gw = rig().await.gateway("large");
     let body = bytes(SIZE);
@@ -370,7 +370,7 @@ async fn above_the_buffer_limit_the_other_mode_answers_413() {
         assert_eq!(r.status, 413, "{r:?}");
         gw.envoy.access_log().wait_lines(n).await;
         gw.envoy.wait_stat("wasmcustom.oidc_outcome.client_gone", |count| count == n as u64).await;
-        // The verdict of a request that is gone is nobody's.
+        // A verdict for a request that has ended applies to no request.
         gate.open();
     }
     let log = gw.envoy.access_log().lines();
@@ -383,7 +383,7 @@ async fn above_the_buffer_limit_the_other_mode_answers_413() {
 }
 
 #[tokio::test]
-async fn http_1_0_is_checked_where_it_is_accepted() {
+async fn http_1_0_is_authenticated_if_accepted() {
     let send = async |gw: &Gateway, token: &str| {
         let mut connection = gw.connect().await.unwrap();
         let request = format!(
@@ -403,7 +403,7 @@ async fn http_1_0_is_checked_where_it_is_accepted() {
         assert_delivered(&send(&gw, "good").await, b"body");
         gw.envoy.assert_no_vm_restart().await;
     }
-    // Everywhere else Envoy asks for HTTP/1.1, whoever asks.
+    // Everywhere else Envoy calls the provider over HTTP/1.1, whatever the client's protocol.
     let gw = Gateway::reference().await;
     assert_eq!(send(&gw, "good").await.status, 426);
     gw.upstream.assert_untouched();
@@ -411,7 +411,7 @@ async fn http_1_0_is_checked_where_it_is_accepted() {
 
 // A request without :path (RFC 9110 §9.3.6, RFC 9113 §8.5).
 #[tokio::test]
-async fn connect_is_checked_like_any_request() {
+async fn connect_is_authenticated() {
     for (gw, name) in both("connect").await {
         for token in ["", "expired"] {
             let head = format!(
@@ -441,7 +441,7 @@ async fn connect_is_checked_like_any_request() {
 
 // RFC 8441.
 #[tokio::test]
-async fn extended_connect_is_checked_like_any_request() {
+async fn extended_connect_is_authenticated() {
     for (gw, name) in both("extended").await {
         let without_path = [(":protocol", "websocket"), (":scheme", "http")];
         let mut with_path = without_path.to_vec();
@@ -505,7 +505,7 @@ fn refused(token: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_request_that_envoy_gives_up_while_it_is_held_is_counted_and_forgotten() {
+async fn request_ended_by_envoy_while_held_is_counted_and_dropped() {
     for allow in [false, true] {
         let listener = Listener::reference()
             .config(config())

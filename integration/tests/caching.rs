@@ -1,4 +1,4 @@
-//! What is remembered of a provider's answers, on the real Envoy, the provider counting its calls.
+//! The verdict cache on the real Envoy; the provider counts its calls.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -29,7 +29,7 @@ async fn counted(gw: &Gateway, name: &str, number: u64) {
 
 /// The catalogue's rows 38 and 63.
 #[tokio::test]
-async fn a_hit_asks_nobody_and_strips_and_sets_all_the_same() {
+async fn hit_makes_no_call_and_still_strips_and_sets() {
     let gw = one_worker(json!({})).await;
     gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
     for n in 0..3 {
@@ -53,9 +53,9 @@ async fn a_hit_asks_nobody_and_strips_and_sets_all_the_same() {
     }
 }
 
-/// What speaks of the token, whatever its status.
+/// Answers about the token, with any status.
 #[tokio::test]
-async fn a_refusal_is_remembered_with_its_reply() {
+async fn refusal_is_cached_with_its_reply() {
     let gw = start(1, json!({"cache": {}, "require_subject": true})).await.gateway("gw");
     let challenged = |status, error: &str| {
         Reply::status(status).header("www-authenticate", format!("Bearer error=\"{error}\""))
@@ -91,7 +91,7 @@ async fn a_refusal_is_remembered_with_its_reply() {
 
 /// The catalogue's row 143. A 403 that does not say that it is about the token may be a firewall's.
 #[tokio::test]
-async fn what_says_nothing_of_the_token_is_asked_again() {
+async fn answer_that_is_no_verdict_is_not_cached() {
     let gw = one_worker(json!({})).await;
     // Each with its calls: what ends without an answer is repeated twice.
     let replies = [
@@ -127,7 +127,7 @@ async fn what_says_nothing_of_the_token_is_asked_again() {
 /// The catalogue's rows 137 and 139. The token's end is the answer's own `exp`, though `ttl` is a
 /// minute.
 #[tokio::test]
-async fn a_token_is_asked_for_again_when_it_has_ended() {
+async fn verdict_ends_with_exp_of_the_answer() {
     let gw = one_worker(json!({"ttl": "60s"})).await;
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let exp = now().as_secs() + 3;
@@ -147,10 +147,10 @@ async fn a_token_is_asked_for_again_when_it_has_ended() {
     assert!(counter(&gw, "cache.hit").await > 0, "never remembered");
 }
 
-/// The same by the token's own `exp`, where it happens to be a JWT. Nobody verifies it here, so it
-/// can only shorten.
+/// The same with the token's own `exp`, if it is a JWT. It is not verified here, so it can only
+/// shorten the lifetime.
 #[tokio::test]
-async fn a_jwt_is_asked_for_again_when_it_has_ended() {
+async fn verdict_ends_with_exp_of_the_jwt() {
     let gw = one_worker(json!({"ttl": "60s"})).await;
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let exp = now().as_secs() + 3;
@@ -182,7 +182,7 @@ fn base64url(bytes: &[u8]) -> String {
 /// been revoked. 100 ms later is asserted by the time at which a good answer was still given: a
 /// request that began later than that and passed is a failure, however slow the machine.
 #[tokio::test]
-async fn what_is_revoked_is_refused_by_every_worker_within_the_ttl() {
+async fn revoked_token_is_refused_by_every_worker_within_ttl() {
     for shared in [false, true] {
         let cache = json!({"ttl": "1s", "negative_ttl": "200ms", "shared": shared});
         let running = start(2, json!({"cache": cache})).await;
@@ -229,7 +229,7 @@ async fn what_is_revoked_is_refused_by_every_worker_within_the_ttl() {
 }
 
 #[tokio::test]
-async fn workers_share_what_they_have_found() {
+async fn workers_share_verdicts() {
     for (shared, status) in [(true, 200), (true, 401), (false, 200)] {
         let running = start(4, json!({"cache": {"shared": shared, "negative_ttl": "1m"}})).await;
         let gw = running.gateway("gw");
@@ -257,7 +257,7 @@ async fn workers_share_what_they_have_found() {
 
 /// The catalogue's row 146: what is known serves while the provider is down, and no longer.
 #[tokio::test]
-async fn an_outage_is_bridged_until_the_ttl_and_not_beyond() {
+async fn cached_verdict_bridges_an_outage_until_ttl() {
     let gw = one_worker(json!({"ttl": "4s"})).await;
     gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
     assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
@@ -276,9 +276,9 @@ async fn an_outage_is_bridged_until_the_ttl_and_not_beyond() {
     assert!(bridged > 0, "nothing was remembered");
 }
 
-/// What leads to an answer that nobody waits for any more is kept all the same: row 128.
+/// An answer is cached even if no request waits for it any more: row 128.
 #[tokio::test]
-async fn an_answer_that_comes_after_its_client_has_left_is_kept() {
+async fn answer_after_the_client_left_is_cached() {
     let gw = one_worker(json!({})).await;
     let gate = Gate::closed();
     gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})).held_by(&gate));
@@ -294,7 +294,7 @@ async fn an_answer_that_comes_after_its_client_has_left_is_kept() {
 
 /// The catalogue's row 152, by the time at which an old value was still given.
 #[tokio::test]
-async fn a_changed_attribute_is_seen_within_the_ttl() {
+async fn changed_attribute_arrives_within_ttl() {
     let gw = one_worker(json!({"ttl": "1s"})).await;
     gw.provider.answer(Reply::json(200, &json!({"sub": "alice"})));
     assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);

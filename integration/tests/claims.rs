@@ -1,6 +1,6 @@
 //! From the provider's answer to headers at the upstream, on the real Envoy: JSONPath, values to
-//! the byte, what gives no header, and which answers count at all. A claim that cannot be written
-//! as it is must leave its header absent, never with the client's own value in it.
+//! the byte, values without a header form, and which answers are valid. A claim that cannot be
+//! written unchanged must leave its header absent, never with the client's own value in it.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -119,7 +119,7 @@ fn guide_headers() -> Value {
 }
 
 #[tokio::test]
-async fn every_expression_of_the_guide_finds_what_the_guide_says() {
+async fn every_expression_of_the_guide_has_the_documented_result() {
     let gw = gateway("guide").await;
     gw.provider.answer(Reply::text(200, GUIDE).header("content-type", "application/json"));
     let r = gw.get("/").bearer("t").send().await;
@@ -162,7 +162,7 @@ async fn utf_8_arrives_byte_for_byte() {
     }
 }
 
-/// What `$.c` becomes when it is this JSON.
+/// The header for `$.c` with this JSON value.
 async fn header_for(gw: &Gateway, json: &str) -> Vec<String> {
     gw.provider.answer(body(&format!("{{\"c\": {json}}}")));
     let r = gw.get("/").bearer("t").send().await;
@@ -190,7 +190,7 @@ async fn values_arrive_as_the_provider_wrote_them() {
         ("[]", "[]"),
         (r#"{"z": 1, "a": [1.50, null, {"ö": true}]}"#, r#"{"z":1,"a":[1.50,null,{"ö":true}]}"#),
         (r#"[ "a" , 2.0, 12345678901234567890123 ]"#, r#"["a",2.0,12345678901234567890123]"#),
-        // A control character inside JSON text is escaped, so the text may stand in a header.
+        // A control character inside JSON text is escaped, so the text is allowed in a header.
         (r#"["a\nb"]"#, r#"["a\nb"]"#),
     ] {
         assert_eq!(header_for(&gw, json).await, [text], "{json}");
@@ -198,7 +198,7 @@ async fn values_arrive_as_the_provider_wrote_them() {
 }
 
 #[tokio::test]
-async fn a_path_that_may_select_several_gives_a_list() {
+async fn path_to_several_values_gives_a_list() {
     let gw = gateway("kinds").await;
     for (json, expected) in [
         (r#"["a"]"#, Some(r#"["a"]"#)),
@@ -280,7 +280,7 @@ fn invalid_claims() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_gives_no_header_leaves_it_absent() {
+async fn value_without_header_form_leaves_the_header_absent() {
     let gw = gateway("pairs").await;
     let nothing = ["null", r#""""#].map(str::to_owned);
     for json in nothing.into_iter().chain(invalid_claims()) {
@@ -298,7 +298,7 @@ async fn what_gives_no_header_leaves_it_absent() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_missing_never_leaves_the_clients_own() {
+async fn missing_claim_never_leaves_the_clients_header() {
     let gw = gateway("forged").await;
     gw.provider.answer(body(r#"{"sub": "s", "C": 1, "d": {"c": 1}}"#));
     let r = gw
@@ -315,7 +315,7 @@ async fn a_claim_that_is_missing_never_leaves_the_clients_own() {
 
 /// In an Envoy of its own: the counters are one set for all listeners.
 #[tokio::test]
-async fn invalid_claims_are_counted_and_missing_ones_are_not() {
+async fn only_invalid_claims_are_counted() {
     let gw = Gateway::with(injecting(json!({"X-C": "$.c", "X-D": "$.d"}))).await;
     for json in ["null", r#""""#, r#""good""#, "7"] {
         header_for(&gw, json).await;
@@ -338,7 +338,7 @@ async fn invalid_claims_are_counted_and_missing_ones_are_not() {
 
 /// In an Envoy of its own, for the counter.
 #[tokio::test]
-async fn a_search_over_budget_finds_nothing_and_is_counted() {
+async fn path_over_budget_finds_nothing_and_is_counted() {
     let path = "$..*[?(@.a < $.b || @.c < $.b || @.d < $.b || @.e < $.b)]";
     let headers = json!({"X-Deep": path, "X-Sub": "$.sub"});
     let gw = Gateway::with(injecting(headers)).await;
@@ -347,7 +347,7 @@ async fn a_search_over_budget_finds_nothing_and_is_counted() {
     let r = gw.get("/").bearer("small").header("x-deep", "forged").send().await;
     assert_eq!(r.upstream_header("x-deep").as_deref(), Some(r#"[{"a":1}]"#));
 
-    // 60 KB of arrays in arrays, every one of which is searched anew.
+    // 60 KB of nested arrays, each of which is searched again.
     let nested = format!("{}{}", "[".repeat(100), "]".repeat(100));
     let large = format!(r#"{{"sub": "s", "b": 2, "list": [{}]}}"#, vec![nested; 300].join(","));
     gw.provider.answer_token("large", body(&large));
@@ -359,7 +359,7 @@ async fn a_search_over_budget_finds_nothing_and_is_counted() {
 }
 
 #[tokio::test]
-async fn a_200_must_be_json_and_say_nothing_else() {
+async fn a_200_must_be_one_json_object() {
     let gw = gateway("typed").await;
     let json = || Reply::text(200, r#"{"sub": "s"}"#);
     let typed = |content_type: &str| json().header("content-type", content_type);
@@ -407,7 +407,7 @@ async fn a_200_must_be_json_and_say_nothing_else() {
 }
 
 #[tokio::test]
-async fn require_subject_wants_a_non_empty_text() {
+async fn require_subject_needs_non_empty_text() {
     let (strict, loose) = (gateway("strict").await, gateway("loose").await);
     for json in [
         r#"{"ok": true}"#,
@@ -426,7 +426,7 @@ async fn require_subject_wants_a_non_empty_text() {
         loose.provider.answer(body(json));
         assert_eq!(loose.get("/").bearer("t").send().await.status, 200, "{json}");
     }
-    // What is no object says nothing of the token.
+    // A value that is no object is no verdict about the token.
     strict.provider.answer(body(r#"["sub"]"#));
     let r = strict.get("/").bearer("t").send().await;
     assert_eq!((r.status, &r.json()["error"]), (401, &json!("TargetEndpointError")), "{r:?}");
@@ -436,7 +436,7 @@ async fn require_subject_wants_a_non_empty_text() {
     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("s"), "{r:?}");
 }
 
-/// As providers answer that wrap their documents, whatever the status is.
+/// Answers of providers that wrap their documents, with any status.
 #[tokio::test]
 async fn require_subject_may_be_a_path() {
     let gw = gateway("wrapped").await;
@@ -460,7 +460,7 @@ async fn require_subject_may_be_a_path() {
 }
 
 #[tokio::test]
-async fn accept_any_200_takes_a_complete_answer_whatever_it_is() {
+async fn accept_any_200_accepts_any_complete_body() {
     let gw = gateway("any").await;
     for (reply, user) in [
         (body(r#"{"sub": "s"}"#), Some("s")),

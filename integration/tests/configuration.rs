@@ -1,6 +1,6 @@
-//! How a configuration comes to the filter on the real Envoy: as text and as a Struct with the same
-//! effect, refused at the start with every problem named, or loaded although it serves nobody. A
-//! refused configuration must never be shown.
+//! How a configuration reaches the filter on the real Envoy: as text and as a Struct with the same
+//! effect, refused at the start with every problem, or loaded although it serves no request. A
+//! refused configuration must never be logged.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -139,7 +139,7 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario("expired", GOOD, Provider::expired(), 401),
         scenario("forbidden without a text", GOOD, Reply::json(403, &json!({"x": 1})), 403),
-        // It waits, so nobody else may have its token.
+        // This token waits, so no other test may use it.
         scenario("busy", BUSY, Reply::status(429).header("retry-after", "60"), 429),
         scenario("no subject", GOOD, Reply::json(200, &json!({"ok": true})), 401),
         scenario("a page", GOOD, Reply::text(200, "<html>"), 502),
@@ -182,7 +182,7 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
     json!({
         "status": r.status,
         "headers": lines(&r.headers, &["date", "content-length", "x-envoy-upstream-service-time"]),
-        // The echo of what passed has its own row.
+        // Another row tests the echo of a passed request.
         "body": if r.status == 200 { String::new() } else { r.text() },
         "outcome": entry["outcome"],
         "details": entry["details"],
@@ -192,7 +192,7 @@ async fn seen(gw: &Gateway, number: usize, scenario: &Scenario) -> Value {
 }
 
 #[tokio::test]
-async fn text_and_struct_behave_alike() {
+async fn text_and_struct_have_the_same_effect() {
     let (text, structure) = (gateway("text").await, gateway("struct").await);
     let scenarios = scenarios();
     for (number, scenario) in scenarios.iter().enumerate() {
@@ -204,9 +204,9 @@ async fn text_and_struct_behave_alike() {
     assert!(text.provider.count() > 0 && text.upstream.count() > 0, "nothing was compared");
 }
 
-/// What the scenarios above rest on: that the configuration has the effects it asks for.
+/// The scenarios above depend on this: each key of the configuration has its effect.
 #[tokio::test]
-async fn every_key_of_the_compared_configuration_has_its_effect() {
+async fn every_key_has_an_effect() {
     for name in ["text_keys", "struct_keys"] {
         let gw = gateway(name).await;
         gw.provider.answer_token("effect", Provider::good());
@@ -256,7 +256,7 @@ fn with_regions(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn ten_regions_are_accepted_and_each_can_be_reached() {
+async fn ten_regions_are_accepted_and_reachable() {
     for name in ["ten", "ten_struct"] {
         let gw = gateway(name).await;
         for i in 1..=10 {
@@ -285,17 +285,17 @@ async fn refused(config: impl Into<Config>) -> (StartFailure, Vec<String>) {
 }
 
 #[tokio::test]
-async fn eleven_regions_are_refused_at_the_start() {
+async fn eleven_regions_are_refused() {
     let (failure, said) = refused(with_regions(11)).await;
     let line = "userinfo_endpoint.regionCodeValue: got 11 regions, expected 1 to 10";
     assert_eq!(said, [line], "{failure}");
 }
 
-/// Text that stands in the refused configurations and must not come into a log.
+/// Text in the refused configurations that must not reach a log.
 const SECRET: &str = "s3cr3t-key-of-the-provider";
 
 #[tokio::test]
-async fn every_problem_is_in_the_log_and_the_configuration_is_not() {
+async fn log_has_every_problem_but_not_the_configuration() {
     let wrong = one(json!({
         "userinfo_method": "get",
         "timeout": "1m",
@@ -326,7 +326,7 @@ const PROBLEMS: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn text_that_is_no_json_is_refused_by_its_place() {
+async fn invalid_json_is_refused_with_its_place() {
     let text =
         format!("{{\n  \"userinfo_headers\": {{\"X-Api-Key\": \"{SECRET}\"}},\n  nonsense\n}}");
     let (failure, said) = refused(text.as_str()).await;
@@ -335,10 +335,10 @@ async fn text_that_is_no_json_is_refused_by_its_place() {
     assert!(!failure.log.contains(SECRET) && !failure.log.contains("nonsense"), "{failure}");
 }
 
-/// The source system answers these per request, so the filter loads, says so, and lets nobody
-/// through.
+/// The source system answers these per request, so the filter loads, logs it, and lets no request
+/// pass.
 #[tokio::test]
-async fn without_an_endpoint_the_filter_loads_and_refuses_every_request() {
+async fn without_endpoint_every_request_is_refused() {
     let endpoint = "InvalidPreInputConfigurationForUserInfoEndpointURI";
     let default = "DefaultUserInfoURINotPresent";
     for (name, error) in [
@@ -361,7 +361,7 @@ async fn without_an_endpoint_the_filter_loads_and_refuses_every_request() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_the_log_says_so() {
+async fn without_endpoint_the_log_reports_it() {
     let log = gateway("absent").await.envoy.log().clone();
     let object = "expected an object with defaultURI";
     let uri = "expected an endpoint URI";

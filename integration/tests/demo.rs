@@ -1,5 +1,4 @@
-//! The demo, run as its users run it: every step behaves and is shown, and it says so when one
-//! does not.
+//! The demo, run as a user runs it: it shows every step, and reports a step that fails.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +11,7 @@ const TITLES: [&str; 8] = [
     "1/8 A good token",
     "2/8 The same user in France",
     "3/8 The same token again",
-    "4/8 A client that names itself",
+    "4/8 A client with a forged identity",
     "5/8 No token",
     "6/8 An expired token",
     "7/8 The provider is down",
@@ -27,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the demo writes UTF-8")
 }
 
-/// What a step printed, from its title to the next one's.
+/// The output of one step, from its title to the next title.
 fn block<'a>(out: &'a str, title: &str) -> &'a str {
     let from = out.find(title).unwrap_or_else(|| panic!("no step {title:?} in\n{out}"));
     let rest = &out[from..];
@@ -41,7 +40,7 @@ fn failed(output: &Output, code: i32) -> String {
 }
 
 #[test]
-fn every_step_behaves_and_is_shown() {
+fn demo_shows_every_step() {
     let output = demo().output().unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
@@ -57,9 +56,9 @@ fn every_step_behaves_and_is_shown() {
     };
     shows(0, &["-H 'Authorization: Bearer good'", "+ x-user-id: 248289761001", "answer    200"]);
     shows(1, &["-H 'X-Region: FR'", "fr.idp.example/userinfo", "+ x-user-name: Claes Rosenlöf"]);
-    shows(2, &["is not asked", "+ x-user-id: 248289761001", "answer    200"]);
+    shows(2, &["gets no call", "+ x-user-id: 248289761001", "answer    200"]);
     shows(3, &["-H 'X-User-Id: admin'", "- X-User-Id: admin", "+ x-user-id: 248289761001"]);
-    shows(4, &["is not asked", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
+    shows(4, &["gets no call", "receives nothing", "www-authenticate: Bearer realm=\"api\"\n"]);
     shows(5, &["answers 401, expired", "error=\"invalid_token\"", "answer    401"]);
     shows(6, &["does not listen", "answer    503", "retry-after: 5"]);
     shows(7, &["/partners/orders", "answer    403", "{\"message\":\"Not a partner\"}"]);
@@ -68,18 +67,18 @@ fn every_step_behaves_and_is_shown() {
 }
 
 #[test]
-fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
+fn failing_step_is_named_and_fails() {
     let module = Scratch::file("do-nothing.wasm", &do_nothing());
     let output = demo().env("OIDC_CONNECTOR_WASM", &module.0).output().unwrap();
     let err = failed(&output, 1);
     let out = text(&output.stdout);
     let first = block(&out, TITLES[0]);
     assert!(first.starts_with("1/8 A good token  FAILED\n"), "{first}");
-    let told = "asked of the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
-                came:     none\n";
+    let told = "call to the provider\n      expected: GET idp.example/userinfo, token `good`\n      \
+                got:      none\n";
     assert!(first.contains(told), "{first}");
-    // Who asks nobody lets nobody past the guard.
-    assert!(block(&out, TITLES[4]).contains("expected: 401\n      came:     403\n"), "{out}");
+    // A request without a call does not pass the guard.
+    assert!(block(&out, TITLES[4]).contains("expected: 401\n      got:      403\n"), "{out}");
     for title in TITLES {
         assert!(out.contains(title), "the demo stopped before {title}:\n{out}");
     }
@@ -89,27 +88,27 @@ fn a_step_that_does_not_behave_is_named_and_is_a_failure() {
 }
 
 #[test]
-fn a_module_that_is_not_there_is_a_failure_with_its_remedy() {
+fn missing_module_fails_with_remedy() {
     let output = demo().env("OIDC_CONNECTOR_WASM", "no/such/module.wasm").output().unwrap();
     let err = failed(&output, 1);
-    assert!(err.contains("no/such/module.wasm is not there: run `cargo xtask build`"), "{err}");
+    assert!(err.contains("no/such/module.wasm is missing: run `cargo xtask build`"), "{err}");
 }
 
 #[test]
-fn a_module_that_envoy_refuses_is_a_failure_with_its_log() {
+fn refused_module_fails_with_envoys_log() {
     let module = Scratch::file("rubbish.wasm", b"rubbish");
     let err = failed(&demo().env("OIDC_CONNECTOR_WASM", &module.0).output().unwrap(), 1);
     assert!(err.contains("Envoy ended with exit code 1") && err.contains("Wasm"), "{err}");
 }
 
 #[test]
-fn an_unknown_option_is_answered_with_the_usage() {
+fn unknown_option_prints_usage() {
     let err = failed(&demo().arg("--sreve").output().unwrap(), 2);
     assert!(err.contains("--sreve") && err.contains("Usage: demo [--serve]"), "{err}");
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_remedy() {
+fn port_in_use_is_reported_with_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for variable in ["DEMO_PORT", "DEMO_ADMIN_PORT"] {
@@ -124,7 +123,7 @@ fn a_port_that_is_taken_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn it_serves_until_it_is_interrupted_and_leaves_nothing_behind() {
+async fn serve_ends_on_interrupt_and_leaves_nothing() {
     let mut child = demo()
         .arg("--serve")
         .envs([("DEMO_PORT", "0"), ("DEMO_ADMIN_PORT", "0")])

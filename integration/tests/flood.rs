@@ -1,5 +1,5 @@
-//! More tokens than anybody should send: what is remembered stays within its bounds, and what is
-//! not is forgotten. `OIDC_TOKENS=1000000` makes the floods larger.
+//! More tokens than the cache holds: the cache stays within its limits, and nothing else is stored.
+//! `OIDC_TOKENS=1000000` makes the floods larger.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -70,10 +70,10 @@ async fn flood(gw: &Gateway, numbers: std::ops::Range<u64>, kind: &'static str, 
     clients.join_all().await;
 }
 
-/// The catalogue's row 133. Every token is asked for, so the bounds have long been reached at a
-/// tenth of them. The places of the shared data are all taken only after some 100 000 tokens.
+/// The catalogue's row 133. Every token causes a call, so the limits are reached at a tenth of
+/// them. The places of the shared data are all used only after about 100 000 tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_tokens_takes_no_more_memory() {
+async fn flood_of_tokens_does_not_grow_memory() {
     let _turn = TURN.lock().await;
     let number = tokens();
     let most = (number / 30).min(10_000);
@@ -94,7 +94,7 @@ async fn a_flood_of_tokens_takes_no_more_memory() {
 
 /// The catalogue's row 144.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_bad_tokens_leaves_good_ones_alone() {
+async fn flood_of_invalid_tokens_evicts_no_valid_one() {
     const GOOD: u64 = 1000;
     let _turn = TURN.lock().await;
     let bad = tokens() / 3;
@@ -111,9 +111,9 @@ async fn a_flood_of_bad_tokens_leaves_good_ones_alone() {
     gw.envoy.assert_no_vm_restart().await;
 }
 
-/// The catalogue's row 167 and the rule that a client who leaves costs nothing.
+/// The catalogue's row 167, and the rule that a client that leaves costs nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_that_are_opened_and_reset_leave_nothing() {
+async fn reset_streams_leave_nothing() {
     const STREAMS: u64 = 80;
     let _turn = TURN.lock().await;
     let gw = start(json!({})).await;

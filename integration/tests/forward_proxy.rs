@@ -42,7 +42,7 @@ async fn rig() -> &'static Rig {
     .await
 }
 
-/// The reference with the cluster of `forward-proxy.yaml` in the place of its own, and this proxy.
+/// The reference with the cluster of `forward-proxy.yaml` instead of its own, and this proxy.
 fn behind(name: &str, proxy: &ForwardProxy) -> Listener {
     let at = proxy.address();
     let mut config: Value = serde_json::from_str(&renamed(&configuration())).unwrap();
@@ -103,7 +103,7 @@ async fn assert_through(proxy: &ForwardProxy, gw: &Gateway, name: &str) {
     assert_eq!(proxy.connects(), vec![connect_to(gw); made]);
 }
 
-/// The request is refused as it should be, and the provider is not asked past the proxy.
+/// The request is refused as expected, and no call bypasses the proxy.
 async fn assert_unavailable(name: &str) -> Gateway {
     let gw = rig().await.running.gateway(name);
     let r = gw.get(&format!("/{name}")).bearer("good").send().await;
@@ -116,7 +116,7 @@ async fn assert_unavailable(name: &str) -> Gateway {
 }
 
 #[tokio::test]
-async fn the_provider_is_reached_through_the_proxy_with_tls_from_end_to_end() {
+async fn provider_is_reached_through_the_proxy_with_end_to_end_tls() {
     let (gw, proxy) = (rig().await.running.gateway("open"), &rig().await.open);
     let r = gw.get("/orders").bearer("good").send().await;
     assert_eq!(r.status, 200, "{r:?}");
@@ -125,7 +125,7 @@ async fn the_provider_is_reached_through_the_proxy_with_tls_from_end_to_end() {
     let call = gw.provider.only_call();
     assert_eq!(call.server_name.as_deref(), Some("localhost"));
     assert_eq!(call.headers.all("host"), ["localhost"]);
-    // The filter's log asks for just what the cluster has.
+    // The filter's log requires exactly what the cluster has.
     let said = format!(
         "cluster idp_default_open must reach localhost through the forward proxy proxy.example:{}",
         proxy.address().port()
@@ -134,7 +134,7 @@ async fn the_provider_is_reached_through_the_proxy_with_tls_from_end_to_end() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_hold_is_refused_behind_the_proxy_too() {
+async fn invalid_certificate_behind_the_proxy_is_refused() {
     let gw = rig().await.running.gateway("strange");
     gw.provider.certificate(Certificate::OtherAuthority);
     assert_unavailable("strange").await;
@@ -144,14 +144,14 @@ async fn a_certificate_that_does_not_hold_is_refused_behind_the_proxy_too() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_cannot_reach_the_provider_is_a_provider_that_cannot_be_had() {
+async fn proxy_without_route_means_provider_unavailable() {
     rig().await.running.gateway("unreachable").provider.down().await;
     let gw = assert_unavailable("unreachable").await;
     assert_through(&rig().await.unreachable, &gw, "unreachable").await;
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_a_provider_that_cannot_be_had() {
+async fn proxy_refusal_means_provider_unavailable() {
     let gw = assert_unavailable("refusing").await;
     let proxy = &rig().await.refusing;
     assert_through(proxy, &gw, "refusing").await;
@@ -159,7 +159,7 @@ async fn a_proxy_that_refuses_is_a_provider_that_cannot_be_had() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_down_is_a_provider_that_cannot_be_had() {
+async fn proxy_down_means_provider_unavailable() {
     let gw = assert_unavailable("down").await;
     let failed = gw.envoy.stat("cluster.idp_default_down.upstream_cx_connect_fail").await;
     assert_eq!(failed, attempts(&gw, "down").await as u64);

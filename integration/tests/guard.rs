@@ -1,11 +1,11 @@
-//! Envoy leaves the Wasm filter out, without a counter and under every `failure_policy`, on a worker
-//! whose VM it cannot create: here for want of address space, of which each V8 VM reserves 8 to 10
-//! GiB. No code of the filter can help, for it is not there. What helps is Envoy's own RBAC filter
-//! behind it, which lets pass only what the filter says that it let pass.
+//! Envoy skips the Wasm filter, without a counter and under every `failure_policy`, on a worker
+//! whose VM it cannot create: here because address space is missing, of which each V8 VM reserves 8
+//! to 10 GiB. The filter cannot prevent it, because it is not loaded. Envoy's own RBAC filter
+//! behind it can: it passes only requests that the filter reported as let pass.
 //!
-//! Beside what is guarded stands the same without the guard: that there a request without a token
-//! passes is the proof that the filter is left out. On how many workers is left to chance, but never
-//! on none, and each request has a connection of its own, so that it may come to any of them.
+//! Each guarded listener has a copy without the guard: a request without a token that passes there
+//! proves that the filter is skipped. The number of such workers varies, but is never zero, and
+//! each request has its own connection, so that it may reach any of them.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 const SWITCH: &str = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
 const GIB: u64 = 1 << 30;
 
-/// Envoy's own words for what its RBAC filter refuses.
+/// The details of Envoy's RBAC filter for a refused request.
 const REFUSED: &str = "RBAC: access denied";
 
-/// A request of somebody who says himself who he is.
+/// A request with forged identity headers.
 fn forged(gw: &Gateway, path: &str) -> Request {
     let request = gw.get(path).header("x-api-key", "demo-key");
     request.forging(&["x-user-id", "x-user-email", "x-partner-id"])
@@ -42,14 +42,14 @@ async fn sent(looked_for: impl Fn(&Response) -> bool, send: impl AsyncFn() -> Re
     }
 }
 
-/// That somebody passes who has no token.
+/// Waits until a request without a token passes.
 async fn assert_open(gw: &Gateway, path: &str) {
     sent(|r| r.status == 200, async || forged(gw, path).send().await).await;
     let received = gw.upstream.received().pop().expect("one passed");
     assert_eq!(received.headers.all("x-user-id"), ["forged"], "{received:?}");
 }
 
-/// That the guard refuses somebody, and nobody passes.
+/// Waits until the guard refuses a request; no request may pass.
 async fn assert_guarded(gw: &Gateway, path: &str) {
     let came = || (gw.upstream.bytes(), gw.provider.count());
     let before = came();
@@ -69,7 +69,7 @@ async fn assert_guarded(gw: &Gateway, path: &str) {
 }
 
 #[tokio::test]
-async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
+async fn worker_without_vm_at_start_lets_no_request_pass() {
     // For the two VMs that are not a worker's, one that each further instance takes for a moment
     // while it is looked at, and so for some of four workers only.
     let setup = Setup::new().concurrency(4).address_space(40 * GIB);
@@ -83,11 +83,11 @@ async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
     }
     let counted = "http.guarded.rbac.oidc_token_connector_guard.denied";
     assert!(gw.envoy.stat(counted).await > 0);
-    // A token does not help where nobody can look at it.
+    // A token does not help where no filter can check it.
     let good = async || gw.get("/orders").bearer("good").send().await;
     sent(|r| r.status == 403 && r.text() == REFUSED, good).await;
 
-    // What is for everybody stays so, and nobody is believed there.
+    // A public route stays public, and its identity headers are removed.
     let r = forged(&gw, "/public/health").send().await;
     assert_eq!(r.status, 200, "{r:?}");
     let headers = r.upstream_headers();
@@ -97,7 +97,7 @@ async fn nobody_passes_where_a_worker_has_no_vm_from_the_start() {
 }
 
 #[tokio::test]
-async fn nobody_passes_where_a_worker_has_no_vm_after_an_update() {
+async fn worker_without_vm_after_update_lets_no_request_pass() {
     // One instance and one listener: each more is looked at in a VM of its own for a moment, and
     // the update would be refused where workers have taken the last one.
     let bare = json!({
@@ -135,7 +135,7 @@ fn assert_refused(r: &Response) {
 }
 
 #[tokio::test]
-async fn what_is_said_of_one_request_is_said_of_no_other() {
+async fn outcome_of_one_request_does_not_apply_to_another() {
     let redirects = json!({
         "match": {"path_separated_prefix": "/redirects"},
         "route": {"cluster": "upstream", "internal_redirect_policy": {"max_internal_redirects": 1}},
@@ -194,7 +194,7 @@ fn guarded(name: &str, more: Value, preflights: bool) -> Listener {
 }
 
 #[tokio::test]
-async fn the_guard_knows_a_preflight_only_if_it_is_told_and_nothing_without_the_outcome() {
+async fn guard_needs_outcome_and_preflight_principal() {
     let pass = json!({"preflight": "pass", "access_log_state": true});
     let running = Setup::new()
         .listener(guarded("told", pass.clone(), true))

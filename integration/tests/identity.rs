@@ -1,4 +1,4 @@
-//! What Envoy's own filters get to know of a user, and its statistics of the filter.
+//! The data about a user for Envoy's own filters, and Envoy's statistics of the filter.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -70,17 +70,17 @@ async fn gets(gw: &Gateway, path: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn envoys_own_rbac_decides_by_a_claim() {
+async fn envoys_rbac_can_use_a_claim() {
     let running = start().await;
     let gw = running.gateway("user");
     gw.provider.answer(userinfo("alice", &[]));
     gets(&gw, "/alice", 200).await;
     gw.provider.answer(userinfo("bob", &[]));
     gets(&gw, "/bob", 403).await;
-    // A claim that is missing names nobody.
+    // A missing claim gives no name.
     gw.provider.answer(Reply::json(200, &json!({"groups": ["alice"]})));
     gets(&gw, "/nobody", 403).await;
-    // What the client says of itself is not what the provider says.
+    // The client's own value is not the provider's.
     gw.provider.answer(userinfo("bob", &[]));
     let spoofed = gw.get("/spoofed").bearer("token").header("wasm.user", "alice");
     let spoofed = spoofed.header("x-user-id", "alice").send().await;
@@ -105,7 +105,7 @@ async fn envoys_own_rbac_decides_by_a_claim() {
 }
 
 #[tokio::test]
-async fn the_access_log_names_the_user_where_the_operator_asked_for_it() {
+async fn access_log_has_the_user_if_configured() {
     let running = start().await;
     for (listener, logged) in [("user", true), ("groups", false)] {
         let gw = running.gateway(listener);
@@ -119,9 +119,9 @@ async fn the_access_log_names_the_user_where_the_operator_asked_for_it() {
     }
 }
 
-/// Several instances are told apart, and every name is there before the first request.
+/// Several instances are distinguished, and every name exists before the first request.
 #[tokio::test]
-async fn statistics_say_which_instance_why_and_where() {
+async fn statistics_have_instance_reason_and_region() {
     let setup = Setup::new()
         .listener(Listener::named("orders").config(regions(json!({"stat_name": "orders"}))))
         .listener(Listener::named("plain").config(one(json!({}))));
@@ -160,7 +160,7 @@ async fn statistics_say_which_instance_why_and_where() {
         running.envoy.wait_stat(&format!("wasmcustom.{name}"), |n| n == number).await;
     }
     assert_eq!(names().await, before, "names made from traffic");
-    // In Prometheus these words are labels. A histogram is merged when statistics are flushed.
+    // In Prometheus these parts are labels. A histogram is merged when statistics are flushed.
     let labelled = async || {
         let text = running.envoy.admin_get("/stats/prometheus").await.unwrap().text();
         let wanted = [

@@ -1,4 +1,4 @@
-//! Requests that ask the same at the same time share one call to the provider, on the real Envoy.
+//! Concurrent requests with the same key share one call to the provider, on the real Envoy.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -29,7 +29,7 @@ async fn start(workers: u32, config: Value) -> Running {
         .await
 }
 
-/// So many requests with this token, each on a connection of its own and with a mark of its own.
+/// This many requests with this token, each on its own connection and with its own mark.
 fn crowd(running: &Running, token: &str, number: usize) -> JoinSet<(usize, Response)> {
     let gw = running.gateway("gw");
     let mut requests = JoinSet::new();
@@ -40,7 +40,7 @@ fn crowd(running: &Running, token: &str, number: usize) -> JoinSet<(usize, Respo
     requests
 }
 
-/// How often each status came; whoever passed got its own request through with the user's name.
+/// The number of each status; every passed request reached the upstream with the user's name.
 async fn statuses(requests: JoinSet<(usize, Response)>) -> BTreeMap<u16, usize> {
     let mut statuses = BTreeMap::new();
     for (n, response) in requests.join_all().await {
@@ -61,7 +61,7 @@ async fn nothing_is_left(running: &Running) {
 
 /// The catalogue's row 153.
 #[tokio::test]
-async fn a_thousand_requests_with_one_token_are_one_call() {
+async fn thousand_requests_with_one_token_share_one_call() {
     let good = || Reply::json(200, &json!({"sub": "alice"}));
     for (cache, reply, status) in [
         (json!({}), good(), 200),
@@ -87,7 +87,7 @@ async fn a_thousand_requests_with_one_token_are_one_call() {
 }
 
 #[tokio::test]
-async fn each_worker_asks_once_at_most() {
+async fn each_worker_makes_at_most_one_call() {
     let good = || Reply::json(200, &json!({"sub": "alice"}));
     for (workers, reply, status) in [
         (2, good(), 200),
@@ -110,10 +110,10 @@ async fn each_worker_asks_once_at_most() {
     }
 }
 
-/// The catalogue's rows 154 and 155. That nobody waits for the module's timer is shown by
-/// `row_154_nobody_waits_for_the_timer` of the catalogue; here the time is only printed.
+/// The catalogue's rows 154 and 155. `row_154_no_request_waits_for_the_timer` of the catalogue
+/// shows that no request waits for the module's timer; here the time is only printed.
 #[tokio::test]
-async fn the_first_client_of_a_shared_call_may_leave() {
+async fn first_client_of_a_shared_call_may_leave() {
     let running = start(1, json!({})).await;
     let gw = running.gateway("gw");
     let mut slowest = Vec::new();
@@ -140,7 +140,7 @@ async fn the_first_client_of_a_shared_call_may_leave() {
 
 /// The catalogue's row 165.
 #[tokio::test]
-async fn a_connection_with_eighty_streams_is_reset_in_the_middle() {
+async fn connection_reset_with_eighty_waiting_streams() {
     let running = start(1, json!({})).await;
     let gw = running.gateway("gw");
     for round in 0..20 {
@@ -214,7 +214,7 @@ async fn each_instance_sets_its_own_headers() {
 
 /// Ten thousand requests for few tokens; one in three clients leaves at random.
 #[tokio::test]
-async fn a_crowd_that_comes_and_goes_leaves_nothing() {
+async fn crowd_that_leaves_leaves_nothing() {
     let running = start(2, json!({"cache": {"ttl": "20ms", "negative_ttl": "20ms"}})).await;
     let gw = running.gateway("gw");
     gw.provider.answer_with(|call| {
@@ -259,10 +259,10 @@ async fn a_crowd_that_comes_and_goes_leaves_nothing() {
     nothing_is_left(&running).await;
 }
 
-/// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's is
-/// the one that is met.
+/// The catalogue's row 156. Envoy's own limits on connections are lifted, so that the filter's
+/// limit is reached.
 #[tokio::test]
-async fn more_calls_than_may_be_are_refused_at_once() {
+async fn calls_beyond_the_limit_are_refused_at_once() {
     const MOST: usize = 1024;
     let listener = Listener::named("gw").config(one(json!({"timeout": "20s"}))).http2_upstream();
     let setup = Setup::new().concurrency(1).listener(listener).edit(|bootstrap| {
@@ -290,7 +290,7 @@ async fn more_calls_than_may_be_are_refused_at_once() {
     let entry = running.envoy.access_entry("too_many_waiting").await;
     assert_eq!(entry["details"], "oidc_token_connector{unavailable:too_many_waiting}");
     running.envoy.wait_stat("wasmcustom.oidc_calls.refused_by_cap", |n| n == 50).await;
-    // Whoever asks what is being asked already may wait.
+    // A request for a call under way may wait.
     let joined = crowd(&running, "token7", 1);
     running.envoy.wait_stat(WAITING, |n| n == MOST as u64 + 1).await;
     gate.open();

@@ -83,8 +83,8 @@ async fn step_1_the_client_sends_its_token() {
 }
 
 #[tokio::test]
-async fn step_2_no_bearer_token_is_blocked_before_anything_about_endpoints() {
-    // The same answer where there is no endpoint to ask: the header is looked at first.
+async fn step_2_missing_bearer_token_is_blocked_before_endpoint_checks() {
+    // The same answer without an endpoint: the header is checked first.
     for name in ["step2", "step2_blank", "step2_no_default"] {
         let gw = gateway(name).await;
         let absent = gw.get("/").send().await;
@@ -100,7 +100,7 @@ async fn step_2_no_bearer_token_is_blocked_before_anything_about_endpoints() {
 }
 
 #[tokio::test]
-async fn step_3_the_region_header_chooses_the_endpoint() {
+async fn step_3_region_header_selects_the_endpoint() {
     let gw = gateway("step3").await;
     gw.provider.answer(Provider::good());
     for (region, target) in [
@@ -121,7 +121,7 @@ async fn step_3_the_region_header_chooses_the_endpoint() {
 }
 
 #[tokio::test]
-async fn step_4_no_default_endpoint_is_blocked() {
+async fn step_4_missing_default_endpoint_is_blocked() {
     let gw = gateway("step4").await;
     let absent = gw.get("/").bearer("good").send().await;
     assert_error(&absent, "DefaultUserInfoURINotPresent");
@@ -149,7 +149,7 @@ async fn step_5_the_endpoint_is_called_with_the_clients_token() {
 
 /// The proxy itself is a property of the cluster; the filter says which cluster needs it.
 #[tokio::test]
-async fn step_5_a_forward_proxy_is_named_in_the_log_with_its_clusters() {
+async fn step_5_log_names_forward_proxy_and_clusters() {
     let gw = gateway("step5_proxy").await;
     let line = gw.envoy.log().wait_for("forward proxy").await;
     let said = "cluster idp_default_step5_proxy must reach idp.example through the forward proxy \
@@ -159,7 +159,7 @@ async fn step_5_a_forward_proxy_is_named_in_the_log_with_its_clusters() {
 }
 
 #[tokio::test]
-async fn step_6_any_status_but_200_is_a_failed_validation() {
+async fn step_6_any_status_except_200_fails_validation() {
     let gw = gateway("step6").await;
     let claims = json!({"sub": "1"});
     for status in [400, 401, 403, 404, 429, 500, 502, 503, 504, 599] {
@@ -182,7 +182,7 @@ async fn step_6_any_status_but_200_is_a_failed_validation() {
 #[tokio::test]
 async fn step_7_no_answer_is_blocked() {
     let gw = gateway("step7").await;
-    // Each with its calls: what ended at once without an answer is asked twice more.
+    // Each with its number of calls: a call that ended at once without an answer is repeated twice.
     for (token, reply, calls) in [
         ("reset", Reply::reset(), 3),
         ("close", Reply::close(), 3),
@@ -203,7 +203,7 @@ async fn step_7_no_answer_is_blocked() {
 }
 
 #[tokio::test]
-async fn step_8_headers_come_from_the_regions_map_else_from_the_default_map() {
+async fn step_8_headers_use_the_regions_map_or_the_default_map() {
     let gw = gateway("step8").await;
     gw.provider.answer(Reply::json(200, &json!({"sub": "s", "uid": "u", "unknown": "x"})));
     let r = gw.get("/").header("x-region", "US").bearer("t").send().await;
@@ -254,10 +254,9 @@ fn example_with_clusters() -> String {
     format!("{}{clusters}", EXAMPLE.strip_suffix("\n}").unwrap())
 }
 
-/// As it stands the authorities are the clusters' names; with `clusters` they may be called
-/// anything.
+/// Unchanged, the authorities are the clusters' names; with `clusters` the names are free.
 #[tokio::test]
-async fn the_guides_example_works_unchanged_and_with_clusters() {
+async fn guide_example_works_unchanged_and_with_clusters() {
     for name in ["example", "example_bare"] {
         let gw = gateway(name).await;
         guide::each_region(&gw).await;
@@ -266,7 +265,7 @@ async fn the_guides_example_works_unchanged_and_with_clusters() {
 }
 
 #[tokio::test]
-async fn the_guides_example_uses_the_clusters_that_it_names() {
+async fn guide_example_uses_its_named_clusters() {
     let gw = gateway("example_clusters").await;
     let sent = async || {
         let stats = gw.envoy.stats().await;
@@ -332,7 +331,7 @@ fn in_order(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn an_unknown_region_can_be_rejected() {
+async fn unknown_region_can_be_rejected() {
     let gw = gateway("reject").await;
     gw.provider.answer(Provider::good());
     for codes in [&["SE"][..], &["fr"], &["FR", "FR"], &["FR", "US"]] {

@@ -1,6 +1,6 @@
-//! What happens when a test goes wrong: its end, however sudden, takes Envoy along; its failure shows
-//! Envoy's log; what is missing is named with its remedy. Each test here runs this binary once more
-//! in a part that goes wrong on purpose.
+//! What happens when a test fails: its end, however sudden, ends Envoy too; its failure prints
+//! Envoy's log; a missing tool is reported with its remedy. Each test here runs this binary again
+//! in a part that fails on purpose.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -61,7 +61,7 @@ async fn envoy_dies_with_a_killed_test_process() {
     };
     assert!(Path::new("/proc").join(&id).exists());
     child.kill().await.unwrap();
-    // Nobody tells about the end of a process that is not one's child, so this looks again.
+    // The system reports the end of a process only to its parent, so this polls.
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let gone = async {
         while running(&id) {
@@ -71,7 +71,7 @@ async fn envoy_dies_with_a_killed_test_process() {
     assert!(tokio::time::timeout(DEADLINE, gone).await.is_ok(), "Envoy {id} is still there");
 }
 
-/// Whether the process is there and not merely waiting for somebody to take note of its end.
+/// Whether the process runs, and is not only waiting to be reaped.
 fn running(id: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
@@ -79,7 +79,7 @@ fn running(id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_failing_test_prints_both_logs_of_envoy() {
+async fn failing_test_prints_both_envoy_logs() {
     let (succeeded, text) = output_of(second_process("fail")).await;
     assert!(!succeeded);
     assert!(text.contains("all dependencies initialized. starting workers"), "{text}");
@@ -87,17 +87,17 @@ async fn a_failing_test_prints_both_logs_of_envoy() {
 }
 
 #[tokio::test]
-async fn a_missing_module_names_the_command_that_builds_it() {
+async fn missing_module_error_names_the_build_command() {
     let mut command = second_process("start");
     command.env("OIDC_CONNECTOR_WASM", "/nowhere/module.wasm");
     let (succeeded, text) = output_of(command).await;
     assert!(!succeeded);
-    assert!(text.contains("the module /nowhere/module.wasm is not there"), "{text}");
+    assert!(text.contains("the module /nowhere/module.wasm is missing"), "{text}");
     assert!(text.contains("run `cargo xtask build`"), "{text}");
 }
 
 #[tokio::test]
-async fn a_missing_python_is_named_with_the_remedies() {
+async fn missing_python_is_reported_with_remedies() {
     let mut command = second_process("start");
     let empty = integration::target_dir().join("rig").join(format!("{}-empty", std::process::id()));
     let module = integration::module().unwrap();
@@ -112,7 +112,7 @@ async fn a_missing_python_is_named_with_the_remedies() {
 }
 
 #[tokio::test]
-async fn an_envoy_bin_that_is_none_is_refused() {
+async fn invalid_envoy_bin_is_refused() {
     let mut command = second_process("start");
     command.env("ENVOY_BIN", "/bin/true").env_remove("OIDC_ENVOY_VERSION");
     let (succeeded, text) = output_of(command).await;

@@ -1,4 +1,4 @@
-//! What a provider's answers may cost in memory, with the reference configuration.
+//! The memory that a provider's answers may take, with the reference configuration.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -19,10 +19,10 @@ const ANSWER_BYTES: usize = 31 << 20;
 const ALLOWED_KIB: u64 = 64 << 10;
 
 #[tokio::test]
-async fn forty_answers_of_31_mb_at_once() {
+async fn forty_concurrent_answers_of_31_mb() {
     let _turn = TURN.lock().await;
     let gw = Gateway::reference().await;
-    // Whatever a first request allocates is not what is measured.
+    // Allocations of the first request are not measured.
     assert_eq!(gw.get("/warm-up").bearer("good").send().await.status, 200);
     let upstream_before = gw.upstream.bytes();
     let body = vec![b' '; ANSWER_BYTES];
@@ -51,15 +51,15 @@ async fn forty_answers_of_31_mb_at_once() {
     gw.envoy.assert_no_vm_restart().await;
 }
 
-/// How many requests a stranger sends and gives up; as many killed a worker's VM when calls had no
-/// weight.
+/// The number of requests that one caller sends and aborts; this number killed a worker's VM before
+/// calls were limited by bytes.
 const ABORTED: usize = 18_800;
 const AT_ONCE: usize = 16;
 
-/// With the largest values that the configuration accepts. The provider answers nobody, so every
-/// call goes on for its whole timeout, whether or not its client waits.
+/// With the largest values that the configuration accepts. The provider never answers, so every
+/// call lasts its full timeout, whether or not its client waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_who_gives_requests_up_does_not_fill_a_workers_memory() {
+async fn aborted_requests_do_not_fill_a_workers_memory() {
     let _turn = TURN.lock().await;
     let config = one(json!({
         "max_in_flight": 65_536, "max_token_bytes": 65_536, "timeout": "30s",

@@ -1,6 +1,6 @@
-//! What Prometheus gets: the labels that the reference configuration makes of the filter's counters,
-//! and that every metric exists which the alert rules and the dashboard name. A misspelt metric is no
-//! error to either of them: the alert is silent, the panel empty.
+//! The metrics in Prometheus: the labels that the reference configuration makes of the filter's
+//! counters, and the existence of every metric in the alert rules and the dashboard. A misspelt
+//! metric is no error there: the alert never fires, the panel is empty.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use integration::{DEADLINE, Envoy, Gateway, root};
 use serde_json::Value;
 
-/// One line of what Prometheus scrapes.
+/// One line that Prometheus scrapes.
 #[derive(Debug)]
 struct Series {
     name: String,
@@ -190,7 +190,7 @@ fn selectors_are_found_in_expressions() {
 }
 
 #[test]
-fn what_is_misspelt_is_noticed() {
+fn misspelt_names_are_detected() {
     let all: Vec<Series> = [r#"oidc_outcome{outcome="pass"} 1"#, r#"oidc_requests{} 1"#]
         .into_iter()
         .map(|line| series(line).unwrap())

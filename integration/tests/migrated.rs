@@ -1,5 +1,5 @@
-//! What `oidc-connector migrate` makes of the guide's example, on the real Envoy: the same as the
-//! hand-written configuration in `journey.rs`, and the forward proxy that the text names.
+//! The output of `oidc-connector migrate` for the guide's example, on the real Envoy: the same as
+//! the hand-written configuration in `journey.rs`, and the forward proxy that the text names.
 //!
 //! The migrated Envoy configuration is run whole. Filled in are only addresses, the module's path
 //! and the trusted CA, as for the reference.
@@ -24,7 +24,7 @@ fn migrated(text: &str, options: &Options) -> Migrated {
     migration.result.unwrap()
 }
 
-/// An Envoy that runs the migrated configuration in the place of the reference.
+/// An Envoy that runs the migrated configuration instead of the reference.
 async fn started(text: &str, options: &Options) -> Running {
     let envoy = migrated(text, options).envoy;
     let envoy: Value = serde_saphyr::from_str(&envoy).unwrap();
@@ -71,7 +71,7 @@ fn string_at(value: &Value, name: &str) -> Option<Value> {
     object_at(value, name).filter(Value::is_string)
 }
 
-/// Sets every member of that name whose kind is the same.
+/// Sets every member with that name and the same kind.
 fn set(value: &mut Value, name: &str, to: &Value) {
     match value {
         Value::Object(members) => {
@@ -89,7 +89,7 @@ fn set(value: &mut Value, name: &str, to: &Value) {
 }
 
 #[tokio::test]
-async fn each_region_has_its_endpoint_and_headers_as_if_written_by_hand() {
+async fn migrated_regions_have_endpoints_and_headers() {
     let gw = started(&without_proxy(), &Options::default()).await.gateway("gateway");
     guide::each_region(&gw).await;
     // Over TLS, by its name.
@@ -103,7 +103,7 @@ async fn each_region_has_its_endpoint_and_headers_as_if_written_by_hand() {
 }
 
 #[tokio::test]
-async fn errors_are_those_of_the_text() {
+async fn migrated_errors_follow_the_text() {
     let gw = started(&without_proxy(), &Options::default()).await.gateway("gateway");
     guide::errors(&gw).await;
     gw.provider.down().await;
@@ -114,7 +114,7 @@ async fn errors_are_those_of_the_text() {
 
 /// Members on lines of their own, headers for all regions, and the rest left to the defaults.
 #[tokio::test]
-async fn a_small_text_removes_authorization_and_names_its_errors() {
+async fn minimal_text_removes_authorization_and_has_named_errors() {
     let text = "defaultURI: https://idp.example/userinfo\n\
                 inject_headers: {\"X-User-Id\": \"$.sub\"}\n\
                 error_metadata_location: ResponsePayload\n\
@@ -141,7 +141,7 @@ fn behind(port: u16) -> String {
 }
 
 #[tokio::test]
-async fn the_provider_is_asked_through_the_proxy_that_the_text_names() {
+async fn provider_is_called_through_the_configured_proxy() {
     let proxy = ForwardProxy::open().await;
     let options = Options { proxy_address: Some(proxy.address().ip()) };
     let gw = started(&behind(proxy.address().port()), &options).await.gateway("gateway");

@@ -1,5 +1,5 @@
-//! A preflight that configuration lets through is what a browser sends, and nothing else: whoever
-//! calls another request a preflight is authenticated, and above all gets no tunnel.
+//! With `preflight: "pass"` only a preflight as a browser sends it passes: any other request is
+//! authenticated, and above all gets no tunnel.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -45,7 +45,7 @@ fn assert_authenticated(what: &str, r: &Response) {
 }
 
 #[tokio::test]
-async fn a_preflight_as_a_browser_sends_it_passes() {
+async fn browser_preflight_passes() {
     let gw = gateway("passes").await;
     let asking = ("access-control-request-headers", "authorization");
     for headers in [&[][..], &[("content-length", "0")], &[asking], &[("connection", "close")]] {
@@ -61,7 +61,7 @@ async fn a_preflight_as_a_browser_sends_it_passes() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_a_preflight_is_authenticated() {
+async fn preflight_lookalike_is_authenticated() {
     let gw = gateway("looks_like").await;
     let options = || gw.request("OPTIONS", "/orders");
     let requests = [
@@ -90,7 +90,7 @@ async fn what_only_looks_like_a_preflight_is_authenticated() {
 
 /// `OPTIONS` with an upgrade would be a two-way tunnel for anybody.
 #[tokio::test]
-async fn no_upgrade_passes_for_a_preflight() {
+async fn upgrade_is_not_a_preflight() {
     let gw = gateway("tunnel").await;
     let bytes = |upgrade: &str, more: &str| {
         format!(
@@ -108,7 +108,7 @@ async fn no_upgrade_passes_for_a_preflight() {
         connection.write(head.clone() + "through the gateway").await.unwrap();
         assert_authenticated(&head, &connection.response().await.unwrap());
     }
-    // Who has a token gets the tunnel that the listener allows.
+    // A client with a token gets the tunnel that the listener allows.
     gw.upstream.assert_untouched();
     let mut connection = gw.connect().await.unwrap();
     connection.write(bytes("Upgrade", "authorization: Bearer good\r\n")).await.unwrap();
@@ -119,9 +119,9 @@ async fn no_upgrade_passes_for_a_preflight() {
 }
 
 /// Over HTTP/2 an upgrade is an extended CONNECT (RFC 8441), which Envoy shows to filters as `GET`
-/// with `upgrade`: another method, whatever else it says.
+/// with `upgrade`: another method, whatever its other headers are.
 #[tokio::test]
-async fn no_extended_connect_passes_for_a_preflight() {
+async fn extended_connect_is_not_a_preflight() {
     let gw = gateway("extended").await;
     let stream = tokio::net::TcpStream::connect(gw.address()).await.unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();

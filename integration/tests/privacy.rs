@@ -2,8 +2,8 @@
 //! no log line, no statistic, no local reply and no access-log line holds a token, a claim, a region
 //! code, a cookie or what the provider said, except provider text where it is configured to go on.
 //!
-//! Every such value of the run contains the word `kanari`. Envoy logs at its most talkative for
-//! Wasm; the rest of it stays at its usual level, because its HTTP logger prints headers itself.
+//! Every such value of the run contains the text `kanari`. Envoy logs at its most verbose level for
+//! Wasm; the rest stays at its usual level, because Envoy's HTTP logger prints headers itself.
 
 use integration::{
     Gateway, Listener, LogBook, Provider, Reply, Request, Response, Running, Setup, merged, sha256,
@@ -22,7 +22,7 @@ fn config(changes: Value) -> Value {
         },
         "clusters": {"idp.example": "idp_default"},
         "timeout": "300ms",
-        // Several ways of not answering follow each other, and each is to be met.
+        // Several kinds of missing answers follow each other; each must occur.
         "breaker": {"failures": 0},
         "max_userinfo_bytes": 4096,
         "require_subject": true,
@@ -100,7 +100,7 @@ const TOKENS: [&str; 16] = [
     "kanari-rubbish",
 ];
 
-/// A request full of what must not show.
+/// A request full of secret values.
 fn secretive(request: Request) -> Request {
     request
         .header("cookie", "session=kanari-cookie")
@@ -162,7 +162,7 @@ async fn nothing_secret_leaves_the_filter() {
         replies.push(request.send_h2().await);
     }
 
-    // What passes shows the canaries to the upstream, and only there.
+    // A passed request shows the canaries to the upstream, and only there.
     let trailed = secretive(gw.post("/", "kanari-body")).bearer("kanari-good");
     let passed = trailed.trailer("x-user-id", "kanari-trailer").header("x-region", "kanari-region");
     for r in [passed.clone().send().await, passed.send_h2().await] {

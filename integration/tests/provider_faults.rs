@@ -1,6 +1,6 @@
-//! A provider that cannot be had or answers nonsense, on the real Envoy: every fault ends in
+//! A provider that is unavailable or answers nonsense, on the real Envoy: every fault ends in
 //! exactly one reply in time, nothing reaches the upstream, and the VM that all listeners share
-//! lives on. What ended at once without an answer is asked twice more.
+//! continues. A call that ended at once without an answer is repeated twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use integration::{Gate, Gateway, Listener, Provider, Reply, Running, Setup, merg
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-/// The configured timeout is 500 ms, and nobody waits for a second one. By Envoy's own clock, because
-/// a client that is busy measures itself; its timers may be a little early.
+/// The configured timeout is 500 ms, and no request waits for a second one. Measured by Envoy's own
+/// clock, because a busy client measures itself; Envoy's timers may be a little early.
 const EARLIEST: Duration = Duration::from_millis(450);
 const LIMIT: Duration = Duration::from_millis(1000);
 
@@ -33,7 +33,7 @@ async fn rig() -> &'static Rig {
         let plain = |name| Listener::named(name).config(config(json!({})));
         let patient = |name| Listener::named(name).config(config(json!({"timeout": "10s"})));
         let running = Setup::new()
-            // Fault follows fault there, and each is to be met.
+            // Faults follow each other there; each must occur.
             .listener(Listener::named("wire").config(config(json!({"breaker": {"failures": 0}}))))
             .listener(plain("good"))
             .listener(plain("down"))
@@ -108,13 +108,12 @@ async fn assert_alive(gw: &Gateway) {
     assert_eq!(r.upstream_header("x-user-id").as_deref(), Some("248289761001"));
 }
 
-/// What makes a 200 one that cannot be used.
+/// The reason why a 200 is unusable.
 const UNUSABLE: [&str; 4] = ["not_a_json_object", "encoded", "too_large", "jwt"];
 const OUTAGE: (&str, u16, Option<&str>) = ("unavailable", 503, Some("5"));
 
-/// Sends a request with this token and region, and asserts that the one reply to it says that no
-/// usable answer can be had, and the access log why. Returns how long the reply took by Envoy's
-/// clock.
+/// Sends a request with this token and region, and asserts that the one reply reports the provider
+/// as unavailable, and the access log the reason. Returns the time of the reply by Envoy's clock.
 async fn refused(gw: &Gateway, token: &str, region: &str, reason: &str) -> Duration {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let path = format!("/fault/{}/", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -143,7 +142,7 @@ fn taken(line: &Value) -> Duration {
     Duration::from_millis(line["milliseconds"].as_u64().expect("a duration"))
 }
 
-/// What the provider does, and the word for it in the access log.
+/// The provider's behaviour, and the reason in the access log.
 fn faults() -> Vec<(&'static str, Reply, &'static str)> {
     let body = json!({"sub": "248289761001"});
     let good = || Reply::json(200, &body);
@@ -194,7 +193,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
         ("odd-header-name", good().header("x-\u{e9}", "1"), "unreachable"),
         ("200-headers", many(200), "unreachable"),
         ("2-mb-header", good().header("x-large", "a".repeat(2 << 20)), "unreachable"),
-        // A status that vouches for nothing.
+        // A status that is no verdict.
         ("101", raw(" 101 Switching Protocols", upgrade), "unexpected_status"),
         ("201", Reply::json(201, &body), "unexpected_status"),
         ("202", Reply::json(202, &body), "unexpected_status"),
@@ -209,7 +208,7 @@ fn faults() -> Vec<(&'static str, Reply, &'static str)> {
         ("399", Reply::json(399, &body), "unexpected_status"),
         ("600", Reply::json(600, &body), "unexpected_status"),
         ("999", Reply::json(999, &body), "unexpected_status"),
-        // A 200 that vouches for nothing.
+        // A 200 that is no verdict.
         ("empty", Reply::status(200), "not_a_json_object"),
         ("page", typed("text/html", b"<html><title>Sign in</title></html>"), "not_a_json_object"),
         ("page-untyped", Reply::text(200, "<html></html>"), "not_a_json_object"),
@@ -269,9 +268,9 @@ async fn every_fault_gets_one_reply_in_time() {
     rig.assert_same_vm().await;
 }
 
-/// Envoy gives such an answer up and does not say why, so it is asked again if that was soon.
+/// Envoy drops such an answer without a reason, so the call is repeated if it ended early.
 #[tokio::test]
-async fn an_answer_larger_than_envoy_reads_is_no_answer() {
+async fn answer_over_envoys_limit_is_no_answer() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("huge");
@@ -285,9 +284,9 @@ async fn an_answer_larger_than_envoy_reads_is_no_answer() {
     rig.assert_same_vm().await;
 }
 
-/// What looks odd but is a whole, readable 200.
+/// An unusual but complete, readable 200.
 #[tokio::test]
-async fn what_is_only_odd_passes() {
+async fn unusual_but_valid_answers_pass() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("good");
@@ -314,7 +313,7 @@ async fn what_is_only_odd_passes() {
 }
 
 #[tokio::test]
-async fn a_provider_that_refuses_connections_and_comes_back() {
+async fn provider_refuses_connections_and_recovers() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("down");
@@ -341,7 +340,7 @@ async fn a_provider_that_refuses_connections_and_comes_back() {
 }
 
 #[tokio::test]
-async fn many_held_requests_are_each_given_up_in_time() {
+async fn many_held_requests_end_in_time() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("crowd");
@@ -368,14 +367,14 @@ async fn many_held_requests_are_each_given_up_in_time() {
     }
     let calls = gw.provider.calls();
     let (asked, own): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.token().is_some());
-    // So many waits make the filter itself ask whether anybody is there.
+    // This many waiting calls make the filter send a probe.
     assert!(asked.len() == 30 && !own.is_empty(), "{} and {} calls", asked.len(), own.len());
     gw.upstream.assert_untouched();
     rig.assert_same_vm().await;
 }
 
 #[tokio::test]
-async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
+async fn unsent_call_is_refused_at_once() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("clusters");
@@ -387,7 +386,7 @@ async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
     }
     assert_eq!(gw.provider.count(), 0);
     gw.upstream.assert_untouched();
-    // The other regions are none the worse.
+    // The other regions still work.
     assert_alive(&gw).await;
     let (calls, passed) = (gw.provider.count(), gw.upstream.count());
 
@@ -417,7 +416,7 @@ async fn a_call_that_envoy_does_not_make_is_refused_at_once() {
 const GONE: &str = "wasmcustom.oidc_outcome.client_gone";
 
 #[tokio::test]
-async fn clients_that_leave_while_held_are_counted() {
+async fn clients_leaving_while_held_are_counted() {
     let _turn = TURN.lock().await;
     let rig = rig().await;
     let gw = rig.running.gateway("gone");
@@ -455,7 +454,7 @@ async fn clients_that_leave_while_held_are_counted() {
     vanishing.vanish();
     assert_eq!(gone(6).await, 6);
 
-    // The answers come when nobody waits for them any more, but for one.
+    // The answers come when no request waits for them any more, except one.
     gw.upstream.assert_untouched();
     gate.open();
     assert_eq!(stays.response().await.unwrap().status, 200);
@@ -467,7 +466,7 @@ async fn clients_that_leave_while_held_are_counted() {
 
 /// On an Envoy of its own: the counters are one set for all listeners.
 #[tokio::test]
-async fn the_outcomes_add_up_to_the_requests() {
+async fn sum_of_outcomes_equals_requests() {
     let _turn = TURN.lock().await;
     let listener = Listener::reference()
         .config(config(json!({
@@ -530,14 +529,14 @@ async fn the_outcomes_add_up_to_the_requests() {
     assert_eq!(outcomes, expected);
     let sum: u64 = outcomes.values().sum();
     assert_eq!(stats.get("wasmcustom.oidc_requests"), Some(&sum));
-    // Nobody else counted: these are all the requests that Envoy had.
+    // No other test counts: these are all the requests of this Envoy.
     assert_eq!(stats.get("http.gateway.downstream_rq_total"), Some(&sum));
     gw.envoy.assert_no_vm_restart().await;
 }
 
 /// The reference says after how long; many providers close one after five seconds.
 #[tokio::test]
-async fn an_idle_connection_to_the_provider_is_closed_before_the_provider_does_it() {
+async fn envoy_closes_idle_connection_before_the_provider() {
     let gw = Gateway::reference().await;
     for (token, opened) in [("good", 1), ("better", 2)] {
         gw.provider.answer_token(token, Provider::good());

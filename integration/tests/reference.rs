@@ -1,5 +1,5 @@
-//! What the reference configuration promises, read from the file itself: a lint, so that an edit
-//! cannot quietly take a protection away.
+//! The promises of the reference configuration, read from the file itself: a lint, so that an edit
+//! cannot silently remove a protection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ fn instances(bootstrap: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn every_instance_fails_closed_in_one_vm_of_its_own() {
+fn every_instance_fails_closed_in_its_own_vm() {
     let bootstrap = reference().unwrap();
     assert_eq!(instances(&bootstrap).count(), 2);
     for instance in instances(&bootstrap) {
@@ -35,7 +35,7 @@ fn every_instance_fails_closed_in_one_vm_of_its_own() {
 }
 
 #[test]
-fn one_instance_is_on_by_default_and_both_forms_of_configuration_are_shown() {
+fn one_instance_is_on_by_default_and_both_configuration_forms_are_shown() {
     let bootstrap = reference().unwrap();
     let on: Vec<_> = instances(&bootstrap).filter(|f| f["disabled"] != true).collect();
     assert_eq!(on.len(), 1);
@@ -48,7 +48,7 @@ fn one_instance_is_on_by_default_and_both_forms_of_configuration_are_shown() {
 }
 
 #[test]
-fn a_route_switches_the_default_off_only_for_another_instance_or_as_public() {
+fn route_disables_the_default_only_for_another_instance_or_if_public() {
     let bootstrap = reference().unwrap();
     let routes = &connection_manager(&bootstrap)["route_config"]["virtual_hosts"][0]["routes"];
     let mut unprotected = Vec::new();
@@ -76,7 +76,7 @@ fn cors_comes_first_and_the_router_last() {
 
 /// Behind the instances, so that it is there where Envoy leaves them out; `guard.rs` sees it at work.
 #[test]
-fn the_guard_lets_pass_only_what_an_instance_let_pass() {
+fn guard_passes_only_requests_passed_by_an_instance() {
     let bootstrap = reference().unwrap();
     let filters = filters(&bootstrap);
     let guard = &filters[filters.len() - 2];
@@ -94,7 +94,7 @@ fn the_guard_lets_pass_only_what_an_instance_let_pass() {
     }
 }
 
-/// Whatever an instance may set, in small letters.
+/// Every header that an instance may set, in lower case.
 fn identity_headers(bootstrap: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for instance in instances(bootstrap) {
@@ -112,7 +112,7 @@ fn identity_headers(bootstrap: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_guard_is_off_exactly_where_no_instance_is_on_and_there_envoy_removes_what_they_set() {
+fn guard_is_off_only_on_public_routes_which_remove_identity_headers() {
     let bootstrap = reference().unwrap();
     let routes = &connection_manager(&bootstrap)["route_config"]["virtual_hosts"][0]["routes"];
     let expected = identity_headers(&bootstrap);
@@ -149,7 +149,7 @@ fn limits_and_refusals_are_set() {
 }
 
 #[test]
-fn the_default_instance_asks_for_a_subject_and_tells_outcomes_and_outages() {
+fn default_instance_requires_subject_and_reports_outcomes_and_outages() {
     let bootstrap = reference().unwrap();
     let default = instances(&bootstrap).next().unwrap();
     let text = &default["typed_config"]["config"]["configuration"]["value"];
@@ -182,7 +182,7 @@ fn uris(endpoints: &Value) -> Vec<&str> {
 
 /// Without a trusted CA Envoy takes any certificate, without the name anybody's.
 #[test]
-fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
+fn every_provider_cluster_has_tls_with_ca_name_and_sni() {
     let bootstrap = reference().unwrap();
     let mut names = BTreeMap::new();
     for instance in instances(&bootstrap) {
@@ -227,7 +227,7 @@ fn every_provider_is_asked_over_tls_with_ca_name_and_sni() {
 }
 
 #[test]
-fn the_cluster_behind_a_forward_proxy_has_the_same_tls_and_connections() {
+fn forward_proxy_cluster_has_the_same_tls_and_connections() {
     let bootstrap = reference().unwrap();
     let clusters = bootstrap["static_resources"]["clusters"].as_array().unwrap();
     let behind = forward_proxy_cluster().unwrap();

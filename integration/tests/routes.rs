@@ -1,6 +1,6 @@
-//! The filter among other filters and on several routes, mostly in the reference configuration as
-//! it stands: which instance decides, what Envoy's own filters do before it. A route must never be
-//! unprotected because somebody forgot a line.
+//! The filter with other filters and on several routes, mostly in the unchanged reference
+//! configuration: which instance decides, and what Envoy's own filters do before it. A route must
+//! never be unprotected because of a missing line.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
@@ -53,7 +53,7 @@ async fn gateway(name: &str) -> Gateway {
     rig.await.gateway(name)
 }
 
-/// The order of Istio, where the filter stands before CORS.
+/// The order in Istio, where the filter is before CORS.
 fn filter_before_cors(listener: &mut Value) {
     let chain = &mut listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"];
     let chain = chain.as_array_mut().unwrap();
@@ -70,7 +70,7 @@ fn assert_no_credentials(r: &Response) {
 }
 
 #[tokio::test]
-async fn the_default_instance_decides_on_every_path_without_a_word() {
+async fn default_instance_decides_on_unconfigured_routes() {
     let gw = gateway("default").await;
     for path in ["/", "/orders", "/publicity", "/partnersx", "/x/public", "/x/../orders"] {
         assert_no_credentials(&gw.get(path).send().await);
@@ -131,7 +131,7 @@ const IDENTITY: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn a_route_swaps_the_default_for_its_own_configuration() {
+async fn route_replaces_the_default_instance() {
     let gw = gateway("partners").await;
     gw.provider.answer_path("/partners/userinfo", Provider::good());
     gw.provider.answer_token("old", Provider::expired());
@@ -166,7 +166,7 @@ async fn a_route_swaps_the_default_for_its_own_configuration() {
 }
 
 #[tokio::test]
-async fn a_public_route_asks_nobody_and_believes_nobody() {
+async fn public_route_makes_no_call_and_strips_identity() {
     let gw = gateway("public").await;
     for request in [gw.get("/public"), gw.get("/public/health").bearer("good")] {
         let r = request.forging(&IDENTITY).send().await;
@@ -180,7 +180,7 @@ async fn a_public_route_asks_nobody_and_believes_nobody() {
 }
 
 #[tokio::test]
-async fn a_route_added_without_a_word_about_the_filter_is_protected() {
+async fn new_route_is_protected() {
     let gw = gateway("added").await;
     assert_no_credentials(&gw.get("/added/later").send().await);
     assert_eq!(gw.get("/added/later").bearer("old").send().await.status, 401);
@@ -196,7 +196,7 @@ async fn the_key_check_runs_before_the_filter() {
     let machine = || gw.get("/machines/7");
     for request in [machine(), machine().bearer("good"), machine().header("x-api-key", "wrong")] {
         let r = request.send().await;
-        // In Envoy's own words, so it was its filter.
+        // With Envoy's own text, so it was Envoy's filter.
         assert_eq!(r.status, 401, "{r:?}");
         assert!(r.text().starts_with("Client authentication failed"), "{r:?}");
         assert_eq!(r.header("x-mashery-error-code"), None);
@@ -213,7 +213,7 @@ async fn the_key_check_runs_before_the_filter() {
     let headers = gw.upstream.only().headers;
     assert_eq!(headers.all("x-user-id"), ["248289761001"]);
     assert!(!headers.has("x-api-key") && !headers.has("authorization"), "{headers:?}");
-    // The provider is told nothing of the key.
+    // The provider does not get the key.
     assert!(!gw.provider.calls().iter().any(|call| call.headers.has("x-api-key")));
 }
 
@@ -253,7 +253,7 @@ async fn envoys_cors_filter_answers_preflights_and_opens_refusals_to_the_page() 
 }
 
 #[tokio::test]
-async fn a_preflight_is_authenticated_unless_configured_otherwise() {
+async fn preflight_is_authenticated_by_default() {
     let gw = gateway("no_cors").await;
     assert_no_credentials(&preflight(&gw, "/orders").send().await);
     gw.upstream.assert_untouched();
@@ -263,7 +263,7 @@ async fn a_preflight_is_authenticated_unless_configured_otherwise() {
 }
 
 #[tokio::test]
-async fn a_preflight_let_through_is_stripped_like_any_other_request() {
+async fn passed_preflight_is_stripped() {
     let gw = gateway("pass").await;
     let r = preflight(&gw, "/orders")
         .bearer("good")
@@ -286,7 +286,7 @@ async fn a_preflight_let_through_is_stripped_like_any_other_request() {
 }
 
 #[tokio::test]
-async fn only_a_preflight_is_let_through() {
+async fn only_a_preflight_passes_unauthenticated() {
     let gw = gateway("pass").await;
     let origin = |r: Request| r.header("origin", "https://app.example");
     let asking = |r: Request| r.header("access-control-request-method", "POST");
@@ -304,7 +304,7 @@ async fn only_a_preflight_is_let_through() {
 }
 
 #[tokio::test]
-async fn before_cors_a_preflight_let_through_is_answered_there() {
+async fn preflight_passed_before_cors_is_answered_by_cors() {
     let gw = gateway("pass_first").await;
     let r = preflight(&gw, "/orders").send().await;
     assert_eq!(r.status, 200, "{r:?}");
@@ -316,7 +316,7 @@ async fn before_cors_a_preflight_let_through_is_answered_there() {
 }
 
 #[tokio::test]
-async fn two_configurations_on_two_routes_keep_apart() {
+async fn two_configurations_on_two_routes_are_separate() {
     let gw = gateway("two").await;
     gw.provider.answer_path(
         "/second/userinfo",

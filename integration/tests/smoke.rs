@@ -1,5 +1,5 @@
-//! The rig does what it says: the reference configuration starts, provider and upstream behave and
-//! misbehave as asked, nothing is left behind. What the filter decides is tested elsewhere.
+//! The rig works: the reference configuration starts, provider and upstream behave and misbehave as
+//! told, and nothing remains. Other files test the filter's decisions.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use integration::{
 };
 use serde_json::json;
 
-/// Asks the provider directly, as Envoy would.
+/// Calls the provider directly, as Envoy would.
 async fn ask(provider: &Provider) -> std::io::Result<Response> {
     Request::new(provider.address(), "GET", "/userinfo").bearer("t").try_send().await
 }
@@ -28,7 +28,7 @@ async fn failure_of(reply: Reply) -> ErrorKind {
 }
 
 #[test]
-fn envoy_is_found_or_installed_in_the_tested_version() {
+fn envoy_has_the_tested_version() {
     let binary = integration::envoy_binary().unwrap();
     assert_eq!(integration::version(&binary).unwrap(), integration::envoy_version());
 }
@@ -73,7 +73,7 @@ async fn cors_answers_preflights_before_the_filter() {
 }
 
 #[tokio::test]
-async fn listeners_of_one_envoy_have_surroundings_of_their_own() {
+async fn listeners_of_one_envoy_have_separate_servers() {
     let running = Setup::new()
         .listener(Listener::named("one"))
         .listener(Listener::named("two").http2_upstream())
@@ -99,7 +99,7 @@ async fn trailers_and_bodies_reach_the_upstream_over_both_protocols() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_is_read_reaches_the_client_over_both_protocols() {
+async fn early_answer_reaches_the_client_over_both_protocols() {
     let gw = Gateway::reference().await;
     let request = gw.post("/machines", vec![b'x'; 4 << 20]);
     assert_eq!(request.clone().send().await.status, 401);
@@ -155,7 +155,7 @@ async fn the_provider_records_calls_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn scripts_apply_from_the_most_particular_to_the_most_general() {
+async fn most_specific_script_applies() {
     let provider = Provider::start().await;
     provider
         .answer(Reply::status(500))
@@ -176,7 +176,7 @@ async fn scripts_apply_from_the_most_particular_to_the_most_general() {
 }
 
 #[tokio::test]
-async fn a_gate_holds_the_answer_until_it_is_opened() {
+async fn gate_holds_the_answer_until_opened() {
     let gate = Gate::closed();
     let provider = Provider::start().await;
     provider.answer(Provider::good().held_by(&gate));
@@ -243,7 +243,7 @@ async fn the_provider_goes_down_and_comes_up_on_its_port() {
 }
 
 #[tokio::test]
-async fn the_upstream_shows_and_counts_what_it_received() {
+async fn upstream_shows_and_counts_requests() {
     let upstream = Upstream::start().await;
     upstream.assert_untouched();
     let request = Request::new(upstream.address(), "PUT", "/a?b")
@@ -266,7 +266,7 @@ async fn the_upstream_shows_and_counts_what_it_received() {
 const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
 #[tokio::test]
-async fn the_upstream_counts_bytes_of_requests_that_never_end() {
+async fn upstream_counts_bytes_of_incomplete_requests() {
     let upstream = Upstream::start().await;
     let mut connection = Connection::open(upstream.address()).await.unwrap();
     let part = "PUT / HTTP/1.1\r\ncontent-length: 10\r\n\r\nhalf";

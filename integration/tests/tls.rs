@@ -1,5 +1,5 @@
-//! TLS to the provider, as the reference configuration has it: the provider is reached under its
-//! own name, and a certificate that does not hold is a provider that cannot be had.
+//! TLS to the provider, as in the reference configuration: the provider is called by its own name,
+//! and an invalid certificate means that the provider is unavailable.
 
 use integration::{Certificate, Gateway, Listener, Running, Setup};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const PROVIDERS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn every_provider_is_asked_over_tls_by_its_own_name() {
+async fn every_provider_is_called_over_tls_with_its_name() {
     let gw = Gateway::reference().await;
     for (region, host) in PROVIDERS {
         let r = gw.get("/orders").bearer("good").header("x-region", region).send().await;
@@ -31,7 +31,7 @@ async fn every_provider_is_asked_over_tls_by_its_own_name() {
 }
 
 #[tokio::test]
-async fn a_second_instance_asks_over_tls_as_well() {
+async fn second_instance_calls_over_tls() {
     let gw = Gateway::reference().await;
     assert_eq!(gw.get("/partners/orders").bearer("good").send().await.status, 200);
     let call = gw.provider.only_call();
@@ -39,7 +39,7 @@ async fn a_second_instance_asks_over_tls_as_well() {
     assert_eq!((call.target.as_str(), call.method.as_str()), ("/partners/userinfo", "POST"));
 }
 
-/// What is wrong, and Envoy's counter for it.
+/// The fault of the certificate, and Envoy's counter for it.
 const BAD: [(&str, Certificate, &str); 3] = [
     ("authority", Certificate::OtherAuthority, "fail_verify_error"),
     ("name", Certificate::OtherName, "fail_verify_san"),
@@ -47,7 +47,7 @@ const BAD: [(&str, Certificate, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
+async fn invalid_certificate_means_provider_unavailable() {
     let setup = Setup::new().component_log_level("connection:debug");
     let running = BAD
         .iter()
@@ -88,9 +88,9 @@ async fn a_certificate_that_does_not_hold_is_a_provider_that_cannot_be_had() {
     running.envoy.assert_no_vm_restart().await;
 }
 
-/// What docs and reference warn of, so that nobody need believe it.
+/// Shows the risk that docs and reference warn of.
 #[tokio::test]
-async fn without_ca_or_name_envoy_takes_the_certificate_of_a_stranger() {
+async fn without_ca_or_name_envoy_accepts_any_certificate() {
     let validation = |cluster: &mut Value, with: fn(&mut Value)| {
         let common = &mut cluster["transport_socket"]["typed_config"]["common_tls_context"];
         with(&mut common["validation_context"]);

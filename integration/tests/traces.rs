@@ -1,4 +1,4 @@
-//! What a request leaves behind on the real Envoy: the call at the provider, the headers at the
+//! The traces of a request on the real Envoy: the call at the provider, the headers at the
 //! upstream, the line in the access log, the counters.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
@@ -39,12 +39,12 @@ async fn gateway(name: &str) -> Gateway {
     rig.await.gateway(name)
 }
 
-/// What Envoy adds to a call by itself.
+/// The headers that Envoy itself adds to a call.
 const OF_ENVOY: [&str; 3] =
     ["x-envoy-internal", "x-envoy-expected-rq-timeout-ms", "x-forwarded-proto"];
 
 #[tokio::test]
-async fn the_provider_sees_the_token_well_formed_identifiers_and_nothing_else_of_the_client() {
+async fn provider_gets_only_token_and_well_formed_identifiers() {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for method in ["GET", "POST"] {
         let gw = gateway(&method.to_lowercase()).await;
@@ -106,7 +106,7 @@ async fn the_provider_sees_the_token_well_formed_identifiers_and_nothing_else_of
 }
 
 #[tokio::test]
-async fn a_failing_provider_is_asked_once_whatever_the_client_says_about_retries() {
+async fn client_retry_headers_cause_no_second_call() {
     let gw = gateway("retries").await;
     gw.provider.answer(Reply::status(503));
     let r = gw
@@ -121,7 +121,7 @@ async fn a_failing_provider_is_asked_once_whatever_the_client_says_about_retries
 }
 
 #[tokio::test]
-async fn userinfo_headers_go_with_every_call() {
+async fn userinfo_headers_are_sent_with_every_call() {
     let gw = gateway("fixed").await;
     let r = gw
         .get("/")
@@ -141,15 +141,15 @@ async fn userinfo_headers_go_with_every_call() {
     assert_eq!(r.upstream_header("x-tenant").as_deref(), Some("forged"));
 }
 
-/// Such a server compresses for whoever does not forbid it: any coding is allowed without the field.
+/// Such a server compresses unless the request forbids it: without the field any coding is allowed.
 #[tokio::test]
-async fn a_provider_that_compresses_unless_told_not_to_is_told() {
+async fn call_asks_for_identity_encoding() {
     let gw = gateway("told").await;
     gw.provider.answer_with(|call| {
         let told = call.headers.all("accept-encoding") == ["identity"];
         Some(if told { Provider::good() } else { Provider::good().gzip() })
     });
-    // What the client wants is between it and the backend.
+    // The client's own coding concerns only the backend.
     let request = gw.get("/").bearer("good").header("accept-encoding", "gzip, br");
     for r in [request.clone().send().await, request.send_h2().await] {
         assert_eq!(r.status, 200, "{r:?}");
@@ -159,7 +159,7 @@ async fn a_provider_that_compresses_unless_told_not_to_is_told() {
 }
 
 #[tokio::test]
-async fn region_header_tells_the_upstream_which_region_was_used() {
+async fn region_header_has_the_used_region() {
     let gw = gateway("region_header").await;
     gw.provider.answer(Provider::good());
     for (code, used) in
@@ -176,7 +176,7 @@ async fn region_header_tells_the_upstream_which_region_was_used() {
 }
 
 #[tokio::test]
-async fn a_forwarded_authorization_is_the_clients_byte_for_byte() {
+async fn forwarded_authorization_is_unchanged() {
     let gw = gateway("forwarded").await;
     for value in ["Bearer good", "bearer good", "BEARER   good", "bEaReR  good"] {
         let r = gw.get("/").header("AUTHORIZATION", value).send().await;
@@ -196,7 +196,7 @@ async fn a_forwarded_authorization_is_the_clients_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_access_log_tells_the_outcome() {
+async fn access_log_has_the_outcome() {
     let gw = gateway("logged").await;
     gw.provider
         .answer_token("forbidden", Reply::status(403))
@@ -256,7 +256,7 @@ async fn the_access_log_tells_the_outcome() {
 }
 
 #[tokio::test]
-async fn without_access_log_state_only_the_details_tell() {
+async fn without_access_log_state_only_details_are_set() {
     let gw = gateway("unlogged").await;
     gw.get("/unlogged/1").bearer("good").send().await;
     gw.get("/unlogged/2").send().await;
@@ -269,7 +269,7 @@ async fn without_access_log_state_only_the_details_tell() {
 
 /// In an Envoy of its own: the counters are one set for all listeners.
 #[tokio::test]
-async fn the_counters_add_up() {
+async fn counters_add_up() {
     let config = regions(json!({"unknown_region": "reject", "preflight": "pass"}));
     let gw = Gateway::start(
         Listener::reference().without_filter("envoy.filters.http.cors").config(config),

@@ -59,7 +59,7 @@ fn envoys(status: &str) -> Answer<'_> {
     Answer::Whole { head: head(&[(":status", status)]), body: Body::Read(b"") }
 }
 
-/// The cluster that is asked next, and its call.
+/// The cluster of the next call, and the call.
 #[track_caller]
 fn next((releases, next): Next) -> (CallId, String, Duration) {
     assert!(releases.is_empty(), "released: {releases:?}");
@@ -74,7 +74,7 @@ fn over((mut releases, next): Next) -> Decision {
     releases.remove(0).decision
 }
 
-/// No release and no call: the question pauses.
+/// No release and no call: the lookup pauses.
 #[track_caller]
 fn pauses((releases, next): Next) {
     assert!(releases.is_empty() && next.is_none(), "{releases:?}, {}", next.is_some());
@@ -105,7 +105,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_good_token_is_forwarded_with_the_regions_headers() {
+fn valid_token_is_forwarded_with_the_regions_headers() {
     let body = br#"{"uid":"u","email":"e","unit":7,"roles":["a","b"]}"#;
     let mut world = World::new(BY_REGION);
     for (region, expected) in [
@@ -135,7 +135,7 @@ fn the_call_goes_to_the_regions_endpoint() {
 }
 
 #[test]
-fn identity_headers_of_every_region_go_even_where_nothing_is_found() {
+fn identity_headers_of_every_region_are_stripped_without_claims() {
     let mut world = World::new(BY_REGION);
     let spoofed = [
         ("x-user-email", "admin"),
@@ -167,7 +167,7 @@ fn authorization_and_region_as_configured() {
 }
 
 #[test]
-fn a_preflight_passes_stripped_where_configured() {
+fn preflight_passes_stripped_if_configured() {
     let preflight = [
         (":method", "OPTIONS"),
         ("origin", "https://shop.example"),
@@ -192,7 +192,8 @@ fn invalid_claims_are_counted() {
     assert_eq!(decision.forwarded().set, pairs(&[("x-d", "ok")]));
 }
 
-/// What is kept gives the same state again, and a claim that no header could carry gives none.
+/// A cached verdict gives the same state again, and a claim that is not allowed in a header gives
+/// none.
 #[test]
 fn claims_become_filter_state() {
     let config = r#""cache": {}, "filter_state": {
@@ -213,7 +214,7 @@ fn claims_become_filter_state() {
 
 /// The catalogue's row 51: what comes later in the configuration gives way.
 #[test]
-fn all_headers_together_are_bounded() {
+fn all_headers_together_are_limited() {
     let rules: Vec<String> = (0..20).map(|n| format!(r#""X-{n:02}": "$.name""#)).collect();
     let config = format!(r#""inject_headers": {{{}, "X-Last": "$.sub"}}"#, rules.join(","));
     let body = format!(r#"{{"sub":"a","name":"{}"}}"#, "x".repeat(4000));
@@ -224,7 +225,7 @@ fn all_headers_together_are_bounded() {
 }
 
 #[test]
-fn searches_given_up_are_counted() {
+fn paths_over_budget_are_counted() {
     let config = r#""inject_headers": {"X-A": "$..[?@==@]", "X-B": "$..[?@==@]", "X-C": "$.c"}"#;
     let body = format!("{{\"c\":\"ok\",\"l\":[{}0]}}", "0,".repeat(30_000));
     let decision = World::new(config).asked(&[], "200", &JSON, body.as_bytes());
@@ -246,7 +247,7 @@ fn records_for_the_access_log() {
 }
 
 #[test]
-fn a_request_that_left_is_not_released() {
+fn request_that_ended_is_not_released() {
     let mut world = World::new("");
     let (stream, call, _) = world.held(&[("authorization", "Bearer t")]);
     assert!(world.gone(stream));
@@ -257,7 +258,7 @@ fn a_request_that_left_is_not_released() {
 }
 
 #[test]
-fn nobody_is_held_past_the_deadline() {
+fn no_request_is_held_past_the_deadline() {
     let mut world = World::new(r#""timeout": "2s""#);
     let (stream, call, _) = world.held(&[("authorization", "Bearer t")]);
     world.wait(Duration::from_secs(2));
@@ -273,7 +274,7 @@ fn nobody_is_held_past_the_deadline() {
 }
 
 #[test]
-fn a_call_that_was_not_sent_is_answered_at_once() {
+fn unsent_call_is_answered_at_once() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&[("authorization", "Bearer t")]);
     let release = world.end(call, &Answer::NotSent).remove(0);

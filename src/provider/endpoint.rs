@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn by_code_else_default() {
+    fn code_selects_region_or_default() {
         let cases: [(&[&[u8]], &str); 9] = [
             (&[b"FR"], "FR"),
             (&[b"US"], "US"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_is_rejected_where_configured_but_absent_and_empty_are_not_unknown() {
+    fn only_unknown_codes_are_rejected_if_configured() {
         let reject = |values| chosen(table(UnknownRegion::Reject), values);
         assert_eq!(reject(&[b"zz"]), Err(EndpointFault::UnknownRegion));
         assert_eq!(reject(&[b"FR", b"FR"]), Err(EndpointFault::UnknownRegion));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_default_only_regions_are_served() {
+    fn without_default_only_regions_are_served() {
         let bare = || EndpointTable { default: None, ..table(UnknownRegion::UseDefault) };
         assert_eq!(chosen(bare(), &[b"US"]), Ok("US".to_owned()));
         assert_eq!(chosen(bare(), &[b"zz"]), Err(EndpointFault::NoDefault));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_configured() {
+    fn no_endpoint_configured() {
         let chosen = choose(&Endpoints::NotConfigured, &HeaderView::default());
         assert_eq!(chosen.err(), Some(EndpointFault::NotConfigured));
     }

@@ -67,7 +67,7 @@ fn the_nine_scenarios() {
 }
 
 #[test]
-fn unusable_text_leaves_the_standard_body() {
+fn unusable_text_gives_the_standard_body() {
     let whole = r#""error_metadata_location": "ResponsePayload""#;
     let long = "x".repeat(8 * 1024 + 1);
     let standard = format!("{STANDARD}403");
@@ -82,7 +82,7 @@ fn unusable_text_leaves_the_standard_body() {
 }
 
 #[test]
-fn a_web_page_is_handed_on_as_plain_text_only() {
+fn web_page_is_relayed_as_plain_text() {
     let whole = r#""error_metadata_location": "ResponsePayload""#;
     for content_type in ["text/html", "text/plain,text/html", "image/svg+xml"] {
         let reply = refused(whole, "404", &[("content-type", content_type)], "<script>");
@@ -119,7 +119,7 @@ fn challenges_of_refused_tokens() {
 
 /// A firewall's 403 is no matter of scopes, and no challenge can mend it.
 #[test]
-fn a_403_is_challenged_only_where_the_provider_names_what_is_wrong() {
+fn a_403_has_a_challenge_only_with_the_providers_error() {
     for said in ["", "Bearer", "Basic", r#"Bearer error="teapot""#, r#"Bearer scope="a""#] {
         let reply = refused("", "403", &[("www-authenticate", said)], "");
         assert_eq!(reply.header("www-authenticate"), None, "{said}");
@@ -136,7 +136,7 @@ fn a_403_is_challenged_only_where_the_provider_names_what_is_wrong() {
 
 /// RFC 6750 §3.1 gives a 401 one code, and RFC 9470 §3 another.
 #[test]
-fn what_does_not_go_with_a_401_becomes_invalid_token() {
+fn error_unsuitable_for_401_becomes_invalid_token() {
     for (said, ours) in [
         (
             r#"Bearer error="insufficient_scope", error_description="d", scope="a""#,
@@ -157,7 +157,7 @@ fn what_does_not_go_with_a_401_becomes_invalid_token() {
 
 /// django-oauth-toolkit says `text/html` of it.
 #[test]
-fn a_json_error_is_read_whatever_its_content_type_says() {
+fn json_error_is_read_with_any_content_type() {
     let body = r#"{"error":"invalid_token","error_description":"gone","scope":"a"}"#;
     let ours = r#"Bearer realm="api", error="invalid_token", error_description="gone", scope="a""#;
     for content_type in ["text/html", "text/html; charset=utf-8", "text/plain", "image/png"] {
@@ -182,7 +182,7 @@ fn a_json_error_is_read_whatever_its_content_type_says() {
         assert_eq!(reply.body, format!("{STANDARD}403"));
         assert_eq!(reply.header("www-authenticate"), None);
     }
-    // What says that it is JSON may be a list, as ever.
+    // A body with a JSON content type may also be a list.
     let list = refused(&in_payload("$[0].error"), "403", &[JSON], &format!("[{body}]"));
     assert_eq!(list.body, "invalid_token");
     // The whole body goes on as what it says it is, or as plain text.
@@ -192,7 +192,7 @@ fn a_json_error_is_read_whatever_its_content_type_says() {
 }
 
 #[test]
-fn the_challenge_or_the_body_whichever_names_an_error() {
+fn challenge_or_body_gives_the_error() {
     let body = r#"{"error":"insufficient_scope","scope":"b"}"#;
     for (said, ours) in [
         (r#"Bearer error="invalid_token""#, r#", error="invalid_token""#),
@@ -220,7 +220,7 @@ fn the_code_for_401_only() {
 }
 
 #[test]
-fn retry_after_goes_along_where_it_is_well_formed() {
+fn well_formed_retry_after_is_relayed() {
     let date = "Sun, 06 Nov 1994 08:49:37 GMT";
     let cases = [
         ("429", "120", true),
@@ -239,7 +239,7 @@ fn retry_after_goes_along_where_it_is_well_formed() {
 }
 
 #[test]
-fn own_errors_to_the_letter() {
+fn connector_errors_to_the_letter() {
     let check = |mut world: World, headers: &[(&str, &str)], name: &str, challenge: &str| {
         let reply = world.decided(headers).replied();
         assert_eq!(reply.status, 401);
@@ -279,7 +279,7 @@ fn own_errors_to_the_letter() {
 }
 
 #[test]
-fn the_error_set_replaces_own_errors_only() {
+fn error_set_replaces_only_connector_errors() {
     for on in [r#""true""#, r#""TRUE""#, "true"] {
         let config = format!(
             r#""enable_error_set": {on}, "error_set": {{"code": 451, "detail_header": "Go away",
@@ -344,7 +344,7 @@ fn grpc_clients_get_a_fixed_message_and_no_content_type() {
 }
 
 #[test]
-fn details_say_the_reason() {
+fn details_have_the_reason() {
     let mut world = World::new("");
     let details = |world: &mut World, status, body: &[u8]| {
         world.asked(&[], status, &[], body).replied().details
@@ -361,9 +361,9 @@ fn details_say_the_reason() {
     );
 }
 
-/// Every reason in its own word, and what a gRPC client reads instead of the body.
+/// The details of every reason, and the message for gRPC clients instead of the body.
 #[test]
-fn every_reason_has_its_word_and_its_grpc_message() {
+fn every_reason_has_details_and_a_grpc_message() {
     use crate::provider::endpoint::EndpointFault::*;
     use crate::refusal::{NoAnswer::*, Refusal, Unusable::*};
     use crate::reply::{Dialect, reply};
@@ -422,7 +422,7 @@ fn every_reason_has_its_word_and_its_grpc_message() {
 }
 
 #[test]
-fn a_provider_error_is_counted_by_its_status() {
+fn provider_error_is_counted_by_status() {
     let details = |status: &str| World::new("").asked(&[], status, &[], b"").replied().details;
     for (status, words) in [
         ("400", "provider_error:provider_4xx"),
@@ -437,10 +437,10 @@ fn a_provider_error_is_counted_by_its_status() {
 
 const UNAVAILABLE: &str = r#""userinfo_unavailable": {"status": 503, "retry_after": "5s"}"#;
 
-/// The provider's status, what it says besides, and what the client gets under `map`: status,
+/// The provider's status and further headers, and the client's reply under `map`: status,
 /// challenge, `Retry-After`, and the name in the body.
 #[test]
-fn under_map_a_client_gets_what_the_answer_means_here() {
+fn map_gives_the_clients_status() {
     let invalid = Some("Bearer realm=\"api\", error=\"invalid_token\"");
     let scope = Some("Bearer realm=\"api\", error=\"insufficient_scope\"");
     let step_up = Some("Bearer realm=\"api\", error=\"insufficient_user_authentication\"");
@@ -484,9 +484,9 @@ fn under_map_a_client_gets_what_the_answer_means_here() {
     }
 }
 
-/// A text of the provider's about the token still goes along.
+/// The provider's text about the token is still relayed.
 #[test]
-fn under_map_the_providers_text_about_a_token_goes_along() {
+fn map_relays_the_providers_text_about_a_token() {
     let members = format!(
         r#"{UNAVAILABLE}, "provider_errors": "map", "error_metadata_location": "ResponseHeaders",
            "error_header_name": "X-Why""#
@@ -501,7 +501,7 @@ fn under_map_the_providers_text_about_a_token_goes_along() {
 /// 401 becomes UNAUTHENTICATED, 403 PERMISSION_DENIED, 503 UNAVAILABLE; Envoy would make
 /// UNIMPLEMENTED of a 404, INTERNAL of a 400 and UNKNOWN of a 500.
 #[test]
-fn a_grpc_client_is_told_of_a_refusal_only_where_there_is_one() {
+fn grpc_status_follows_the_mapped_status() {
     let refused = "The UserInfo endpoint refused the token.";
     let denied = "The UserInfo endpoint denied the token.";
     let none = "The UserInfo endpoint gave no verdict on the token.";
@@ -526,9 +526,9 @@ fn a_grpc_client_is_told_of_a_refusal_only_where_there_is_one() {
     }
 }
 
-/// What trying again cannot mend is not told to come again.
+/// A reply that a retry cannot change has no `Retry-After`.
 #[test]
-fn an_answer_that_cannot_be_used_is_a_bad_gateway() {
+fn unusable_answer_is_bad_gateway() {
     for (members, status) in [
         (UNAVAILABLE, 502),
         (r#""userinfo_unavailable": {"status": 401}"#, 401),
@@ -543,7 +543,7 @@ fn an_answer_that_cannot_be_used_is_a_bad_gateway() {
 }
 
 #[test]
-fn a_missing_subject_is_an_invalid_token_whatever_is_configured() {
+fn missing_subject_is_always_an_invalid_token() {
     for members in [
         r#""require_subject": true"#,
         r#""require_subject": "$.data.sub", "enable_error_set": true"#,

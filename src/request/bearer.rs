@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn b64token_to_the_letter() {
+    fn b64token_characters_only() {
         accepted("Bearer aZ09-._~+/==", "aZ09-._~+/==");
         accepted("Bearer 0123456789abcdef", "0123456789abcdef");
         refused(b"Bearer 0123456789abcdefg", TooLong);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_tried_bearer_may_hear_an_error_code() {
+    fn error_code_only_after_bearer_credentials() {
         assert_eq!([Absent, Empty, OtherScheme].map(CredentialFault::tried_bearer), [false; 3]);
         assert!([NoToken, NotAToken, TooLong, Several].iter().all(|f| f.tried_bearer()));
     }

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_several_or_none() {
+    fn field_is_one_several_or_absent() {
         let head = HeaderView::new(vec![(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]);
         assert_eq!(head.field("a"), Field::Several);
         assert_eq!(head.field("b"), Field::One(b"2"));

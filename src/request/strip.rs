@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_an_identity_header_goes() {
+    fn every_spelling_of_an_identity_header_is_stripped() {
         let list = StripList::new(["X-User-Email"]);
         for name in ["x-user-email", "X-USER-EMAIL", "x_user_email", "x-user_email", "x.user!email"]
         {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_removed_as_written_and_once() {
+    fn names_are_removed_once_as_written() {
         let pairs: Vec<(&[u8], &[u8])> = vec![
             (b"x-user-email", b"a"),
             (b"x_user_email", b"b"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_lose_what_headers_lose() {
+    fn trailers_are_stripped_like_headers() {
         let trailers =
             HeaderView::new(vec![(b"authorization", b"t"), (b"x_unit_id", b"u"), (b"x-sum", b"1")]);
         let removed = |authorization| fields_to_remove(&trailers, &policy(authorization));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_removed_that_is_not_there() {
+    fn only_present_headers_are_removed() {
         assert!(cleansed(vec![(b"accept", b"*/*")], Authorization::Remove).remove.is_empty());
     }
 }

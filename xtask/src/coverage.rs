@@ -41,7 +41,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let percent = 100.0 * f64::from(u32::try_from(run)?) / f64::from(u32::try_from(all)?);
     println!("core: got {percent:.2} % of {all} lines, expected at least {LEAST} %");
     // No line at all is not a number.
-    if percent >= LEAST { Ok(()) } else { bail!("too few lines of the core are tested") }
+    if percent >= LEAST { Ok(()) } else { bail!("tests run too few lines of the core") }
 }
 
 /// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run. Leaves out the

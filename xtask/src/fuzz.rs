@@ -40,8 +40,8 @@ pub fn run(workspace: &Workspace, seconds: u32, wanted: &[String]) -> Result<()>
     Ok(())
 }
 
-/// cargo as rustup installs it: the one that runs this program belongs to the pinned toolchain, and
-/// would win over `+nightly` in what cargo itself starts.
+/// cargo as rustup installs it: the cargo that runs this program belongs to the pinned toolchain,
+/// and would override `+nightly`.
 fn nightly(command: Cmd<'_>) -> Cmd<'_> {
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_TARGET_DIR")
 }

@@ -25,8 +25,8 @@ const HEADER: &str = "\
 /// How often each operation is called: enough for what happens only now and then to count its part.
 const CALLS: u64 = 200;
 
-/// Percent by which a count may differ and be called the same. Most repeat to the last instruction;
-/// what goes through a table with a random seed differs by a few.
+/// Percent by which a count may differ and still be reported as the same. Most counts are exact;
+/// operations on a table with a random seed differ by a few.
 const SAME: f64 = 0.1;
 
 /// `cargo xtask bench --instructions`
@@ -35,7 +35,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
     ensure(cmd!(sh, "valgrind --version"), "`apt-get install valgrind` (Debian and Ubuntu)")?;
     // Another architecture's counts say nothing about this one's.
     if std::env::consts::ARCH != "x86_64" {
-        bail!("{LIST} has counts of x86-64 alone");
+        bail!("{LIST} has counts only for x86-64");
     }
     cmd!(sh, "cargo build --profile count --package micro --example count").run()?;
     let program = workspace.target.join("count/examples/count");
@@ -58,7 +58,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
         valgrind.arg(&program).args([name, &CALLS.to_string()]).quiet().ignore_stderr().run()?;
         let report = sh.read_file(&out)?;
         let total = report.lines().find_map(|line| line.strip_prefix("totals:"));
-        let total: u64 = total.context("callgrind has counted nothing")?.trim().parse()?;
+        let total: u64 = total.context("callgrind counted nothing")?.trim().parse()?;
         let count = (total + CALLS / 2) / CALLS;
         println!("{}", row(name, count, committed.get(name).copied()));
         counts.insert(name, count);
@@ -66,7 +66,7 @@ pub fn run(workspace: &Workspace, only: &[String], write: bool) -> Result<()> {
     if write {
         let mut text = HEADER.to_owned();
         let width = all.lines().map(str::len).max().unwrap_or_default();
-        // What was not counted now stays, what is no more goes.
+        // Counts that were not made now stay; operations that no longer exist go.
         for name in all.lines() {
             if let Some(count) = counts.get(name).or_else(|| committed.get(name)) {
                 writeln!(text, "{name:<width$} {count:>8}")?;

@@ -1,8 +1,8 @@
 //! The project's own commands, run as `cargo xtask <command>`.
 //!
 //! Nothing that needs a network stack may be linked in here: the first `cargo xtask` on a fresh clone
-//! compiles this crate. What needs one lives in `integration` and `bench`, and is run from here as a
-//! process of its own.
+//! compiles this crate. Code that needs one is in `integration` and `bench`, and runs as a separate
+//! process.
 
 mod coverage;
 mod fuzz;
@@ -28,8 +28,8 @@ use xshell::cmd;
 enum Cli {
     /// Build the release module and compare its imports and exports with the committed lists.
     ///
-    /// Adds the wasm target where it is missing. Removes the callbacks that the filter has no use for.
-    /// Prints the module's path, below CARGO_TARGET_DIR where that is set, and its size.
+    /// Adds the wasm target if it is missing. Removes the callbacks that the filter has no use for. Prints
+    /// the module's path, below CARGO_TARGET_DIR if that is set, and its size.
     Build {
         /// Instead, build the module whose guards the tests take away. Never shipped.
         #[arg(long)]
@@ -37,12 +37,12 @@ enum Cli {
     },
     /// Formatting, repository rules, clippy, native tests, module build, Envoy tests.
     ///
-    /// Runs them in that order and stops at the first that fails, with the command that repeats it.
+    /// Runs them in that order, stops at the first failure, and prints the command that repeats it.
     /// Prints the time of each step at the end.
     Test(Part),
     /// Print every problem of configurations, or `ok`.
     ///
-    /// Is `oidc-connector check --allow warnings FILE...`, compiled from this checkout: each FILE is a
+    /// The same as `oidc-connector check --allow warnings FILE...` of this checkout: each FILE is a
     /// configuration of the filter, of Envoy, or a manifest, in JSON or YAML, and `-` is standard
     /// input. Further options: cargo run -p cli -- check --help
     ///
@@ -51,52 +51,52 @@ enum Cli {
         #[arg(required = true)]
         file: Vec<OsString>,
     },
-    /// Set up all that is missing, then walk through real requests on a real Envoy.
+    /// Set up everything, then show real requests on a real Envoy.
     ///
-    /// Ends with 0 if every step behaved as described.
+    /// Exit code: 0 if every step behaved as described.
     Demo {
-        /// Stay up afterwards, for requests by hand, until Ctrl-C.
+        /// Keep serving afterwards, for requests by hand, until Ctrl-C.
         #[arg(long)]
         serve: bool,
     },
-    /// Measure the CPU cost of a request on a real Envoy, beside a do-nothing filter.
+    /// Measure the CPU cost of a request on a real Envoy, compared with a do-nothing filter.
     ///
-    /// Needs `wrk`, `h2load` and, for the section count and for instructions, `valgrind`.
+    /// Needs `wrk` and `h2load`; the section count and the instructions need `valgrind`.
     /// docs/performance.md lists the sections.
     Bench(Bench),
-    /// Check the rules of this repository that no compiler checks.
+    /// Check the repository rules that no compiler checks.
     Tidy,
     /// Run the fuzz targets, one after the other.
     ///
-    /// Stops at the first that finds something; the input is then below fuzz/artifacts/. What is
-    /// learned is kept below fuzz/target/, not in the committed corpus. Needs `cargo-fuzz` and the
+    /// Stops at the first finding; its input is then below fuzz/artifacts/. New inputs go below
+    /// fuzz/target/, not into the committed corpus. Needs `cargo-fuzz` and the
     /// nightly toolchain.
     Fuzz {
-        /// For each target.
+        /// Time for each target.
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
-        /// All of them if none is named.
+        /// The targets; all by default.
         target: Vec<String>,
     },
     /// Measure which lines of the core its native tests run; fails under 97 %.
     ///
-    /// Prints one line per file of src/, the shell and tests left out. Needs `cargo-llvm-cov`.
+    /// Prints one line per file of src/, without the shell and tests. Needs `cargo-llvm-cov`.
     Coverage,
     /// Count the files, functions and lines of the core that one request runs.
     ///
     /// For a request that makes the call, and for a hit. Needs `cargo-llvm-cov`.
     Walk,
-    /// Break the core on purpose, piece by piece, and see whether a test notices.
+    /// Change the core on purpose, piece by piece, and check that a test fails.
     ///
-    /// Fails if a mutant survives that docs/mutants.md does not explain. Takes hours for everything.
+    /// Fails if a mutant survives that docs/mutants.md does not explain. A complete run takes hours.
     /// Needs `cargo-mutants`.
     Mutants {
-        /// All that .cargo/mutants.toml names if none is given.
+        /// The files; by default all that .cargo/mutants.toml names.
         file: Vec<String>,
     },
 }
 
-/// Which part of the checks `test` runs; all but those with a Docker engine if none is named.
+/// The part of the checks that `test` runs; by default all except those with a Docker engine.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 struct Part {
@@ -111,23 +111,23 @@ struct Part {
     /// Only the tests with a real OpenID Provider. Needs Node.js and npm.
     #[arg(long)]
     provider: bool,
-    /// Only tests on this release of Envoy, fetched from PyPI: what asks for something of the host.
+    /// Only the tests that depend on the host, on this release of Envoy, fetched from PyPI.
     #[arg(long, value_name = "VERSION", value_parser = release)]
     envoy: Option<String>,
 }
 
 #[derive(Args)]
 struct Bench {
-    /// Short rounds: to see that it works, not for figures.
+    /// Short rounds: for a trial, not for figures.
     #[arg(long, conflicts_with = "instructions")]
     quick: bool,
-    /// Put the figures into docs/performance.md, or the instructions into bench/micro/instructions.txt.
+    /// Write the figures into docs/performance.md, or the instructions into bench/micro/instructions.txt.
     #[arg(long)]
     write: bool,
-    /// Only this section, or these; of instructions, operations by parts of their names.
+    /// Only this section (repeatable); with --instructions, operations by parts of their names.
     #[arg(long, value_name = "SECTION")]
     only: Vec<String>,
-    /// Instead, count the instructions of the core's hot operations, beside the committed counts.
+    /// Instead, count the instructions of the core's hot operations, next to the committed counts.
     #[arg(long)]
     instructions: bool,
 }
@@ -149,7 +149,7 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Build { fault_injection: true } => module::fault_injection(&workspace),
         Cli::Build { fault_injection: false } => module::build(&workspace),
         Cli::Test(part) => suite::run(&workspace, &part),
-        // The files' names are meant from where the user stands.
+        // File names are relative to the user's directory.
         Cli::CheckConfig { file } => workspace::become_it({
             let manifest = workspace.root.join("Cargo.toml");
             sh.change_dir(std::env::current_dir()?);
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_that_are_not_understood_are_refused_with_what_is_expected() {
+    fn unknown_arguments_are_refused_with_expected_ones() {
         for (line, expected) in [
             ("", "Usage: cargo xtask <COMMAND>"),
             ("biuld", "a similar subcommand exists: 'build'"),

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_entry_and_one_that_is_gone_are_both_named() {
+    fn new_and_removed_entries_are_reported() {
         let found = ["env.a".to_owned(), "env.b".to_owned()];
         assert!(compare("imports", "list", &found, "# why\nenv.a\nenv.b\n").is_ok());
         let error = compare("imports", "list", &found, "env.b\nenv.c\n").unwrap_err().to_string();

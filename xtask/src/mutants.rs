@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: cargo-mutants breaks the core piece by piece; a mutant that no test
-//! notices must be explained in `docs/mutants.md`, or it is a failure.
+//! `cargo xtask mutants`: cargo-mutants changes the core piece by piece; a mutant that no test
+//! detects must be explained in `docs/mutants.md`, or it is a failure.
 
 use anyhow::{Result, bail};
 use xshell::cmd;
@@ -18,8 +18,8 @@ pub fn run(workspace: &Workspace, files: &[String]) -> Result<()> {
     let files = files.iter().map(|file| format!("--re=^{}:", file.replace('.', "\\.")));
     let mutants =
         cmd!(sh, "cargo mutants --no-shuffle --colors never --output {target}").args(files);
-    // Random cases beyond a few only cost time here: a mutant must not survive by luck. It compiles
-    // copies of the tree, which must not mix with what is built here.
+    // Few random cases save time: a mutant must not survive by chance. cargo-mutants compiles
+    // copies of the tree, which must not mix with this build.
     let mutants = mutants.env("PROPTEST_CASES", "16").env_remove("CARGO_TARGET_DIR");
     // 2: a mutant survived; 3: one made the tests hang, which is as good as a failing test.
     eprintln!("$ {mutants}");
@@ -31,7 +31,7 @@ pub fn run(workspace: &Workspace, files: &[String]) -> Result<()> {
     let (survived, new) = unexplained(&missed, &sh.read_file(EXPLAINED)?);
     if !new.is_empty() {
         bail!(
-            "{} mutants survived without a word in {EXPLAINED}:\n  {}",
+            "{} mutants survived without an explanation in {EXPLAINED}:\n  {}",
             new.len(),
             new.join("\n  ")
         );
@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace, files: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many survived, and those of them that have no word.
+/// The number of survivors, and those without an explanation.
 fn unexplained(missed: &str, explained: &str) -> (usize, Vec<String>) {
     // `src/a.rs:3:5: replace …` without the place, which every edit above it moves.
     let placeless = |mutant: &str| match mutant.splitn(4, ':').collect::<Vec<_>>()[..] {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_survivor_must_be_explained_wherever_it_now_is() {
+    fn survivor_is_matched_without_line_numbers() {
         let missed = "src/a.rs:10:5: replace f -> bool with true\n";
         let explained = "- `src/a.rs: replace f -> bool with true`: no difference, because …\n";
         assert_eq!(unexplained(missed, explained), (1, vec![]));

@@ -12,13 +12,14 @@ use xshell::{Cmd, cmd};
 use crate::module::{self, TARGET};
 use crate::{Part, Workspace, tidy};
 
-/// By this the rig is told which release of Envoy to run.
+/// The variable that tells the rig which release of Envoy to run.
 const ENVOY_VERSION: &str = "OIDC_ENVOY_VERSION";
 
 /// The oldest release that the filter is tested on; the newest is the rig's own.
 const OLDEST_ENVOY: &str = "1.36.4";
 
-/// What runs on it in the whole suite: what a release could do differently, in a minute or so.
+/// The tests that run on it in the suite: behaviour that may differ between releases, in about a
+/// minute.
 const ON_THE_OLDEST: [&str; 11] = [
     "bodies",
     "caching",
@@ -33,8 +34,8 @@ const ON_THE_OLDEST: [&str; 11] = [
     "stripping",
 ];
 
-/// What runs besides where a release is asked for. Left out is still what is about the rig, about
-/// time and memory, or about the core and not the host.
+/// The additional tests for a given release. Tests of the rig, of time and memory, and of the core
+/// without the host stay out.
 const MORE_ON_REQUEST: [&str; 5] = ["joining", "migrated", "provider_faults", "replies", "tls"];
 
 /// The steps that ran, and how long each took.
@@ -71,7 +72,7 @@ pub fn run(workspace: &Workspace, part: &Part) -> Result<()> {
         println!("{:>8.1} s  {name}", time.as_secs_f64());
     }
     let total: Duration = steps.0.iter().map(|(_, time)| *time).sum();
-    println!("{:>8.1} s  in all", total.as_secs_f64());
+    println!("{:>8.1} s  in total", total.as_secs_f64());
     ended?;
     println!("\ncargo xtask test: passed");
     Ok(())
@@ -122,14 +123,14 @@ fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()>
     let clippy = cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings");
     steps.command("clippy, native", &clippy)?;
     module::ensure_target(workspace)?;
-    // What is compiled for Envoy: the module, and the benchmark's yardstick.
+    // The modules for Envoy: the filter, and the benchmark's do-nothing filter.
     let clippy = cmd!(sh, "cargo clippy --package oidc-token-connector --package do-nothing --lib");
     let clippy = clippy.args(["--target", TARGET, "--", "-D", "warnings"]);
     steps.command("clippy, wasm", &clippy)?;
     steps.command("native tests", &native)?;
     let broken = "cargo xtask build --fault-injection";
     let build_broken = || module::fault_injection(workspace);
-    steps.step("module with removable guards", broken, build_broken)?;
+    steps.step("module with removable protections", broken, build_broken)?;
     build(steps)?;
     // Those with a real OpenID Provider are among them.
     steps.command("Envoy tests", &cmd!(sh, "cargo test --package integration"))?;
@@ -147,7 +148,7 @@ fn on_envoy(workspace: &Workspace, version: &str, tests: &[&str], steps: &mut St
     steps.step("Envoy tests, that release", &repeat, || Ok(tests.run()?))
 }
 
-/// Makes ready what tests run on. What cannot be had is then said once, and not by every test.
+/// Prepares what tests need. A missing tool is then reported once, not by every test.
 fn fetch<'a>(workspace: &'a Workspace, what: &str) -> Cmd<'a> {
     let sh = &workspace.sh;
     cmd!(sh, "cargo run --quiet --package integration --bin fetch -- {what}")
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documents_name_the_oldest_release() {
+    fn documents_have_the_oldest_release() {
         for page in ["docs/envoy-versions.md", "docs/deployment.md"] {
             let text = Workspace::find().unwrap().sh.read_file(page).unwrap();
             assert!(text.contains(&format!("\n| {OLDEST_ENVOY} | ")), "{page}");
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_is_named_with_the_command_that_repeats_it() {
+    fn failed_step_is_reported_with_its_command() {
         let workspace = Workspace::find().unwrap();
         let sh = &workspace.sh;
         let mut steps = Steps::default();

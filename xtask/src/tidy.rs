@@ -29,16 +29,16 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     }
     match found.len() {
         0 => {
-            println!("tidy: {} files, no finding", files.len());
+            println!("tidy: {} files, no findings", files.len());
             Ok(())
         }
         count => bail!("tidy: {count} findings, listed above"),
     }
 }
 
-/// Text that must not stand in some files.
+/// Text that must not be in some files.
 struct Rule {
-    /// Where it must not stand.
+    /// The files that must not contain it.
     applies: fn(&str) -> bool,
     /// Whether a line that is only a comment counts.
     comments: bool,
@@ -52,13 +52,13 @@ const RULES: &[Rule] = &[
         applies: |_| true,
         comments: true,
         forbidden: &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")],
-        why: "names a place on one machine; write the path relative to the repository",
+        why: "names a path of one machine; write the path relative to the repository",
     },
     Rule {
         applies: is_rust,
         comments: true,
         forbidden: &[concat!("#[ig", "nore"), concat!("```ig", "nore")],
-        why: "skips a test in silence; make it run, or delete it",
+        why: "skips a test silently; make it run, or delete it",
     },
     Rule {
         applies: is_rust,
@@ -80,11 +80,11 @@ const RULES: &[Rule] = &[
             concat!("extern ", "\"C\""),
             concat!("wasm_import_", "module"),
         ],
-        why: "reaches for the host from the core; only src/shell* may",
+        why: "uses the host from the core; only src/shell* may",
     },
 ];
 
-const NO_MODULE_DOC: &str = "does not start with `//!`: say what the module is for";
+const NO_MODULE_DOC: &str = "does not start with `//!`: state the module's purpose";
 
 /// A tracked file, its path relative to the root and with `/` between its parts.
 struct File {
@@ -133,7 +133,7 @@ fn broken<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'s
         })
 }
 
-/// Whether the text stands in the line other than as the end of a longer name or path.
+/// Whether the line contains the text other than as the end of a longer name or path.
 fn stands_alone(line: &str, text: &str) -> bool {
     let continues: fn(char) -> bool = match text.chars().next() {
         Some('/') => |c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'),

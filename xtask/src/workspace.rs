@@ -1,4 +1,4 @@
-//! Where things are, and the shell by which cargo is called from here.
+//! Paths of the workspace, and the shell that runs cargo.
 
 use std::env;
 use std::path::{Path, PathBuf, absolute};
@@ -22,7 +22,7 @@ impl Workspace {
     pub fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.parent().unwrap_or(here).to_owned();
-        // A relative directory was meant from where the user stands, not from the root.
+        // A relative directory is relative to the user's directory, not to the root.
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(dir) if !dir.is_empty() => absolute(dir)?,
             _ => root.join("target"),

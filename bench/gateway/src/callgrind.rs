@@ -16,7 +16,7 @@ fn file() -> Result<PathBuf> {
     Ok(scratch()?.join("callgrind.envoy"))
 }
 
-/// What runs Envoy. V8 writes code while it runs, which callgrind must notice.
+/// The command that runs Envoy. V8 writes code while it runs, and callgrind must detect that.
 pub(crate) fn command() -> Result<Vec<String>> {
     let out = format!("--callgrind-out-file={}", file()?.display());
     let rest = ["--tool=callgrind", "--smc-check=all-non-file", "--instr-atstart=no", &out];
@@ -27,8 +27,8 @@ pub(crate) fn command() -> Result<Vec<String>> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counted {
     pub(crate) all: u64,
-    /// Of them, in code that is in no file: what V8 has compiled, the module and what leads into it
-    /// and out of it; and the page by which the kernel tells the time.
+    /// Of these, instructions in code of no file: code that V8 compiled, the module and its entries
+    /// and exits; and the kernel's clock page.
     pub(crate) in_no_file: u64,
 }
 

@@ -16,20 +16,20 @@ use crate::machine::Placement;
 use crate::numbers::percentile;
 use crate::tokens;
 
-/// What the requests present.
+/// The credentials of the requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tokens {
     /// Nothing.
     None,
     /// All of them this.
     One(String),
-    /// Each one of its own, like this one but for its last 17 bytes. Only with `wrk`.
+    /// Each a different token, like this one except its last 17 bytes. Only with `wrk`.
     Fresh(String),
     /// That many tokens in turn, from this number on. Only with `wrk`.
     Each {
         count: usize,
         from: usize,
-        /// What they are like, but for their last 17 bytes.
+        /// The common text, except the last 17 bytes.
         like: String,
     },
     /// One of that many users' tokens each, as often as Zipf's law says. Only with `wrk`.
@@ -43,11 +43,11 @@ pub(crate) enum Pace {
     Http1,
     /// The same on HTTP/2.
     Http2,
-    /// HTTP/1.1, so many requests a second.
+    /// HTTP/1.1, this many requests a second.
     Rate(f64),
 }
 
-/// What is sent where.
+/// The requests of a load, and their target.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) at: SocketAddr,
@@ -65,7 +65,7 @@ pub(crate) struct Order {
     pub(crate) time: Duration,
 }
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Load {
     /// Requests that were answered.
@@ -199,7 +199,7 @@ fn h2load_report(report: &str, log: &str) -> Option<Load> {
     };
     let mut times: Vec<f64> = log.lines().filter_map(time).collect();
     times.sort_by(f64::total_cmp);
-    // The number before a word of a list such as `7 total, 6 done`.
+    // The number before a label in a list such as `7 total, 6 done`.
     let count = |list: &str, word: &str| -> Option<u64> {
         let item = list.split(", ").find_map(|item| item.strip_suffix(word))?;
         item.trim().parse().ok()

@@ -1,5 +1,5 @@
-//! The machine: which processor runs what, what a process has used of it, and what the reader of the
-//! figures must know about it. Linux only. It must name no place on the machine.
+//! The machine: which processor runs what, the processor time of a process, and the facts about the
+//! machine for the reader of the figures. Linux only. It must name no path of the machine.
 
 use std::process::Command;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(crate) fn done(program: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What a command says on both outputs, however it ends.
+/// A command's output on both streams, whatever its exit code.
 fn said(program: &str, arguments: &[&str]) -> Result<String> {
     let said = Command::new(program).args(arguments).output();
     let said = said.with_context(|| format!("`{program}` is not on PATH"))?;
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_time_and_memory_grow_with_what_we_do() {
+    fn own_time_and_memory_grow_with_work() {
         let pid = std::process::id();
         let before = memory(pid).unwrap();
         let held = std::hint::black_box(vec![1_u8; 64 << 20]);
@@ -143,7 +143,7 @@ mod tests {
         for time_used in [time_used, time_in_ticks] {
             let before = time_used(pid).unwrap();
             let mut sum = 0_u64;
-            // What the threads of other tests have used leaves the sum when they end.
+            // The time of other tests' threads leaves the sum when they end.
             while time_used(pid).unwrap() <= before {
                 sum = std::hint::black_box(sum.wrapping_add(1));
             }

@@ -1,12 +1,12 @@
-//! What a checked request costs on the real Envoy, beside a Wasm filter that does nothing, and
-//! beside what Envoy itself offers for the job: `ext_authz` and a Lua script.
+//! The cost of an authenticated request on the real Envoy, compared with a Wasm filter that does
+//! nothing, and with Envoy's own filters for the same purpose: `ext_authz` and a Lua script.
 //!
 //! One Envoy is measured: pinned to a core, with a listener for each way of checking. A second one
 //! is provider and upstream, so that neither can be the slow part; `wrk` and `h2load` are the load.
 //! The figure that counts is the processor time that the measured process used, divided by the
 //! requests: it does not depend on how the other two share the rest of the machine. Rows take
 //! turns in short rounds and the median is printed, so that a machine that slows down meanwhile
-//! slows all rows down. Targets are judged and told; nothing here may assert a time.
+//! slows all rows down. Targets are judged and reported; nothing here may assert a time.
 
 mod callgrind;
 mod load;
@@ -28,17 +28,17 @@ use measure::Bench;
 use report::Report;
 use sections::Name;
 
-/// What a run is asked for.
+/// The options of a run.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Options {
-    /// Short rounds, and without `--only` the sections alone that are for everyday use.
+    /// Short rounds, and without `--only` only the sections for everyday use.
     #[arg(long)]
     quick: bool,
-    /// Put the figures of a full run into the documentation.
+    /// Write the figures of a full run into the documentation.
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
-    /// Only this section, or these.
+    /// Only this section; repeatable.
     #[arg(long, value_name = "SECTION")]
     only: Vec<Name>,
 }
@@ -51,7 +51,7 @@ impl Options {
         }
     }
 
-    /// The command that leads to the same run.
+    /// The command of this run.
     fn command(&self) -> String {
         let quick = if self.quick { " --quick" } else { "" };
         let only: String = self.only.iter().map(|section| format!(" --only {section}")).collect();
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_sections_run() {
+    fn options_select_sections() {
         let wants = |line: &str, section| {
             Options::try_parse_from(line.split(' ')).map(|options| options.wants(section))
         };

@@ -1,6 +1,6 @@
-//! One row of a table: what is sent through which chain, what must come of it, and the figures. A
-//! row whose requests were not answered, forwarded or asked about as it says is an error, never a
-//! figure.
+//! One row of a table: the load and its chain, the expected result, and the figures. A row whose
+//! requests were not answered or forwarded, or did not cause the expected calls, is an error, never
+//! a figure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::load::{self, Load, Order, Pace, Tokens, connections};
 use crate::machine::{Placement, time_used};
 use crate::numbers::median;
-use crate::servers::{Stand, UPSTREAM, path};
+use crate::servers::{Rig, UPSTREAM, path};
 use crate::tokens;
 
 /// Concurrent connections of the load, unless a row is about them.
@@ -23,18 +23,18 @@ pub(crate) fn rounds_of(rounds: usize, time: Duration) -> String {
     }
 }
 
-/// What every section is given.
+/// The input of every section.
 pub(crate) struct Bench {
     pub(crate) placement: Placement,
     /// Short rounds, for everyday use.
     pub(crate) quick: bool,
 }
 
-/// What a row sends, and who must see it.
+/// The load of a row, and which servers must see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// The chain's name in its stand.
+    /// The chain's name in its rig.
     pub(crate) chain: String,
     pub(crate) pace: Pace,
     pub(crate) tokens: Tokens,
@@ -42,7 +42,7 @@ pub(crate) struct Case {
     pub(crate) fields: usize,
     /// Headers that the upstream must find injected.
     pub(crate) injected: usize,
-    /// How often the provider must be asked.
+    /// The expected number of calls.
     pub(crate) asked: Asked,
     /// Whether the upstream must see each request, or none.
     pub(crate) forwarded: bool,
@@ -57,8 +57,8 @@ pub(crate) enum Asked {
 }
 
 impl Case {
-    /// A good token of 40 bytes in a request of 8 header fields on HTTP/1.1, which is forwarded as
-    /// it is, and for which nobody is asked.
+    /// A valid token of 40 bytes in a request of 8 header fields on HTTP/1.1, which is forwarded
+    /// unchanged and without a call.
     pub(crate) fn new(name: impl Into<String>, chain: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -72,10 +72,10 @@ impl Case {
         }
     }
 
-    /// Its load against this stand.
-    pub(crate) fn order(&self, stand: &Stand, time: Duration) -> Order {
+    /// Its load against this rig.
+    pub(crate) fn order(&self, rig: &Rig, time: Duration) -> Order {
         Order {
-            at: stand.measured.listener(&self.chain),
+            at: rig.measured.listener(&self.chain),
             path: path(self.injected),
             tokens: self.tokens.clone(),
             fields: self.fields,
@@ -106,7 +106,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Of a row that there is not.
+    /// The figures of a missing row.
     const NONE: Self = {
         let none = f64::NAN;
         Self { cpu: none, per_second: none, p50: none, p99: none, calls: none }
@@ -137,7 +137,7 @@ pub(crate) struct Row {
     pub(crate) figures: Figures,
 }
 
-/// The row of that name; not a number in every figure where there is none.
+/// The row with that name; every figure is NaN if there is none.
 pub(crate) fn figures_of(rows: &[Row], name: &str) -> Figures {
     rows.iter().find(|row| row.name == name).map_or(Figures::NONE, |row| row.figures)
 }
@@ -159,7 +159,7 @@ pub(crate) async fn in_turn<C, T>(
     Ok(all)
 }
 
-/// What a load did to a stand.
+/// The effect of a load on a rig.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) load: Load,
@@ -188,33 +188,28 @@ fn verify(case: &Case, load: &Load, asked: u64, forwarded: u64, under_way: u32) 
 
 impl Bench {
     /// Runs the case's load against its chain, and sees that all went as the case says.
-    pub(crate) async fn round(
-        &self,
-        stand: &Stand,
-        case: &Case,
-        time: Duration,
-    ) -> Result<Observed> {
-        self.observe(stand, case, &case.order(stand, time), load::run).await
+    pub(crate) async fn round(&self, rig: &Rig, case: &Case, time: Duration) -> Result<Observed> {
+        self.observe(rig, case, &case.order(rig, time), load::run).await
     }
 
     /// The same for a load in another way than the case's.
     pub(crate) async fn observe(
         &self,
-        stand: &Stand,
+        rig: &Rig,
         case: &Case,
         order: &Order,
         run: impl FnOnce(&Placement, &Order) -> Result<Load>,
     ) -> Result<Observed> {
-        let provider = stand.provider(&case.chain);
-        let before = stand.backend.seen().await;
-        let cpu_before = time_used(stand.measured.id())?;
+        let provider = rig.provider(&case.chain);
+        let before = rig.backend.seen().await;
+        let cpu_before = time_used(rig.measured.id())?;
         let load = run(&self.placement, order)?;
-        let cpu = time_used(stand.measured.id())?.saturating_sub(cpu_before);
-        let seen = stand.backend.seen().await;
+        let cpu = time_used(rig.measured.id())?.saturating_sub(cpu_before);
+        let seen = rig.backend.seen().await;
         let (asked, forwarded) = (seen.since(&before, provider), seen.since(&before, UPSTREAM));
         verify(case, &load, asked, forwarded, order.connections).with_context(|| {
             // At level info it lists every extension it has.
-            let log = stand.measured.log().lines().into_iter();
+            let log = rig.measured.log().lines().into_iter();
             let complaints: Vec<String> = log.filter(|line| !line.contains("[info]")).collect();
             format!("row `{}` is not what it says:\n{}", case.name, complaints.join("\n"))
         })?;
@@ -233,18 +228,18 @@ impl Bench {
     /// Rounds of all cases in turn, after a second of each that does not count.
     pub(crate) async fn interleaved(
         &self,
-        cases: &[(&Stand, Case)],
+        cases: &[(&Rig, Case)],
         rounds: usize,
         time: Duration,
     ) -> Result<Vec<Row>> {
-        for (stand, case) in cases {
-            self.round(stand, case, Duration::from_secs(1)).await?;
+        for (rig, case) in cases {
+            self.round(rig, case, Duration::from_secs(1)).await?;
         }
-        let figures = in_turn(cases, rounds, async |(stand, case)| {
-            Ok(self.round(stand, case, time).await?.figures)
+        let figures = in_turn(cases, rounds, async |(rig, case)| {
+            Ok(self.round(rig, case, time).await?.figures)
         });
         let rows = cases.iter().zip(figures.await?);
-        let row = |((_, case), all): (&(&Stand, Case), Vec<Figures>)| Row {
+        let row = |((_, case), all): (&(&Rig, Case), Vec<Figures>)| Row {
             name: case.name.clone(),
             figures: Figures::median(&all),
         };
@@ -257,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_says_who_sees_its_requests() {
+    fn case_defines_who_sees_its_requests() {
         let is = |case: &Case, asked: u64, forwarded: u64| {
             let refused = if case.forwarded { 0 } else { 1000 };
             let (requests, per_second, p50, p99) = (1000, 500.0, 10.0, 20.0);

@@ -1,11 +1,11 @@
-//! The arithmetic of a cache: how often it must ask, for users who come by Zipf's law.
+//! The arithmetic of a cache: the number of calls, for users by Zipf's law.
 //!
-//! A token of λ requests a second is asked about, is known for the time that the cache remembers,
-//! and is asked about again by the first request after that, 1/λ later on average: once in
-//! ttl + 1/λ. All else here is a sum over users. Requests are taken to come independently of each
-//! other; calls that are shared while they are under way are not counted apart.
+//! For a token with λ requests a second the cache makes a call, has the verdict for its ttl, and
+//! makes the next call at the first request after that, 1/λ later on average: one call per ttl +
+//! 1/λ. The rest is a sum over users. Requests are assumed to be independent; shared calls are not
+//! counted separately.
 
-/// Users who come equally often.
+/// Users with the same request rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Class {
     users: f64,
@@ -43,7 +43,7 @@ fn weight(first: u64, last: u64) -> f64 {
     ((last as f64 + 0.5) / (first as f64 - 0.5)).ln()
 }
 
-/// Calls per second of one cache that has run for long, at so many requests per second.
+/// Calls per second of one cache in the steady state, at this rate of requests per second.
 pub(crate) fn steady(classes: &[Class], per_second: f64, ttl: f64) -> f64 {
     let calls = |class: &Class| {
         let own = class.share * per_second;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_hold_all_users_and_all_requests_as_the_load_draws_them() {
+    fn classes_cover_all_users_and_requests() {
         for users in [1, 10_000, 100_000_000] {
             let classes = zipf(users);
             close(classes.iter().map(|class| class.users).sum(), users as f64);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_asks_once_in_ttl_and_a_wait() {
+    fn cache_makes_one_call_per_ttl_and_gap() {
         let one = zipf(1);
         close(steady(&one, 10.0, 9.9), 0.1);
         close(steady(&one, 10.0, 0.0), 10.0);

@@ -1,6 +1,6 @@
-//! What a run has to say, as Markdown, and its place in `docs/performance.md`. Only what stands
-//! between the two marks there may change. A target is judged and told; it must never be asserted:
-//! figures depend on the machine and on what else it does.
+//! The report of a run, as Markdown, and its place in `docs/performance.md`. Only the text between
+//! the two marks there may change. A target is judged and reported; it must never be asserted:
+//! figures depend on the machine and its other load.
 
 mod chart;
 
@@ -17,7 +17,7 @@ const END: &str = "<!-- bench:end -->";
 const DOCUMENT: &str = "docs/performance.md";
 const CHART: &str = "docs/performance.svg";
 
-/// What one section of the benchmark found.
+/// The result of one section of the benchmark.
 #[derive(Debug, Default)]
 pub(crate) struct Section {
     pub(crate) title: &'static str,
@@ -26,29 +26,29 @@ pub(crate) struct Section {
     /// As [`table`] makes them.
     pub(crate) tables: Vec<String>,
     /// Its figures that have a target.
-    pub(crate) judged: Vec<Judged>,
-    /// What it has for the chart: names and microseconds of processor time.
+    pub(crate) targets: Vec<Target>,
+    /// Its bars for the chart: names and microseconds of processor time.
     pub(crate) bars: Vec<(String, f64)>,
 }
 
-/// What a figure must keep.
+/// The bound of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// What is judged, its bound, the unit or the row that this is a multiple of, and the figure; not a
-/// number where it could not be measured.
+/// The name of a target, its bound, the unit or the row that it is a multiple of, and the figure;
+/// NaN if it could not be measured.
 #[derive(Clone, Debug)]
-pub(crate) struct Judged(
+pub(crate) struct Target(
     pub(crate) &'static str,
     pub(crate) Bound,
     pub(crate) &'static str,
     pub(crate) f64,
 );
 
-impl Judged {
+impl Target {
     fn cells(&self) -> [String; 4] {
         let Self(what, bound, unit, figure) = self;
         let (bound, met) = match bound {
@@ -66,7 +66,8 @@ impl Judged {
     }
 }
 
-/// A table in Markdown: words to the left in the first column, figures to the right.
+/// A table in Markdown: the first column left-aligned for text, the others right-aligned for
+/// figures.
 pub(crate) fn table(
     heads: &[impl AsRef<str>],
     rows: impl IntoIterator<Item = impl AsRef<[String]>>,
@@ -98,11 +99,11 @@ impl Report {
         if !self.left_out.is_empty() {
             text += &format!("\nLeft out: {}.\n", self.left_out.join(", "));
         }
-        let judged: Vec<_> =
-            self.sections.iter().flat_map(|section| &section.judged).map(Judged::cells).collect();
-        if !judged.is_empty() {
+        let targets: Vec<_> =
+            self.sections.iter().flat_map(|section| &section.targets).map(Target::cells).collect();
+        if !targets.is_empty() {
             text += "\n### Targets\n\n";
-            text += &table(&["what", "aim", "this run", "verdict"], judged);
+            text += &table(&["what", "aim", "this run", "verdict"], targets);
         }
         if self.sections.iter().any(|section| !section.bars.is_empty()) {
             text += "\n![Processor time per request](performance.svg)\n";
@@ -114,8 +115,8 @@ impl Report {
         text
     }
 
-    /// Writes it below Cargo's target directory, and into the documentation if `publish` says so.
-    /// Returns where.
+    /// Writes it below Cargo's target directory, and with `publish` into the documentation. Returns
+    /// the place.
     pub(crate) fn write(&self, publish: bool) -> Result<String> {
         let dir = scratch()?;
         let markdown = self.markdown();
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
+    fn only_text_between_the_marks_changes() {
         let document = format!("# P\n\n{BEGIN}\nold\n{END}\n\nmore\n");
         let new = replaced(&document, "\nnew\n").unwrap();
         assert_eq!(new, format!("# P\n\n{BEGIN}\n\nnew\n\n{END}\n\nmore\n"));
@@ -166,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_targets_first_then_sections() {
-        let judged = |bound, figure| Judged("hit", bound, "µs", figure);
+    fn report_has_targets_before_sections() {
+        let targets = |bound, figure| Target("hit", bound, "µs", figure);
         let section = Section {
             title: "Rows",
             notes: vec!["A note.".to_owned()],
             tables: vec![table(&["a", "b"], [["1".to_owned(), "2".to_owned()]])],
-            judged: vec![
-                judged(Bound::AtMost(1.06), 1.06),
-                judged(Bound::AtMost(1.06), 1.0601),
-                judged(Bound::AtLeast(0.1), 0.0312),
-                judged(Bound::AtMost(150.0), -12.3),
-                judged(Bound::AtMost(150.0), f64::NAN),
+            targets: vec![
+                targets(Bound::AtMost(1.06), 1.06),
+                targets(Bound::AtMost(1.06), 1.0601),
+                targets(Bound::AtLeast(0.1), 0.0312),
+                targets(Bound::AtMost(150.0), -12.3),
+                targets(Bound::AtMost(150.0), f64::NAN),
             ],
             bars: Vec::new(),
         };

@@ -18,14 +18,14 @@ use crate::machine::Placement;
 /// The name of the server behind every chain; each [`Server`] is a provider beside it.
 pub(crate) const UPSTREAM: &str = "upstream";
 
-/// The provider that chains ask unless they say otherwise.
+/// The default provider of chains.
 pub(crate) const PROVIDER: &str = "provider";
 
-/// What stands in a chain's filters for the address of its provider, and for its cluster.
+/// The placeholders in a chain's filters for the address of its provider, and for its cluster.
 pub(crate) const ADDRESS: &str = "@address@";
 const CLUSTER: &str = "@cluster@";
 
-/// What our filter injects, in this order. The claims are in every UserInfo document.
+/// The headers that our filter injects, in this order. The claims are in every UserInfo document.
 pub(crate) const INJECTED: [(&str, &str); 10] = [
     ("x-user", "$.sub"),
     ("x-email", "$.email"),
@@ -63,12 +63,12 @@ pub(crate) struct Chain {
     pub(crate) name: String,
     /// The filters before the router.
     filters: Vec<Value>,
-    /// The [`Server`] that is asked.
+    /// The [`Server`] that it calls.
     provider: &'static str,
 }
 
 impl Chain {
-    /// A chain that asks the usual provider.
+    /// A chain that calls the default provider.
     pub(crate) fn new(name: impl Into<String>, filters: impl IntoIterator<Item = Value>) -> Self {
         let filters = filters.into_iter().collect();
         Self { name: name.into(), filters, provider: PROVIDER }
@@ -79,8 +79,8 @@ impl Chain {
         Ok(Self::new(name, [wasm(name, name, &do_nothing()?, "")]))
     }
 
-    /// The filter of this project: injects so many of [`INJECTED`], has these further keys, or has
-    /// them in place of others.
+    /// The filter of this project: injects this many of [`INJECTED`], with these keys in addition
+    /// or instead of others.
     pub(crate) fn ours(name: impl Into<String>, injected: usize, keys: Value) -> Result<Self> {
         let name = name.into();
         let filter = ours(&name, &name, injected, keys)?;
@@ -127,12 +127,12 @@ pub(crate) fn ours(name: &str, vm: &str, injected: usize, keys: Value) -> Result
     Ok(wasm(name, vm, &module, &configuration.to_string()))
 }
 
-/// Keys of a cache that remembers for longer than any run lasts.
+/// Keys of a cache whose ttl is longer than any run.
 pub(crate) fn remembering() -> Value {
     json!({"cache": {"ttl": "1h", "negative_ttl": "5m"}})
 }
 
-/// Keys of a cache that remembers for longer than any run lasts, and more users than any section has.
+/// Keys of a cache whose ttl is longer than any run, with room for more users than any section has.
 pub(crate) fn remembering_all() -> Value {
     json!({"cache": {"ttl": "1h", "max_entries": 20_000, "max_bytes": 64 << 20}})
 }
@@ -150,12 +150,12 @@ pub(crate) fn guard() -> Result<Value> {
 pub(crate) fn do_nothing() -> Result<PathBuf> {
     let path = target_dir().join("wasm32-wasip1/release/do_nothing.wasm");
     if !path.is_file() {
-        bail!("the module {} is not there: run `cargo xtask bench`", path.display());
+        bail!("the module {} is missing: run `cargo xtask bench`", path.display());
     }
     Ok(path)
 }
 
-/// A target that the upstream only finds if so many of [`INJECTED`] have arrived.
+/// A target that the upstream serves only if this many of [`INJECTED`] have arrived.
 pub(crate) fn path(injected: usize) -> String {
     format!("/orders/{injected:02}")
 }
@@ -194,14 +194,14 @@ impl Seen {
 }
 
 /// A measured Envoy and what is behind it.
-pub(crate) struct Stand {
+pub(crate) struct Rig {
     pub(crate) backend: Backend,
     pub(crate) measured: Envoy,
     chains: Vec<Chain>,
 }
 
-impl Stand {
-    /// Starts both with a listener for each chain, and so many workers.
+impl Rig {
+    /// Starts both with a listener for each chain, and this many workers.
     pub(crate) async fn start(
         placement: &Placement,
         servers: &[Server],
@@ -225,7 +225,7 @@ impl Stand {
         Ok(Self { backend, measured, chains })
     }
 
-    /// Which provider a chain asks.
+    /// The provider that a chain calls.
     pub(crate) fn provider(&self, chain: &str) -> &'static str {
         self.chains.iter().find(|c| c.name == chain).map_or(PROVIDER, |chain| chain.provider)
     }
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_has_its_size() {
+    fn document_has_the_given_size() {
         assert_eq!([300, 8192].map(|bytes| document(bytes).len()), [300, 8192]);
     }
 }

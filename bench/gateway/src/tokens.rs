@@ -1,5 +1,5 @@
-//! The tokens and header fields that requests present. The provider of the benchmark vouches for
-//! every token that does not begin with `bad`; none of them was ever issued by anybody.
+//! The tokens and header fields of requests. The provider of the benchmark validates every token
+//! that does not begin with `bad`; none of them is a real token.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_and_fields_are_as_many_as_the_figures_are_known_for() {
+    fn tokens_and_fields_have_the_documented_sizes() {
         assert_eq!([OPAQUE, BAD, &jwt()].map(str::len), [40, 40, 800]);
         assert_eq!([0, 6, 38].map(|count| fields(count).len()), [0, 6, 38]);
     }

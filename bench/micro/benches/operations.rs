@@ -1,5 +1,5 @@
 //! Wall time of each operation. `cargo bench --package micro -- hit` measures those whose name
-//! holds `hit`. Nothing is asserted: time is the machine's.
+//! contains `hit`. Nothing is asserted, because time depends on the machine.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ pub(crate) fn large() -> String {
     text
 }
 
-/// A configuration that injects so many headers and has these further members.
+/// A configuration that injects this many headers and has these additional members.
 pub(crate) fn configuration(headers: usize, members: &str) -> String {
     let rules: Vec<String> =
         HEADERS.iter().take(headers).map(|(name, path)| format!("\"{name}\": {path}")).collect();
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_what_the_names_say() {
+    fn documents_have_the_sizes_of_their_names() {
         assert!((290..=310).contains(&SMALL.len()), "{}", SMALL.len());
         assert!((8 * 1024 - 128..=8 * 1024 + 128).contains(&large().len()), "{}", large().len());
     }

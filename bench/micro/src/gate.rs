@@ -33,7 +33,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         for bytes in [40, 800] {
             let name = format!("hit/{headers}-headers/{bytes}-byte-token");
             all.push(Operation::new(name, move || {
-                let request = Request::of(headers).bearing(&token(bytes)).head();
+                let request = Request::of(headers).bearing(&token(bytes)).view();
                 let mut worker = Worker::new(r#""cache": {}"#);
                 drop(worker.asks(&request, &good()));
                 Box::new(move || Effect::Decided(worker.decides(&request)))
@@ -41,32 +41,32 @@ pub(crate) fn operations() -> Vec<Operation> {
         }
     }
     all.push(Operation::new("negative-hit/8-headers/40-byte-token".into(), || {
-        let request = Request::of(8).bearing(&token(40)).head();
+        let request = Request::of(8).bearing(&token(40)).view();
         let mut worker = Worker::new(r#""cache": {}"#);
         drop(worker.asks(&request, &bad()));
         Box::new(move || Effect::Decided(worker.decides(&request)))
     }));
     all.push(Operation::new("no-token/8-headers".into(), || {
-        let request = Request::of(8).anonymous().head();
+        let request = Request::of(8).anonymous().view();
         let mut worker = Worker::new(r#""cache": {}"#);
         Box::new(move || Effect::Decided(worker.decides(&request)))
     }));
     for (name, cache) in [("asked/cache-off", ""), ("asked/cache-on", r#""cache": {}"#)] {
         all.push(Operation::new(name.into(), move || {
-            let request = Request::of(8).bearing(&token(40)).head();
+            let request = Request::of(8).bearing(&token(40)).view();
             let (mut worker, answer) = (Worker::new(cache), good());
             Box::new(move || {
-                // What is remembered is too old each time: the same token is asked about again.
+                // The cached verdict has expired each time: the same token causes a new call.
                 worker.wait(TTL);
                 Effect::Decided(worker.asks(&request, &answer))
             })
         }));
     }
     for bytes in [40, 800] {
-        // The digest itself is not public. Hardly anything else happens to a request without
-        // other headers before the shell is told where to look.
+        // The digest itself is not public. A request without other headers causes hardly any other
+        // work before the shared-data read.
         all.push(Operation::new(format!("digest/{bytes}-byte-token"), move || {
-            let request = Request::bare(&token(bytes)).head();
+            let request = Request::bare(&token(bytes)).view();
             let mut worker = Worker::new(r#""cache": {"shared": true}"#);
             Box::new(move || match worker.arrives(&request) {
                 Some(filter::Effect::ReadShared(read)) => Effect::Asks(read),
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// A request that the provider is asked about, and what comes of this answer.
+    /// A request with a call, and the result of this answer.
     fn asks(&mut self, request: &HeaderView<'_>, answer: &Answer<'_>) -> Decision {
         let Some(filter::Effect::Call(call, _call)) = self.arrives(request) else {
             panic!("nobody is asked");
@@ -123,7 +123,7 @@ impl Worker {
     }
 }
 
-/// A configuration with so many injected headers.
+/// A configuration with this many injected headers.
 pub(crate) fn policy(headers: usize, members: &str) -> Policy {
     match policy::read(configuration(headers, members).as_bytes()) {
         Ok(loaded) => loaded.policy,
@@ -133,14 +133,14 @@ pub(crate) fn policy(headers: usize, members: &str) -> Policy {
 
 /// The provider's answer about a good token.
 pub(crate) fn answer(status: &'static str, body: &'static str) -> Answer<'static> {
-    let head = HeaderView::new(vec![
+    let view = HeaderView::new(vec![
         (b":status", status.as_bytes()),
         (b"content-type", b"application/json"),
         (b"date", b"Sun, 20 Sep 2026 14:13:20 GMT"),
         (b"server", b"envoy"),
         (b"x-envoy-upstream-service-time", b"3"),
     ]);
-    Answer::Whole { head, body: Body::Read(body.as_bytes()) }
+    Answer::Whole { head: view, body: Body::Read(body.as_bytes()) }
 }
 
 fn good() -> Answer<'static> {

@@ -1,5 +1,5 @@
-//! The hot operations of the core, each set up once and then repeated: what the benchmarks time,
-//! what callgrind counts, and what a test looks at, are the same calls.
+//! The hot operations of the core, each set up once and then repeated: the benchmarks, callgrind
+//! and the tests all make the same calls.
 //!
 //! An operation must leave everything as it found it, so that its thousandth call does what its
 //! first did, and must hand out what came of it, so that a test can see that it does what its name
@@ -26,17 +26,17 @@ pub struct Operation {
 /// An operation that is set up.
 pub type Repeat = Box<dyn FnMut() -> Effect>;
 
-/// What came of one call. Whoever drops it pays for that as the shell does.
+/// The result of one call. The caller drops it, at the same cost as in the shell.
 pub enum Effect {
     /// The gate decided.
     Decided(Decision),
     /// The gate wants to know more.
     Asks(ReadShared),
-    /// What a provider's answer gives the upstream.
-    Vouches(MappedClaims),
+    /// The mapped claims of a provider's answer.
+    Mapped(MappedClaims),
     /// The edits of a request's headers.
     Edits(HeaderEdit),
-    /// What a path found.
+    /// The result of a path.
     Finds(Selection<'static, 'static>),
 }
 

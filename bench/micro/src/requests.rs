@@ -2,7 +2,7 @@
 
 use oidc_token_connector::request::headers::HeaderView;
 
-/// What every request has here, without `authorization`.
+/// The headers of every request, without `authorization`.
 const USUAL: [(&str, &str); 7] = [
     (":authority", "api.example"),
     (":path", "/v1/accounts/4711/orders?status=open"),
@@ -13,7 +13,8 @@ const USUAL: [(&str, &str); 7] = [
     ("x-request-id", "7b1c2f1e-2a53-4f0e-9a3b-0c2f6d8f1a77"),
 ];
 
-/// What makes a request long, in turn: lengths differ as they do in browsers and behind proxies.
+/// More headers for long requests, in turn: lengths differ as they do in browsers and behind
+/// proxies.
 const FURTHER: [(&str, &str); 8] = [
     ("accept-language", "fr-FR,fr;q=0.9,en;q=0.8"),
     ("sec-fetch-mode", "cors"),
@@ -25,7 +26,7 @@ const FURTHER: [(&str, &str); 8] = [
     ("x-client-version", "2026.11.3"),
 ];
 
-/// What a client sends that wants to be somebody else.
+/// The headers of a client that forges an identity.
 const FORGED: [(&str, &str); 3] =
     [("x-user-id", "root"), ("x_user_email", "root@example.com"), ("x-tenant-id", "t-0")];
 
@@ -39,7 +40,7 @@ impl Request {
         Request::default().bearing(token)
     }
 
-    /// A request with so many headers, one of which is still missing.
+    /// A request with this many headers, one of which is still missing.
     pub(crate) fn of(headers: usize) -> Request {
         let mut request = Request::default();
         for (name, value) in USUAL {
@@ -78,7 +79,7 @@ impl Request {
     }
 
     /// As the core sees it.
-    pub(crate) fn head(self) -> HeaderView<'static> {
+    pub(crate) fn view(self) -> HeaderView<'static> {
         let pairs: &'static [(String, String)] = self.0.leak();
         HeaderView::new(pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect())
     }
@@ -88,7 +89,7 @@ impl Request {
     }
 }
 
-/// A token of so many bytes.
+/// A token of this many bytes.
 pub(crate) fn token(bytes: usize) -> String {
     "2YotnFZFEjr1zCsicMWpAA.k5FhXq0vRtD8mLw3E".chars().cycle().take(bytes).collect()
 }
@@ -98,14 +99,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_as_long_as_their_names_say() {
+    fn requests_have_the_sizes_of_their_names() {
         for headers in [8, 40] {
-            let names = |request: Request| request.head().names().count();
+            let names = |request: Request| request.view().names().count();
             assert_eq!(names(Request::of(headers).bearing("t")), headers);
             assert_eq!(names(Request::of(headers).anonymous()), headers);
             assert_eq!(names(Request::of(headers).forged().bearing("t")), headers);
         }
-        assert_eq!(Request::bare("t").head().names().count(), 1);
+        assert_eq!(Request::bare("t").view().names().count(), 1);
         assert_eq!([40, 800].map(|bytes| token(bytes).len()), [40, 800]);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                     let judged =
                         verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
                     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-                    Effect::Vouches(MappedClaims::of(&permit, Some(endpoint(&policy))))
+                    Effect::Mapped(MappedClaims::of(&permit, Some(endpoint(&policy))))
                 })
             }));
         }
@@ -53,14 +53,14 @@ pub(crate) fn operations() -> Vec<Operation> {
             all.push(Operation::new(format!("strip/{headers}-headers/{what}"), move || {
                 let request = Request::of(headers);
                 let request = if forged { request.forged() } else { request };
-                let head = request.bearing(&token(40)).head();
+                let view = request.bearing(&token(40)).view();
                 let policy = policy(10, "");
-                let vouched = Rc::new(vouched(&policy));
+                let claims = Rc::new(mapped_claims(&policy));
                 Box::new(move || {
-                    let cleansing = StripPlan::of(&head, &policy.forward);
+                    let strip_plan = StripPlan::of(&view, &policy.forward);
                     let endpoint = Some(endpoint(&policy));
                     let (edit, _) =
-                        header_edit::edit(&vouched, &policy.forward, endpoint, cleansing);
+                        header_edit::edit(&claims, &policy.forward, endpoint, strip_plan);
                     Effect::Edits(edit)
                 })
             }));
@@ -77,8 +77,8 @@ fn endpoint(policy: &Policy) -> &Endpoint {
     .unwrap_or_else(|| panic!("a default endpoint is configured"))
 }
 
-/// What an answer gives that states nothing: only the client's headers are left to edit.
-fn vouched(policy: &Policy) -> MappedClaims {
+/// The result of an answer without claims: only the client's headers remain to edit.
+fn mapped_claims(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
     let judged = verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
     MappedClaims::of(

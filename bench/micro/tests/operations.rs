@@ -9,7 +9,7 @@ use oidc_token_connector::claims::jsonpath::Selection;
 use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
-/// What an operation's name promises of each call.
+/// The effect that an operation's name promises.
 fn check(name: &str, effect: &Effect) {
     match (name.split('/').collect::<Vec<_>>().as_slice(), effect) {
         (["hit", ..], Effect::Decided(decision)) => {
@@ -32,9 +32,9 @@ fn check(name: &str, effect: &Effect) {
             let [good, bad] = [0, 1].map(|place| read.slots[place].name());
             assert_ne!(good, bad, "{name}");
         }
-        (["claims", headers, _], Effect::Vouches(vouched)) => {
+        (["claims", headers, _], Effect::Mapped(claims)) => {
             // It shows what it holds only where it is used.
-            let shown = format!("{vouched:?}");
+            let shown = format!("{claims:?}");
             let headers: usize = headers.trim_end_matches("-headers").parse().unwrap();
             assert_eq!(shown.matches("(\"x-").count(), headers, "{name}: {shown}");
             assert!(shown.contains("(\"x-user-id\", \"248289761001\")"), "{name}: {shown}");
@@ -80,7 +80,7 @@ fn refuses(name: &str, decision: &Decision) {
 }
 
 #[test]
-fn every_operation_does_what_its_name_says_however_often() {
+fn operations_do_the_same_on_every_call() {
     let all = micro::all();
     assert!(all.len() >= 20, "{}", all.len());
     for operation in &all {
@@ -92,7 +92,7 @@ fn every_operation_does_what_its_name_says_however_often() {
 }
 
 #[test]
-fn names_are_one_word_each_and_told_apart() {
+fn operation_names_are_unique_and_without_spaces() {
     let mut names: Vec<String> =
         micro::all().into_iter().map(|operation: Operation| operation.name).collect();
     assert!(names.iter().all(|name| !name.contains(char::is_whitespace)), "{names:?}");
@@ -103,7 +103,7 @@ fn names_are_one_word_each_and_told_apart() {
 }
 
 #[test]
-fn what_is_counted_is_called_as_often_as_asked() {
+fn operation_runs_the_requested_number_of_times() {
     let count = Rc::new(Cell::new(0));
     let counter = Rc::clone(&count);
     let operation = micro::all().into_iter().find(|o| o.name == "no-token/8-headers").unwrap();

@@ -1,9 +1,9 @@
-//! What `--allow` accepts, so that finding it is no failure.
+//! The findings that `--allow` accepts, so that they do not fail the check.
 
 use super::codes::{self, Code, Severity};
 use super::finding::Finding;
 
-/// What may be found without the check failing.
+/// The accepted codes.
 #[derive(Debug, Default)]
 pub(crate) struct Allowed {
     warnings: bool,
@@ -11,22 +11,22 @@ pub(crate) struct Allowed {
 }
 
 impl Allowed {
-    /// What the values of `--allow` accept.
+    /// Reads the values of `--allow`.
     ///
     /// # Errors
     ///
     /// Which of them is no code.
-    pub(crate) fn of(words: &[String]) -> Result<Allowed, String> {
+    pub(crate) fn of(names: &[String]) -> Result<Allowed, String> {
         let mut allowed = Allowed::default();
-        for word in words {
-            match (word.as_str(), codes::named(word)) {
+        for name in names {
+            match (name.as_str(), codes::named(name)) {
                 ("warnings", _) => allowed.warnings = true,
                 (_, Some(code)) => allowed.codes.push(code),
                 (_, None) => {
-                    let known: Vec<&str> = codes::ALL.iter().map(|code| code.word).collect();
+                    let known: Vec<&str> = codes::ALL.iter().map(|code| code.name).collect();
                     let known = known.join(", ");
                     return Err(format!(
-                        "--allow {word}: no such code; there are warnings, {known}"
+                        "--allow {name}: unknown code, expected warnings, {known}"
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! What carries a call to a provider, whichever control plane makes the cluster.
+//! The cluster of a call to a provider, whichever control plane creates it.
 
 use super::pool::Pool;
 use super::tls::Tls;
@@ -7,21 +7,21 @@ use crate::tree::Node;
 /// How a cluster's connections are made.
 #[derive(Debug)]
 pub(crate) struct Carrier<'a> {
-    /// Where it says so.
+    /// The place of this setting.
     pub(crate) node: Node<'a>,
-    /// Whether a forward proxy is asked with CONNECT.
+    /// Whether calls go through a forward proxy with CONNECT.
     pub(crate) proxy: bool,
     /// Where that proxy is: the addresses that say it.
     pub(crate) proxy_addresses: Vec<Node<'a>>,
     /// How they are encrypted.
     pub(crate) tls: Tls,
-    /// What to do if they are not, where Envoy's own words do not fit.
+    /// The remedy if they are not, where Envoy's own field names do not apply.
     pub(crate) remedy: Option<String>,
-    /// What is known of the connections themselves.
+    /// The connections.
     pub(crate) pool: Pool<'a>,
 }
 
-/// What a cluster's name leads to.
+/// The result of looking up a cluster's name.
 pub(crate) enum Resolved<'a> {
     /// A cluster.
     Found(Box<Carrier<'a>>),

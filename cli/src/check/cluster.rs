@@ -1,4 +1,4 @@
-//! Whether each call to a provider has a cluster to carry it, and who can read it on the way.
+//! Whether each call to a provider has a cluster, and who can read it on the network.
 
 use oidc_token_connector::policy::{Egress, Policy, Site};
 
@@ -114,7 +114,8 @@ fn judge(carrier: &Carrier<'_>, site: &Site, policy: &Policy, findings: &mut Fin
     }
 }
 
-/// What a cluster says of its connections, beside how many calls a worker may make at a time.
+/// Compares a cluster's connection settings with the number of calls that a worker may make at a
+/// time.
 fn judge_pool(pool: &Pool<'_>, cluster: &str, max_in_flight: usize, findings: &mut Findings) {
     if let Some(Kept { at, time, remedy }) = &pool.kept {
         let found = format!("cluster {cluster} keeps idle connections for {time}");
@@ -135,9 +136,9 @@ fn judge_pool(pool: &Pool<'_>, cluster: &str, max_in_flight: usize, findings: &m
     }
 }
 
-/// What a cluster says of its forward proxy, beside what the filter's configuration says.
+/// Compares a cluster's forward proxy with the filter's configuration.
 fn judge_proxy(address: &Node<'_>, cluster: &str, wanted: Option<u16>, findings: &mut Findings) {
-    // What `migrate` writes where the address is to be put in; it leads nowhere.
+    // The placeholder that `migrate` writes for the proxy's address; it is unreachable.
     const NOWHERE: &str = "192.0.2.10";
     if address.text("address") == Some(NOWHERE) {
         let found = format!("cluster {cluster} goes to a proxy at {NOWHERE}, a placeholder");
@@ -160,9 +161,9 @@ fn judge_tls(carrier: &Carrier<'_>, what: &str, findings: &mut Findings) {
         // Without a CA no name is looked at either.
         Tls::On { ca: false, .. } => (codes::TLS_WITHOUT_CA, "trusts any certificate"),
         Tls::On { san: San::Missing, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
-        Tls::On { san: San::Any, .. } => (codes::TLS_WITHOUT_SAN, "takes any name"),
+        Tls::On { san: San::Any, .. } => (codes::TLS_WITHOUT_SAN, "accepts any name"),
         Tls::On { san: San::Unseen, .. } => {
-            (codes::TLS_NOT_SEEN, "takes the names from a secret that is not in these files")
+            (codes::TLS_NOT_SEEN, "gets the names from a secret that is not in these files")
         }
         Tls::On { san: San::Compared, .. } | Tls::Unseen => return,
     };
@@ -235,7 +236,7 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
                 None => Carrier { proxy, proxy_addresses, ..way(Tls::Absent) },
             }
         }
-        // Such as PROXY protocol: whatever it is, another one is inside.
+        // Such as PROXY protocol: whatever it is, another socket is inside.
         _ => match fields.get("transport_socket") {
             Some(inner) => of_socket(&inner, cluster, world),
             None => way(Tls::Unseen),
@@ -256,8 +257,8 @@ fn endpoints<'a>(cluster: &Node<'a>) -> Vec<Node<'a>> {
     cluster.get("load_assignment").map(|node| node.list("endpoints")).unwrap_or_default()
 }
 
-/// What the endpoints say of where the proxy is, and whether each says it: one that does not goes
-/// to the default, or is called directly. Endpoints that come by EDS are not in the file.
+/// The proxy addresses of the endpoints, and whether each has one: an endpoint without one uses the
+/// default, or is called directly. Endpoints that come by EDS are not in the file.
 fn proxies_of_endpoints<'a>(cluster: &Node<'a>) -> (Vec<Node<'a>>, bool) {
     let localities = endpoints(cluster);
     let (mut proxies, mut each) = (Vec::new(), !localities.is_empty());

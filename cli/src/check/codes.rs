@@ -16,7 +16,7 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    /// The word for it.
+    /// Its name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -30,7 +30,7 @@ impl Severity {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Code {
     /// Its name for `--allow`.
-    pub(crate) word: &'static str,
+    pub(crate) name: &'static str,
     /// The severity.
     pub(crate) severity: Severity,
     /// Why it matters.
@@ -40,9 +40,9 @@ pub(crate) struct Code {
 }
 
 macro_rules! codes {
-    ($($name:ident = $word:literal, $severity:ident, $why:literal, $remedy:literal;)*) => {
+    ($($name:ident = $text:literal, $severity:ident, $why:literal, $remedy:literal;)*) => {
         $(pub(crate) const $name: &Code =
-            &Code { word: $word, severity: $severity, why: $why, remedy: $remedy };)*
+            &Code { name: $text, severity: $severity, why: $why, remedy: $remedy };)*
         /// All of them, in the order of the documentation.
         pub(crate) const ALL: &[&Code] = &[$($name),*];
     };
@@ -220,7 +220,7 @@ codes! {
         "check Envoy's own configuration as well, or follow docs/security.md";
 }
 
-/// The code of that word.
-pub(crate) fn named(word: &str) -> Option<&'static Code> {
-    ALL.iter().copied().find(|code| code.word == word)
+/// The code of that name.
+pub(crate) fn named(name: &str) -> Option<&'static Code> {
+    ALL.iter().copied().find(|code| code.name == name)
 }

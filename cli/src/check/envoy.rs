@@ -1,7 +1,7 @@
-//! Envoy's own messages, found wherever they stand.
+//! Envoy's own messages, found at any place.
 //!
 //! A bootstrap, a listener, an xDS response and an EnvoyFilter's patch nest the same messages
-//! differently, so the search goes by what an object is, not by where.
+//! differently, so the search identifies an object by its content, not by its place.
 
 use super::instance::{self, Platform};
 use super::world::{Manager, World};
@@ -10,7 +10,7 @@ use crate::tree::Node;
 /// The HTTP connection manager's message.
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
-/// The message of what forwards connections as they are.
+/// The message of the filter that forwards connections unchanged.
 const TCP: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 /// The Wasm filter's message.
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -19,8 +19,8 @@ const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 /// A secret's message.
 const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
 
-/// Takes what is of interest from a node and all below it; `manager` is the one in whose
-/// `http_filters` the node stands.
+/// Collects the relevant objects of a node and all below it; `manager` is the one whose
+/// `http_filters` contain the node.
 pub(crate) fn walk<'a>(
     world: &mut World<'a>,
     node: &Node<'a>,

@@ -6,7 +6,7 @@ use crate::tree::Node;
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// What kind of thing.
+    /// The kind.
     pub(crate) code: &'static Code,
     /// The file.
     pub(crate) file: String,
@@ -14,7 +14,7 @@ pub(crate) struct Finding {
     pub(crate) document: Option<usize>,
     /// The place in the document; empty for all of it.
     pub(crate) place: String,
-    /// What was found.
+    /// The finding as text.
     pub(crate) found: String,
     /// The remedy, where the code's own text does not fit.
     pub(crate) remedy: Option<String>,
@@ -37,7 +37,7 @@ impl Findings {
         self.add_with(code, at, found, None);
     }
 
-    /// Something found at a place, with words of its own for what to do.
+    /// A finding at a place, with its own remedy.
     pub(crate) fn add_with(
         &mut self,
         code: &'static Code,

@@ -1,5 +1,5 @@
-//! What Envoy Gateway makes of HTTPRoutes, Backends and BackendTLSPolicies: clusters with names
-//! such as `httproute/default/userinfo/rule/0`.
+//! The clusters that Envoy Gateway creates from HTTPRoutes, Backends and BackendTLSPolicies, with
+//! names such as `httproute/default/userinfo/rule/0`.
 
 use oidc_token_connector::policy::Site;
 
@@ -10,7 +10,7 @@ use super::tls::{San, Tls};
 use super::world::{Manifests, World};
 use crate::tree::Node;
 
-/// What a cluster's name leads to.
+/// The result of looking up a cluster's name.
 pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     let manifests = &world.gateway;
     let parts: Vec<&str> = site.cluster.split('/').collect();
@@ -91,7 +91,7 @@ fn carrier<'a>(
     })
 }
 
-/// What the policy of a route, or else of its Gateway, says of connections.
+/// The connection settings of the policy of a route, or else of its Gateway.
 fn pool<'a>(
     route: &Node<'a>,
     rule: &Node<'a>,

@@ -1,6 +1,6 @@
-//! The guard behind the filter: Envoy's RBAC filter that reads what the filter says of each request.
-//! It is there where Envoy leaves the filter out. Not looked at is what else such a filter asks for:
-//! that lets fewer pass.
+//! The guard behind the filter: Envoy's RBAC filter that reads the filter's outcome of each
+//! request. It refuses requests where Envoy skips the filter. Other conditions of such a filter are
+//! not checked: they let fewer requests pass.
 
 use oidc_token_connector::policy::{AccessLog, Preflight};
 use regex_lite::Regex;
@@ -31,7 +31,7 @@ impl<'a> Guard<'a> {
     /// The guard in an entry of `http_filters`, if it is one.
     fn of(entry: &Node<'a>) -> Option<Guard<'a>> {
         if let Some(discovery) = entry.get("config_discovery") {
-            // What comes from elsewhere may be one.
+            // A discovered filter may be one.
             let urls = discovery.list("type_urls");
             let may = urls.iter().any(|url| url.value.as_str().is_some_and(|u| u.ends_with(RBAC)));
             return may.then(|| Guard { node: entry.clone(), rules: None });
@@ -101,8 +101,8 @@ fn speaks_of_it(node: &Node<'_>) -> bool {
     node.value.to_string().contains(OUTCOME)
 }
 
-/// Whether rules refuse what the filter says nothing of: one policy asks for the outcome and none
-/// lets everything pass, or one refuses everything without it.
+/// Whether rules refuse a request without an outcome: one policy requires the outcome and none lets
+/// everything pass, or one refuses everything without it.
 fn guards(rules: &Node<'_>) -> bool {
     const CONDITIONS: [&str; 2] = ["condition", "checked_condition"];
     let policies = policies(rules);
@@ -127,7 +127,7 @@ fn guards(rules: &Node<'_>) -> bool {
     allows && policies.iter().any(asking) && !policies.iter().any(open)
 }
 
-/// Whether a principal is nobody of whom the filter has said nothing.
+/// Whether a principal matches no request without an outcome.
 fn asks(principal: &Node<'_>) -> bool {
     let ids = |field: &str| principal.get(field).map(|set| set.list("ids")).unwrap_or_default();
     let either = ids("or_ids");
@@ -221,7 +221,7 @@ pub(crate) fn check<'a>(
     for (way, last) in bare {
         if guarded {
             let label = routes::label(&way.node);
-            let found = format!("no guard is on for {label}, where an instance is");
+            let found = format!("no guard is on for {label}, but an instance is");
             findings.add(codes::NO_GUARD, &way.node, found);
         } else if let Some(entry) = manager.filters.get(last) {
             let name = entry.text("name").unwrap_or_default();
@@ -230,7 +230,7 @@ pub(crate) fn check<'a>(
     }
 }
 
-/// On a route for everybody the guard would refuse everybody.
+/// On a public route the guard would refuse every request.
 fn check_public(way: &Way<'_>, on: &[(usize, Guard<'_>)], findings: &mut Findings) {
     if let (Some(_), Some((_, guard))) = (way.public, on.first()) {
         let label = routes::label(&way.node);
@@ -256,7 +256,7 @@ fn check_words(guard: &Guard<'_>, instances: &[&Instance<'_>], findings: &mut Fi
             SOURCES.iter().map(|source| format!("pass;{source};{}", endpoint.region))
         });
         if let Some(outcome) = outcomes.into_iter().find(|outcome| !guard.lets_pass(outcome)) {
-            let found = format!("{name} refuses what {own} lets pass as {outcome}");
+            let found = format!("{name} refuses requests that {own} lets pass as {outcome}");
             findings.add(codes::GUARD_REFUSES, &guard.node, found);
         }
         if policy.preflight == Preflight::Pass && !guard.lets_pass("preflight;none;none") {

@@ -11,7 +11,7 @@ pub(crate) struct Kept<'a> {
     pub(crate) at: Node<'a>,
     /// How long it keeps them.
     pub(crate) time: &'static str,
-    /// What to do about it, where Envoy's own words do not fit.
+    /// The remedy, where Envoy's own field names do not apply.
     pub(crate) remedy: Option<String>,
 }
 

@@ -15,12 +15,12 @@ use super::codes;
 use super::finding::Findings;
 use crate::tree::Node;
 
-/// What the module, its name or its file is called, in one of these spellings.
+/// The name of the module or its file, in one of these spellings.
 const NAMES: [&str; 2] = ["oidc-token-connector", "oidc_token_connector"];
 /// Keys that no other filter's configuration has.
 const OWN_KEYS: [&str; 2] = ["userinfo_endpoint", "inject_headers"];
 
-/// What an instance stands in, which decides what can be known of its surroundings.
+/// The platform of an instance, which decides what can be known of its surroundings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Platform {
     /// Envoy's own configuration.
@@ -50,9 +50,9 @@ pub(crate) struct Instance<'a> {
     pub(crate) plugin: Option<Node<'a>>,
     /// The place of its configuration.
     pub(crate) place: Node<'a>,
-    /// Its configuration as Envoy hands it over, or why there is none.
+    /// Its configuration as the filter gets it, or the reason why there is none.
     text: Result<Vec<u8>, String>,
-    /// What the filter makes of it, if it loads.
+    /// The policy, if it loads.
     pub(crate) policy: Option<Policy>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// Reads the configuration; what is wrong with it is found in the filter's own words.
+    /// Reads the configuration; problems have the filter's own text.
     pub(crate) fn read(&mut self, findings: &mut Findings) {
         let text = match &self.text {
             Ok(text) => text,
@@ -107,7 +107,7 @@ impl<'a> Instance<'a> {
         }
     }
 
-    /// What to do about a problem with a value that only looks like a number.
+    /// The remedy for a value that only looks like a number.
     fn misread(&self, problem: &str) -> Option<String> {
         let mut texts = self.place.document.texts.iter();
         let (_, text) = texts.find(|(place, _)| {
@@ -117,7 +117,7 @@ impl<'a> Instance<'a> {
             })
         })?;
         Some(format!(
-            "Envoy's YAML reader takes {text} for text: write a decimal number of at most \
+            "Envoy's YAML reader reads {text} as text: write a decimal number of at most \
              2147483647, without point, exponent or underscore; or give the configuration as JSON \
              text, in a google.protobuf.StringValue"
         ))
@@ -137,7 +137,7 @@ impl<'a> Instance<'a> {
         serde_json::from_slice(self.text().ok()?).ok().map(Cow::Owned)
     }
 
-    /// Every endpoint that may be asked.
+    /// Every endpoint that may be called.
     pub(crate) fn endpoints(&self) -> Vec<&Endpoint> {
         match self.policy.as_ref().map(|policy| &policy.endpoints) {
             Some(Endpoints::Configured(table)) => {
@@ -248,7 +248,7 @@ fn configuration<'a>(plugin: &Node<'a>) -> (Node<'a>, Result<Vec<u8>, String>) {
     (value, text)
 }
 
-/// What Envoy makes of an object in its file: the filter gets it in this form.
+/// The text that Envoy makes of an object in its file: the filter gets it in this form.
 fn structure(members: &serde_json::Map<String, Value>) -> Struct {
     let fields = members.iter().map(|(name, value)| (name.clone(), proto(value)));
     Struct { fields: fields.collect::<BTreeMap<_, _>>() }

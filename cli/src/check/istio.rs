@@ -1,4 +1,4 @@
-//! What Istio makes of ServiceEntries and DestinationRules: clusters with names such as
+//! The clusters that Istio creates from ServiceEntries and DestinationRules, with names such as
 //! `outbound|443||idp.example`.
 
 use oidc_token_connector::policy::Site;
@@ -10,7 +10,7 @@ use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
 
-/// What a cluster's name leads to in the mesh.
+/// The result of looking up a cluster's name in the mesh.
 pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     let mut parts = site.cluster.split('|');
     let name = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
@@ -82,7 +82,7 @@ fn carrier<'a>(
     Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), pool }
 }
 
-/// What is said of the connections. Where there is no rule, that TLS lacks says enough of idle ones.
+/// The connection settings. Without a rule, the finding about missing TLS covers idle connections.
 fn pool<'a>(
     rule: Option<&Node<'a>>,
     entry: &Node<'a>,
@@ -114,7 +114,7 @@ fn pool<'a>(
     let protocol = of_port.as_ref().and_then(|port| port.text("protocol")).unwrap_or_default();
     let http2 = matches!(protocol.to_ascii_uppercase().as_str(), "HTTP2" | "GRPC" | "GRPC-WEB")
         || says("h2UpgradePolicy", "UPGRADE");
-    // The filter's calls have no client whose protocol there could be.
+    // The filter's calls have no client whose protocol could apply.
     let as_client = http.as_ref().is_some_and(|http| http.is_true("useClientProtocol"));
     let calls = match http2 && !as_client && number("maxRequestsPerConnection") != Some(1) {
         true => number("maxConcurrentStreams").filter(|calls| *calls > 0),

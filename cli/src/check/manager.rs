@@ -1,4 +1,4 @@
-//! What an HTTP connection manager and a bootstrap say around the filter.
+//! The settings of an HTTP connection manager and a bootstrap around the filter.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::world::{Manager, World};
 use super::{codes, duration, guard, others, policy};
 use crate::tree::Node;
 
-/// What a reply takes beside the calls: docs/operations.md says 250 ms.
+/// The time of a reply in addition to the calls: 250 ms in docs/operations.md.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Looks at a manager that has the filter, and at its routes, which are handed back as far as they
@@ -106,7 +106,7 @@ fn patience(policy: &Policy, instance: &Instance<'_>) -> Duration {
     calls.saturating_add(GRACE)
 }
 
-/// What is said if an instance may hold a request as long as Envoy's own time, or longer.
+/// The finding if an instance may hold a request as long as Envoy's own timeout, or longer.
 fn too_long(instance: &Instance<'_>, limit: Duration, what: &str) -> Option<String> {
     let patience = patience(instance.policy.as_ref()?, instance);
     (patience >= limit).then(|| {
@@ -192,7 +192,7 @@ fn check_whole_request(
     }
 }
 
-/// Looks at a bootstrap to whose Envoy the filter belongs.
+/// Checks a bootstrap whose Envoy has the filter.
 pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
     let instances = world.instances.iter();
     let instances: Vec<_> = instances
@@ -219,7 +219,7 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
     }
 }
 
-/// The limit of the last layer that has one, which is the one that counts.
+/// The limit of the last layer that has one, because that layer wins.
 fn answer_limit<'a>(bootstrap: &Node<'a>) -> Option<(u64, Node<'a>)> {
     let layers = bootstrap.get("layered_runtime")?.list("layers");
     let mut limits = layers.iter().filter_map(|layer| {

@@ -16,12 +16,12 @@ use crate::tree::Node;
 pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mut Findings) {
     check_tcp(&ways, world, findings);
     let bare = bare(&ways, world, findings);
-    // What nobody has accepted is said to be unprotected; that says enough.
+    // Routes that are not marked as public are reported as unprotected; that is enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
     check_backends(&ways, world, findings);
 }
 
-/// The ways by which a manager without an instance leads to a backend that an instance protects.
+/// The routes by which a manager without an instance leads to a backend that an instance protects.
 fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec<Way<'a>> {
     let mut protected: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
     for way in ways.iter().filter(|way| !way.on.is_empty()) {
@@ -72,13 +72,13 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
     found
 }
 
-/// Why the listener around a node says that it is for everybody.
+/// The reason why the listener around a node is marked as public.
 fn public_around<'a>(node: &Node<'_>, world: &World<'a>) -> Option<&'a str> {
     let mut around = world.listeners.iter().filter(|around| node.is_inside(around));
     around.find_map(routes::public)
 }
 
-/// What forwards connections as they are to a backend that an instance protects.
+/// Filters that forward connections unchanged to a backend that an instance protects.
 fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
     for proxy in &world.tcp_proxies {
         let weighted = proxy.at(&["weighted_clusters"]).map(|node| node.list("clusters"));
@@ -98,7 +98,7 @@ fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
                 "a TCP proxy leads to backend {cluster}, which the filter protects at {}",
                 shown(&way.node)
             );
-            let remedy = "lead it elsewhere; or, if it is meant for everybody, say why in the \
+            let remedy = "use another backend; or, if it is public, give the reason in the \
                           listener's metadata: filter_metadata: { oidc-token-connector: { public: \
                           WHY } }";
             findings.add_with(codes::ROUTE_UNPROTECTED, proxy, what, Some(remedy.to_owned()));
@@ -106,7 +106,7 @@ fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
     }
 }
 
-/// Backends that believe a header which on another way there nobody strips.
+/// Backends that trust a header which another route to them does not strip.
 fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
     let mut by_cluster: BTreeMap<&str, Vec<&Way<'_>>> = BTreeMap::new();
     for way in ways {
@@ -115,7 +115,7 @@ fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) 
         }
     }
     for (cluster, ways) in by_cluster {
-        // Who believes what, each header once for each set of instances.
+        // The headers that each backend trusts, each once for each set of instances.
         let mut believed: Vec<(&Way<'_>, &[usize], String)> = Vec::new();
         for way in &ways {
             for header in on(way, world).flat_map(Instance::identity_headers) {
@@ -133,7 +133,7 @@ fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) 
             });
             for way in leaks {
                 let found = format!(
-                    "backend {cluster} gets the client's own {header} here, and believes it by {}",
+                    "backend {cluster} gets the client's own {header} here, and trusts it from {}",
                     shown(&believing.node)
                 );
                 findings.add(codes::BACKEND_SHARED, &way.node, found);

@@ -1,4 +1,4 @@
-//! What EnvoyFilters change around the filter, and the filters that run after a WasmPlugin.
+//! The changes of EnvoyFilters around the filter, and the filters that run after a WasmPlugin.
 //!
 //! A patch is merged into what Istio makes: what it does not say is not missing.
 
@@ -52,7 +52,7 @@ fn is_for_the_mesh(service: &Node<'_>) -> bool {
     service.list("gateways").iter().all(|gateway| *gateway.value == "mesh")
 }
 
-/// In whatever phase, Istio puts a WasmPlugin before its CORS filter.
+/// Istio puts a WasmPlugin before its CORS filter in every phase.
 fn check_preflight(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
     let policy = instance.policy.as_ref();
     if policy.is_none_or(|policy| policy.preflight == Preflight::Pass) {

@@ -1,4 +1,4 @@
-//! What a configuration that loads says, and better did not; and what the plugin around it says.
+//! Risky settings of a configuration that loads, and of the plugin around it.
 
 use oidc_token_connector::policy::{CacheScope, Caching, Success, Unavailable};
 
@@ -23,7 +23,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
         Success::Any => findings.add_with(
             codes::SUBJECT_NOT_REQUIRED,
             place,
-            "accept_any_200 is on: any page that answers 200 vouches for every token",
+            "accept_any_200 is on: any page that answers 200 validates every token",
             Some("replace accept_any_200 by \"require_subject\": true".to_owned()),
         ),
     }
@@ -64,13 +64,14 @@ fn check_ignored(instance: &Instance<'_>, findings: &mut Findings) {
             Some(_) => false,
         };
         if !known {
-            let allowed = allowed.join(" nor ");
-            let found = format!("{key}: neither {allowed}: it counts as {counts}");
+            let allowed = allowed.join(" or ");
+            let found =
+                format!("{key}: got another value, expected {allowed}; it counts as {counts}");
             findings.add(codes::VALUE_IGNORED, &instance.place, found);
         }
     };
     let locations = ["ResponseHeaders", "ResponsePayload"];
-    check("error_metadata_location", &locations, true, "not given");
+    check("error_metadata_location", &locations, true, "absent");
     check("enable_error_set", &["true", "false"], false, "false");
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
 /// A field in both spellings: Envoy takes one of them.
 pub(crate) fn check_spelling(node: &Node<'_>, findings: &mut Findings) {
     for name in node.spelt_twice() {
-        findings.add(codes::SPELT_TWICE, node, format!("{name} is given in both spellings"));
+        findings.add(codes::SPELT_TWICE, node, format!("{name} is written in both spellings"));
     }
 }
 
@@ -139,7 +140,7 @@ fn check_vm_id(
         findings.add(
             codes::VM_ID_SHARED,
             plugin,
-            format!("vm_id {id:?} is also that of other code, at {}", shown(other)),
+            format!("other code has the same vm_id {id:?}, at {}", shown(other)),
         );
     }
 }
@@ -184,7 +185,7 @@ pub(crate) fn check_extension(wasm: &Node<'_>, findings: &mut Findings) {
 fn without_vm_id(instance: &Instance<'_>, found: &str, findings: &mut Findings) {
     let remedy = match instance.platform {
         Platform::Istio if instance.plugin.is_none() => {
-            Some("take \"shared\" out of cache, or use an EnvoyFilter with a vm_id".to_owned())
+            Some("remove \"shared\" from cache, or use an EnvoyFilter with a vm_id".to_owned())
         }
         Platform::Istio | Platform::Envoy | Platform::Gateway | Platform::Alone => None,
     };

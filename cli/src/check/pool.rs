@@ -1,7 +1,7 @@
-//! How a cluster's connections carry calls: whether idle ones are kept, whether one caller's call
-//! shares a connection with everybody's, and how many calls Envoy makes at a time.
+//! How a cluster's connections carry calls: whether idle ones are kept, whether calls of different
+//! callers share a connection, and how many calls Envoy makes at a time.
 //!
-//! What the provider itself allows is not in the files, and is not judged.
+//! The provider's own limits are not in the files, and are not checked.
 
 use super::duration;
 use super::idle::{self, Kept};
@@ -12,10 +12,10 @@ use crate::tree::Node;
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// The message of a cluster that aggregates others.
 const AGGREGATE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
-/// What Envoy allows of each at a time, all workers together, where nothing is said.
+/// Envoy's default limit of each, for all workers together.
 pub(crate) const DEFAULT: u64 = 1024;
 
-/// What is known of a cluster's connections.
+/// The known settings of a cluster's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Pool<'a> {
     /// Idle ones that are kept.
@@ -31,7 +31,7 @@ pub(crate) struct Pool<'a> {
 pub(crate) struct Shared<'a> {
     /// Where that is said.
     pub(crate) at: Node<'a>,
-    /// What to do about it, where Envoy's own words do not fit.
+    /// The remedy, where Envoy's own field names do not apply.
     pub(crate) remedy: Option<String>,
 }
 
@@ -42,12 +42,12 @@ pub(crate) struct Limits<'a> {
     pub(crate) at: Node<'a>,
     /// Each that bounds how many calls go out, with its name.
     pub(crate) each: Vec<(&'static str, u64)>,
-    /// What to do about them, where Envoy's own words do not fit.
+    /// The remedy, where Envoy's own field names do not apply.
     pub(crate) remedy: Option<String>,
 }
 
 impl Limits<'_> {
-    /// Those that let fewer calls go out, in words.
+    /// The limits that allow fewer calls, as text.
     pub(crate) fn below(&self, calls: u64) -> Option<String> {
         let low = self.each.iter().filter(|(_, most)| *most < calls);
         let low: Vec<String> = low.map(|(name, most)| format!("{name}: {most}")).collect();
@@ -55,7 +55,7 @@ impl Limits<'_> {
     }
 }
 
-/// What an Envoy cluster says of its connections.
+/// The connection settings of an Envoy cluster.
 pub(crate) fn of_cluster<'a>(cluster: &Node<'a>, world: &World<'a>) -> Pool<'a> {
     let parts = parts(cluster, world);
     Pool {
@@ -79,15 +79,15 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn of(cluster: &Node<'a>) -> Part<'a> {
         let extended = cluster.get("typed_extension_protocol_options");
-        // Where these are, what the cluster itself says of HTTP does not count.
+        // If these exist, the cluster's own HTTP settings do not count.
         let options = extended.and_then(|extended| extended.member(OPTIONS));
         let old = options.is_none();
         let options = options.unwrap_or_else(|| cluster.clone());
         Part { cluster: cluster.clone(), options, old }
     }
 
-    /// What says that calls may share a connection, and its options; `None` is HTTP/1.1. So are
-    /// calls where the client's protocol decides: the filter's have no client.
+    /// The setting by which calls may share a connection, and its options; `None` is HTTP/1.1. With
+    /// the client's protocol calls are HTTP/1.1 too: the filter's calls have no client.
     fn sharing(&self) -> Option<(Node<'a>, Option<Node<'a>>)> {
         if self.old {
             let http2 = self.options.get("http2_protocol_options")?;
@@ -120,7 +120,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// The clusters whose connections those of a cluster are.
+/// The clusters whose connections a cluster uses.
 fn parts<'a>(cluster: &Node<'a>, world: &World<'a>) -> Vec<Part<'a>> {
     let Some(config) = aggregate(cluster) else {
         return vec![Part::of(cluster)];

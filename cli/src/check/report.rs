@@ -42,7 +42,7 @@ impl Report<'_> {
             let document = document.map(|number| format!("#{number}")).unwrap_or_default();
             let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
             let severity = code.severity.as_str();
-            say(format_args!("{file}{document}: {severity}[{}]: {place}{found}", code.word));
+            say(format_args!("{file}{document}: {severity}[{}]: {place}{found}", code.name));
             if code.severity != Severity::Note {
                 say(format_args!("    why: {}", code.why));
             }
@@ -69,7 +69,7 @@ impl Report<'_> {
     fn json(&self) -> Value {
         let finding = |finding: &Finding| {
             json!({
-                "code": finding.code.word,
+                "code": finding.code.name,
                 "severity": finding.code.severity.as_str(),
                 "file": finding.file,
                 "document": finding.document,

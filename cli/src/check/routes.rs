@@ -28,7 +28,7 @@ pub(crate) struct Way<'a> {
     pub(crate) stream_duration: Option<Duration>,
     /// The backend, where the route names one.
     pub(crate) cluster: Option<&'a str>,
-    /// Why it is for everybody, if the route or virtual host says so.
+    /// The reason why it is public, if the route or virtual host is marked.
     pub(crate) public: Option<&'a str>,
     /// The upgrades of which the route speaks, and whether it allows them.
     pub(crate) upgrades: Vec<(&'a str, bool)>,
@@ -72,7 +72,7 @@ pub(crate) fn check<'a>(
     for config in &configs {
         look.check_switches(config, findings);
         if let Some(vhds) = config.get("vhds") {
-            let found = "virtual hosts that are fetched are not in these files";
+            let found = "discovered virtual hosts are not in these files";
             findings.add(codes::ROUTES_NOT_SEEN, &vhds, found);
         }
     }
@@ -82,7 +82,7 @@ pub(crate) fn check<'a>(
     for (config, host) in hosts {
         look.check_switches(&host, findings);
         if let Some(matcher) = host.get("matcher") {
-            let found = "routes that a matcher chooses are not looked at";
+            let found = "routes that a matcher selects are not checked";
             findings.add(codes::ROUTES_NOT_SEEN, &matcher, found);
         }
         for route in host.list("routes") {
@@ -115,7 +115,7 @@ pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<W
     Some(ways)
 }
 
-/// Looks at what a patch says of routes whose filters are `instances`.
+/// Checks a patch's routes whose filters are `instances`.
 pub(crate) fn check_patch<'a>(
     patch: &Node<'a>,
     instances: &[(usize, &Instance<'a>)],
@@ -178,7 +178,7 @@ impl<'a> Look<'_, 'a> {
             let ours = self.instances.iter().any(|(_, instance)| instance.name == name);
             let Some(switch) = config.message(SWITCH) else {
                 if ours {
-                    let found = format!("a configuration for {name} that is no FilterConfig");
+                    let found = format!("a configuration for {name} that is not a FilterConfig");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
                 }
                 continue;
@@ -194,7 +194,7 @@ impl<'a> Look<'_, 'a> {
             }
             match switch.get("config") {
                 None => {
-                    let found = format!("a FilterConfig for {name} that says nothing");
+                    let found = format!("a FilterConfig for {name} without a setting");
                     findings.add(codes::ROUTE_CONFIG_REFUSED, &config, found);
                 }
                 Some(_) if switch.is_true("is_optional") => {
@@ -246,7 +246,7 @@ impl<'a> Look<'_, 'a> {
         };
         if action.has("weighted_clusters") {
             let clusters = weighted(route).into_iter().map(|cluster| {
-                // The route is the place to mend, unless the cluster has a word of its own.
+                // The remedy is for the route, unless the cluster has its own setting.
                 let own = cluster.has("typed_per_filter_config");
                 let node = if own { &cluster } else { route };
                 way(node, Some(&cluster), cluster.text("name"))
@@ -320,7 +320,7 @@ pub(crate) fn switches_on(config: &Node<'_>) -> bool {
     !config.message(SWITCH).is_some_and(|switch| switch.is_true("disabled"))
 }
 
-/// Why a route, virtual host or listener says that it is for everybody.
+/// The reason with which a route, virtual host or listener is marked as public.
 pub(crate) fn public<'a>(node: &Node<'a>) -> Option<&'a str> {
     let metadata = node.at(&["metadata", "filter_metadata"])?.member(METADATA)?;
     metadata.text("public").filter(|why| !why.trim().is_empty())

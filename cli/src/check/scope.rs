@@ -7,7 +7,7 @@ use crate::tree::Node;
 /// Istio's root namespace: its resources apply to every namespace.
 const ROOT: &str = "istio-system";
 
-/// What patches of that kind put into a proxy in which the instance is.
+/// The patches of that kind for a proxy that has the instance.
 pub(crate) fn around<'a>(world: &World<'a>, instance: &Instance<'_>, kind: &str) -> Vec<Node<'a>> {
     let patches = world.patches.iter().filter(|patch| patch.text("applyTo") == Some(kind));
     let near = patches.filter(|patch| meets(patch, instance, world));

@@ -43,8 +43,8 @@ fn found(world: &World<'_>) -> usize {
         + world.bootstraps.len()
 }
 
-/// Filters whose configuration is a resource of its own belong to the manager that names it, or
-/// are as the patch says that puts them there.
+/// A filter whose configuration is a separate resource belongs to the manager that names it, or
+/// follows the patch that inserts it.
 fn follow_discovery(world: &mut World<'_>) {
     let patched = world.patches.iter().filter_map(|patch| patch.at(&["patch", "value"]));
     for filter in patched.filter(|value| value.has("config_discovery")) {

@@ -1,4 +1,4 @@
-//! Whom an Envoy cluster's TLS trusts: by which authority, and by what name.
+//! The trust of an Envoy cluster's TLS: which authority, and which name.
 
 use regex_lite::Regex;
 
@@ -34,7 +34,7 @@ pub(crate) enum San {
     Unseen,
 }
 
-/// What a TLS context says.
+/// The settings of a TLS context.
 pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &World<'a>) -> Tls {
     const SECRET: &str = "validation_context_sds_secret_config";
     // A pinned certificate needs neither authority nor name.
@@ -56,8 +56,8 @@ pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &Wor
     .into_iter()
     .flatten()
     .collect();
-    // A secret that is not in the files may say anything; that somebody serves it says enough for
-    // the authority, for which secrets are made.
+    // A secret that is not in the files may contain anything; its existence is enough for the
+    // authority, because such secrets are made for that.
     let unseen = matches!(by_secret, Some(None));
     let says = |fields: &[&str]| {
         places.iter().any(|context| fields.iter().any(|field| context.says(field)))
@@ -85,7 +85,7 @@ pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &Wor
     Tls::On { ca: !untrusted && (unseen || says(PINS) || says(CAS) || system), san }
 }
 
-/// Whether a matcher takes names that nobody means.
+/// Whether a matcher accepts unintended names.
 fn is_any(matcher: &Node<'_>) -> bool {
     const NOBODYS: [&str; 3] = ["q7-x.invalid", "0.1z.example.invalid", "w.v.k-9.invalid"];
     let matcher = matcher.get("matcher").unwrap_or_else(|| matcher.clone());

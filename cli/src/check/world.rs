@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::instance::{Instance, Platform};
 use crate::tree::Node;
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Default)]
 pub(crate) struct World<'a> {
     /// Every HTTP connection manager.
@@ -40,9 +40,9 @@ pub(crate) struct World<'a> {
     pub(crate) virtual_services: Vec<Node<'a>>,
     /// The manifests of EnvoyFilters and WasmPlugins: whole, for what says where they apply.
     pub(super) manifests: Vec<Node<'a>>,
-    /// What EnvoyFilters change.
+    /// The changes of EnvoyFilters.
     pub(crate) patches: Vec<Node<'a>>,
-    /// What Envoy Gateway makes clusters of.
+    /// The sources of Envoy Gateway's clusters.
     pub(crate) gateway: Manifests<'a>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a secret says of certificates, by the configuration that names it.
+    /// The certificate settings of a secret, by the configuration that names it.
     pub(crate) fn validation(&self, named: &Node<'a>) -> Option<Node<'a>> {
         let name = named.text("name")?;
         let mut secrets = self.secrets.iter().filter(|node| self.together(node, named));
@@ -103,8 +103,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The bootstrap to whose Envoy the node belongs: that in its document, or the only one there
-    /// is. What a manifest says reaches Envoys that their control plane gives a bootstrap.
+    /// The bootstrap whose Envoy the node belongs to: the one in its document, or the only one.
+    /// Manifests apply to Envoys whose control plane gives them a bootstrap.
     pub(crate) fn bootstrap(&self, node: &Node<'_>) -> Option<&Node<'a>> {
         let own = self.bootstraps.iter().find(|known| std::ptr::eq(known.document, node.document));
         own.or_else(|| match &self.bootstraps[..] {

@@ -2,7 +2,7 @@
 
 use crate::output::Format;
 
-/// What `explain` is asked for.
+/// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit code: 0 explained, whatever becomes of the request; 2 wrong usage, or a configuration that
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// The provider cannot be reached
     #[arg(long)]
     pub(super) no_answer: bool,
-    /// In which form it is explained
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

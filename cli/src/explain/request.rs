@@ -8,7 +8,7 @@ use oidc_token_connector::request::headers::HeaderView;
 use super::args::Args;
 use crate::output::complain;
 
-/// Headers that only answers have.
+/// Headers that only responses have.
 const OF_ANSWERS: [&str; 10] = [
     "age",
     "authentication-info",
@@ -47,7 +47,9 @@ impl Headers {
         let (name, value) = (name.trim(), value.trim());
         if name.is_empty() {
             // Not the text itself: it may be a token.
-            return Err(format!("{option}: expected is NAME: VALUE, as in 'X-Region: FR'"));
+            return Err(format!(
+                "{option}: got no colon, expected NAME: VALUE, such as 'X-Region: FR'"
+            ));
         }
         self.add(&name.to_ascii_lowercase(), value);
         Ok(())
@@ -66,7 +68,7 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     }
     for name in OF_ANSWERS.into_iter().filter(|name| headers.has(name)) {
         complain(format_args!(
-            "--header {name}: only answers have this; the provider's answer gets it by --answer-header"
+            "--header {name}: a response header; use --answer-header for the provider's answer"
         ));
     }
     if let Some(region) = &args.region {
@@ -80,7 +82,7 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     }
     match (&args.token, headers.has("authorization")) {
         (Some(_), true) => {
-            return Err("--token and a header Authorization: give one of them".to_owned());
+            return Err("--token and a header Authorization: give only one of them".to_owned());
         }
         (Some(token), false) => headers.add("authorization", &format!("Bearer {token}")),
         (None, false) if !args.no_token => headers.add("authorization", "Bearer made-up"),
@@ -101,7 +103,7 @@ impl Given {
     pub(super) fn of(args: &Args) -> Result<Option<Given>, String> {
         let mut headers = Headers::default();
         if args.no_answer {
-            // What Envoy makes of a connection that fails.
+            // Envoy's answer if a connection fails.
             headers.add(":status", "503");
             headers.add("content-type", "text/plain");
             return Ok(Some(Given { headers, body: Vec::new() }));
@@ -113,7 +115,7 @@ impl Given {
             return Ok(None);
         }
         headers.add(":status", &args.status.unwrap_or(200).to_string());
-        // By which the filter knows a provider's answer from Envoy's own.
+        // With this header the filter distinguishes a provider's answer from Envoy's own.
         headers.add("x-envoy-upstream-service-time", "1");
         for header in &args.answer_header {
             headers.add_written("--answer-header", header)?;

@@ -1,4 +1,4 @@
-//! What became of a request, as text and as JSON, without its token.
+//! The result of a request, as text and as JSON, without its token.
 
 use oidc_token_connector::filter::{Action, Decision, Record};
 use oidc_token_connector::outcome::Outcome;
@@ -11,19 +11,19 @@ use cli::outcomes;
 use super::request::Headers;
 use crate::output::{Format, say};
 
-/// Headers of a call whose value is no secret of the operator's.
+/// Headers of a call whose value is no secret.
 const OPEN: &[&str] =
     &["accept", "accept-encoding", "user-agent", "x-request-id", "traceparent", "tracestate"];
 /// Headers of a request whose value is a credential.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
-/// What became of a request.
+/// The result of a request.
 pub(super) struct Story {
     instance: String,
     request: Headers,
     questions: Vec<Question>,
     end: Option<(End, Record)>,
-    /// The region that was asked, and why that one.
+    /// The selected region, and the reason.
     region: String,
     /// Headers and filter state that the answer did not give, and why.
     pub(super) left_out: Vec<(String, &'static str)>,
@@ -40,12 +40,12 @@ struct Question {
     again: bool,
 }
 
-/// What the request gets.
+/// The end of a request.
 enum End {
     Forward {
         headers: Vec<Forwarded>,
         removed: Vec<String>,
-        /// What Envoy's other filters get to know.
+        /// Filter state for Envoy's other filters.
         state: Vec<(String, String)>,
     },
     Reply {
@@ -71,8 +71,8 @@ impl Story {
         Story { instance, request, questions, end: None, region, left_out }
     }
 
-    /// What `why` says of the request, which is told whether a name was set; nothing unless the
-    /// request is forwarded by an answer.
+    /// The result of `why` for the request, which gets a function that tells whether a name was
+    /// set; empty unless the request is forwarded after an answer.
     pub(super) fn missing(
         &self,
         why: impl FnOnce(&HeaderView<'_>, &dyn Fn(&str) -> bool) -> Vec<(String, &'static str)>,
@@ -176,7 +176,7 @@ impl Story {
             let Question { cluster, method, url, milliseconds, headers, again } = question;
             let again = if *again { " again, after a pause" } else { "" };
             lines.push(format!(
-                "asks {method} {url}{again} through cluster {cluster}, for up to {milliseconds} ms, with"
+                "calls {method} {url}{again} through cluster {cluster}, for up to {milliseconds} ms, with"
             ));
             lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
         }
@@ -218,12 +218,12 @@ impl Story {
         let outcome = record.outcome.as_str();
         lines.push(format!("outcome: {outcome}{reason}; access log {}", record.access_log()));
         if let Some(came) = record.call_outcome {
-            let (came_words, about) = outcomes::words(came);
+            let (answer, about) = outcomes::texts(came);
             let follows = came.consequences();
             let yes = |is| if is { "yes" } else { "no" };
-            lines.push(format!("the provider's answer: {came_words}; it is about {about}"));
+            lines.push(format!("the provider's answer: {answer}; about: {about}"));
             lines.push(format!(
-                "  kept: {}; removes the valid entry: {}; another site is asked: {}; an outdated \
+                "  kept: {}; removes the valid entry: {}; calls another site: {}; an outdated \
                  verdict may serve: {}",
                 outcomes::kept(came),
                 yes(follows.ends_good),
@@ -232,11 +232,11 @@ impl Story {
             ));
         }
         for (number, what) in [
-            (record.claims.invalid, "no header can carry"),
-            (record.claims.over_budget, "took too many steps to find"),
+            (record.claims.invalid, "are not allowed in a header"),
+            (record.claims.over_budget, "exceed the step budget"),
         ] {
             if number > 0 {
-                lines.push(format!("headers left out, because {what} the claim: {number}"));
+                lines.push(format!("headers left out because their claims {what}: {number}"));
             }
         }
         lines.join("\n")
@@ -275,10 +275,10 @@ impl Story {
                 "source": record.source.as_str(),
                 "region": record.region.as_deref(),
                 "evidence": record.call_outcome.map(|came| {
-                    let (came_words, about) = outcomes::words(came);
+                    let (answer, about) = outcomes::texts(came);
                     let follows = came.consequences();
                     json!({
-                        "came": came_words,
+                        "came": answer,
                         "about": about,
                         "kept": outcomes::kept(came),
                         "ends_good": follows.ends_good,
@@ -306,7 +306,7 @@ impl Story {
 }
 
 impl End {
-    /// The reason's word, out of `%RESPONSE_CODE_DETAILS%`.
+    /// The reason, from `%RESPONSE_CODE_DETAILS%`.
     fn reason(&self) -> Option<&str> {
         match self {
             End::Forward { .. } => None,

@@ -10,7 +10,7 @@ use oidc_token_connector::policy::{ClaimRule, Endpoints, Lists, Policy};
 use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::headers::{Field, HeaderView};
 
-/// The region that is asked, or that none is, and why.
+/// The region that is called, or none, and the reason.
 pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     let Endpoints::Configured(table) = &policy.endpoints else {
         return "none: the configuration has no userinfo_endpoint".to_owned();
@@ -27,7 +27,7 @@ pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
         Field::Absent => "the request has no".to_owned(),
         Field::One(b"") => "the request has an empty".to_owned(),
         Field::Several => "the request has more than one".to_owned(),
-        Field::One(_) if known => return format!("{chosen}: the request's {header} says so"),
+        Field::One(_) if known => return format!("{chosen}: the request's {header} selects it"),
         Field::One(_) => return format!("{chosen}: the code in {header} is not configured"),
     };
     format!("{chosen}: {why} {header}")
@@ -50,17 +50,17 @@ pub(super) fn left_out(
     let mut budget = Budget::for_answer();
     let mut why = |rule: &ClaimRule| match (claims::read(&document, rule, &mut budget), &rule.lists)
     {
-        (Claim::Absent, Lists::Json) => "its path finds nothing, or null or an empty text",
+        (Claim::Absent, Lists::Json) => "its path finds nothing, null or an empty text",
         (Claim::Absent, Lists::Joined(_)) => {
             "its path finds nothing to join: null, empty texts, arrays and objects are left out"
         }
-        (Claim::Invalid, Lists::Json) => "nothing can carry what its path finds",
+        (Claim::Invalid, Lists::Json) => "its value is not allowed in a header or filter state",
         (Claim::Invalid, Lists::Joined(_)) => {
-            "no header can carry its value, or a reader that splits the list would not \
+            "its value is not allowed in a header, or a reader that splits the list would not \
                  get the same elements"
         }
-        (Claim::OverBudget, _) => "its path takes too many steps",
-        (Claim::Value(_), _) => "all of them together would be more than 16 KiB",
+        (Claim::OverBudget, _) => "its path exceeds the step budget",
+        (Claim::Value(_), _) => "all values together would exceed 16 KiB",
     };
     let headers = endpoint.rules.iter().map(|rule| (rule.name.to_string(), why(rule)));
     let headers: Vec<_> = headers.collect();

@@ -1,12 +1,12 @@
-//! What a report says beyond the text: where this filter behaves differently from the source
-//! system, and what the text leaves open. Only what concerns the configuration at hand is said.
+//! The additions of a report: where this filter behaves differently from the source system, and the
+//! decisions that the text leaves open. It must report only what concerns the given configuration.
 
 use oidc_token_connector::policy::{Authorization, OwnErrors, Policy, ProviderText};
 use serde_json::{Map, Value as Json};
 
 use super::clusters::{Cluster, Proxy};
 
-/// What a configuration is made of, for the conditions below.
+/// The parts of a configuration, for the conditions below.
 #[derive(Debug)]
 pub(super) struct Subject<'a> {
     pub(super) config: &'a Map<String, Json>,
@@ -45,13 +45,13 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         said(
             true,
             "A 200 of the provider counts only if its body is one JSON object; in the source \
-             system any 200 did. `accept_any_200: true` restores the old rule.",
+             system any 200 counted. `accept_any_200: true` restores the old rule.",
         ),
         said(
             true,
-            "Any other status outside 400 to 599 (204, 302, …), and a 502, 503 or 504 that Envoy \
-             made because nobody could be reached, is `TargetEndpointError`; there, it was handed \
-             on.",
+            "Any other status outside 400 to 599 (204, 302, …), and a 502, 503 or 504 of Envoy \
+             because the provider is unreachable, is `TargetEndpointError`; the source system \
+             relayed it.",
         ),
         said(true, "Every 401 carries a `WWW-Authenticate` challenge (RFC 9110 §11.6.1)."),
         said(true, "Concurrent requests with the same token share one call to the provider."),
@@ -67,11 +67,11 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
         ),
         said(
             subject.injects(),
-            "Headers of `inject_headers` are taken from each client request before anything is \
-             set, in every spelling that a backend may take for them; where a path finds nothing, \
-             the header is absent, never the client's. A value with control characters or over \
-             4096 bytes counts as not found, and so does what would make all injected headers of \
-             a request more than 16 KiB.",
+            "Headers of `inject_headers` are removed from each client request before any is set, \
+             in every spelling that a backend may accept; if a path finds nothing, the header is \
+             absent, never the client's. A value with control characters or over 4096 bytes \
+             counts as missing, and so does a value with which all injected headers of a request \
+             would exceed 16 KiB.",
         ),
         said(
             subject.injects(),
@@ -107,7 +107,7 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
-/// What the text does not say.
+/// Decisions that the text leaves open.
 pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
     let said = |applies: bool, text: &str| applies.then(|| text.to_owned());
     let plain: Vec<&str> =
@@ -124,8 +124,8 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         plain,
         said(
             subject.clusters.iter().any(|cluster| cluster.tls),
-            "The trusted CA: the clusters name /etc/ssl/certs/ca-certificates.crt, the public \
-             authorities of a Debian system. A provider with a CA of its own needs that one.",
+            "The trusted CA: the clusters use /etc/ssl/certs/ca-certificates.crt, the public \
+             authorities of a Debian system. A provider with its own CA needs the file of that CA.",
         ),
         said(
             subject.own_error_set(),
@@ -135,8 +135,8 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         said(
             true,
             "`require_subject: true` refuses a 200 without `sub` (OpenID Connect Core §5.3.2); \
-             recommended, because a health page with 200 would else vouch for every token. A path \
-             such as `$.data.sub` is for a subject that is elsewhere.",
+             recommended, because otherwise a health page with 200 validates every token. Use a \
+             path such as `$.data.sub` for a subject at another place.",
         ),
         said(
             true,
@@ -157,9 +157,9 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
         said(true, "`userinfo_method`: `GET` by default."),
         said(
             true,
-            "`access_log_state: true` is in the result but not in the text. With it the guard in \
-             `envoy.yaml` knows whom the filter let pass: without it the guard refuses everybody. It \
-             also fills `outcome` in the access log.",
+            "`access_log_state: true` is in the result but not in the text. The guard in `envoy.yaml` \
+             needs it: without it the guard refuses every request. It also fills `outcome` in the \
+             access log.",
         ),
         said(
             subject.has_regions(),

@@ -11,7 +11,7 @@ use oidc_token_connector::policy::{Egress, Endpoints, Policy};
 use super::settings::{Finding, Weight};
 
 /// Placeholder for a proxy's address that the text does not give. It is unreachable (RFC 5737), so
-/// that nothing passes until somebody has put in the right one.
+/// that no call passes until an operator sets the right address.
 const NOWHERE: &str = "192.0.2.10";
 
 /// One cluster.
@@ -156,7 +156,7 @@ impl Cluster {
 }
 
 impl Proxy {
-    /// What the endpoint says of it.
+    /// The endpoint's data about the cluster.
     fn metadata(&self) -> String {
         let (address, said) = match self.address {
             Some(address) => (address.to_string(), format!("The proxy, {}.", self.server)),
@@ -216,7 +216,7 @@ const AT_AN_ADDRESS: &str = r#"- name: <name>
               address: { socket_address: { address: "<host>", port_value: <port> } }
 "#;
 
-/// Nobody resolves the provider's name but the proxy.
+/// Only the proxy resolves the provider's name.
 const BEHIND_A_PROXY: &str = r#"- name: <name>
   type: STATIC
   connect_timeout: 1s
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_becomes_a_host_and_a_port() {
+    fn authority_is_split_into_host_and_port() {
         for (uri, name, host, port, tls) in [
             ("https://IdP.example/u", "idp_idp_example", "idp.example", 443, true),
             ("http://idp.example./u", "idp_idp_example_", "idp.example", 80, false),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_have_a_cluster_each_with_a_name_of_its_own() {
+    fn each_authority_has_a_cluster_with_a_unique_name() {
         let endpoints = r#""userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": {
             "A": "https://a-b.example/1", "B": "https://a.b.example/2", "C": "https://a-b.example/3"
         }, "defaultURI": "https://a-b.example:443/4"}"#;
@@ -307,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn one_authority_cannot_be_both_plain_and_encrypted() {
+    fn authority_cannot_be_both_plain_and_encrypted() {
         let endpoints = r#""userinfo_endpoint": {"regionCodeHeader": "x-r",
             "regionCodeValue": {"A": "http://a.example/1"}, "defaultURI": "https://a.example/4"}"#;
         assert_eq!(of(&policy(endpoints)), Err("a.example".to_owned()));
     }
 
     #[test]
-    fn an_address_is_verified_as_one_and_asked_for_without_a_name() {
+    fn ip_address_is_verified_as_ip_san_without_sni() {
         let yaml = yaml(&default_at("https://[2001:db8::1]/u"), None);
         assert!(yaml.contains("type: STATIC") && !yaml.contains("sni"), "{yaml}");
         let san = r#"- { san_type: IP_ADDRESS, matcher: { exact: "2001:db8::1" } }"#;
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_an_address_wherever_it_comes_from() {
+    fn proxy_address_comes_from_text_or_option() {
         let of = |server: &str, given| {
             let members = format!(r#""http_proxy_server": "{server}", "http_proxy_port": 3128"#);
             Proxy::of(&policy(&members), given).unwrap().address

@@ -90,7 +90,7 @@ pub(super) fn is_quote(c: char) -> bool {
     matches!(c, '"' | '\'') || is_smart(c)
 }
 
-/// Whether the character is a quotation mark that only word processors and web pages make.
+/// Whether the character is a quotation mark that only word processors and web pages produce.
 pub(super) fn is_smart(c: char) -> bool {
     matches!(c, '\u{2018}'..='\u{201F}' | '\u{AB}' | '\u{BB}')
 }

@@ -1,7 +1,7 @@
 //! The liberties that the source system's text form allows, and this reader with it.
 //!
-//! Each one that a text takes is in the report with its lines: what was read is what was meant only
-//! if somebody has looked.
+//! Each leniency of a text is in the report with its lines: an operator has to check that the
+//! reader understood the text as intended.
 
 /// One liberty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,12 +40,12 @@ pub(super) enum Leniency {
     Bullet,
     /// A backslash that escapes nothing.
     Backslash,
-    /// A blank that only web pages and word processors make, or a byte order mark.
+    /// A blank that only web pages and word processors produce, or a byte order mark.
     OddBlank,
 }
 
 impl Leniency {
-    /// What was found and how it was taken.
+    /// The leniency and its reading, as text.
     pub(super) fn said(self) -> &'static str {
         match self {
             Leniency::Alone => "key of `userinfo_endpoint` on a line of its own: moved into it",

@@ -18,7 +18,7 @@ pub(super) struct Report<'a> {
     pub(super) proxy: Option<&'a Proxy>,
     /// Differences in behaviour that concern this configuration.
     pub(super) differences: Vec<String>,
-    /// What the text does not define.
+    /// Settings that the text does not define.
     pub(super) decisions: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ impl Report<'_> {
         }
         add(text, "\n## Clusters\n\n| authority in the URI | cluster | reached |\n|---|---|---|\n");
         for Cluster { authority, name, host, port, tls } in self.clusters {
-            let how = if *tls { format!("TLS, as `{host}`") } else { "in plain".to_owned() };
+            let how = if *tls { format!("TLS, as `{host}`") } else { "plain HTTP".to_owned() };
             let way = match self.proxy {
                 None => format!("`{host}:{port}`, {how}"),
                 Some(proxy) => {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use super::text::{ENDPOINT_KEYS, KEYS, Member, Value};
 
-/// What `error_metadata_location` may be; anything else counts as not given.
+/// The values of `error_metadata_location`; any other value counts as absent.
 const LOCATIONS: [&str; 2] = ["ResponseHeaders", "ResponsePayload"];
 
 /// A remark about a line.
@@ -24,7 +24,7 @@ pub(super) struct Finding {
     pub(super) weight: Weight,
 }
 
-/// What a finding means for the result.
+/// The effect of a finding on the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
     /// There is no result until it is corrected: the result would differ from the text.
@@ -41,14 +41,14 @@ pub(super) struct Row {
     pub(super) line: usize,
     /// Its path in the configuration.
     pub(super) place: String,
-    /// The value there, or why there is none.
+    /// The value there, or the reason why there is none.
     pub(super) taken: String,
 }
 
 /// The content of a text.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    /// The filter's configuration, but for `clusters`.
+    /// The filter's configuration, without `clusters`.
     pub(super) config: Map<String, Json>,
     pub(super) rows: Vec<Row>,
     pub(super) findings: Vec<Finding>,
@@ -219,8 +219,8 @@ impl Settings {
             }
             (_, "") => return self.absent(member.line, &[name]),
             ("error_metadata_location", _) if !LOCATIONS.contains(&text.as_str()) => {
-                self.no_effect(member.line, name, text, "not given", &LOCATIONS);
-                return self.row(member.line, &[name], "counts as not given: left out".to_owned());
+                self.no_effect(member.line, name, text, "absent", &LOCATIONS);
+                return self.row(member.line, &[name], "counts as absent: left out".to_owned());
             }
             ("block_authorization_header", "true") => Json::Bool(true),
             ("block_authorization_header", "false") => Json::Bool(false),
@@ -305,7 +305,7 @@ impl Settings {
                 true
             }
             Some(before) => {
-                let what = format!("{place} is given here and in line {before}");
+                let what = format!("{place} is set here and in line {before}");
                 self.mend(line, &what, "keep one of the two");
                 false
             }

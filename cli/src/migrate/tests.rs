@@ -51,13 +51,13 @@ fn migrated(text: &str) -> Migration {
     migrate(text, &Options::default())
 }
 
-/// What makes the guide's example whole.
+/// The options that complete the guide's example.
 fn given() -> Options {
     Options { proxy_address: Some("192.0.2.77".parse().unwrap()) }
 }
 
 #[test]
-fn the_guides_example_is_one_configuration_in_every_spelling() {
+fn guide_example_gives_one_configuration_in_every_spelling() {
     let smart = |text: &str| {
         let mut open = false;
         let turn = |c: char| match c {
@@ -150,14 +150,14 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "error_metadata_location : ResponseHeaders # as agreed",
         true,
-        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as not \
-         given in both systems; got text after the value: remove it and run this again if \
+        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as \
+         absent in both systems; got text after the value: remove it and run this again if \
          `ResponseHeaders` is meant",
     ),
     (
         "error_metadata_location: responseheaders",
         true,
-        "line 2: error_metadata_location is \"responseheaders\", which counts as not given in \
+        "line 2: error_metadata_location is \"responseheaders\", which counts as absent in \
          both systems; expected `ResponseHeaders` or `ResponsePayload`",
     ),
     (
@@ -201,17 +201,17 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "defaultURI: https://idp.example/u",
         false,
-        "line 2: userinfo_endpoint.defaultURI is given here and in line 1; keep one",
+        "line 2: userinfo_endpoint.defaultURI is set here and in line 1; keep one",
     ),
     (
         "enable_error_set: true\nenable_error_set: true",
         false,
-        "line 3: enable_error_set is given here and in line 2",
+        "line 3: enable_error_set is set here and in line 2",
     ),
     (
         "inject_headers: {\"A\": \"$.a\",\n\"A\": \"$.b\"}",
         false,
-        "line 3: inject_headers.A is given here and in line 2",
+        "line 3: inject_headers.A is set here and in line 2",
     ),
     ("hello", false, "line 2: text without a colon; write `key: value`"),
     (
@@ -241,7 +241,7 @@ const FINDINGS: [(&str, bool, &str); 30] = [
         false,
         "line 2: inject_headers.FR.A: got an object, expected a JSONPath as text",
     ),
-    // What only the filter's own reader sees, with the line of the piece.
+    // Problems that only the filter's own reader sees, with the line of the piece.
     (
         "regionCodeHeader: x-r",
         false,
@@ -299,7 +299,7 @@ fn all_findings_are_reported_at_once() {
 }
 
 #[test]
-fn a_text_without_a_key_has_no_result() {
+fn text_without_keys_has_no_result() {
     for text in ["", "\n \n", "x: y"] {
         let migration = migrated(text);
         assert!(migration.result.is_none() && !migration.whole, "{}", migration.report);
@@ -313,7 +313,7 @@ fn a_text_without_a_key_has_no_result() {
 
 /// The source system answers these per request, and so does the filter.
 #[test]
-fn without_a_default_there_is_a_result_that_is_not_whole() {
+fn missing_default_uri_gives_an_incomplete_result() {
     let migration =
         migrated("regionCodeHeader: x-r\nregionCodeValue: {\"A\": \"https://a.example/u\"}");
     assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
@@ -324,7 +324,7 @@ fn without_a_default_there_is_a_result_that_is_not_whole() {
 
 /// For any text: the result loads, or there is none and the report gives the reason.
 #[test]
-fn a_damaged_text_never_gives_a_result_that_does_not_load() {
+fn damaged_text_never_gives_an_invalid_configuration() {
     let chars: Vec<char> = GUIDE.chars().collect();
     for at in (0..chars.len()).step_by(3) {
         let (before, after) = (&chars[..at], &chars[at + 1..]);
@@ -350,7 +350,7 @@ fn a_damaged_text_never_gives_a_result_that_does_not_load() {
 }
 
 #[test]
-fn differences_and_decisions_are_those_of_the_configuration() {
+fn report_lists_only_relevant_differences() {
     let guide = migrated(GUIDE).report;
     let small = migrated("defaultURI: http://idp.example/u").report;
     for (said, in_guide, in_small) in [
@@ -359,7 +359,7 @@ fn differences_and_decisions_are_those_of_the_configuration() {
         ("The proxy's IP address", true, false),
         ("`error_set`: the text enables", true, false),
         ("tokens cross the network unencrypted", false, true),
-        ("taken from each client request", true, false),
+        ("removed from each client request", true, false),
         ("`1 == '1'` is false", false, false),
         ("`unknown_region", true, false),
     ] {
@@ -373,7 +373,7 @@ fn differences_and_decisions_are_those_of_the_configuration() {
 /// The result with the placeholder for the proxy's address does not work, so it must not look
 /// complete.
 #[test]
-fn a_proxy_without_an_address_comes_first_and_is_not_whole() {
+fn missing_proxy_address_is_reported_first() {
     let migration = migrated(GUIDE);
     assert!(migration.result.is_some() && !migration.whole, "{}", migration.report);
     let said = "The result refuses requests: see below.\n\n## Requests that will be refused\n\n- \
@@ -389,7 +389,7 @@ fn a_proxy_without_an_address_comes_first_and_is_not_whole() {
 
 /// A value may be on the line below its name where that is unambiguous.
 #[test]
-fn a_uri_in_the_line_below_its_name_is_its_value() {
+fn uri_on_the_next_line_is_the_value() {
     for text in [
         "defaultURI:\nhttps://idp.example/userinfo\nenable_error_set: true",
         "defaultURI:\n\n  https://idp.example/userinfo\nenable_error_set: true",
@@ -412,7 +412,7 @@ fn a_uri_in_the_line_below_its_name_is_its_value() {
 
 /// The bounds that the source system does not have: in the report, and on the page.
 #[test]
-fn bounds_are_told_as_differences() {
+fn limits_are_reported_as_differences() {
     let report = migrated(GUIDE).report;
     let page = results::project("docs/configuration.md");
     let (_, table) = page.split_once("\n## Departures from the source system\n").unwrap();
@@ -425,9 +425,9 @@ fn bounds_are_told_as_differences() {
     }
 }
 
-/// What is neither ASCII nor visible stays what it was on its way through JSON and YAML.
+/// Characters that are not ASCII or not visible stay unchanged through JSON and YAML.
 #[test]
-fn strange_characters_survive() {
+fn unusual_characters_are_preserved() {
     let code = "é\u{2028}\u{FEFF}\u{1F600}x";
     let text = format!(
         "regionCodeHeader: x-r\ndefaultURI: https://a.example/u\n\

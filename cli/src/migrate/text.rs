@@ -187,7 +187,7 @@ impl Reader {
             self.unreadable(
                 line,
                 "braces nested deeper than any key needs",
-                "remove the braces that are too many",
+                "remove the extra braces",
             );
             return;
         }
@@ -269,7 +269,7 @@ impl Reader {
         self.blanks();
         if self.cursor.take_if(':') {
             if name.is_empty() {
-                self.unreadable(line, "a colon without a name in front", "write `key: value`");
+                self.unreadable(line, "a colon without a name before it", "write `key: value`");
                 while self.cursor.peek().is_some_and(|c| c != '\n') {
                     self.cursor.take();
                 }

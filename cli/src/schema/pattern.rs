@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_spelled_out_by_unit() {
+    fn duration_pattern_covers_each_unit() {
         assert_eq!(
             duration(1, 30_000),
             "^0*(([1-9]|[1-9][0-9]|[1-9][0-9]{2}|[1-9][0-9]{3}|[12][0-9]{4}|30000)ms\
@@ -92,7 +92,7 @@ mod tests {
 
     /// Every number near a border, by the expressions' own engine.
     #[test]
-    fn numbers_are_those_of_the_range() {
+    fn number_pattern_equals_range() {
         for (low, high) in [(0, 0), (0, 5), (1, 30), (7, 1234), (100, 300_000), (59, 60), (1, 9)] {
             let pattern = format!("^({})$", numbers(low, high).join("|"));
             let matches = |n: u64| {

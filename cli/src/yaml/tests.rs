@@ -1,4 +1,4 @@
-//! What YAML means to Envoy, and to Kubernetes.
+//! YAML as Envoy reads it, and as Kubernetes reads it.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ fn one(text: &str) -> Read {
 }
 
 #[test]
-fn envoy_takes_few_scalars_for_numbers() {
+fn envoy_reads_few_scalars_as_numbers() {
     for (text, expected) in [
         ("12", json!(12)),
         ("-12", json!(-12)),
@@ -43,7 +43,7 @@ fn envoy_takes_few_scalars_for_numbers() {
 }
 
 #[test]
-fn kubernetes_takes_more() {
+fn kubernetes_reads_more_scalars_as_numbers() {
     let text = "apiVersion: v1\nkind: X\na: [1e3, 4_096, 0o17, 017, 0.5, 1.2.3, 5s, yes]\n";
     let read = one(text);
     assert_eq!(read.value["a"], json!([1000, 4096, 15, 15, 0.5, "1.2.3", "5s", true]));
@@ -51,7 +51,7 @@ fn kubernetes_takes_more() {
 }
 
 #[test]
-fn merge_keys_are_followed_and_told_of() {
+fn merge_keys_are_followed_and_reported() {
     let text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [{z: 1}, *a]}\nd: {'<<': 1}\n";
     let merged = one(text);
     assert_eq!(merged.value["b"], json!({"y": 3, "x": 1}));
@@ -61,7 +61,7 @@ fn merge_keys_are_followed_and_told_of() {
 }
 
 #[test]
-fn many_aliases_are_fine_and_a_bomb_is_not() {
+fn many_aliases_are_read_and_a_bomb_is_refused() {
     let many = format!("a: &a {{b: 1}}\nc: [{}]\n", "*a,".repeat(50_000));
     assert_eq!(one(&many).value["c"].as_array().unwrap().len(), 50_000);
     let mut bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
@@ -80,7 +80,7 @@ fn many_aliases_are_fine_and_a_bomb_is_not() {
 }
 
 #[test]
-fn depth_has_an_end_also_by_aliases() {
+fn depth_is_limited_including_aliases() {
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read(&nested(190)).is_ok());
     for depth in [201, 100_000] {
@@ -92,21 +92,21 @@ fn depth_has_an_end_also_by_aliases() {
 }
 
 #[test]
-fn keys_do_not_nest() {
+fn nested_keys_are_refused() {
     let mut nested = "- &m0 {a: 1}\n".to_owned();
     for n in 1..30_000 {
         nested += &format!("- &m{n} {{? [*m{}] : 1}}\n", n - 1);
     }
     let error = read(&nested).unwrap_err();
-    assert!(error.starts_with("line 2, column ") && error.contains("no text"), "{error}");
+    assert!(error.starts_with("line 2, column ") && error.contains("not text"), "{error}");
 }
 
 #[test]
-fn what_cannot_be_read_says_where() {
+fn syntax_error_has_its_place() {
     for (text, expected) in [
-        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: the key c is given twice; keep one"),
-        ("? [a]\n: 1\n", "line 1, column 3: a key that is no text"),
-        ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: a key that is no text"),
+        ("a: 1\nb: {c: 1, c: 2}\n", "line 2, column 11: repeated key c; keep one"),
+        ("? [a]\n: 1\n", "line 1, column 3: got a key that is not text"),
+        ("a: &a [1]\nb: {*a : 1}\n", "line 2, column 5: got a key that is not text"),
         ("a: {<<: 1}\n", "line 1, column 5: a merge key without an object"),
         ("a: *b\n", "line 1, column "),
         ("a: &a [*a]\n", "line 1, column "),

@@ -1,4 +1,4 @@
-//! Runs the binary and keeps what it says.
+//! Runs the binary and captures its output.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

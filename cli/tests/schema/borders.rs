@@ -127,7 +127,7 @@ fn words_and_kinds() {
     judge.finish(11);
 }
 
-/// Characters at every place that takes text: header names, URIs, what becomes a header.
+/// Characters at every place that accepts text: header names, URIs, values that become a header.
 #[test]
 fn characters() {
     let mut judge = Judge::new();
@@ -189,7 +189,7 @@ fn characters() {
     assert!(places > 10, "{places}");
 }
 
-/// What the reader makes of a configuration. Error set and cache only show in it where they are on.
+/// The reader's result for a configuration. Error set and cache show in it only if they are on.
 fn policy(configuration: &Value) -> String {
     let mut configuration = configuration.clone();
     if configuration.get("error_set").is_some() {

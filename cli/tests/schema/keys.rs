@@ -44,7 +44,7 @@ pub(crate) fn forms(schema: &Value) -> Vec<Value> {
     all
 }
 
-/// The place with names in the place of the user's own.
+/// The location with generic names instead of the user's own.
 pub(crate) fn named(place: &[String]) -> Vec<&str> {
     let own = |at: usize| match (place[0].as_str(), at) {
         ("inject_headers", 1) => "default",
@@ -77,7 +77,7 @@ fn known_to_the_schema(schema: &Value) -> Option<BTreeSet<String>> {
 }
 
 #[test]
-fn both_know_the_same_keys_everywhere() {
+fn schema_and_reader_have_the_same_keys() {
     let schema = cli::schema::schema();
     assert_eq!(known_to_the_reader(&[]), known_to_the_schema(&schema));
     let mut closed = Vec::new();

@@ -88,7 +88,7 @@ fn project(file: &str) -> String {
 }
 
 #[test]
-fn it_is_a_schema_of_its_draft() {
+fn schema_is_valid_for_its_draft() {
     let schema = cli::schema::schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     if let Err(error) = jsonschema::meta::validate(&schema) {
@@ -97,7 +97,7 @@ fn it_is_a_schema_of_its_draft() {
 }
 
 #[test]
-fn the_committed_file_is_what_is_printed() {
+fn committed_file_equals_printed_schema() {
     assert!(
         project("docs/config.schema.json") == cli::schema::text(),
         "docs/config.schema.json is not what the types say; write it anew: \

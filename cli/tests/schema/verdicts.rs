@@ -153,7 +153,7 @@ fn refused() {
 /// Refused by the filter alone, and why a schema cannot refuse it. `docs/configuration.md` has the
 /// list for users.
 #[test]
-fn what_a_schema_cannot_say() {
+fn schema_cannot_express_these() {
     let validator = validator();
     let long = "é".repeat(200);
     for (members, why) in [

@@ -20,7 +20,7 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn each_alert_has_a_section_in_the_runbook_and_the_other_way_round() {
+fn alerts_and_runbook_sections_match() {
     let operations = text("docs/operations.md");
     let (_, runbook) = operations.split_once("\n## Runbook\n").expect("a runbook");
     let runbook = runbook.split("\n## ").next().expect("its end");
@@ -35,7 +35,7 @@ fn each_alert_has_a_section_in_the_runbook_and_the_other_way_round() {
 }
 
 #[test]
-fn each_alert_says_how_bad_it_is_and_is_tried() {
+fn each_alert_has_severity_and_test() {
     let tried = text("deploy/prometheus/rules.test.yml");
     for alert in alerts() {
         let name = alert["alert"].as_str().expect("a name");

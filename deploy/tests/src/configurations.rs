@@ -46,7 +46,7 @@ fn configurations() -> Vec<Found> {
 }
 
 #[test]
-fn each_configuration_loads_without_a_fault() {
+fn each_configuration_loads_without_problems() {
     let all = configurations();
     assert_eq!(all.len(), 4);
     for found in all {
@@ -64,7 +64,7 @@ fn each_configuration_loads_without_a_fault() {
 }
 
 #[test]
-fn each_configuration_has_what_the_documentation_recommends() {
+fn each_configuration_has_the_recommended_settings() {
     for found in configurations() {
         let config = found.json();
         assert_eq!(config["require_subject"], true, "{}", found.file);
@@ -75,7 +75,7 @@ fn each_configuration_has_what_the_documentation_recommends() {
 }
 
 #[test]
-fn each_provider_is_asked_through_a_cluster_that_the_manifest_makes() {
+fn each_provider_cluster_is_in_the_manifest() {
     for found in configurations() {
         let config = found.json();
         let uri = config["userinfo_endpoint"]["defaultURI"].as_str().expect("a URI");

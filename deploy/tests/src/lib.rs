@@ -1,6 +1,6 @@
-//! What holds of the files in `deploy/`: they are what the CustomResourceDefinitions of Istio and Envoy
-//! Gateway allow, their filter configurations load, their names agree with each other, and what they
-//! say about safety is what the reference configuration says. Nothing here needs Envoy or a cluster.
+//! Checks of the files in `deploy/`: they conform to the CustomResourceDefinitions of Istio and
+//! Envoy Gateway, their filter configurations load, their names agree with each other, and their
+//! safety settings equal the reference configuration's. They must need neither Envoy nor a cluster.
 
 #[cfg(test)]
 mod alerts;

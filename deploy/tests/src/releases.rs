@@ -1,4 +1,4 @@
-//! What a release makes of the manifests, and that its workflow is a workflow at all.
+//! The changes that a release makes to the manifests, and that its workflow is valid.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn pin(arguments: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_release_fills_in_image_and_digest_everywhere() {
+fn release_sets_image_and_digest_everywhere() {
     let dir = std::env::temp_dir().join(format!("oidc-pinned-{}", std::process::id()));
     let image = "images.example.com/owner/oidc-token-connector:1.2.3";
     let ended = pin(&[image, DIGEST, dir.to_str().expect("a path in UTF-8")]);
@@ -39,7 +39,7 @@ fn a_release_fills_in_image_and_digest_everywhere() {
 }
 
 #[test]
-fn what_is_no_digest_is_refused() {
+fn invalid_digest_is_refused() {
     for arguments in [&["image", "latest", "x"][..], &["image", DIGEST], &["a b", DIGEST, "x"]] {
         let ended = pin(arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}");
@@ -48,7 +48,7 @@ fn what_is_no_digest_is_refused() {
 }
 
 #[test]
-fn the_workflows_call_what_there_is() {
+fn workflows_call_existing_commands() {
     for (workflow, calls) in [
         ("ci", &["bash .ci/run", "cargo deny --workspace check"][..]),
         ("fuzz", &["cargo xtask fuzz"]),

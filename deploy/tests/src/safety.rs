@@ -1,5 +1,5 @@
-//! What decides whether a deployment is safe is in the manifests as it is in the reference
-//! configuration: an edit of one must not leave the other behind.
+//! The safety settings of the manifests equal those of the reference configuration: an edit of one
+//! must not forget the other.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn patches(name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn no_module_that_has_failed_lets_requests_through() {
+fn failed_module_lets_no_request_pass() {
     assert_eq!(object("WasmPlugin", "oidc-token-connector")["spec"]["failStrategy"], "FAIL_RELOAD");
     let policy = object("EnvoyExtensionPolicy", "oidc-token-connector");
     for wasm in policy["spec"]["wasm"].as_array().expect("a list") {
@@ -37,20 +37,20 @@ fn no_module_that_has_failed_lets_requests_through() {
 
 /// A WasmPlugin runs before Istio's CORS filter; the others run after it.
 #[test]
-fn a_preflight_passes_exactly_where_the_filter_is_before_cors() {
+fn preflight_passes_only_if_filter_is_before_cors() {
     let plugin = object("WasmPlugin", "oidc-token-connector")["spec"].take();
     assert_eq!(plugin["phase"], "AUTHN");
     assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
     assert_eq!(plugin["pluginConfig"]["cache"].get("shared"), None, "it has no vm_id of its own");
     for object in objects().iter().filter(|object| object.value["kind"] != "WasmPlugin") {
-        // The guard knows the filter's word for them.
+        // The guard accepts the filter's outcome for preflights.
         let text = object.value.to_string().replace("preflight;", "");
         assert!(!text.contains("preflight"), "{}", object.file);
     }
 }
 
 #[test]
-fn the_image_is_pinned_by_a_digest_that_a_release_fills_in() {
+fn image_is_pinned_by_digest() {
     let mut pinned = 0;
     for object in objects() {
         for (place, text) in texts(&object.value, "") {
@@ -65,7 +65,7 @@ fn the_image_is_pinned_by_a_digest_that_a_release_fills_in() {
 }
 
 #[test]
-fn istio_gets_the_settings_of_the_reference_around_the_filter() {
+fn istio_has_reference_settings_around_the_filter() {
     let reference = connection_manager();
     let patch = &patches("oidc-token-connector-surroundings")[0]["patch"];
     assert_eq!(patch["operation"], "MERGE");
@@ -82,9 +82,9 @@ fn istio_gets_the_settings_of_the_reference_around_the_filter() {
     assert_eq!(set["stream_idle_timeout"], "30s");
 }
 
-/// What belongs to Envoy's start: merged into Istio's own, so it must contain nothing else.
+/// Settings of Envoy's bootstrap: merged into Istio's own, so it must contain nothing else.
 #[test]
-fn istio_gets_the_limit_and_the_labels_of_the_reference() {
+fn istio_has_reference_limit_and_labels() {
     let reference = document("envoy/envoy.yaml");
     let patches = patches("oidc-token-connector-bootstrap");
     assert_eq!(patches.len(), 1);
@@ -106,7 +106,7 @@ fn istio_gets_the_limit_and_the_labels_of_the_reference() {
         })
     );
 
-    // Istio switches Envoy's own labels off, and the alert about the guard goes by one of them.
+    // Istio switches Envoy's own labels off, and the alert about the guard needs one of them.
     let named: Vec<&Value> = own.iter().map(|tag| &tag["tag_name"]).collect();
     assert_eq!(named, ["envoy_rbac_http_prefix", "envoy_http_conn_manager_prefix"]);
     let prefix = guard()["typed_config"]["rules_stat_prefix"].as_str().expect("text").to_owned();
@@ -130,7 +130,7 @@ fn guard() -> Value {
 
 /// A WasmPlugin lets preflights pass, so there the guard has to as well.
 #[test]
-fn istio_gets_the_guard_of_the_reference_behind_the_filter_and_preflights_besides() {
+fn istio_has_reference_guard_and_preflight_principal() {
     let name = "oidc-token-connector-guard";
     let patches = patches(name);
     let [patch] = &patches[..] else { panic!("{patches:?}") };
@@ -153,7 +153,7 @@ fn istio_gets_the_guard_of_the_reference_behind_the_filter_and_preflights_beside
 }
 
 #[test]
-fn envoy_gateway_gets_the_guard_of_the_reference_behind_the_filter() {
+fn envoy_gateway_has_reference_guard() {
     let policy = object("EnvoyPatchPolicy", "oidc-token-connector-guard");
     let spec = &policy["spec"];
     let gateway = object("Gateway", "gateway");
@@ -190,7 +190,7 @@ fn idle_timeout() -> Value {
 }
 
 #[test]
-fn idle_connections_to_the_provider_are_closed_as_early_as_in_the_reference() {
+fn manifests_have_reference_idle_timeout() {
     let rule = object("DestinationRule", "idp-example")["spec"].take();
     let settings = &rule["trafficPolicy"]["portLevelSettings"][0];
     assert_eq!(settings["connectionPool"]["http"]["idleTimeout"], idle_timeout());
@@ -204,7 +204,7 @@ fn idle_connections_to_the_provider_are_closed_as_early_as_in_the_reference() {
 
 /// The reference speaks HTTP/1.1, which Envoy Gateway does not over TLS unless the provider does.
 #[test]
-fn no_two_calls_to_the_provider_share_a_connection() {
+fn manifests_allow_one_call_per_connection() {
     let reference = provider();
     let options = &reference["typed_extension_protocol_options"][OPTIONS];
     assert_eq!(options["explicit_http_config"], json!({"http_protocol_options": {}}));
@@ -215,7 +215,7 @@ fn no_two_calls_to_the_provider_share_a_connection() {
 }
 
 #[test]
-fn envoy_allows_as_many_calls_as_in_the_reference() {
+fn manifests_have_reference_call_limits() {
     let reference = &provider()["circuit_breakers"]["thresholds"][0];
     let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
     let breaker = &traffic["circuitBreaker"];
@@ -229,7 +229,7 @@ fn envoy_allows_as_many_calls_as_in_the_reference() {
 }
 
 #[test]
-fn a_route_of_istio_gets_another_instance_or_the_default_one_never_none() {
+fn istio_route_always_has_one_instance() {
     let patches = patches("oidc-token-connector");
     let routes: Vec<_> = patches.iter().filter(|p| p["applyTo"] == "HTTP_ROUTE").collect();
     assert_eq!(routes.len(), 1);
@@ -242,7 +242,7 @@ fn a_route_of_istio_gets_another_instance_or_the_default_one_never_none() {
 }
 
 #[test]
-fn envoy_gateway_gets_the_settings_of_the_reference_around_the_filter() {
+fn envoy_gateway_has_reference_settings_around_the_filter() {
     let reference = document("envoy/envoy.yaml");
     let traffic = object("ClientTrafficPolicy", "oidc-token-connector")["spec"].take();
     assert_eq!(
@@ -261,7 +261,7 @@ fn envoy_gateway_gets_the_settings_of_the_reference_around_the_filter() {
 /// Prometheus gives each target `instance` and `job`, and each bucket `le`: a label of ours with such a name
 /// would be renamed to `exported_…` by a scrape, or lost.
 #[test]
-fn no_label_is_one_of_prometheus_own() {
+fn no_label_is_reserved_by_prometheus() {
     let reference = document("envoy/envoy.yaml");
     let tags = reference["stats_config"]["stats_tags"].as_array().expect("tags");
     let names: Vec<_> = tags.iter().map(|tag| tag["tag_name"].as_str().expect("text")).collect();

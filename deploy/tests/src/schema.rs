@@ -1,6 +1,6 @@
 //! Checks an object against the `openAPIV3Schema` of a CustomResourceDefinition, as strictly as
 //! `kubectl apply --validate=strict`: a field that the schema does not know is an error, while an
-//! API server would drop it in silence. What it does not know itself it reports, so that nothing
+//! API server would drop it silently. What it does not know itself it reports, so that nothing
 //! goes unchecked. Rules in CEL (`x-kubernetes-validations`) are not evaluated.
 
 use regex::Regex;
@@ -13,7 +13,7 @@ pub(crate) fn problems(schema: &Value, value: &Value) -> Vec<String> {
     found
 }
 
-/// `structural`: outside of `oneOf` and its like, where the schema names every field there is.
+/// `structural`: outside of `oneOf` and similar keywords, where the schema names every field.
 fn walk(schema: &Value, value: &Value, at: &str, structural: bool, found: &mut Vec<String>) {
     if value.is_null() && schema["nullable"] == true {
         return;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_keyword_notices() {
+    fn every_keyword_detects_a_violation() {
         let text = json!({"type": "string", "pattern": "^a", "minLength": 2, "maxLength": 3});
         let one_of = json!({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
         let list = json!({"type": "array", "minItems": 1, "items": {"enum": ["x"]}});
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_the_schema_does_not_know_is_noticed_at_any_depth_but_where_it_may_stand() {
+    fn unknown_field_is_detected_at_any_depth() {
         let schema = json!({"type": "object", "properties": {
             "known": {"type": "array", "items": {"type": "object", "properties": {"x": {}}}},
             "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_that_is_not_known_is_reported() {
+    fn unknown_keyword_is_reported() {
         let found = of(json!({"uniqueItems": true}), json!([]));
         assert!(found.contains("does not know the keyword uniqueItems"), "{found}");
     }

@@ -1,5 +1,5 @@
-//! The manifests against the CustomResourceDefinitions themselves. These are not part of the
-//! repository; where they are absent, a line on stderr says so.
+//! The manifests and the CustomResourceDefinitions themselves. These are not part of the
+//! repository; if they are absent, a line on stderr reports it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,7 +50,7 @@ fn definition<'a>(all: &'a [Definition], object: &Value) -> Option<&'a Definitio
         .find(|d| object["apiVersion"] == d.version.as_str() && object["kind"] == d.kind.as_str())
 }
 
-/// What the API server reads by itself is left out.
+/// Fields that the API server itself reads are left out.
 fn checked(definition: &Definition, object: &Value) -> Vec<String> {
     let members = object.as_object().expect("an object");
     let own = ["apiVersion", "kind", "metadata"];
@@ -59,7 +59,7 @@ fn checked(definition: &Definition, object: &Value) -> Vec<String> {
 }
 
 #[test]
-fn each_manifest_is_what_its_definition_says() {
+fn each_manifest_conforms_to_its_definition() {
     let Some(all) = definitions() else { return };
     let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
     for object in objects() {
@@ -83,7 +83,7 @@ fn each_manifest_is_what_its_definition_says() {
 }
 
 #[test]
-fn a_wrong_manifest_would_be_noticed() {
+fn wrong_manifest_is_detected() {
     let Some(all) = definitions() else { return };
     let wrong: [(&str, &str, Value); 6] = [
         ("WasmPlugin", "/spec/failStrategy", json!("FAIL_SAFE")),

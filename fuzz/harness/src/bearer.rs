@@ -31,7 +31,7 @@ pub fn check(data: &[u8]) {
         assert_eq!(fault.tried_bearer(), bearer, "{fault:?} of {text:?}");
         assert_eq!(fault == CredentialFault::Empty, values == [b""]);
     }
-    // What is read must not depend on the order of the lines.
+    // The result must not depend on the order of the lines.
     pairs.reverse();
     let reversed = bearer::parse(&HeaderView::new(pairs), longest);
     assert_eq!(found.is_ok(), reversed.is_ok());
@@ -49,7 +49,7 @@ fn token(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && is_token).then_some(token)
 }
 
-/// Whether the scheme `Bearer` stands at the start or after a comma.
+/// Whether the scheme `Bearer` is at the start or after a comma.
 fn names_bearer(value: &[u8]) -> bool {
     let tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     value.split(|b| *b == b',').any(|part| {

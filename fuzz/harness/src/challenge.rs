@@ -1,6 +1,6 @@
-//! Target: the provider's `WWW-Authenticate` → ours. Input: a character that chooses the provider's
-//! status and whether it says that its body is JSON (a digit says so), then its header's values, one
-//! per line; after an empty line its body.
+//! Target: the provider's `WWW-Authenticate` → ours. Input: a character that selects the provider's
+//! status and whether its body has the content type JSON (a digit: yes), then its header's values,
+//! one per line; after an empty line its body.
 
 use std::rc::Rc;
 
@@ -40,7 +40,7 @@ pub fn accepts(data: &[u8]) -> Option<bool> {
     Some(expected(&input) != expected(&Input { lines: Vec::new(), body: b"", ..input.clone() }))
 }
 
-/// Whatever else stands in other lines and in the body, what is said by the grammar is repeated.
+/// A challenge by the grammar is relayed, whatever the other lines and the body contain.
 fn a_valid_bearer_challenge_survives(input: &Input<'_>) {
     // Each ends in another scheme: the next line may begin with a parameter.
     let valid = [
@@ -79,7 +79,7 @@ fn a_valid_bearer_challenge_survives(input: &Input<'_>) {
     }
 }
 
-/// What the provider answers.
+/// The provider's answer.
 #[derive(Debug, Clone)]
 struct Input<'d> {
     status: u16,
@@ -154,7 +154,7 @@ fn expected(input: &Input<'_>) -> Option<String> {
     Some(challenge)
 }
 
-/// What of a provider's challenge may be repeated.
+/// The part of a provider's challenge that may be relayed.
 struct Said {
     error: Option<String>,
     description: Option<String>,
@@ -238,7 +238,7 @@ enum Piece {
     Equals,
     Word(String),
     Quoted(Vec<u8>),
-    /// What is neither, and a quote that is not closed, with all that follows.
+    /// Neither of these; also an unclosed quote with the text after it.
     Odd(Vec<u8>),
 }
 
@@ -344,7 +344,7 @@ fn pieces(line: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// The quoted text that begins at `at`, and where the line goes on after it.
+/// The quoted text that begins at `at`, and the rest of the line after it.
 fn unquoted(line: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
     let mut text = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! What each header of the target `claims` has to carry: its rules, each written as a few lines of
-//! ordinary code over [`Document`].
+//! The expected value of each header of the target `claims`: its rules, each written as a few lines
+//! of ordinary code over [`Document`].
 
 use crate::document::Document;
 
@@ -52,7 +52,7 @@ pub fn is_carried(text: &str) -> bool {
     (1..=4096).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
-/// A string as it is, what else there is as compact JSON, `null` not at all.
+/// A string unchanged, other values as compact JSON, `null` not at all.
 fn one(node: Option<&Document>) -> Option<String> {
     match node? {
         Document::Null => None,
@@ -66,7 +66,7 @@ fn list(nodes: Vec<&Document>) -> Option<String> {
     (!texts.is_empty()).then(|| format!("[{}]", texts.join(",")))
 }
 
-/// The elements of a list, or the one value that stands for a list of one.
+/// The elements of a list, or a single value as a list of one.
 fn listed(node: Option<&Document>) -> Vec<&Document> {
     match node {
         Some(Document::List(items)) => items.iter().collect(),
@@ -74,8 +74,8 @@ fn listed(node: Option<&Document>) -> Vec<&Document> {
     }
 }
 
-/// Scalars that say something; none at all where one of them would not come back to a reader, who
-/// may look from either end, at any place, and trim what is found.
+/// Scalars with a value; none at all if a reader could not recover one of them. The reader may
+/// split from either end, at any place, and may trim.
 fn joined(nodes: Vec<&Document>, separator: &str) -> Option<String> {
     let scalar = |node: &Document| match node {
         Document::Text(text) | Document::Number(text) => Some(text.clone()),

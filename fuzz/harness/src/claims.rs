@@ -76,19 +76,19 @@ pub fn check(data: &[u8]) {
     let answer = Answer::Whole { head: HeaderView::new(pairs.clone()), body };
     let release = released(&mut gate, call, &answer, now);
     let claims = claims(&pairs, bytes);
-    let vouches = vouches(choice, too_large, &pairs, claims.as_ref());
+    let is_valid = valid(choice, too_large, &pairs, claims.as_ref());
     match &release.decision.action {
         Action::Forward(edit) => {
-            assert!(vouches, "forwarded: {edit:?}");
+            assert!(is_valid, "forwarded: {edit:?}");
             stripped(edit, choice != 3);
             set(edit, claims.as_ref());
         }
         Action::Reply(reply) => {
-            assert!(!vouches, "a clean answer was refused: {reply:?}");
+            assert!(!is_valid, "a clean answer was refused: {reply:?}");
             rules::local_reply(reply);
             let is_read = !too_large && !is_encoded(&pairs);
             let own = match (message::only(&pairs, ":status"), &claims) {
-                // An object that names nobody is a refusal.
+                // An object without a subject is a refusal.
                 (Some(b"200"), Some(Document::Members(_))) if is_read => 401,
                 // No time makes it better.
                 (Some(b"200"), _) => [401, 502, 401, 403, 502][choice],
@@ -122,7 +122,7 @@ fn released(gate: &mut Gate, call: CallId, answer: &Answer<'_>, mut now: Now) ->
 pub fn accepts(data: &[u8]) -> Option<bool> {
     let (choice, too_large, pairs, bytes) = input(data)?;
     let claims = claims(&pairs, bytes);
-    if !vouches(choice, too_large, &pairs, claims.as_ref()) {
+    if !valid(choice, too_large, &pairs, claims.as_ref()) {
         return Some(false);
     }
     let claims = claims?;
@@ -145,8 +145,8 @@ fn claims(pairs: &[(&[u8], &[u8])], body: &[u8]) -> Option<Document> {
     is_json(pairs).then(|| Document::read(body))?
 }
 
-/// Whether the answer vouches for the user.
-fn vouches(
+/// Whether the answer validates the token.
+fn valid(
     variant: usize,
     too_large: bool,
     pairs: &[(&[u8], &[u8])],

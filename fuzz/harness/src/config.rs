@@ -29,7 +29,7 @@ fn is_one_line(problem: &Problem) {
     assert!(text.len() <= 2048, "{} bytes of problem", text.len());
 }
 
-/// What nothing downstream checks again.
+/// Properties that no later code checks again.
 fn is_sound(policy: &Policy) {
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let printable = |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x7E));

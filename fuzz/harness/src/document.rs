@@ -86,7 +86,7 @@ impl Document {
         }
     }
 
-    /// Without blanks, as it may stand in a header.
+    /// Without blanks, as it may be in a header.
     pub fn compact(&self) -> String {
         let joined = |items: Vec<String>| items.join(",");
         match self {

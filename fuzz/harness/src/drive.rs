@@ -6,32 +6,32 @@ use oidc_token_connector::filter::{
 use oidc_token_connector::provider::call::Call;
 use oidc_token_connector::time::Now;
 
-/// What comes of an event.
+/// The result of an event.
 #[derive(Default)]
 pub struct Done {
-    /// Who is let go.
+    /// The released requests.
     pub releases: Vec<Release>,
-    /// The calls that are to be made.
+    /// The calls to make.
     pub calls: Vec<(CallId, Call)>,
     /// The places of the shared memory that were read.
     pub read: Vec<Slot>,
-    /// What is to be written there.
+    /// The values to write there.
     pub written: Vec<(Slot, Vec<u8>)>,
     /// How long a call took.
     pub took: Option<Took>,
 }
 
-/// What a request gets that arrives.
+/// The result of a request that arrives.
 pub enum Admission {
     /// A decision at once.
     Decided(Decision),
-    /// It waits; this call is to be made.
+    /// It waits; this call must be made.
     Call(CallId, Call),
     /// It waits for a call that is under way.
     Joined,
 }
 
-/// Something happens; `shared` is what stands in the shared memory.
+/// Handles an event; `shared` is the content of the shared data.
 pub fn handle(
     gate: &mut Gate,
     event: Event<'_>,
@@ -57,13 +57,14 @@ pub fn handle(
         }
         effects = next;
     }
-    // Who of several is let go first depends on who had to be looked up, and is nobody's affair.
+    // The order in which several requests are released depends on the shared-data reads, and does
+    // not matter.
     done.releases.sort_by_key(|release| release.stream);
     done
 }
 
 impl Done {
-    /// What the request gets that has arrived.
+    /// The result of the request that has arrived.
     ///
     /// # Panics
     ///

@@ -1,5 +1,6 @@
-//! Target: a sequence of events on two workers, against the [model](crate::model), and with and
-//! without what a [stranger](crate::model::fair) does in it. Input: four bytes for each event.
+//! Target: a sequence of events on two workers, compared with the [model](crate::model), and with
+//! and without the events of a [hostile caller](crate::model::fair). Input: four bytes for each
+//! event.
 
 use crate::model::{Event, Tally, World, fair};
 

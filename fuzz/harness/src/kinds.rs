@@ -1,5 +1,5 @@
-//! What kind of input a file of a corpus is, so that a test can count: a corpus that is refused as a
-//! whole keeps most promises of its target, and shows nothing.
+//! The kind of input of a corpus file, so that a test can count: a corpus with only refused inputs
+//! keeps most properties of its target, and proves nothing.
 
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
@@ -13,8 +13,8 @@ use crate::{challenge, claims};
 /// Whether the core accepts an input; `None` for one that shows neither.
 pub type Accepts = fn(&[u8]) -> Option<bool>;
 
-/// Every target whose inputs are of two kinds, which `gate_ops` is not: one trace does both.
-/// `challenge` and `claims` say what their own `check` compares with the core.
+/// Every target whose inputs are of two kinds; `gate_ops` is not one: a trace does both.
+/// `challenge` and `claims` use what their own `check` compares with the core.
 pub const KINDS: &[(&str, Accepts)] = &[
     ("bearer", token),
     ("challenge", challenge::accepts),
@@ -31,7 +31,7 @@ fn token(data: &[u8]) -> Option<bool> {
     Some(bearer::parse(&HeaderView::new(values.collect()), 1 << (choice % 14)).is_ok())
 }
 
-/// Whether an endpoint is asked, in the configurations of the target.
+/// Whether an endpoint is called, in the configurations of the target.
 fn asked(data: &[u8]) -> Option<bool> {
     let (choice, text) = data.split_first()?;
     let unknown = if choice & 1 == 0 { "default" } else { "reject" };

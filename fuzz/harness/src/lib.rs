@@ -1,5 +1,5 @@
-//! What the fuzz targets check, as plain functions: libFuzzer drives them, and a native test
-//! replays the committed corpus through them without it.
+//! The checks of the fuzz targets, as plain functions: libFuzzer drives them, and a native test
+//! replays the committed corpus through them.
 //!
 //! Each module is one target: bytes in, a panic where a promise is broken. A target must reach the
 //! core through its public interface alone, and must judge it by rules written down here a second

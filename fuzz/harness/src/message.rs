@@ -29,7 +29,7 @@ pub fn head<'b>(pairs: &[(&'b str, &'b [u8])]) -> HeaderView<'b> {
     HeaderView::new(pairs.iter().map(|(name, value)| (name.as_bytes(), *value)).collect())
 }
 
-/// The one value of that name; `None` if there is none or more than one.
+/// The single value of that name; `None` if there is none or more than one.
 pub fn only<'b>(pairs: &[(&'b [u8], &'b [u8])], name: &str) -> Option<&'b [u8]> {
     let mut values = pairs.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| *value);
     values.next().filter(|_| values.next().is_none())

@@ -1,5 +1,5 @@
-//! The gate beside a model of it that is small enough to be believed: who waits for what until
-//! when, and what was answered to whom.
+//! The gate compared with a model of it that is simple enough to be trusted: which request waits
+//! for what until when, and which answer each request got.
 //!
 //! Fuzzing, the property tests and the enumeration of all short traces drive the same [`World`]. It
 //! must know nothing of how the gate keeps its books: only what was told and what came back. Every
@@ -41,7 +41,7 @@ use request::{Key, Request};
 use setup::{SETUPS, Settings, Setup};
 use sites::{Change, Site};
 
-/// How long after a call's timeout a request is let go, in milliseconds.
+/// How long after a call's timeout a request is released, in milliseconds.
 const GRACE: u64 = 150;
 
 /// The date on which every world begins, in seconds since 1970.
@@ -56,18 +56,18 @@ pub struct World {
     now: u64,
     /// How far the clock that people set is off, in seconds.
     date_off: i64,
-    questions: Vec<Question>,
+    lookups: Vec<Lookup>,
     calls: Vec<Made>,
     probes: Vec<Probe>,
-    /// What the workers share, by the names that the host knows.
+    /// The data that the workers share, by the host's names.
     places: BTreeMap<String, Place>,
     /// The places that say when a site last served anybody, and what they were told last.
     told: BTreeMap<String, Vec<u8>>,
     served: BTreeMap<&'static str, u64>,
-    /// The instances whose configuration was held when the present event began: a request that waits
-    /// for the shared memory holds it a little longer.
+    /// The instances whose configuration was in use when the present event began: a request that
+    /// waits for the shared data uses it a little longer.
     held: Vec<&'static Setup>,
-    /// How many requests have come: of the stranger, and of others.
+    /// The number of requests so far: of the hostile caller, and of others.
     requests: [u64; 2],
     diary: Diary,
 }
@@ -76,17 +76,17 @@ pub struct World {
 struct Worker {
     gate: Gate,
     at_work: [Option<Rc<Policy>>; MOST_SETUPS],
-    /// Every configuration that was ever at work: it stays so until nobody holds it.
+    /// Every configuration that was ever active: it is active until its last user is gone.
     policies: Vec<(&'static Setup, Weak<Policy>)>,
     /// The latest date that the gate was told.
     date: u64,
     /// The requests that have not ended, in the order of their numbers: those that wait, and those
     /// that were decided.
-    streams: BTreeMap<u32, Option<Waiting>>,
+    streams: BTreeMap<u32, Option<WaitingRequest>>,
     known: BTreeMap<Key, Known>,
     refused: BTreeMap<Key, Refused>,
-    /// The last call that vouched for a token, and whether that is certainly not forgotten.
-    vouched: BTreeMap<Key, (usize, bool)>,
+    /// The last call that validated a token, and whether the worker certainly still knows it.
+    validated: BTreeMap<Key, (usize, bool)>,
     waits: BTreeMap<Key, TokenWait>,
     sites: BTreeMap<&'static str, Site>,
     /// The breakers that have opened and closed since operators were told.
@@ -96,50 +96,50 @@ struct Worker {
 
 /// A request that waits.
 #[derive(Clone, Copy)]
-struct Waiting {
-    question: usize,
+struct WaitingRequest {
+    lookup: usize,
     setup: &'static Setup,
     deadline: u64,
     source: Source,
     number: u64,
 }
 
-/// A question that was asked.
-struct Question {
+/// A lookup with its calls.
+struct Lookup {
     worker: usize,
     key: Key,
-    /// Who asked first: by this one's rules the calls are made.
-    lead: &'static Setup,
+    /// The instance of the first request: calls follow its rules.
+    first_setup: &'static Setup,
     policy: Weak<Policy>,
-    /// The number of the request that asked first.
+    /// The number of the first request.
     number: u64,
-    /// Whether the token was vouched for before, if that is certain.
+    /// Whether the token was validated before, if that is certain.
     known: Option<bool>,
     began: u64,
     /// When no further call may be made.
     ends: u64,
-    /// The first with a cache among those who asked.
-    keeper: Option<&'static Setup>,
+    /// The first instance with a cache among those of its requests.
+    cache_owner: Option<&'static Setup>,
     /// The longest answer that one of them reads.
     limit: usize,
-    /// The site that is asked, and how often it was asked again.
+    /// The site that is called, and the number of repeats.
     site: usize,
     repeats: usize,
     step: Step,
     /// The last call to which a provider really said something, though no verdict.
-    word: Option<usize>,
+    last_answer: Option<usize>,
     /// Why the last call without an answer had none.
     silence: &'static str,
     so_far: SoFar,
 }
 
-/// What a question is at.
+/// The state of a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// This call is under way.
     Asking(usize),
     /// It pauses before its call is repeated, until some moment between these. It may be over
-    /// already where nobody waits for it and the moment may have passed.
+    /// already if no request waits for it and the moment may have passed.
     Pausing {
         from: u64,
         to: u64,
@@ -148,40 +148,40 @@ enum Step {
     Over,
 }
 
-/// What the sites that were asked are evidence of, taken together.
+/// The combined evidence of the sites that were called.
 #[derive(Default)]
 struct SoFar {
-    /// An outdated verdict must not serve: one of them said something else than an outage, or one
-    /// was not asked because too many calls are under way.
+    /// An outdated verdict must not serve: one of them answered something else than an outage, or
+    /// one was not called because too many calls are under way.
     no_stale: bool,
-    /// One of them was asked in vain.
+    /// One of them was called without an answer.
     some: bool,
-    /// One of them was given up when the time of the call was over.
+    /// One of them ended at the timeout of the call.
     timed_out: bool,
-    /// One of them did not ask the token to wait.
+    /// One of them did not make the token wait.
     no_wait: bool,
     /// Until when the token waits for each, and until when each wants that.
     waits: Vec<(u64, u64)>,
 }
 
-/// A token that waits: until when, until when some provider wants that, whether an outdated verdict
+/// A token that waits: until when, until when the providers require it, whether an outdated verdict
 /// may serve, and the call whose answer its requests get again.
 #[derive(Clone)]
 struct TokenWait {
     until: u64,
     said: Vec<u64>,
     allows_stale: bool,
-    word: usize,
+    answer: usize,
 }
 
 /// A call that was made.
 struct Made {
-    question: usize,
+    lookup: usize,
     id: CallId,
-    /// What its answer carries.
+    /// The content of its answer.
     number: u64,
     key: Key,
-    /// Which of the sites was asked.
+    /// The index of the called site.
     site: usize,
     asked: u64,
     timeout: u64,
@@ -191,7 +191,7 @@ struct Made {
     is_mark: bool,
 }
 
-/// A question of the filter's own.
+/// A probe.
 struct Probe {
     worker: usize,
     site: &'static str,
@@ -205,7 +205,7 @@ struct Probe {
 #[derive(Clone)]
 struct Place {
     value: Vec<u8>,
-    /// The call whose answer stands there; `None` if it was damaged.
+    /// The call whose answer is there; `None` if it was damaged.
     call: Option<usize>,
 }
 
@@ -215,7 +215,7 @@ impl World {
             workers: [Worker::new(1), Worker::new(2)],
             now: 0,
             date_off: 0,
-            questions: Vec::new(),
+            lookups: Vec::new(),
             calls: Vec::new(),
             probes: Vec::new(),
             places: BTreeMap::new(),
@@ -227,14 +227,14 @@ impl World {
         }
     }
 
-    /// Runs a whole trace, then lets everybody who still waits run into the deadline.
+    /// Runs a complete trace, then lets every waiting request reach its deadline.
     pub fn run(events: &[Event]) -> Tally {
         let mut world = World::new(Diary::Closed);
         events.iter().for_each(|event| world.step(*event));
         world.finish()
     }
 
-    /// What the clocks say, which this worker is told.
+    /// The clocks, as this worker gets them.
     fn now(&mut self, worker: usize) -> Now {
         let date = self.date();
         let told = &mut self.workers[worker].date;
@@ -246,29 +246,28 @@ impl World {
         (START + self.now / 1_000).saturating_add_signed(self.date_off)
     }
 
-    /// This question, while it is asked on this worker; and whether that is certain.
+    /// This lookup, while it is active on this worker; and whether that is certain.
     fn under_way(&self, worker: usize, key: Key) -> Option<(usize, bool)> {
-        let is = |asked: &Question| {
-            asked.step != Step::Over && asked.worker == worker && asked.key == key
-        };
-        let mut found = self.questions.iter().enumerate().filter(|(_, asked)| is(asked));
-        let first = found.next().map(|(question, asked)| match asked.step {
-            Step::Pausing { is_certain, .. } => (question, is_certain),
-            Step::Asking(_) | Step::Over => (question, true),
+        let is =
+            |asked: &Lookup| asked.step != Step::Over && asked.worker == worker && asked.key == key;
+        let mut found = self.lookups.iter().enumerate().filter(|(_, asked)| is(asked));
+        let first = found.next().map(|(lookup, asked)| match asked.step {
+            Step::Pausing { is_certain, .. } => (lookup, is_certain),
+            Step::Asking(_) | Step::Over => (lookup, true),
         });
-        assert!(found.next().is_none(), "two calls for one question");
+        assert!(found.next().is_none(), "two calls for one lookup");
         first
     }
 
-    /// Whether somebody waits for the answer to this question.
-    fn is_waited_for(&self, question: usize) -> bool {
-        let mut waiting = self.workers[self.questions[question].worker].streams.values().flatten();
-        waiting.any(|waiting| waiting.question == question)
+    /// Whether a request waits for the answer to this lookup.
+    fn is_waited_for(&self, lookup: usize) -> bool {
+        let mut waiting = self.workers[self.lookups[lookup].worker].streams.values().flatten();
+        waiting.any(|waiting| waiting.lookup == lookup)
     }
 
-    /// Whether this call is about a token of the stranger.
-    fn is_strangers(&self, call: usize) -> bool {
-        self.calls[call].key.is_strangers()
+    /// Whether this call is about a token of the hostile caller.
+    fn is_hostile(&self, call: usize) -> bool {
+        self.calls[call].key.is_hostile()
     }
 }
 
@@ -283,7 +282,7 @@ impl Worker {
             streams: BTreeMap::new(),
             known: BTreeMap::new(),
             refused: BTreeMap::new(),
-            vouched: BTreeMap::new(),
+            validated: BTreeMap::new(),
             waits: BTreeMap::new(),
             sites: BTreeMap::new(),
             changes: Vec::new(),
@@ -291,7 +290,7 @@ impl Worker {
         }
     }
 
-    /// The instances that are at work: somebody holds their configuration.
+    /// The active instances: their configuration is in use.
     fn setups(&self) -> impl Iterator<Item = &'static Setup> {
         let held = self.policies.iter().filter(|(_, policy)| policy.strong_count() > 0);
         held.map(|(setup, _)| *setup)

@@ -11,9 +11,9 @@ use proptest::test_runner::{TestError, TestRunner};
 const TRACES: u32 = 2_000;
 const EVENTS: usize = 60;
 
-/// What random traces begin with: nothing; a verdict whose time is over; an open breaker after one;
-/// a token that waits; a verdict and a refusal that two workers know; sites that a
-/// stranger has filled as far as that goes.
+/// The starts of random traces: nothing; an expired verdict; an open breaker after one; a token
+/// that waits; a verdict and a refusal that two workers know; sites that a hostile caller has
+/// filled as far as possible.
 const BEGINNINGS: [&[Event]; 8] = [
     &[],
     &[admit(0, 6), Event::Answer(0, Ending::Good), Event::Wait(1_500)],
@@ -30,8 +30,8 @@ const BEGINNINGS: [&[Event]; 8] = [
     &[admit(0, 5), Event::Answer(0, Ending::TooManyFor2), admit(0, 7)],
     &[admit(0, 5), Event::Answer(0, Ending::Good), admit(1, 7)],
     &[admit(0, 5), Event::Answer(0, Ending::Refused), admit(1, 7)],
-    &[stranger(7, 0), stranger(7, 1), stranger(0, 2), stranger(0, 3)],
-    &[admit(0, 3), Event::Answer(0, Ending::Good), Event::Wait(1_200), stranger(0, 0)],
+    &[hostile(7, 0), hostile(7, 1), hostile(0, 2), hostile(0, 3)],
+    &[admit(0, 3), Event::Answer(0, Ending::Good), Event::Wait(1_200), hostile(0, 0)],
 ];
 
 /// Runs random traces; how many there were, and what has happened in all of them.
@@ -61,7 +61,7 @@ fn random_traces(
 }
 
 #[test]
-fn the_gate_does_what_its_model_does() {
+fn gate_behaves_as_its_model() {
     let total = random_traces(TRACES, any::<[u8; 4]>().prop_map(Event::of), World::run);
     // Traces that reach little would prove little.
     let Tally { hits, negative_hits, shared_hits, joined, stored, .. } = total;
@@ -74,7 +74,7 @@ fn the_gate_does_what_its_model_does() {
 
 /// A retired configuration is held a little longer by a request that waits for the shared memory.
 #[test]
-fn a_probe_may_go_by_a_configuration_that_ends_in_the_same_tick() {
+fn probe_may_use_a_configuration_that_ends_in_the_same_tick() {
     World::run(&[
         admit(0, 6),
         Event::Answer(0, Ending::MaxAge),
@@ -88,19 +88,19 @@ fn a_probe_may_go_by_a_configuration_that_ends_in_the_same_tick() {
 
 /// Evidence that one caller can make is used against that caller alone.
 #[test]
-fn a_stranger_changes_nothing_for_others() {
+fn unknown_token_changes_nothing_for_others() {
     let rarer = Cell::new(0);
     let bytes = any::<[u8; 4]>;
     let event = prop_oneof![
         2 => bytes().prop_map(Event::of),
-        1 => bytes().prop_map(Event::of_stranger),
+        1 => bytes().prop_map(Event::of_hostile),
     ];
     let total = random_traces(TRACES / 2, event, |events| {
         let (tally, r) = fair::check(events);
         rarer.set(rarer.get() + r);
         tally
     });
-    println!("{} times an outdated verdict did not serve beside the stranger", rarer.get());
+    println!("{} times an outdated verdict did not serve beside the hostile", rarer.get());
     let Tally { hits, failed_over, repeated, refused_by_wait, refused_by_cap, stale, .. } = total;
     assert!(hits >= 500 && failed_over.min(stale) >= 100 && repeated >= 30);
     assert!(refused_by_cap >= 20 && refused_by_wait >= 10 && rarer.get() >= 8);
@@ -115,8 +115,8 @@ const fn asks(worker: u8, setup: u8, who: Who) -> Event {
     Event::Admit { worker, setup, who, region: Region::Absent }
 }
 
-const fn stranger(setup: u8, token: u8) -> Event {
-    asks(0, setup, Who::Stranger(token))
+const fn hostile(setup: u8, token: u8) -> Event {
+    asks(0, setup, Who::Hostile(token))
 }
 
 const GONE: Event = Event::Gone { worker: 0, back: 0 };
@@ -152,19 +152,19 @@ fn extend(
     if trace.len() == length {
         return run(trace);
     }
-    let arrived = |strangers| {
-        let is = |e: &&Event| matches!(e, Event::Admit { .. }) && e.is_strangers() == strangers;
+    let arrived = |hostile| {
+        let is = |e: &&Event| matches!(e, Event::Admit { .. }) && e.is_hostile() == hostile;
         trace.iter().filter(is).count()
     };
-    let (theirs, strangers) = (arrived(false), arrived(true));
+    let (theirs, hostile) = (arrived(false), arrived(true));
     for event in alphabet {
         let possible = match event {
             Event::Answer(back, _) | Event::Gone { back, .. } => usize::from(*back) < theirs,
-            Event::AnswerStranger(back, _) | Event::StrangerGone { back, .. } => {
-                usize::from(*back) < strangers
+            Event::AnswerStranger(back, _) | Event::HostileGone { back, .. } => {
+                usize::from(*back) < hostile
             }
             Event::Wait(_) | Event::Tick(_) | Event::Due(_) | Event::Damage { .. } => {
-                theirs + strangers > 0
+                theirs + hostile > 0
             }
             _ => true,
         };
@@ -178,7 +178,7 @@ fn extend(
 
 /// One question, with a cache and without: enough to release twice, never, or the wrong one.
 #[test]
-fn every_trace_of_six_events_that_matter_most() {
+fn every_trace_of_six_main_events() {
     let good = Event::Answer(0, Ending::Good);
     all_traces(&[], &[admit(0, 0), admit(0, 1), good, Event::Answer(1, Ending::Refused), GONE], 6);
 }
@@ -199,7 +199,7 @@ fn every_trace_of_six_events_with_two_workers() {
     all_traces(&[], &[&[admit(0, 3), admit(1, 5), good, refused], &waits[..]].concat(), 6);
 }
 
-/// Two sites: the next one is asked after an outage and after nothing else, for everybody.
+/// Two sites: the next one is called after an outage and after nothing else, for every caller.
 #[test]
 fn every_trace_of_four_more_events_with_two_sites() {
     let of = |setup| Event::Admit { worker: 0, setup, who: Who::Token(0), region: Region::Fr };
@@ -257,7 +257,7 @@ fn every_trace_of_five_events_while_a_token_waits() {
     }
 }
 
-/// Refusals and outages after a good answer whose time is over, or soon will be.
+/// Refusals and outages after a valid verdict that has expired, or soon will.
 #[test]
 fn every_trace_of_four_events_after_a_verdict() {
     let alphabet = [
@@ -319,13 +319,13 @@ fn every_trace_of_four_events_with_an_open_breaker() {
     all_traces(&[&in_vain[..], &silence].concat(), &alphabet, 4);
 }
 
-/// Strangers have half of the calls at a time.
+/// Unknown tokens get half of the calls at a time.
 #[test]
 fn every_trace_of_four_events_at_a_full_site() {
     let alphabet = [
-        stranger(7, 1),
-        stranger(7, 2),
-        stranger(8, 3),
+        hostile(7, 1),
+        hostile(7, 2),
+        hostile(8, 3),
         asks(0, 7, Who::Token(1)),
         admit(0, 7),
         Event::AnswerStranger(0, Ending::Unreachable),
@@ -333,11 +333,11 @@ fn every_trace_of_four_events_at_a_full_site() {
         Event::Due(0),
     ];
     let good = [admit(0, 7), Event::Answer(0, Ending::Good), Event::Wait(3_100)];
-    all_traces(&[&good[..], &[stranger(7, 0)]].concat(), &alphabet, 4);
+    all_traces(&[&good[..], &[hostile(7, 0)]].concat(), &alphabet, 4);
     // An outdated verdict is no way past a full site.
     let alphabet = [
-        stranger(3, 0),
-        stranger(0, 1),
+        hostile(3, 0),
+        hostile(0, 1),
         admit(0, 3),
         Event::AnswerStranger(0, Ending::Silent),
         Event::Answer(0, Ending::CutOff),
@@ -348,12 +348,12 @@ fn every_trace_of_four_events_at_a_full_site() {
     all_traces(&good, &alphabet, 4);
 }
 
-/// The same as [`a_stranger_changes_nothing_for_others`], of every short trace.
+/// The same as [`unknown_token_changes_nothing_for_others`], of every short trace.
 #[test]
-fn every_trace_of_four_events_beside_a_stranger() {
+fn every_trace_of_four_events_with_an_unknown_token() {
     let alphabet = [
-        stranger(4, 0),
-        stranger(7, 1),
+        hostile(4, 0),
+        hostile(7, 1),
         Event::AnswerStranger(0, Ending::Unreachable),
         Event::AnswerStranger(0, Ending::Silent),
         Event::AnswerStranger(0, Ending::TooManyFor100),

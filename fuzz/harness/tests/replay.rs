@@ -25,7 +25,7 @@ fn corpus(target: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_file_of_the_corpus_keeps_every_promise() {
+fn every_corpus_file_holds_every_property() {
     let mut failed = Vec::new();
     for (target, check) in TARGETS {
         let files = corpus(target);
@@ -44,7 +44,7 @@ fn every_file_of_the_corpus_keeps_every_promise() {
 }
 
 #[test]
-fn every_corpus_holds_enough_that_is_accepted_and_enough_that_is_refused() {
+fn every_corpus_has_accepted_and_refused_inputs() {
     for (target, accepts) in KINDS {
         let kinds: Vec<_> =
             corpus(target).iter().map(|file| accepts(&fs::read(file).unwrap())).collect();
@@ -60,7 +60,7 @@ fn every_corpus_holds_enough_that_is_accepted_and_enough_that_is_refused() {
 }
 
 #[test]
-fn every_target_has_a_libfuzzer_entry_and_a_corpus_and_nothing_else_has() {
+fn targets_entries_and_corpora_match() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let names = |dir: &str| {
         let entries = fs::read_dir(root.join(dir)).unwrap();
@@ -75,10 +75,10 @@ fn every_target_has_a_libfuzzer_entry_and_a_corpus_and_nothing_else_has() {
     assert_eq!(names("corpus"), targets);
 }
 
-/// What a gate does follows from its events alone: a trace that ended otherwise each time could
-/// neither be replayed nor made smaller.
+/// A gate's behaviour follows from its events alone: a trace that ended differently each time could
+/// neither be replayed nor reduced.
 #[test]
-fn a_trace_of_gate_ops_ends_the_same_way_each_time() {
+fn gate_ops_trace_is_deterministic() {
     for file in corpus("gate_ops") {
         let bytes = fs::read(&file).unwrap();
         let (first, second) = (gate_ops::run(&bytes), gate_ops::run(&bytes));
@@ -91,7 +91,7 @@ const LEAST: u64 = 30;
 
 /// A change of how bytes become events would leave a corpus that says nothing.
 #[test]
-fn the_corpus_of_gate_ops_reaches_everything() {
+fn gate_ops_corpus_reaches_every_kind() {
     let tallies =
         corpus("gate_ops").into_iter().map(|file| gate_ops::run(&fs::read(file).unwrap()));
     let total = tallies.fold(Tally::default(), Tally::plus);

@@ -1,5 +1,5 @@
-//! Makes ready what tests run on, before they start: `fetch envoy`, `fetch provider`. What cannot
-//! be had is so told once, with the remedy.
+//! Prepares what the tests need before they start: `fetch envoy`, `fetch provider`. A missing tool
+//! is reported once, with the remedy.
 
 use std::process::ExitCode;
 

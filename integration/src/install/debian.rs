@@ -32,7 +32,7 @@ const NGINX: Package = Package {
     binary: "usr/sbin/nginx",
 };
 
-/// The forward proxy `tinyproxy`, unpacked first where there is none.
+/// The forward proxy `tinyproxy`, unpacked first if there is none.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn tinyproxy_binary() -> Result<PathBuf, String> {
     TINYPROXY.binary()
 }
 
-/// The web server `nginx`, unpacked first where there is none.
+/// The web server `nginx`, unpacked first if there is none.
 ///
 /// # Errors
 ///
@@ -71,7 +71,7 @@ impl Package {
         }
         let remedy = |problem: String| {
             format!(
-                "{program}, {what}, is not there and could not be fetched: {problem}\n\
+                "{program}, {what}, is missing and could not be fetched: {problem}\n\
                  Remedy: install it and leave it on PATH; on Debian and Ubuntu \
                  `apt-get install {package}`, as root."
             )
@@ -94,7 +94,7 @@ impl Package {
         let unpacked = dir.join("unpacked");
         run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked))
             .and_then(|()| fs::remove_file(&file).map_err(|e| e.to_string()))
-            // The name appears at once and complete: whoever sees it may run it.
+            // The name appears at once and complete: any process that sees it may run it.
             .and_then(|()| {
                 fs::rename(unpacked.join("usr"), dir.join("usr")).map_err(|e| e.to_string())
             })
@@ -117,7 +117,7 @@ mod tests {
             let dir = target_dir().join(format!("no-{program}-{}", std::process::id()));
             let why = package.unpack(&dir, "no-such-apt-get").unwrap_err();
             fs::remove_dir_all(&dir).unwrap();
-            assert!(why.starts_with(&format!("{program}, {what}, is not there")), "{why}");
+            assert!(why.starts_with(&format!("{program}, {what}, is missing")), "{why}");
             assert!(why.contains(&format!("`apt-get install {name}`, as root")), "{why}");
         }
     }

@@ -1,4 +1,4 @@
-//! What every installation needs: a lock, programs on `PATH`, and words for the user.
+//! The common parts of installations: a lock, programs on `PATH`, and messages for the user.
 
 use std::env;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Runs it; where it fails, the last lines of what it said.
+/// Runs it; if it fails, returns the last lines of its output.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|e| e.to_string())?;
     if output.status.success() {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Head, Headers};
+use crate::wire::{Headers, MessageHead};
 
-/// One call that reached the provider, as it stood on the wire.
+/// One call that reached the provider, as on the wire.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The method, to the letter.
@@ -16,7 +16,7 @@ pub struct Call {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
-    /// The name that the connection's TLS greeting asked for; none on a plain one.
+    /// The server name in the connection's TLS greeting; none on a plain one.
     pub server_name: Option<String>,
     /// The number of its connection.
     pub connection: usize,
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// What is known of a connection.
+/// The data about a connection.
 pub(super) struct Line {
     pub(super) server_name: Option<String>,
     pub(super) number: usize,
@@ -51,7 +51,7 @@ pub(super) struct Line {
 
 impl Line {
     /// The call with this head and body that came as the `nth`.
-    pub(super) fn call(&self, nth: usize, head: Head, body: Vec<u8>) -> Call {
+    pub(super) fn call(&self, nth: usize, head: MessageHead, body: Vec<u8>) -> Call {
         let mut start = head.start.splitn(3, ' ').map(str::to_owned);
         Call {
             method: start.next().unwrap_or_default(),

@@ -10,7 +10,7 @@ use super::script::Answers;
 use crate::pass;
 use crate::reply::Step;
 use crate::tls::{self, Link};
-use crate::wire::{Framing, Head, Reader};
+use crate::wire::{Framing, MessageHead, Reader};
 
 /// Serves the connection until either side ends it; `early` has been read already.
 pub(super) async fn serve(
@@ -53,7 +53,10 @@ pub(super) async fn serve(
 }
 
 /// The next head; none where the caller has closed, or nothing has come for too long.
-async fn next(reader: &mut Reader<Link>, idle: Option<Duration>) -> io::Result<Option<Head>> {
+async fn next(
+    reader: &mut Reader<Link>,
+    idle: Option<Duration>,
+) -> io::Result<Option<MessageHead>> {
     match idle {
         None => reader.head().await,
         Some(idle) => tokio::time::timeout(idle, reader.head()).await.unwrap_or(Ok(None)),

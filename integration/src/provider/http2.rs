@@ -21,12 +21,12 @@ use crate::frames::{
 use crate::pass;
 use crate::reply::Step;
 use crate::tls::{self, Link};
-use crate::wire::{Head, Headers, latin1};
+use crate::wire::{Headers, MessageHead, latin1};
 
-/// What a client begins with, before its first frame.
+/// A client's first bytes, before its first frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What the answer to a stream wants done on the connection.
+/// What the answer to a stream does to the connection.
 enum Out {
     Bytes(Vec<u8>),
     Close,
@@ -70,7 +70,7 @@ async fn streams(
     let (out, mut outs) = unbounded_channel();
     // Ends them all when the connection does.
     let mut answering = JoinSet::new();
-    let mut requests: HashMap<u32, (Head, Vec<u8>)> = HashMap::new();
+    let mut requests: HashMap<u32, (MessageHead, Vec<u8>)> = HashMap::new();
     let mut decoder = loona_hpack::Decoder::new();
     let (mut block, mut nth) = (Vec::new(), 0);
     // Whether the request ends with the header section that is being read.
@@ -173,14 +173,14 @@ async fn answer(steps: Vec<Step>, out: UnboundedSender<Out>) {
     }
 }
 
-fn empty() -> Head {
-    Head { start: String::new(), headers: Headers::default() }
+fn empty() -> MessageHead {
+    MessageHead { start: String::new(), headers: Headers::default() }
 }
 
 /// Adds a field, as HTTP/1.1 would say it.
-fn add(head: &mut Head, name: &[u8], value: &[u8]) {
+fn add(head: &mut MessageHead, name: &[u8], value: &[u8]) {
     match name {
-        // `:method` comes before `:path` with Envoy, as with everybody.
+        // `:method` comes before `:path` with Envoy, as with every client.
         b":method" => head.start = format!("{} {}", latin1(value), head.start),
         b":path" => head.start.push_str(&latin1(value)),
         b":authority" => head.headers.push("host", value),
@@ -190,7 +190,7 @@ fn add(head: &mut Head, name: &[u8], value: &[u8]) {
 }
 
 impl Frames {
-    /// The next frame; none where the caller has closed. May be dropped and asked again.
+    /// The next frame; none if the caller has closed. The future may be dropped and created again.
     async fn next(&mut self) -> io::Result<Option<Frame>> {
         loop {
             if let Some(frame) = Frame::take(&mut self.buffer) {

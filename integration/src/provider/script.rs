@@ -1,4 +1,4 @@
-//! What the scripted provider answers, and which calls have come.
+//! The scripted provider's answers, and the calls that have come.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::tls::Certificate;
 
 type Answer = dyn Fn(&Call) -> Option<Reply> + Send + Sync;
 
-/// What the test has said.
+/// The test's script.
 #[derive(Default)]
 pub(super) struct Script {
     pub(super) queue: VecDeque<Reply>,
@@ -41,7 +41,7 @@ impl Answers {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is said to the call, which is recorded.
+    /// The answer to the call, which is recorded.
     pub(super) fn answer(&self, call: Call) -> Reply {
         let mut script = self.script();
         let queued = script.queue.pop_front();
@@ -63,7 +63,7 @@ impl Answers {
     }
 }
 
-/// What the token `good` gets before anything is scripted.
+/// The answer to the token `good` before anything is scripted.
 pub(super) fn good() -> Reply {
     Reply::json(
         200,
@@ -80,7 +80,7 @@ pub(super) fn good() -> Reply {
     )
 }
 
-/// What any other token gets before anything is scripted.
+/// The answer to any other token before anything is scripted.
 pub(super) fn expired() -> Reply {
     Reply::json(401, &json!({"error": "invalid_token", "errorMessage": "The access token expired"}))
         .header(

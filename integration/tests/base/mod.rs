@@ -1,5 +1,5 @@
-//! Configurations that several files of tests start from, and how they look at an echo. No test
-//! and no expectation stands here.
+//! Configurations that several test files start from, and how they read an echo. It must hold no
+//! test and no expectation.
 
 use integration::Response;
 pub(crate) use integration::merged;
@@ -46,7 +46,7 @@ pub(crate) fn with_clusters(config: Value) -> Value {
     merged(config, json!({"clusters": clusters}))
 }
 
-/// What the upstream got of `names`, in the order of `names`; several lines with one name stay
+/// The values of `names` at the upstream, in the order of `names`; several lines with one name stay
 /// several.
 pub(crate) fn upstream_saw(r: &Response, names: &[&str]) -> Vec<(String, String)> {
     let headers = r.upstream_headers();

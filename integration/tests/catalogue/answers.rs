@@ -37,7 +37,7 @@ fn answer(number: impl ToString, what: impl ToString, body: impl AsRef<[u8]>) ->
     row(number, what).answers(reply)
 }
 
-/// A 200 whose bytes are no document that vouches for anybody.
+/// A 200 whose bytes are not a valid UserInfo document.
 fn no_document(number: impl ToString, what: impl ToString, body: impl AsRef<[u8]>) -> Row {
     answer(number, what, body).refused(401, NOT_AN_OBJECT)
 }
@@ -166,7 +166,7 @@ fn documents() -> Vec<Row> {
     rows
 }
 
-/// 95–97: numbers stand as they are written, or not at all; none is ever rounded.
+/// 95–97: numbers are passed on as written, or not at all; none is ever rounded.
 fn numbers() -> Vec<Row> {
     [
         ("95a", "9007199254740993"),
@@ -184,7 +184,7 @@ fn numbers() -> Vec<Row> {
     .into()
 }
 
-/// 98: who the answer speaks of.
+/// 98: the subject of the answer.
 fn subjects() -> Vec<Row> {
     let without = |sub: Value| match sub {
         Value::Null => json!({"name": "Ada"}),
@@ -271,7 +271,7 @@ fn lists() -> Vec<Row> {
     vec![
         groups("104a", "a separator in an element", json!(["a,b", "c"]), None),
         groups("104b", "a line end in an element", json!(["a", "b\r\nX-Admin: 1"]), None),
-        // Left out, and documented: they invent nobody.
+        // Left out, and documented: they create no identity.
         groups("104c", "an empty element", json!(["a", ""]), Some("a")),
         groups("104d", "a list in the list", json!(["a", ["admin"]]), Some("a")),
         groups("104e", "null in the list", json!(["a", null]), Some("a")),
@@ -315,9 +315,9 @@ fn sizes() -> Vec<Row> {
                     .chunked(),
             )
             .refused(401, TOO_LARGE),
-        // The reference configuration lets Envoy hold 128 KiB; what it gives up, it tells without
-        // headers, as it does beyond its own 32 MiB. That looks like a connection that was cut, so it
-        // is asked twice more.
+        // The reference configuration lets Envoy hold 128 KiB. Envoy reports a larger answer
+        // without headers, as it does beyond its own 32 MiB. That looks like a cut connection, so
+        // the call is repeated twice.
         row("109a", "announces 33 MiB")
             .answers(Reply::raw(
                 [
@@ -408,7 +408,7 @@ fn refusals() -> Vec<Row> {
         ("116d", 504, "provider_error:provider_5xx"),
         ("116e", 599, "provider_error:provider_5xx"),
     ] {
-        // Nothing of such an answer is handed on unasked, least of all a session.
+        // Nothing of such an answer is relayed by default, above all no session.
         let reply = Reply::json(status, &claims())
             .header("set-cookie", CANARY_CLAIM)
             .header("x-user-id", CANARY_CLAIM)
@@ -419,7 +419,7 @@ fn refusals() -> Vec<Row> {
         ("115c", 429, "Sun, 06 Nov 1994 08:49:37 GMT", true),
         ("115d", 429, "soon", false),
         ("115e", 429, "-1", false),
-        // With a time to come the token waits: rows of one token ask for the past.
+        // With a time in the future the token waits: rows with one token use a time in the past.
         ("116f", 503, "Sun, 06 Nov 1994 08:49:37 GMT", true),
         ("116g", 500, "17", false),
     ] {
@@ -439,7 +439,7 @@ fn refusals() -> Vec<Row> {
             .refused(401, CUT_OFF)
             .calls(3),
     );
-    // Each with a token of its own: whoever asks about it again is not heard before its time.
+    // Each with its own token: a second request with the same token gets no call before that time.
     for (number, other, skip) in
         [("115b", "115b-h2", Skip::Http2), ("115b-h2", "115b", Skip::Http1)]
     {
@@ -453,7 +453,7 @@ fn refusals() -> Vec<Row> {
         );
     }
     rows.push(
-        row("114h", "408, for whoever comes late on a connection")
+        row("114h", "408 to the next request on an idle connection")
             .answers(Reply::status(408))
             .refused(408, "provider_error:provider_4xx")
             .calls(3),
@@ -461,7 +461,7 @@ fn refusals() -> Vec<Row> {
     rows
 }
 
-/// 120–126, 128: no whole answer. What ends at once is asked twice more.
+/// 120–126, 128: incomplete answers. A call that ends at once is repeated twice.
 fn transport() -> Vec<Row> {
     let good = || Reply::json(200, &claims());
     let raw = |body: &str| {
@@ -518,8 +518,8 @@ fn transport() -> Vec<Row> {
         row("123", "without a length, cut in the document")
             .answers(raw(&format!(r#"{{"sub":"{CANARY_CLAIM}","na"#)))
             .refused(401, NOT_AN_OBJECT),
-        // Whoever cuts here cannot be told from one who has said all: a provider should say the
-        // length, or speak HTTP/2.
+        // A truncated answer without a length cannot be distinguished from a complete one: a
+        // provider should send the length, or use HTTP/2.
         row("124", "without a length, cut after the document").answers(raw(&claims().to_string())),
         row("125a", "no answer").answers(Reply::silence()).refused(401, "unavailable:timed_out").waits(),
         row("125b", "a header that never ends")

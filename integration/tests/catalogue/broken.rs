@@ -1,6 +1,6 @@
-//! A deliberately broken build proves the harness: with one guard taken away, rows must fail.
+//! A deliberately broken build proves the harness: with one protection removed, rows must fail.
 //!
-//! The module is built with the feature `fault-injection`, which nothing that is shipped has.
+//! The module is built with the feature `fault-injection`, which no shipped module has.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use wasmparser::{Parser, Payload};
 use crate::row::Row;
 use crate::run::{Subject, catalogue};
 
-/// The variable that names the guard to be taken away.
+/// The variable that names the protection to remove.
 pub const VARIABLE: &str = "OIDC_FAULT_INJECTION";
 
-/// Of the panic that a request can cause.
+/// A text of the panic that a request can cause.
 const MESSAGE: &str = "a request said ";
 
-/// Rows of the catalogue against whose inputs the guards stand, and one that simply passes.
+/// Rows of the catalogue whose inputs the protections handle, and one that simply passes.
 const ROWS: [&str; 18] = [
     "1", "4a", "7", "8b", "12a", "25", "26", "33a", "35a", "40", "41b", "74a", "74c", "81", "111a",
     "113b", "114b", "121a",
@@ -30,8 +30,8 @@ pub fn module() -> PathBuf {
     };
     assert!(
         path.is_file(),
-        "the module with removable guards {} is not there: run `cargo xtask build --fault-injection`, \
-         or name one in OIDC_FAULT_INJECTION_WASM",
+        "the module with removable protections, {}, is missing: run `cargo xtask build \
+         --fault-injection`, or set OIDC_FAULT_INJECTION_WASM",
         path.display()
     );
     path
@@ -44,15 +44,15 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Rows that fail with this guard taken away, each once; `-` for Envoy as a whole.
-async fn failing(guard: &str) -> BTreeSet<String> {
-    let environment = match guard {
+/// Rows that fail without this protection, each once; `-` for Envoy as a whole.
+async fn failing(protection: &str) -> BTreeSet<String> {
+    let environment = match protection {
         "" => Vec::new(),
-        guard => vec![(VARIABLE.to_owned(), guard.to_owned())],
+        protection => vec![(VARIABLE.to_owned(), protection.to_owned())],
     };
     let subject = Subject { module: Some(module()), environment, ..Subject::default() };
     let failures = catalogue(&subject, rows()).await;
-    if guard.is_empty() {
+    if protection.is_empty() {
         for failure in &failures {
             println!("{failure}");
         }
@@ -61,25 +61,25 @@ async fn failing(guard: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_guard_taken_away_makes_a_row_fail() {
+async fn each_removed_protection_makes_a_row_fail() {
     let _turn = crate::TURN.lock().await;
-    assert_eq!(failing("").await, BTreeSet::new(), "with every guard in place");
-    // The rows that must be among those that fail: what the guard is there for.
-    for (guard, expected) in [
+    assert_eq!(failing("").await, BTreeSet::new(), "with every protection");
+    // Rows that must fail, because they need the protection.
+    for (protection, expected) in [
         ("strip", vec!["26", "33a", "35a", "40"]),
         ("body_pause", vec!["74a", "74c"]),
         ("no_headers", vec!["121a"]),
         ("token_syntax", vec!["7", "8b", "12a"]),
         ("status", vec!["41b", "111a", "113b", "114b"]),
     ] {
-        let failing = failing(guard).await;
-        println!("without {guard}: rows {failing:?} fail");
-        // A module that is broken altogether would prove nothing.
+        let failing = failing(protection).await;
+        println!("without {protection}: rows {failing:?} fail");
+        // A module in which everything fails would prove nothing.
         for row in ["1", "81"] {
-            assert!(!failing.contains(row), "row {row} fails without {guard}");
+            assert!(!failing.contains(row), "row {row} fails without {protection}");
         }
         for row in expected {
-            assert!(failing.contains(row), "row {row} passes without {guard}");
+            assert!(failing.contains(row), "row {row} passes without {protection}");
         }
     }
 }
@@ -115,7 +115,7 @@ fn the_shipped_module_ignores_fault_injection() {
     let (broken, shipped) = (read(module()), read(integration::module().unwrap()));
     for word in [VARIABLE, MESSAGE] {
         let holds = |module: &[u8]| module.windows(word.len()).any(|part| part == word.as_bytes());
-        assert!(holds(&broken), "the comparison by {word} is worth nothing");
-        assert!(!holds(&shipped), "{word} is in the module that is shipped");
+        assert!(holds(&broken), "the comparison by {word} proves nothing");
+        assert!(!holds(&shipped), "{word} is in the shipped module");
     }
 }

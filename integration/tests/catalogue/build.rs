@@ -1,5 +1,5 @@
-//! How a row is written down: what the client sends, what provider and upstream do, what must come
-//! of it. Each word changes one thing of the ordinary case.
+//! Builders for rows: what the client sends, what provider and upstream do, and the expected
+//! result. Each method changes one property of the ordinary case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +156,7 @@ impl Row {
         self
     }
 
-    /// The provider vouches for these claims.
+    /// The provider validates the token and returns these claims.
     pub fn claims(self, claims: &Value) -> Row {
         self.answers(Reply::json(200, claims))
     }
@@ -181,7 +181,7 @@ impl Row {
     }
 }
 
-/// What must come of it.
+/// The expected result.
 impl Row {
     /// The upstream's answer with this status reaches the client.
     pub fn passes_with(mut self, status: u16) -> Row {
@@ -201,7 +201,7 @@ impl Row {
         self
     }
 
-    /// The client leaves while the provider is asked.
+    /// The client leaves during the call to the provider.
     pub fn leaves(mut self) -> Row {
         self.expected = Expected::Gone;
         self.pace(Pace::Leaves)
@@ -234,7 +234,7 @@ impl Row {
         self
     }
 
-    /// What must follow the reply on the connection.
+    /// The bytes expected after the reply on the connection.
     pub fn tail(mut self, bytes: impl AsRef<[u8]>) -> Row {
         self.tail = bytes.as_ref().to_vec();
         self
@@ -255,13 +255,13 @@ impl Row {
         self
     }
 
-    /// How the filter counts it, one word per request.
+    /// The outcome counters that must rise, one per request.
     pub fn counted(mut self, outcomes: &[&'static str]) -> Row {
         self.counted = Some(outcomes.to_vec());
         self
     }
 
-    /// The word that it leaves in the access log.
+    /// The outcome expected in the access log.
     pub fn logged(mut self, outcome: &'static str) -> Row {
         self.logged = Some(outcome);
         self

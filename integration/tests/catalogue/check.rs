@@ -1,4 +1,5 @@
-//! Judges one run: the reply, the provider's calls, what came upstream, the access log entry.
+//! Checks one run: the reply, the provider's calls, the request at the upstream, the access log
+//! entry.
 
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub async fn run(stage: &Stage, row: &Row, world: &World) -> (Vec<String>, u64) 
             complaints.push(format!("{came} bytes came upstream: {:?}", upstream.take()));
         }
     }
-    // Whoever was answered by the filter knows that its call has ended.
+    // If the filter answered, its call has ended.
     let by_filter = match row.expected {
         Expected::Pass(_) | Expected::Refused(..) => row.played.is_none(),
         Expected::Envoy(_) | Expected::Gone => false,
@@ -175,7 +176,7 @@ fn reply(complaints: &mut Vec<String>, row: &Row, stage: &Stage, response: &Resp
     }
 }
 
-/// Nothing but the upstream's own echo of what came there may hold the token or a claim.
+/// Only the upstream's own echo may contain the token or a claim.
 fn told(complaints: &mut Vec<String>, response: &Response, arrived: &[Received]) {
     let echo = |one: &Received| one.to_json().to_string().as_bytes() == response.body;
     let mut told = Vec::new();
@@ -286,8 +287,8 @@ fn is_traceparent(value: &[u8]) -> bool {
     lengths == [2, 32, 16, 2] && value.iter().all(|b| hex(b) || *b == b'-')
 }
 
-/// The provider was asked as often as it should be, and told the token, well-formed identifiers and
-/// nothing else.
+/// The provider got the expected number of calls, with the token, well-formed identifiers and
+/// nothing else of the client.
 fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
     let expected = row.calls_expected();
     if calls.len() != expected {
@@ -350,7 +351,8 @@ const ENVOYS: [&str; 10] = [
     "transfer-encoding",
 ];
 
-/// What came upstream is what was sent, less what only the filter may say, plus what it says.
+/// The upstream got the request as sent, without the identity headers, plus those that the filter
+/// sets.
 fn arrival(complaints: &mut Vec<String>, row: &Row, world: &World, stage: &Stage, got: &Received) {
     let sent = &row.sent;
     let raw = match stage.protocol {

@@ -1,8 +1,8 @@
 //! Many streams at once, few of them with one token, while providers answer out of order and fail
 //! and clients leave: no stream ever sees what belongs to another, also where they share a call.
 //!
-//! What becomes of a request is a function of its number alone, so provider and client need not
-//! talk, nothing has to be remembered, and a million requests take no more memory than a thousand.
+//! The result of a request is a function of its number alone, so provider and client need no
+//! communication and no state, and a million requests take no more memory than a thousand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ const LATEST: f64 = 5000.0;
 /// By how much the rig and Envoy may grow: noise, but no leak of even 100 bytes per request at 10⁶.
 const GROWTH: u64 = 64 << 20;
 
-/// What becomes of one request.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// The provider vouches.
+    /// The provider validates the token.
     Good,
     /// The provider answers with this status.
     Status(u16),
@@ -239,12 +239,12 @@ pub async fn leaks(catalogue: &Catalogue, requests: u64, seed: u64) -> Vec<Strin
     problems
 }
 
-/// What the clients saw.
+/// The replies that the clients saw.
 #[derive(Default)]
 pub struct Tally {
-    /// By the filter's word for it.
+    /// By outcome.
     pub answered: BTreeMap<&'static str, u64>,
-    /// Requests whose clients left; the filter may have counted them as anything.
+    /// Requests whose clients left; the filter may have counted them with any outcome.
     left: u64,
     pub problems: Vec<String>,
 }
@@ -263,7 +263,7 @@ impl Tally {
         *self.answered.entry(word).or_default() += 1;
     }
 
-    /// Every answer was counted as what it was; whoever left, at most once.
+    /// Every answer was counted with its outcome; a client that left, at most once.
     pub fn compare(&self, before: &Outcomes, after: &Outcomes) -> Vec<String> {
         let grown = |word: &str| {
             let of = |outcomes: &Outcomes| outcomes.get(word).copied().unwrap_or(0);
@@ -421,7 +421,7 @@ pub async fn late(catalogue: &Catalogue) -> Vec<String> {
     let mut problems = Vec::new();
     for flag in [false, true] {
         let listener = worlds::listener_name(worlds::CROWD, flag);
-        // But for those whose clients left.
+        // Except those whose clients left.
         let total = envoy.stat(&format!("http.{listener}.downstream_rq_completed")).await;
         // A client that leaves while its response is on the way has a response and no time.
         let mut left = 0;
@@ -454,7 +454,7 @@ pub async fn late(catalogue: &Catalogue) -> Vec<String> {
 /// Counts by outcome.
 pub type Outcomes = BTreeMap<String, u64>;
 
-/// The filter's outcome counters by their word.
+/// The filter's outcome counters by outcome.
 pub async fn outcomes(catalogue: &Catalogue) -> Outcomes {
     let stats = catalogue.envoy.envoy.stats().await.into_iter();
     let word = |name: String| Some(name.strip_prefix("wasmcustom.oidc_outcome.")?.to_owned());

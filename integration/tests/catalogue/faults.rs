@@ -15,7 +15,7 @@ use crate::TURN;
 use crate::updates::{config, subject};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_126_a_cluster_that_takes_no_call() {
+async fn row_126_cluster_accepts_no_call() {
     let _turn = TURN.lock().await;
     let running = Setup::new().listener(Listener::reference()).edit(|bootstrap| {
         let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
@@ -39,8 +39,8 @@ async fn row_126_a_cluster_that_takes_no_call() {
     gw.provider.answer_token("first", Provider::good().held_by(&gate));
     let first = tokio::spawn(gw.get("/fr").bearer("first").header("x-region", "FR").send());
     gw.provider.wait_calls(1).await;
-    // Envoy's own limits, told as an overload or by not making the call, and no host: nothing is
-    // asked again, and none of it is an outage.
+    // Envoy's own limits (reported as an overload, or by not making the call) and a missing host:
+    // no call is repeated, and none of it is an outage.
     for region in ["FR", "US", "DE"] {
         let path = format!("/refused/{region}");
         let response = gw.get(&path).bearer("good").header("x-region", region).send().await;
@@ -50,7 +50,7 @@ async fn row_126_a_cluster_that_takes_no_call() {
         assert_eq!(response.header("retry-after").as_deref(), Some("5"));
         assert!(entry["milliseconds"].as_u64() < Some(1000), "at once, by Envoy's clock: {entry}");
     }
-    // That Envoy makes no more calls is the doing of whoever sends so many: it shuts no site.
+    // Envoy makes no more calls because a caller sends too many: this opens no breaker.
     for region in ["FR", "DE"] {
         for n in 0..10 {
             let request = gw.get("/many").bearer(&format!("many{n}"));
@@ -82,7 +82,7 @@ fn status_or_end(answer: io::Result<Response>) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
+async fn row_194_sigterm_and_drain_with_calls_in_flight() {
     const HELD: usize = 20;
     let _turn = TURN.lock().await;
     let listener = || Listener::reference().config(config(|c| c["timeout"] = json!("30s")));
@@ -105,7 +105,7 @@ async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
     gw.envoy.assert_no_vm_restart().await;
     drop(gw);
 
-    // Ended: nobody is let through, nobody hangs.
+    // The request ends: none passes, and none hangs.
     let gw = Gateway::start(listener()).await;
     gw.provider.answer(Reply::silence());
     let mut held = JoinSet::new();
@@ -130,7 +130,7 @@ async fn row_194_sigterm_and_drain_with_look_ups_in_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_197_a_provider_that_grows_slow() {
+async fn row_197_provider_becomes_slow() {
     const CLIENTS: usize = 25;
     let _turn = TURN.lock().await;
     let listener = Listener::reference().config(config(|c| {
@@ -148,7 +148,8 @@ async fn row_197_a_provider_that_grows_slow() {
             let reply = Reply::text(200, body).header("content-type", "application/json");
             Some(reply.drip(half, Duration::from_millis(milliseconds)))
         });
-        // Too slow, it is left alone; in time again, the filter finds out by a question of its own.
+        // While it is too slow, the breaker is open; when it is fast again, the filter detects it
+        // with a probe.
         let back = Instant::now();
         let mut passes = milliseconds > 400;
         while !passes {
@@ -168,7 +169,7 @@ async fn row_197_a_provider_that_grows_slow() {
             let (token, path, response) = client.unwrap();
             requests += 1;
             let entry = gw.envoy.access_entry(&path).await;
-            // By Envoy's clock, and nobody waits for a second timeout.
+            // By Envoy's clock; no request waits for a second timeout.
             assert!(entry["milliseconds"].as_u64() < Some(4000), "{entry}");
             if milliseconds <= 400 {
                 assert_eq!(response.status, 200, "{milliseconds} ms: {response:?}");
@@ -181,7 +182,7 @@ async fn row_197_a_provider_that_grows_slow() {
     }
     assert_eq!(gw.envoy.stat("wasmcustom.oidc_requests").await, requests);
     let refused = gw.envoy.stat("wasmcustom.oidc_calls.refused_by_breaker").await;
-    assert!(refused > 0, "it was never left alone");
+    assert!(refused > 0, "its breaker never opened");
     let (asked, own): (Vec<_>, Vec<_>) =
         gw.provider.calls().into_iter().partition(|call| call.token().is_some());
     assert_eq!(asked.len() as u64 + refused, requests, "{refused} refused");
@@ -191,7 +192,7 @@ async fn row_197_a_provider_that_grows_slow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_198_an_upstream_that_is_down() {
+async fn row_198_upstream_down() {
     let _turn = TURN.lock().await;
     let nobody = Provider::start().await;
     nobody.down().await;
@@ -257,7 +258,7 @@ async fn row_199_overload_and_header_limits() {
     gw.envoy.wait_stat(ACTIVE, |active| active == 0).await;
     assert_eq!(gw.get("/orders").bearer("t").send().await.status, 200);
 
-    // As many lines, and as many bytes, as Envoy takes; what the filter adds comes on top.
+    // As many lines and bytes as Envoy accepts; the filter adds its own.
     let (mut most, mut codes) = (0, BTreeSet::new());
     for lines in 90..=101 {
         let mut request = gw.get("/lines").bearer("t");

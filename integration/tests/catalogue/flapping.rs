@@ -1,8 +1,8 @@
-//! A provider that comes and goes every second: no answer is lost or doubled, the counters say
-//! exactly what the clients saw, and what is asked once the provider is back passes.
+//! A provider that goes down and comes back every second: no answer is lost or doubled, the
+//! counters equal what the clients saw, and requests pass once the provider is back.
 //!
-//! The catalogue asks for five minutes of it; these are about six seconds, three times down and up,
-//! because the filter keeps nothing from one time to the next.
+//! The catalogue requires five minutes of it. This takes about six seconds, three times down and
+//! up, because the filter keeps no state from one time to the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,7 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
                 if number >= requests {
                     return tally;
                 }
-                // A token of its own: equal ones would share a call, or be remembered.
+                // A token of its own: equal tokens would share a call or a cached verdict.
                 let token = format!("{CANARY_TOKEN}.{number}");
                 let request = gateway.get(&format!("/flapping/{number}")).bearer(&token);
                 match request.deadline(HANGS).try_send().await {
@@ -90,7 +90,7 @@ pub async fn flapping(catalogue: &Catalogue, requests: u64) -> Vec<String> {
     problems
 }
 
-/// Counts an answer; whether it is one of the two that there are.
+/// Counts an answer; returns whether it is one of the two expected ones.
 fn count(tally: &mut Tally, status: u16) -> bool {
     match status {
         200 => tally.count("pass"),
@@ -100,8 +100,8 @@ fn count(tally: &mut Tally, status: u16) -> bool {
     true
 }
 
-/// The provider is back: somebody passes, and then everybody. How soon, is shown natively, and in
-/// `failover/breaker.rs`: here clients are many and the machine is busy.
+/// The provider is back: first some requests pass, then all. The native tests and
+/// `failover/breaker.rs` show how soon; here are many clients on a busy machine.
 async fn recovered(gateway: &Gateway, tally: &mut Tally) {
     let back = Instant::now();
     let mut passed = 0;

@@ -28,7 +28,7 @@ pub struct Http2 {
     got: Got,
 }
 
-/// What has come on the stream.
+/// The bytes that have come on the stream.
 #[derive(Default)]
 struct Got {
     heads: Vec<Vec<Field>>,
@@ -118,7 +118,8 @@ impl Http2 {
         24 + 15 + 13 + block(fields) + data + trailers.map_or(0, block)
     }
 
-    /// Reads until the stream is over, or so many bytes of the response's body have come.
+    /// Reads until the end of the stream, or until this many bytes of the response's body have
+    /// come.
     pub async fn response(&mut self, enough: Option<usize>) -> io::Result<Response> {
         let whole =
             |http2: &Http2| http2.got.over() && (http2.block.is_empty() || http2.got.closed);
@@ -183,7 +184,7 @@ impl Http2 {
             }
             HEADERS | CONTINUATION => {
                 self.block.extend(payload);
-                // END_STREAM stands on HEADERS, before its CONTINUATIONs.
+                // END_STREAM is on HEADERS, before its CONTINUATIONs.
                 self.got.ended |= kind == HEADERS && flags & END_STREAM != 0;
                 if flags & END_HEADERS != 0 {
                     let block = std::mem::take(&mut self.block);
@@ -199,7 +200,7 @@ impl Http2 {
                 for setting in payload.chunks_exact(6).filter(|s| s[..2] == [0, 4]) {
                     self.stream_window += i64::from(be32(&setting[2..])) - 65_535;
                 }
-                // A peer that has gone says so when it is read.
+                // Reading shows that the peer has gone.
                 let _ = self.io.write_all(&frame(SETTINGS, ACK, 0, &[])).await;
             }
             PING if flags & ACK != 0 => self.got.pings += 1,

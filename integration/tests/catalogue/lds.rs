@@ -21,7 +21,7 @@ async fn replace(envoy: &Discovered, gw: &Gateway, config: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_187_a_listener_is_replaced_with_look_ups_in_flight() {
+async fn row_187_listener_replaced_with_calls_in_flight() {
     const HELD: usize = 20;
     let _turn = TURN.lock().await;
     let listener = Listener::reference().config(config(|_| {}));

@@ -1,4 +1,4 @@
-//! What load leaves behind: statistics and memory. Tests are named by their row.
+//! What remains after load: statistics and memory. Tests are named after their row.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -26,7 +26,7 @@ async fn one_after_the_other(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_201_no_statistic_for_what_a_client_says() {
+async fn row_201_client_input_creates_no_statistic() {
     const CONNECTIONS: usize = 8;
     /// The catalogue says 10⁵ in all: that takes ten times as long and shows the same, since a
     /// statistic for what a client says shows with the first requests.
@@ -53,7 +53,7 @@ async fn row_201_no_statistic_for_what_a_client_says() {
                 .header("x-user-id", format!("user-{n}"))
         })
     };
-    // Envoy's own names come with the first use of what they count.
+    // Envoy creates its own names at their first use.
     let warm = one_after_the_other(gw.address(), requests(99, 0, 40)).await.unwrap();
     assert_eq!(BTreeSet::from_iter(warm), BTreeSet::from([200, 401]));
     let before = gw.envoy.stat_names().await;
@@ -77,13 +77,13 @@ async fn row_201_no_statistic_for_what_a_client_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_193_the_worst_documents_and_many_held_requests() {
+async fn row_193_worst_documents_and_many_held_requests() {
     const BYTES: usize = 1 << 20;
     const HELD: usize = 500;
-    /// Of the 1 GiB that a VM may take; what the filter may take at most by its limits.
+    /// The filter's maximum by its own limits, out of the VM's 1 GiB.
     const ALLOWED_KIB: u64 = 64 << 10;
     let _turn = TURN.lock().await;
-    // A provider in plain: hundreds of TLS handshakes at once are what a busy machine cannot do.
+    // A provider with plain HTTP: a busy machine cannot do hundreds of TLS handshakes at once.
     let listener = Listener::named("gateway").config(config(|c| {
         c["max_userinfo_bytes"] = json!(BYTES);
         c["inject_headers"] = json!({"X-User-Id": "$.sub", "X-All": "$", "X-Deep": "$..*"});
@@ -91,7 +91,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
     }));
     // Hundreds of connections at once take a busy machine its time.
     let listener = listener.cluster("idp_default", |c| c["connect_timeout"] = json!("20s"));
-    // As large as the configuration can ask for.
+    // The largest size that the configuration accepts.
     let running = Setup::new().listener(listener).edit(|bootstrap| {
         let layer = &mut bootstrap["layered_runtime"]["layers"][0]["static_layer"];
         layer["http.async_response_buffer_limit"] = json!("2097152");
@@ -105,7 +105,7 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
     assert_eq!(gw.get("/warm-up").bearer("t").send().await.status, 200);
     let before = kib(gw.envoy.id(), "VmRSS");
 
-    // What takes most memory for each byte of text.
+    // The text that takes most memory per byte.
     for element in ["1,", "[],", "[1],", "[[1]],", "{\"\":1},", "\"\\n\","] {
         let (start, end) = (r#"{"sub":"ada","x":["#, "0]}");
         let elements = element.repeat((BYTES - start.len() - end.len()) / element.len());
@@ -144,14 +144,14 @@ async fn row_193_the_worst_documents_and_many_held_requests() {
         assert_eq!(response.unwrap().status, 200);
     }
     println!("RSS {before} KiB; after the worst documents {large} KiB; {HELD} held {most} KiB");
-    // The catalogue says 64 MiB of the VM. Measured is all of Envoy, so here it is twice that: most
-    // of what they take is Envoy's own, two connections and a header block each.
+    // The catalogue requires 64 MiB for the VM. This measures all of Envoy, so the limit is twice
+    // that: most of it is Envoy's own, two connections and a header block each.
     assert!(most.saturating_sub(before) < 2 * ALLOWED_KIB, "RSS {before} KiB, then {most} KiB");
     gw.envoy.assert_no_vm_restart().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_204_a_short_soak() {
+async fn row_204_short_soak() {
     const WARM: Duration = Duration::from_secs(6);
     const SOAK: Duration = Duration::from_secs(20);
     /// Growth from the warm half to the last: far above what an allocator wanders, and a leak of
@@ -160,7 +160,7 @@ async fn row_204_a_short_soak() {
     let _turn = TURN.lock().await;
     let listener = Listener::reference()
         .config(config(|c| {
-            // What is answered at once is answered in time also where the machine is busy.
+            // A request that is answered at once is answered in time, even on a busy machine.
             c["timeout"] = json!("3s");
             // Six clients wait for nothing: shut, the provider would be of no use to the others.
             c["breaker"] = json!({"failures": 0});
@@ -223,7 +223,7 @@ async fn row_204_a_short_soak() {
             sent
         });
     }
-    // One sample every half second; what has passed is the point here.
+    // One sample every half second; this test is about elapsed time.
     let mut clock = tokio::time::interval(Duration::from_millis(500));
     let mut samples = Vec::new();
     while started.elapsed() < WARM + SOAK {

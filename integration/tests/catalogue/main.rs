@@ -47,7 +47,7 @@ const CASES: [RangeInclusive<u32>; 1] = [1..=204];
 const LEFT_OUT: &[(RangeInclusive<u32>, &str)] =
     &[(30..=30, "the connector has no introspection mode, so no headers of one that is off")];
 
-/// What the crowd's chances are drawn from.
+/// The seed of the crowd's random choices.
 const SEED: u64 = 0x0d1c_7a5e;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,7 +87,7 @@ async fn catalogue() {
 }
 
 #[test]
-fn every_case_has_a_row_or_a_reason() {
+fn every_case_has_a_row_or_a_reason_for_none() {
     let rows = every_row();
     let left_out = [LEFT_OUT, runtime::LEFT_OUT, remembered::LEFT_OUT].concat();
     let reason = |case: u32| left_out.iter().find(|(cases, _)| cases.contains(&case));
@@ -141,7 +141,7 @@ fn every_row() -> Vec<Row> {
     .concat()
 }
 
-/// Says it also where the test passes: the runner keeps what `println` prints to itself.
+/// Prints it even if the test passes: the runner captures the output of `println`.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -157,7 +157,7 @@ fn chosen(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-/// What is not run in every variant, with the reason.
+/// Rows that do not run in every variant, with the reason.
 fn not_everywhere(rows: &[Row]) -> Vec<String> {
     let left_out = rows.iter().flat_map(|row| row.left_out.iter().map(move |skip| (row, skip)));
     let line = |(row, (skip, why)): (&Row, &(row::Skip, &str))| {

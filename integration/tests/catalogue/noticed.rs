@@ -17,12 +17,12 @@ const GOOD: &str = "GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {t}\
 
 type Played = Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
 
-/// Asks for another path than the row's.
+/// Requests another path than the row's.
 fn elsewhere(stage: Stage) -> Played {
     Box::pin(async move { Ok(stage.gateway.get("/elsewhere").bearer(CANARY_TOKEN).send().await) })
 }
 
-/// Asks for the same again.
+/// Sends the same request again.
 fn asks_twice(stage: Stage) -> Played {
     Box::pin(async move {
         stage.gateway.get(&stage.path).bearer(CANARY_TOKEN).send().await;
@@ -30,7 +30,7 @@ fn asks_twice(stage: Stage) -> Played {
     })
 }
 
-/// The provider is asked by somebody else too, who says more.
+/// The provider gets another call, with more data.
 fn tells_more(stage: Stage) -> Played {
     Box::pin(async move {
         let provider = stage.gateway.provider.address();
@@ -102,7 +102,7 @@ fn wrong() -> Vec<(Row, &'static str)> {
             "the reply tells canary-claim",
         ),
         (
-            // Nobody is asked, and the stage waits for the call.
+            // No call is made, and the stage waits for one.
             row("3-hangs", "wrong")
                 .world("reference")
                 .under("/public")
@@ -151,12 +151,12 @@ fn right() -> Vec<Row> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_of_wrong_row_is_noticed() {
+async fn every_kind_of_wrong_row_is_detected() {
     let _turn = crate::TURN.lock().await;
     let wrong = wrong();
     let mut rows: Vec<Row> = wrong.iter().map(|(row, _)| row.clone()).collect();
     rows.extend(right());
-    // One run counts for two, and one claim stands in a path and so in the access log.
+    // One run counts for two, and one claim is in a path and so in the access log.
     rows.push(row(format!("5-{CANARY_CLAIM}"), "wrong"));
     let failures = catalogue(&Subject::default(), rows).await;
 
@@ -189,7 +189,7 @@ async fn every_kind_of_wrong_row_is_noticed() {
 
 /// The counters and the log are judged right where nothing is wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn right_rows_alone_cause_no_complaint() {
+async fn correct_rows_pass() {
     let _turn = crate::TURN.lock().await;
     let failures = catalogue(&Subject::default(), right()).await;
     assert!(failures.is_empty(), "{failures:?}");
@@ -197,7 +197,7 @@ async fn right_rows_alone_cause_no_complaint() {
 
 /// A request that is left open is noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_open_request_is_noticed() {
+async fn open_request_is_detected() {
     let started = Catalogue::start(&Subject::default(), vec![row("4-passes", "right")]).await;
     let gateway = started.envoy.gateway(&listener_name("plain", false));
     let mut connection = gateway.connect().await.unwrap();
@@ -210,9 +210,9 @@ async fn an_open_request_is_noticed() {
     assert!(failures.iter().any(open), "{failures:?}");
 }
 
-/// What comes upstream outside of the runs is noticed.
+/// Requests at the upstream outside of the runs are detected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_between_runs_is_noticed() {
+async fn events_between_runs_are_detected() {
     let _turn = crate::TURN.lock().await;
     let started = Catalogue::start(&Subject::default(), vec![row("4-passes", "right")]).await;
     let upstream = started.envoy.gateway(&listener_name("plain", true)).upstream.address();

@@ -47,7 +47,7 @@ fn methods() -> Vec<Row> {
             .header("origin", origin)
             .header("access-control-request-method", "PUT")
             .refused(401, "no_credentials:absent"),
-        // Envoy's CORS filter stands before the connector and answers for the origins it knows.
+        // Envoy's CORS filter is before the connector and answers for the origins it knows.
         row("68f", "a preflight that Envoy answers")
             .method("OPTIONS")
             .no_authorization()
@@ -211,7 +211,7 @@ fn bodies() -> Vec<Row> {
             .pace(Pace::Held)
             .answers(Reply::status(401))
             .refused(401, "invalid_token:provider_4xx"),
-        // 16 MiB stand for 100 MB: as far above every buffer, and quicker.
+        // 16 MiB instead of 100 MB: also far above every buffer, and faster.
         post("75a", "a large body while the provider is asked")
             .body(&large)
             .pace(Pace::Held)
@@ -301,7 +301,7 @@ fn smuggling() -> Vec<Row> {
         probe("80d", "chunks written oddly", "transfer-encoding: xchunked\r\n", hidden),
         probe("80e", "chunks after a control", "transfer-encoding: \x0bchunked\r\n", hidden),
         probe("80f", "a blank before the colon", "transfer-encoding : chunked\r\n", hidden),
-        // Its head is in order, so the provider is asked; the body gives it away.
+        // Its headers are valid, so a call is made; its body is not.
         long("80g", "a length too short", &[("content-length", "2")])
             .pace(Pace::BodyAfterCall)
             .answers(Reply::silence())

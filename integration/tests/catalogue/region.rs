@@ -27,8 +27,8 @@ pub fn rows() -> Vec<Row> {
             .region("eu")
             .eu()
             .not(Skip::Http2, "56a-h2"),
-        // Over HTTP/2 Envoy does not trim, so this is no code; what arrives is trimmed by whoever
-        // reads it next, so a backend must believe the region header of the filter alone.
+        // Over HTTP/2 Envoy does not trim, so this is no code. The next reader may trim it, so a
+        // backend must use only the filter's region header.
         blanks("56a-h2").arriving("x-region", "eu"),
         blanks("56a-h2-reject").world("reject").refused(401, "unknown_region:unknown_code"),
         row("59-nul", "NUL in the region").header("x-region", b"e\0u").envoy(&[400, 0]),
@@ -119,7 +119,7 @@ fn blanks(number: &str) -> Row {
 }
 
 impl Row {
-    /// What the upstream sees of a good token of the region eu.
+    /// The headers at the upstream for a valid token of the region eu.
     fn eu(self) -> Row {
         self.identity(&[("x-user-id", CANARY_CLAIM), ("x-user-region", "eu")])
     }

@@ -1,7 +1,7 @@
-//! One row of the catalogue as data: what is sent, what the provider does, what must come of it.
+//! One row of the catalogue as data: what is sent, what the provider does, and the expected result.
 //!
-//! Whatever a row does not say is the ordinary case: a GET with one good token, a provider that
-//! vouches for it, a request that passes with exactly the provider's claims.
+//! The defaults are the ordinary case: a GET with one valid token, a provider that validates it, a
+//! request that passes with exactly the provider's claims.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub const CANARY_CLAIM: &str = "canary-claim-c20e5b";
 pub struct Row {
     /// Its number in the catalogue, with a suffix where one number holds several inputs.
     pub number: String,
-    /// What is odd about it.
+    /// What is unusual about it.
     pub what: String,
     /// The configuration it runs under, see `worlds.rs`.
     pub world: &'static str,
@@ -33,19 +33,19 @@ pub struct Row {
     pub pace: Pace,
     /// Replaces the client altogether, for what is not one request.
     pub played: Option<Play>,
-    /// What the provider answers.
+    /// The provider's answer.
     pub answers: Answers,
     /// Whether connections to the provider are refused.
     pub provider_down: bool,
-    /// What the upstream answers, one after the other, before it echoes with 200 as usual.
+    /// The upstream's answers, in order, before it echoes with 200 as usual.
     pub upstream_answers: Vec<(u16, Headers)>,
-    /// What must come of it.
+    /// The expected result.
     pub expected: Expected,
-    /// How often the provider must have been asked; by the outcome unless said.
+    /// The expected number of calls; by default it follows from the outcome.
     pub calls: Option<usize>,
     /// The token that the provider must have seen.
     pub token: Vec<u8>,
-    /// The region that must have been asked.
+    /// The region that must have been called.
     pub region: &'static str,
     /// The identity headers that the upstream must have seen; those of the world unless said.
     pub identity: Option<Vec<(String, Vec<u8>)>>,
@@ -53,30 +53,30 @@ pub struct Row {
     pub arrivals: usize,
     /// The body that must have come upstream, where it is not the one sent.
     pub body_upstream: Option<Vec<u8>>,
-    /// What must follow the reply on the connection (after an upgrade).
+    /// The bytes expected after the reply on the connection (after an upgrade).
     pub tail: Vec<u8>,
     /// Headers of the reply that must be so; `None` for absent.
     pub reply_headers: Vec<(&'static str, Option<String>)>,
     /// The body of the reply, where it is not the usual one.
     pub reply_body: Option<String>,
-    /// How the filter counts it, where that is not the outcome's word once.
+    /// How the filter counts it, unless it counts the outcome once.
     pub counted: Option<Vec<&'static str>>,
     /// Where it is not run, and why.
     pub left_out: Vec<(Skip, &'static str)>,
-    /// What its path starts with, for routes of their own.
+    /// The prefix of its path, for routes of their own.
     pub under: &'static str,
-    /// The word in the access log, where it is not by the outcome.
+    /// The outcome in the access log, if it differs.
     pub logged: Option<&'static str>,
     /// Whether the path changes on the way upstream.
     pub elsewhere: bool,
     /// Whether it must not be over before the look-up timeout either.
     pub waits: bool,
-    /// The longest time it may take by Envoy's clock; less than two look-up timeouts unless said:
-    /// nobody waits for a second one.
+    /// The longest time by Envoy's clock; by default less than two call timeouts: no request waits
+    /// for a second one.
     pub within: Option<Duration>,
 }
 
-/// A client of its own: returns the reply that is to be checked.
+/// A client of its own: returns the reply to check.
 pub type Play = fn(Stage) -> Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
 
 /// What a client sends.
@@ -90,7 +90,7 @@ pub struct Sent {
     pub body: Vec<u8>,
     pub chunked: bool,
     pub trailers: Vec<Line>,
-    /// The bytes on an HTTP/1.1 connection; `{path}` stands for the row's own path.
+    /// The bytes on an HTTP/1.1 connection; `{path}` is replaced by the row's own path.
     pub http1: Option<Vec<u8>>,
     /// The fields of the HTTP/2 HEADERS frame; `{path}` as above.
     pub http2: Option<Vec<(Vec<u8>, Vec<u8>)>>,
@@ -115,12 +115,12 @@ pub enum Pace {
     /// Everything at once, and the provider answers only when Envoy has read it (or as much as it
     /// may hold): nothing may have come upstream by then.
     Held,
-    /// The body follows only when the provider has been asked.
+    /// The body follows only after the call to the provider.
     BodyAfterCall,
-    /// Only so many bytes of the body until the verdict shows: by the reply or by the first byte
+    /// Only this many bytes of the body until the verdict shows: by the reply or by the first byte
     /// upstream.
     BodyWaits(usize),
-    /// The client leaves while the provider is asked.
+    /// The client leaves during the call to the provider.
     Leaves,
 }
 
@@ -131,7 +131,7 @@ pub enum Answers {
     By(Arc<dyn Fn(&Call) -> Reply + Send + Sync>),
 }
 
-/// What must come of a row.
+/// The expected result of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// It reaches the upstream, and the upstream's answer the client: with this status.
@@ -204,7 +204,7 @@ pub fn claims() -> Value {
     json!({"sub": CANARY_CLAIM, "name": "Ada", "groups": ["a", "b"]})
 }
 
-/// The provider vouches for the token.
+/// The provider validates the token.
 pub fn good() -> Reply {
     Reply::json(200, &claims())
 }
@@ -214,7 +214,7 @@ pub fn expired() -> Reply {
     Reply::json(401, &json!({"error": "invalid_token", "sub": CANARY_CLAIM}))
 }
 
-/// What the harness derives.
+/// The values that the harness derives.
 impl Row {
     /// The number without its suffix.
     pub fn case(&self) -> u32 {
@@ -230,7 +230,7 @@ impl Row {
         matches!(self.expected, Expected::Pass(_))
     }
 
-    /// How often the provider must have been asked.
+    /// The expected number of calls.
     pub fn calls_expected(&self) -> usize {
         self.calls.unwrap_or(match self.expected {
             Expected::Pass(_) | Expected::Gone => 1,

@@ -14,7 +14,7 @@ use crate::row::{CANARY_CLAIM, CANARY_TOKEN, Expected, Row, Skip};
 use crate::stage::{Desk, Protocol, Stage, host_of};
 use crate::worlds::{self, WORLDS, World};
 
-/// What is put to the test.
+/// The module and the worlds under test.
 #[derive(Default)]
 pub struct Subject {
     /// The module; the one under test unless said.
@@ -34,7 +34,7 @@ pub struct Failure {
     pub row: String,
     /// The protocol and the state of the flag.
     pub variant: String,
-    /// What is wrong.
+    /// The problems.
     pub complaint: String,
 }
 
@@ -61,13 +61,13 @@ pub struct Catalogue {
     created: u64,
 }
 
-/// What running all rows came to.
+/// The result of all rows.
 pub struct Report {
     pub failures: Vec<Failure>,
     pub runs: usize,
 }
 
-/// One run to be looked up in the access log, and the words it must have been counted under.
+/// One run to find in the access log, and the outcomes that it must have there.
 struct Run {
     row: usize,
     variant: Variant,
@@ -81,7 +81,7 @@ impl Run {
     }
 }
 
-/// What came upstream of one listener by the end of each of its runs.
+/// The requests at the upstream of one listener at the end of each of its runs.
 struct Upstream {
     listener: String,
     gateway: Gateway,
@@ -91,7 +91,7 @@ struct Upstream {
 }
 
 impl Upstream {
-    /// What has come outside of the runs.
+    /// The requests outside of the runs.
     fn late(&self) -> Vec<String> {
         let upstream = &self.gateway.upstream;
         let (listener, mut complaints) = (&self.listener, Vec::new());
@@ -234,7 +234,7 @@ impl Catalogue {
                 }
             }
         };
-        // What is missing is told below.
+        // Missing entries are reported below.
         let _ = tokio::time::timeout(DEADLINE / 4, all_there).await;
         let mut failures = Vec::new();
         for run in runs {
@@ -264,7 +264,8 @@ impl Catalogue {
         vec![whole(format!("the rows say {expected:?}, the counters {counted:?}"))]
     }
 
-    /// Envoy as a whole after everything: no VM has died, nothing is left open, nothing is told.
+    /// The state of Envoy after all rows: no VM has died, no request is open, and nothing secret is
+    /// logged.
     pub async fn judge_envoy(&self) -> Vec<Failure> {
         let mut complaints = self.judge_streams().await;
         let envoy = &self.envoy.envoy;
@@ -287,7 +288,8 @@ impl Catalogue {
             complaints.push("requests were answered with an internal error".to_owned());
         }
 
-        // Envoy's own names come with the first use of what they count; the filter's must not.
+        // Envoy creates its own names at their first use; the filter's names must exist from the
+        // start.
         let names = self.envoy.envoy.stat_names().await;
         let new = names.difference(&self.names).filter(|name| name.starts_with("wasm"));
         let new: Vec<_> = new.collect();

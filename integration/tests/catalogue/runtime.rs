@@ -13,8 +13,8 @@ const UPDATES: &str = "integration/tests/catalogue/updates.rs";
 
 /// Cases that are tests of their own: number, file, test. A case may have several, and rows too.
 pub const TESTS: &[(u32, &str, &str)] = &[
-    (108, "integration/tests/memory.rs", "forty_answers_of_31_mb_at_once"),
-    (126, FAULTS, "row_126_a_cluster_that_takes_no_call"),
+    (108, "integration/tests/memory.rs", "forty_concurrent_answers_of_31_mb"),
+    (126, FAULTS, "row_126_cluster_accepts_no_call"),
     (169, "src/policy/tests/forms.rs", "not_json"),
     (169, "src/policy/tests/forms.rs", "not_an_object"),
     (169, "src/policy/tests/forms.rs", "an_empty_configuration_says_how_to_give_one"),
@@ -38,32 +38,28 @@ pub const TESTS: &[(u32, &str, &str)] = &[
     (184, "src/policy/tests/values.rs", "the_caches_ceilings"),
     (185, "src/policy/tests/headers.rs", "texts_that_become_headers"),
     (185, "src/provider/challenge/tests.rs", "the_realm_is_a_quoted_string"),
-    (186, UPDATES, "row_186_a_bad_update_while_serving"),
-    (187, UPDATES, "row_187_a_good_update_with_look_ups_in_flight"),
-    (
-        187,
-        "integration/tests/catalogue/lds.rs",
-        "row_187_a_listener_is_replaced_with_look_ups_in_flight",
-    ),
+    (186, UPDATES, "row_186_invalid_update_while_serving"),
+    (187, UPDATES, "row_187_valid_update_with_calls_in_flight"),
+    (187, "integration/tests/catalogue/lds.rs", "row_187_listener_replaced_with_calls_in_flight"),
     (188, UPDATES, "row_188_two_configurations_in_one_vm"),
-    (189, "integration/tests/reference.rs", "every_instance_fails_closed_in_one_vm_of_its_own"),
+    (189, "integration/tests/reference.rs", "every_instance_fails_closed_in_its_own_vm"),
     (190, "src/policy/tests/refused.rs", "secrets_are_never_shown"),
-    (190, UPDATES, "row_190_a_secret_in_the_configuration"),
-    // Envoy neither resumes nor fails what a dead VM holds, whatever the filter does; the reference
-    // configuration bounds it (stream_idle_timeout).
-    (191, "integration/tests/catalogue/trap.rs", "row_191_a_vm_that_stops"),
+    (190, UPDATES, "row_190_secret_in_the_configuration"),
+    // Envoy neither resumes nor fails the requests of a dead VM, whatever the filter does; the
+    // reference configuration limits their time (stream_idle_timeout).
+    (191, "integration/tests/catalogue/trap.rs", "row_191_vm_stops"),
     (191, "integration/tests/reference.rs", "limits_and_refusals_are_set"),
-    (193, LOAD, "row_193_the_worst_documents_and_many_held_requests"),
-    (194, FAULTS, "row_194_sigterm_and_drain_with_look_ups_in_flight"),
+    (193, LOAD, "row_193_worst_documents_and_many_held_requests"),
+    (194, FAULTS, "row_194_sigterm_and_drain_with_calls_in_flight"),
     // `flapping.rs` runs after the rows on the same Envoy.
     (196, "integration/tests/catalogue/main.rs", "catalogue"),
-    (197, FAULTS, "row_197_a_provider_that_grows_slow"),
-    (198, FAULTS, "row_198_an_upstream_that_is_down"),
+    (197, FAULTS, "row_197_provider_becomes_slow"),
+    (198, FAULTS, "row_198_upstream_down"),
     (199, FAULTS, "row_199_overload_and_header_limits"),
-    (201, LOAD, "row_201_no_statistic_for_what_a_client_says"),
-    (203, "src/time.rs", "no_time_is_too_early_or_too_late"),
+    (201, LOAD, "row_201_client_input_creates_no_statistic"),
+    (203, "src/time.rs", "extreme_times_do_not_overflow"),
     // 72 hours, scaled to half a minute.
-    (204, LOAD, "row_204_a_short_soak"),
+    (204, LOAD, "row_204_short_soak"),
 ];
 
 /// Cases that are neither rows nor tests of their own, and why.
@@ -115,7 +111,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// Those of [`TESTS`] and [`remembered::TESTS`] that are not where they are said to be.
+/// Those of [`TESTS`] and [`remembered::TESTS`] that are not in the named file.
 pub fn missing_tests() -> Vec<String> {
     let mut missing = Vec::new();
     for (case, file, test) in TESTS.iter().chain(remembered::TESTS) {
@@ -139,7 +135,7 @@ fn is_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn only_what_runs_is_a_test() {
+fn only_test_functions_count_as_tests() {
     for text in ["#[test]\nfn a() {", "    #[test]\n    fn a() {", "#[tokio::test]\nasync fn a() {"]
     {
         assert!(is_test(text, "a"), "{text}");

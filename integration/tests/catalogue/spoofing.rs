@@ -36,7 +36,7 @@ fn claims() -> Vec<Row> {
         mail("27d", json!([]), Some("[]")),
         mail("27e", json!(false), Some("false")),
         mail("27f", json!(0), Some("0")),
-        // The claim that can be required is `sub`: without it the provider does not vouch.
+        // The claim that can be required is `sub`: without it the token is not valid.
         row(28, "the required claim is missing")
             .world("subject")
             .claims(&json!({"name": "Ada"}))
@@ -67,7 +67,7 @@ fn spellings() -> Vec<Row> {
     let forged = |n: &str, name: &str| row(n, name).forged(name, "admin");
     let mut rows = vec![
         row("31a", "the header twice").forged("X-User-Id", "a").forged("X-User-Id", "b"),
-        // Envoy takes at most 100 headers, so 90 copies stand for 100.
+        // Envoy accepts at most 100 headers, so 90 copies instead of 100.
         (0..90).fold(row("31b", "the header 90 times"), |row, n| {
             row.forged("X-User-Id", n.to_string())
         }),
@@ -208,7 +208,7 @@ fn connection() -> Vec<Row> {
             .arriving("connection", "upgrade")
             .passes_with(101),
         nominate("44", "Connection names the region header", "X-Region").forged("x-region", "eu"),
-        // Envoy's limit, from both sides; Connection itself never goes on.
+        // Envoy's limit, from both sides; Connection itself is never forwarded.
         nominate("45a", "Connection with nine tokens", nine),
         nominate("45b", "Connection with ten tokens", &format!("{nine}, j")).envoy(&[400]),
         row("46a", "Connection in HTTP/2")
@@ -263,8 +263,8 @@ fn around() -> Vec<Row> {
             .world("mirror")
             .forged("x-user-id", "admin")
             .arrivals(2),
-        // Where tokens are stripped, a redirected request has none left and gets 401; so this one
-        // runs where they are forwarded, and the provider is asked again.
+        // Where tokens are stripped, a redirected request has none and gets 401; so this row runs
+        // where they are forwarded, and the provider gets a second call.
         row("52c", "a redirect inside Envoy carries our headers")
             .world("redirect")
             .forged("x-user-id", "admin")

@@ -12,7 +12,7 @@ use crate::crowd::memory;
 use crate::http2::{Field, Http2};
 use crate::row::{Answers, Line, Pace, Row, good, replaced};
 
-/// What Envoy may hold of a body in any variant: an HTTP/2 stream's window.
+/// The bytes of a body that Envoy may hold in any variant: an HTTP/2 stream's window.
 const HELD: u64 = 60 << 10;
 
 /// The protocol between client and Envoy.
@@ -33,7 +33,7 @@ pub struct Stage {
     pub desk: Arc<Desk>,
 }
 
-/// What the provider of one listener does now; its runs take turns.
+/// The current behaviour of one listener's provider; its runs take turns.
 #[derive(Default)]
 pub struct Desk(Mutex<Now>);
 
@@ -89,9 +89,9 @@ impl Desk {
 pub struct Exchange {
     /// The reply; status 0 where none came.
     pub response: Response,
-    /// What followed it, where the row expects something to follow.
+    /// The bytes after it, if the row expects some.
     pub tail: Vec<u8>,
-    /// What only the client could see go wrong.
+    /// Problems that only the client could see.
     pub complaints: Vec<String>,
 }
 
@@ -338,7 +338,7 @@ impl Stage {
         Ok(Exchange { response, tail, complaints })
     }
 
-    /// Waits until the provider has been asked.
+    /// Waits until the provider has got a call.
     async fn asked(&self) {
         let mut look = tokio::time::interval(Duration::from_millis(2));
         while self.desk.upstream_bytes().is_empty() {
@@ -349,7 +349,7 @@ impl Stage {
     /// Waits until the first byte has come upstream.
     async fn forwarded(&self) {
         self.asked().await;
-        // What had come by the time of the call cannot be this request's.
+        // Requests that came before the call cannot be this one.
         let before = self.desk.upstream_bytes().first().copied();
         let mut look = tokio::time::interval(Duration::from_millis(2));
         while Some(self.gateway.upstream.bytes()) == before {

@@ -1,4 +1,4 @@
-//! Rows 1–24: token parsing. `{t}` is the token that the provider vouches for.
+//! Rows 1–24: token parsing. `{t}` is the token that the provider validates.
 
 use crate::row::{CANARY_TOKEN, Row, Skip, row};
 
@@ -68,7 +68,7 @@ fn every_byte() -> Vec<Row> {
             b'-' | b'.' | b'_' | b'~' | b'+' | b'/' => row,
             // Envoy takes a lone CR out of an HTTP/1.1 value before any filter sees it.
             b'\r' => row.token("{t}z").not(Skip::Http2, "14-0d-h2"),
-            // A tab may stand in a field value (RFC 9110 §5.5), other controls may not.
+            // A tab is allowed in a field value (RFC 9110 §5.5), other controls are not.
             0x00..=0x08 | 0x0a..=0x1f | 0x7f => row.envoy(&[400, 0]),
             _ => row.refused(401, "malformed:not_a_token"),
         }

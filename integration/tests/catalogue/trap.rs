@@ -1,6 +1,7 @@
-//! Row 191: a VM that stops while it holds requests. No input is known that does it, so the build
-//! with removable guards has one that panics. What the VM held never reaches the upstream and is
-//! ended by Envoy; the other worker goes on; nothing of the request is told; and the harness notices.
+//! Row 191: a VM that stops while it holds requests. No input is known that causes it, so the build
+//! with removable protections has one that panics. Requests of the VM never reach the upstream, and
+//! Envoy ends them; the other worker continues; nothing of the request is logged; and the harness
+//! detects it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::{TURN, broken};
 const HELD: usize = 24;
 /// The header that stops a VM.
 const TRAP: &str = "x-fault-injection-trap";
-/// Stands in the header that the panic's message repeats.
+/// A text in the header that the panic's message repeats.
 const CANARY: &str = "canary-panic-5b0c77";
 
 /// Envoy in which a request can stop its worker's VM.
@@ -53,7 +54,7 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
     assert_eq!(response.status, 503, "{response:?}");
     assert!(!format!("{response:?}").contains("canary"), "{response:?}");
     assert_eq!(gateway.upstream.bytes(), 0, "before any verdict");
-    // Now come the verdicts, for a VM that is no more.
+    // Now the verdicts come, for a VM that has died.
     gate.open();
     let mut statuses = BTreeMap::new();
     while let Some(response) = held.join_next().await {
@@ -63,7 +64,7 @@ async fn stop_a_vm(gateway: &Gateway) -> BTreeMap<u16, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_191_a_vm_that_stops() {
+async fn row_191_vm_stops() {
     let _turn = TURN.lock().await;
     let (started, gateway) = start(0).await;
     assert_eq!(stop_a_vm(&gateway).await, BTreeMap::from([(503, HELD)]));
@@ -72,7 +73,7 @@ async fn row_191_a_vm_that_stops() {
     assert_eq!(gateway.upstream.bytes(), 0);
     for n in 0..HELD {
         let entry = gateway.envoy.access_entry(&format!("\"/held/{n}\"")).await;
-        // Ended by the stream idle timeout (SI), whose reply the dead filter makes a bare 503.
+        // Ended by the stream idle timeout (SI); the dead filter makes its reply a bare 503.
         let end = (&entry["flags"], &entry["details"]);
         assert_eq!(end, (&json!("SI"), &json!("wasm_fail_stream")), "{entry}");
     }
@@ -85,7 +86,7 @@ async fn row_191_a_vm_that_stops() {
     let (_, place) = panic.split_once("panic at src/fault_injection.rs:").expect("a place");
     assert!(place.bytes().all(|b| b.is_ascii_digit()) && !place.is_empty(), "{panic}");
 
-    // What every other run is asked in the end must fail here.
+    // The final check of every other run must fail here.
     let failures = started.judge_envoy().await;
     for part in ["panic at src/fault_injection.rs:", "Function: ", "the outcomes sum to"] {
         assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
@@ -97,23 +98,23 @@ async fn row_191_a_vm_that_stops() {
     for part in ["VMs created: ", "vm_reload"] {
         assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
     }
-    // What the alert OidcVmReloaded watches.
+    // The counters of the alert OidcVmReloaded.
     assert_eq!(gateway.envoy.stat("wasm.oidc-token-connector.vm_reload_success").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_191_the_other_worker_goes_on() {
+async fn row_191_other_worker_continues() {
     let _turn = TURN.lock().await;
     let (_started, gateway) = start(1).await;
     let statuses = stop_a_vm(&gateway).await;
     let of = |status| statuses.get(&status).copied().unwrap_or(0);
     assert!(of(200) > 0 && of(503) > 0 && of(200) + of(503) == HELD, "{statuses:?}");
-    assert_eq!(gateway.upstream.count(), of(200), "only what was vouched for");
+    assert_eq!(gateway.upstream.count(), of(200), "only validated requests");
 }
 
-/// What was remembered dies with the VM; what it shared does not.
+/// Cached verdicts of the VM are lost; shared ones are not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_151_a_new_vm_remembers_nothing() {
+async fn row_151_new_vm_has_an_empty_cache() {
     let _turn = TURN.lock().await;
     for (world, calls) in [(REMEMBERS, 2), (SHARES, 1)] {
         let subject = Subject {
@@ -145,10 +146,10 @@ async fn row_151_a_new_vm_remembers_nothing() {
     }
 }
 
-/// With a timer that fires once a minute, whoever shares a call is let go all the same, also when
-/// the one who asked first has left.
+/// With a timer that fires once a minute, requests that share a call are still released at once,
+/// even after the first one has left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_154_nobody_waits_for_the_timer() {
+async fn row_154_no_request_waits_for_the_timer() {
     let _turn = TURN.lock().await;
     let subject = Subject {
         module: Some(broken::module()),

@@ -81,7 +81,7 @@ impl Updated {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_186_a_bad_update_while_serving() {
+async fn row_186_invalid_update_while_serving() {
     let _turn = TURN.lock().await;
     let envoy = Updated::start(&config(|_| {})).await;
     let gw = &envoy.gateway;
@@ -134,7 +134,7 @@ async fn row_186_a_bad_update_while_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_187_a_good_update_with_look_ups_in_flight() {
+async fn row_187_valid_update_with_calls_in_flight() {
     const HELD: usize = 20;
     let _turn = TURN.lock().await;
     let envoy = Updated::start(&config(|_| {})).await;
@@ -146,7 +146,7 @@ async fn row_187_a_good_update_with_look_ups_in_flight() {
         held.spawn(gw.get("/orders").bearer(&format!("t{n}")).header("x-uid", "forged").send());
     }
     gw.provider.wait_calls(HELD).await;
-    // The one who leaves meanwhile must not disturb the old configuration's last requests.
+    // A client that leaves in between must not affect the old configuration's last requests.
     let mut leaver = gw.connect().await.unwrap();
     leaver.write(gw.get("/left").bearer("leaver").to_bytes()).await.unwrap();
     gw.provider.wait_calls(HELD + 1).await;
@@ -221,7 +221,7 @@ async fn row_188_two_configurations_in_one_vm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_190_a_secret_in_the_configuration() {
+async fn row_190_secret_in_the_configuration() {
     const SECRET: &str = "s3cr3t-K3y-5d11";
     let _turn = TURN.lock().await;
     let secret = |config: &mut Value| {
@@ -263,7 +263,7 @@ async fn row_190_a_secret_in_the_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_130_an_update_applies_to_what_is_remembered() {
+async fn row_130_update_applies_to_cached_verdicts() {
     let _turn = TURN.lock().await;
     let cached = |edit: fn(&mut Value)| {
         config(|c| {
@@ -294,10 +294,10 @@ async fn row_130_an_update_applies_to_what_is_remembered() {
     gw.envoy.assert_no_vm_restart().await;
 }
 
-/// A call belongs to the configuration under which it was made. When that is replaced, and nobody
-/// of its own waits any more, it must not be lost for whoever has joined it since.
+/// A call belongs to the configuration that made it. If that is replaced, and none of its own
+/// requests waits any more, requests that joined the call since must still get the result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn row_154_a_call_outlives_its_configuration() {
+async fn row_154_call_outlives_its_configuration() {
     let _turn = TURN.lock().await;
     let envoy = Updated::start(&config(|_| {})).await;
     let gw = &envoy.gateway;
@@ -324,7 +324,7 @@ async fn row_154_a_call_outlives_its_configuration() {
 
 /// The gauges add up all VMs; one that is replaced must take its share with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vm_that_is_replaced_leaves_the_gauges() {
+async fn replaced_vm_leaves_the_gauges() {
     let _turn = TURN.lock().await;
     let cached = config(|c| c["cache"] = json!({}));
     let envoy = Updated::start(&cached).await;
@@ -349,7 +349,7 @@ async fn a_vm_that_is_replaced_leaves_the_gauges() {
 
 /// A VM that is replaced takes its calls with it, and out of the gauges.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vm_that_is_replaced_takes_its_calls_with_it() {
+async fn replaced_vm_ends_its_calls() {
     const ACTIVE: &str = "wasm.envoy.wasm.runtime.v8.active";
     let _turn = TURN.lock().await;
     // The reference's other instance would keep the VM alive.

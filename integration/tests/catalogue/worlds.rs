@@ -11,7 +11,7 @@ use crate::row::CANARY_CLAIM;
 /// A configuration with what it makes of an ordinary request.
 pub struct World {
     pub name: &'static str,
-    /// What it changes of [`plain`], and of the listener.
+    /// Its differences from [`plain`], and from the listener.
     build: fn(Listener, Value) -> Listener,
     /// Whether `Authorization` is forwarded.
     pub forwards_authorization: bool,
@@ -59,13 +59,13 @@ pub fn listener_name(world: &str, flag: bool) -> String {
 /// The world of the crowd: without an access log, which would hold every request in memory.
 pub const CROWD: &str = "crowd";
 
-/// How long the crowd's provider is left alone once it does not answer.
+/// How long the breaker of the crowd's provider stays open.
 pub const OPEN_FOR: Duration = Duration::from_millis(200);
 
 /// The world in which a VM is stopped, see `trap.rs`.
 pub const IDLE: &str = "idle";
 
-/// The worlds in which verdicts are remembered, by each worker or by all of them.
+/// The worlds with a cache, per worker or shared.
 pub const REMEMBERS: &str = "remembers";
 pub const SHARES: &str = "shares";
 
@@ -74,7 +74,7 @@ pub fn world(name: &str) -> &'static World {
     WORLDS.iter().find(|w| w.name == name).unwrap_or_else(|| panic!("no world {name}"))
 }
 
-/// What the upstream sees of an ordinary good token.
+/// The headers at the upstream for an ordinary valid token.
 pub fn identity(world: &str) -> Vec<(String, Vec<u8>)> {
     let lines: &[(&str, &str)] = match world {
         "reference" => &[("x-user-id", CANARY_CLAIM), ("x-user-region", "default")],
@@ -91,8 +91,8 @@ pub fn identity(world: &str) -> Vec<(String, Vec<u8>)> {
 /// Every world.
 pub static WORLDS: &[World] = &[
     World::new("plain", |listener, config| listener.config(config)),
-    // As it stands, its refusal of underscores included, but for its cache, because all runs have
-    // one token, and for its breaker: see `plain`.
+    // Unchanged, including its refusal of underscores, except its cache, because all runs have one
+    // token, and its breaker: see `plain`.
     World::new("reference", |listener, _| {
         listener.connection_manager(|hcm| {
             hcm["common_http_protocol_options"]["headers_with_underscores_action"] =
@@ -192,10 +192,10 @@ pub static WORLDS: &[World] = &[
         config["error_metadata_location"] = json!("ResponsePayload");
         listener.config(config)
     }),
-    // What is remembered for a moment is used by some, and asked for again by others. With a
-    // breaker, which is soon done.
+    // A verdict that is cached for a moment serves some requests; others make a new call. With a
+    // breaker that opens soon.
     World::new(CROWD, |listener, mut config| {
-        // What is answered at once is answered in time also where the machine is busy.
+        // A request that is answered at once is answered in time, even on a busy machine.
         config["timeout"] = json!("2s");
         config["breaker"] = json!({"open_for": format!("{}ms", OPEN_FOR.as_millis())});
         config["cache"] = json!({"ttl": "50ms", "negative_ttl": "50ms", "shared": true});

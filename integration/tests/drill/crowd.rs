@@ -1,5 +1,5 @@
-//! Who asks: clients that stay on their connections and look at each answer, and clients that leave
-//! before they have one.
+//! The clients: some stay on their connections and check each answer, others leave before their
+//! answer.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ const TOKENS: [&str; 12] = [
     "good0", "good1", "good2", "good3", "good4", "good5", "good6", "good7", "good8", "good9",
     "bad0", "bad1",
 ];
-/// The phase in which one in ten of those who stay is hostile.
+/// The phase in which one in ten of the staying clients is hostile.
 pub(crate) const HOSTILE: &str = "hostile";
-/// What hostile tokens make of a site: the site looks at how they begin.
+/// The effect of hostile tokens on a site: the site checks their prefix.
 const ATTACKS: [&str; 5] =
     ["hostile-reset", "hostile-slow", "hostile-limited", "hostile-crash", "hostile-garbage"];
 /// Most calls that can be under way: each worker has one for each token.
 pub(crate) const AT_ONCE: u64 = TOKENS.len() as u64 * WORKERS as u64;
 
-/// How many different tokens each worker is asked about, over and over.
+/// The number of different tokens per worker, used repeatedly.
 pub(crate) const DIFFERENT: u64 = TOKENS.len() as u64;
 
 /// Passed, refused, unavailable.
 pub(crate) type Seen = [u64; 3];
 
-/// What there is to do now; nothing before the first phase.
+/// The current task; none before the first phase.
 type Now = Arc<RwLock<Option<&'static str>>>;
 
 pub(crate) struct Crowd {
@@ -55,7 +55,7 @@ impl Crowd {
         Crowd { now, over, stay, leave }
     }
 
-    /// Nobody who stays asks anything until the phase begins, and nobody waits any more.
+    /// No staying client sends a request until the phase begins, and none waits any more.
     pub(crate) async fn pause(&self) -> OwnedRwLockWriteGuard<Option<&'static str>> {
         Arc::clone(&self.now).write_owned().await
     }
@@ -68,8 +68,8 @@ impl Crowd {
         *pause = Some(phase);
     }
 
-    /// The first line of the access log that says that in this phase somebody passed by what the
-    /// provider was asked.
+    /// The first access log line of this phase with a request that passed after a call to the
+    /// provider.
     pub(crate) async fn first_asked_pass(&self, envoy: &Envoy, phase: &str) -> String {
         let path = format!("\"path\":\"/{phase}/");
         let is_it = |line: &str| line.contains(&path) && line.contains("pass;asked");
@@ -77,7 +77,7 @@ impl Crowd {
         found.ok().flatten().expect("somebody passes")
     }
 
-    /// What those who stayed saw.
+    /// The answers that the staying clients saw.
     pub(crate) async fn stop(self) -> Seen {
         self.over.store(true, Ordering::SeqCst);
         self.leave.join_all().await;

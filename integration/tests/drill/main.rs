@@ -1,5 +1,5 @@
-//! The outage drill: load goes on while a provider's two sites fail in every way, one after the
-//! other, and come back. What the clients saw, the access log and the counters must tell the same.
+//! The outage drill: load continues while a provider's two sites fail in every way, one after the
+//! other, and recover. The clients, the access log and the counters must agree.
 //!
 //! Ten minutes compressed to 20 seconds; `OIDC_DRILL=60` sets the seconds, 60 being the full drill.
 
@@ -23,9 +23,9 @@ const WORKERS: u32 = 2;
 const FAILURES: u32 = 5;
 const TIMEOUT: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_millis(1000);
-/// `Retry-After` of a 429: until then nobody asks again about that token.
+/// `Retry-After` of a 429: until then no call is made for that token.
 const WAIT: Duration = Duration::from_secs(5);
-/// For how long after an answer nobody is served what was known: the site answers.
+/// How long after an answer no outdated verdict serves: the site answers.
 const ANSWERS: Duration = Duration::from_secs(1);
 /// Most calls about one request at one site.
 const MOST: usize = 3;
@@ -60,7 +60,7 @@ fn good(site: &str) -> impl Fn(&integration::Call) -> Option<Reply> + use<> {
     }
 }
 
-/// What a hostile token makes of a site.
+/// The effect of a hostile token on a site.
 fn attacked(attack: &str) -> Reply {
     match attack {
         "reset" => Reply::reset(),
@@ -109,7 +109,7 @@ impl Drill {
         Drill { running, sites, crowd, phase: whole / 6, open_for, stale }
     }
 
-    /// Begins a phase when nobody who stays is waiting, so that each request belongs to one.
+    /// Begins a phase when no staying client waits, so that each request belongs to one phase.
     async fn phase(
         &mut self,
         name: &'static str,
@@ -136,8 +136,8 @@ impl Drill {
         })
     }
 
-    /// What the sites were asked since then, and what they may have been at most if each worker
-    /// makes `first` calls and then `each` in each `interval`, beside those that were under way.
+    /// The calls of the sites since then, and their maximum if each worker makes `first` calls and
+    /// then `each` in each `interval`, in addition to the calls that were under way.
     async fn asked(&self, since: &Mark, first: u64, each: u64, interval: Duration) -> Asked {
         let (calls, failed) = (self.calls(), self.failed().await);
         let tries = since.at.elapsed().div_duration_f64(interval).ceil() as u64 + 1;
@@ -147,7 +147,7 @@ impl Drill {
     }
 }
 
-/// How much had been asked when a phase began.
+/// The number of calls at the start of a phase.
 struct Mark {
     calls: [u64; 2],
     failed: [u64; 2],
@@ -155,7 +155,7 @@ struct Mark {
     moment: SystemTime,
 }
 
-/// How much was asked in a phase.
+/// The number of calls in a phase.
 struct Asked {
     by_site: [u64; 2],
     bound: u64,
@@ -182,7 +182,7 @@ async fn drill(stale: bool) {
         .await;
     pass(phase).await;
 
-    // The sites are as before: one in ten of those who stay is not.
+    // The sites behave as before; one in ten of the staying clients does not.
     drill.phase(crowd::HOSTILE, async |_| {}).await;
     pass(phase).await;
 
@@ -200,7 +200,7 @@ async fn drill(stale: bool) {
         two.answer_with(|_| Some(Reply::silence()));
     });
     let down = down.await;
-    // The second has only just answered, so it is not out of order yet.
+    // The second has answered a moment ago, so its breaker is not open yet.
     pass(ANSWERS + DEADLINE).await;
     drill.phase("both-down", async |_| {}).await;
     // First they say nothing, then they are not even there.
@@ -265,15 +265,15 @@ async fn drill(stale: bool) {
     drill.report(&back).await;
 }
 
-/// The second site takes over, and nobody is let pass while there is none.
+/// The second site takes over, and no request passes while there is none.
 #[tokio::test]
-async fn an_outage_is_refused_and_overcome() {
+async fn outage_refuses_requests_and_ends() {
     drill(false).await;
 }
 
-/// Whoever was known before passes all the time.
+/// Known users pass all the time.
 #[tokio::test]
-async fn an_outage_is_bridged() {
+async fn outage_is_bridged() {
     drill(true).await;
 }
 
@@ -282,7 +282,7 @@ fn on(it: bool) -> &'static str {
 }
 
 impl Drill {
-    /// Compares the three who know, and judges.
+    /// Compares the three records, and checks them.
     async fn report(self, back: &Mark) {
         let Drill { running, crowd, stale, open_for, sites, .. } = self;
         let seen = crowd.stop().await;
@@ -304,11 +304,11 @@ impl Drill {
         let counted = [outcome("pass"), refused, outcome("unavailable"), outcome("client_gone")];
         assert_eq!(counted.iter().sum::<u64>(), total, "the sum is the requests: {counted:?}");
         assert_eq!(logged.outcomes(), counted, "the access log is the counters");
-        // Whoever stayed saw the same as the access log has of it; nobody who stayed was lost.
+        // The staying clients saw what the access log has; none of them was lost.
         assert_eq!(seen, Numbers::of_those_who_stayed(&lines));
         assert_eq!(stats["wasmcustom.oidc_cache.stale"], logged.stale);
 
-        // Nobody waits for a second deadline.
+        // No request waits for a second deadline.
         let slowest = u128::from(logged.slowest);
         assert!(slowest < 2 * DEADLINE.as_millis(), "the filter held one for {slowest} ms");
         let closed = tell::last_shut_out(&lines, "recovered", back.moment);
@@ -322,7 +322,7 @@ impl Drill {
         all(crowd::HOSTILE, Phase::Served);
         all("primary-down", Phase::Served);
         all("both-down", if stale { Phase::ServedStale } else { Phase::Refused });
-        // A site that answers is no outage, whatever it answers.
+        // A site that answers is no outage, whatever the answer.
         all("limited", Phase::Refused);
         all("well", Phase::Served);
         envoy.wait_stat("wasmcustom.oidc_calls_in_flight", |n| n == 0).await;

@@ -1,4 +1,4 @@
-//! What the access log tells of a drill.
+//! The access log of a drill.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::crowd::Seen;
 
-/// What the access log calls the time from a request's first byte to the first that goes upstream, and
-/// the moment at which it came, in milliseconds since 1970.
+/// The access log's names for the time from a request's first byte to its first byte upstream, and
+/// for its start, in milliseconds since 1970.
 pub(crate) const HELD: &str = "held";
 pub(crate) const CAME: &str = "came";
 
@@ -31,18 +31,18 @@ pub(crate) struct Numbers {
     gone: u64,
     /// How long the filter held one, in milliseconds.
     pub(crate) slowest: u64,
-    /// Of those who stayed with a good token: passed, and did not.
+    /// Of the staying clients with a valid token: passed, and refused.
     good: [u64; 2],
 }
 
-/// What a phase must have been like for those who stayed with a good token.
+/// The expected results of a phase for staying clients with a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Everybody passed, and nobody by an outdated verdict.
+    /// All requests passed, none by an outdated verdict.
     Served,
-    /// Everybody passed, some by an outdated verdict.
+    /// All requests passed, some by an outdated verdict.
     ServedStale,
-    /// Nobody passed but by a verdict that was still good.
+    /// No request passed except by a fresh verdict.
     Refused,
 }
 
@@ -90,7 +90,7 @@ impl Numbers {
         // Until it went on, or was answered: by Envoy's clock, and without the backend's time.
         let held = line[HELD].as_u64().or_else(|| line["milliseconds"].as_u64());
         self.slowest = self.slowest.max(held.expect("a duration"));
-        // Whoever went without a decision has left none in the log.
+        // A client that left before the decision has no outcome in the log.
         let mut words = line["outcome"].as_str().unwrap_or("gone").split(';');
         let (outcome, source) = (words.next().unwrap_or_default(), words.next());
         let number = match outcome {
@@ -124,8 +124,8 @@ pub(crate) fn check(name: &str, phases: &BTreeMap<String, Numbers>, phase: Phase
     assert!(is_so, "{name} is not {phase:?}: {numbers}, with good tokens {passed} and not {not}");
 }
 
-/// How long after this moment the last request of a phase came that was not asked about because its
-/// site is left alone.
+/// How long after this moment the last request of a phase came that made no call because the
+/// breaker was open.
 pub(crate) fn last_shut_out(lines: &[String], phase: &str, since: SystemTime) -> Duration {
     let since = since.duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
     let path = format!("\"path\":\"/{phase}/");
@@ -136,7 +136,7 @@ pub(crate) fn last_shut_out(lines: &[String], phase: &str, since: SystemTime) ->
     Duration::from_millis(u64::try_from(last).expect("a short time"))
 }
 
-/// Most calls about one request. Envoy gives each an id, which goes along with its calls.
+/// The most calls about one request. Envoy gives each request an id, which its calls carry.
 pub(crate) fn per_request(calls: &[Call]) -> usize {
     let mut asked: BTreeMap<String, usize> = BTreeMap::new();
     for id in calls.iter().filter_map(|call| call.headers.get("x-request-id")) {

@@ -1,6 +1,5 @@
-//! A site that says nothing is asked by the filter itself, without a token, and left alone until it
-//! answers. What is refused at once costs no waiting and shuts nothing, nor does what callers can
-//! provoke.
+//! The breaker: the filter probes a silent site without a token and makes no other call until it
+//! answers. Fast failures, and behaviour that callers can provoke, open no breaker.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// Envoy ends each call some milliseconds before its time.
 const EARLY: Duration = Duration::from_millis(100);
 
-/// Says nothing to anybody from now on, and notes when it is asked by the filter itself.
+/// Answers no request from now on, and records the filter's probes.
 fn silenced(site: &Provider) -> Arc<Mutex<Vec<Instant>>> {
     let times = Arc::new(Mutex::new(Vec::new()));
     let notes = times.clone();
@@ -29,7 +28,7 @@ fn silenced(site: &Provider) -> Arc<Mutex<Vec<Instant>>> {
 }
 
 #[tokio::test]
-async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_else_does() {
+async fn open_breaker_sends_only_probes_with_growing_pauses() {
     let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "1s"}})).await;
     let site = &world.sites[0];
     let times = silenced(site);
@@ -46,7 +45,7 @@ async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_el
     world.counted("breaker.opened", 1).await;
     world.counted("breaker_open", 1).await;
 
-    // Whoever asks meanwhile is refused at once, and nobody's token is spent on a try.
+    // Requests in between are refused at once, and no user's token is used as a probe.
     let mut refused = 0;
     while probes(site).len() < 5 {
         let (response, _) = world.unavailable(&format!("meanwhile{refused}"), "breaker_open").await;
@@ -95,9 +94,9 @@ async fn the_filter_asks_a_silent_site_itself_at_growing_distances_and_nobody_el
     world.nothing_is_left().await;
 }
 
-/// Whether it is asked is seen by the connections that Envoy tries to make.
+/// Envoy's connection attempts show the calls.
 #[tokio::test]
-async fn a_site_that_refuses_connections_is_asked_by_everybody() {
+async fn refused_connections_keep_the_breaker_closed() {
     const REQUESTS: u64 = 8;
     let config = json!({"breaker": {"failures": 2, "open_for": "5m"}, "timeout": "10s"});
     let world = World::of(1, config).await;
@@ -113,16 +112,16 @@ async fn a_site_that_refuses_connections_is_asked_by_everybody() {
     for counter in ["breaker.opened", "breaker.probed", "calls.refused_by_breaker"] {
         assert_eq!(world.counter(counter).await, 0, "{counter}");
     }
-    // The first who asks finds it there again.
+    // The first request finds it working again.
     site.up().expect("a port of its own");
     assert_eq!(world.passes("well").await, "a");
     assert_eq!(world.calls(), [1]);
     world.nothing_is_left().await;
 }
 
-/// Two sites, of which the first says nothing: after the first few nobody waits for it any more.
+/// Two sites; the first is silent: after the first few requests no request waits for it.
 #[tokio::test]
-async fn a_silent_site_costs_the_first_few_requests_only() {
+async fn silent_site_delays_only_the_first_requests() {
     let config = json!({"breaker": {"failures": 3, "open_for": "5m"}, "timeout": "300ms"});
     let world = World::of(2, config).await;
     world.sites[0].answer(Reply::silence());
@@ -136,14 +135,14 @@ async fn a_silent_site_costs_the_first_few_requests_only() {
     assert_eq!(world.sites[1].count(), 30);
     assert_eq!(probes(&world.sites[1]).len(), 0);
     world.counted("calls.failed_over", waited as u64).await;
-    // The next site was asked: nobody was refused.
+    // The next site got the calls: no request was refused.
     assert_eq!(world.counter("calls.refused_by_breaker").await, 0);
     world.counted("breaker_open", 1).await;
 }
 
-/// Odd tokens must not be able to shut a provider for everybody.
+/// Unusual tokens must not be able to open the breaker for all callers.
 #[tokio::test]
-async fn what_callers_can_provoke_shuts_no_site() {
+async fn caller_behaviour_opens_no_breaker() {
     let world = World::of(1, json!({"breaker": {"failures": 2, "open_for": "5m"}})).await;
     let site = &world.sites[0];
     let good = || Reply::json(200, &json!({"sub": "a"}));
@@ -163,12 +162,12 @@ async fn what_callers_can_provoke_shuts_no_site() {
             assert_eq!(site.calls_with(token).len(), calls * round, "{token}");
         }
     }
-    // Envoy gives this up and does not say so: whether it is repeated is a matter of its time.
+    // Envoy ends this call without a reason: whether it is repeated depends on its time.
     site.answer_token("huge", Reply::text(200, vec![b' '; 32 << 20]));
     assert_eq!(world.ask("huge").await.0.status, 503);
     world.passes("between").await;
     assert!(probes(site).is_empty());
-    // Tokens on which it hangs: the filter asks, is answered, and that is all.
+    // Tokens that make the site hang: the filter sends a probe, gets an answer, and that is all.
     site.answer_with(|call| {
         let silent = call.token().is_some_and(|token| token.starts_with("hang"));
         silent.then(Reply::silence)

@@ -1,4 +1,4 @@
-//! The identifiers that go along with a call, so that the provider's log can be joined.
+//! The identifiers that are sent with a call, so that the provider's log can be joined.
 
 use integration::{Gate, Headers, Provider, Reply};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn identifiers(headers: &Headers) -> [Vec<String>; 3] {
 }
 
 #[tokio::test]
-async fn they_arrive_with_every_call_as_at_the_upstream() {
+async fn identifiers_are_sent_with_every_call() {
     let world = world().await;
     world.sites[0].answer(Reply::reset());
     let headers =
@@ -38,7 +38,7 @@ async fn they_arrive_with_every_call_as_at_the_upstream() {
 
 /// Envoy gives a request that has none an `x-request-id` of its own.
 #[tokio::test]
-async fn envoys_own_goes_along() {
+async fn envoys_request_id_is_sent() {
     let world = world().await;
     let response = world.request("t").send().await;
     let of_call = identifiers(&world.sites[0].only_call().headers);
@@ -47,7 +47,7 @@ async fn envoys_own_goes_along() {
 }
 
 #[tokio::test]
-async fn what_is_malformed_does_not() {
+async fn malformed_identifiers_are_not_sent() {
     let world = world().await;
     let (upper, zero) =
         (PARENT.to_uppercase(), PARENT.replace("00f067aa0ba902b7", "0000000000000000"));
@@ -89,7 +89,7 @@ async fn what_is_malformed_does_not() {
 }
 
 #[tokio::test]
-async fn a_joined_requests_call_carries_those_of_the_one_that_led() {
+async fn joined_call_has_the_first_requests_identifiers() {
     let world = world().await;
     let gate = Gate::closed();
     world.sites[0].answer(Reply::status(500).held_by(&gate));

@@ -1,5 +1,5 @@
-//! A provider with several sites on the real Envoy, each site counting its calls: what is repeated,
-//! which is asked next and when, what the client gets, who waits, what may still serve.
+//! A provider with several sites on the real Envoy, each site counting its calls: repeats, the next
+//! site, the client's answer, waiting tokens, outdated verdicts.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 const NO_ANSWER: &str = r#"{"error":"TargetEndpointError","error_description":"No usable response from the UserInfo endpoint."}"#;
 
-/// An Envoy whose default endpoint is at several sites: `a.example`, `b.example` and so on, each
-/// behind a cluster and with a provider of its own.
+/// An Envoy whose default endpoint has several sites: `a.example`, `b.example` and so on, each with
+/// its own cluster and provider.
 struct World {
     running: Running,
     gw: Gateway,
@@ -73,14 +73,14 @@ impl World {
         (response, self.running.envoy.access_entry(&format!("\"path\":\"{path}\"")).await)
     }
 
-    /// A request that passes; which site vouched for it.
+    /// A request that passes; returns the site that validated it.
     async fn passes(&self, token: &str) -> String {
         let (response, line) = self.ask(token).await;
         assert_eq!(response.status, 200, "{token}: {response:?} {line}");
         response.upstream_header("x-user-id").unwrap_or_default()
     }
 
-    /// A request that is refused because nobody answers, for this reason.
+    /// A request that is refused without an answer, for this reason.
     async fn unavailable(&self, token: &str, reason: &str) -> (Response, Value) {
         let (response, line) = self.ask(token).await;
         assert_eq!((response.status, response.text().as_str()), (503, NO_ANSWER), "{line}");

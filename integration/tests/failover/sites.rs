@@ -1,4 +1,4 @@
-//! Which site is asked when another gives no verdict, and what the client gets.
+//! Which site is called if another gives no verdict, and what the client gets.
 
 use integration::{Gate, Listener, Provider, Reply, Setup};
 use serde_json::{Value, json};
@@ -12,9 +12,9 @@ fn no_breaker() -> Value {
     json!({"breaker": {"failures": 0}})
 }
 
-/// What ended at once without an answer is asked once more before the next site is.
+/// A call that ended at once without an answer is repeated once before the next site is called.
 #[tokio::test]
-async fn the_next_site_is_asked_where_one_gives_no_verdict() {
+async fn next_site_is_called_without_a_verdict() {
     let world = World::of(2, no_breaker()).await;
     let [first, second] = world.sites.as_slice() else {
         panic!("two sites");
@@ -63,10 +63,10 @@ async fn the_next_site_is_asked_where_one_gives_no_verdict() {
     world.nothing_is_left().await;
 }
 
-/// Also what is no verdict, where another site would say the same: how the gateway asks is no site's
-/// fault, and one that answers with what cannot be used answers.
+/// Also answers that are no verdict, where another site would answer the same: an error in the
+/// gateway's call is no site's fault, and an unusable answer is an answer.
 #[tokio::test]
-async fn what_is_said_of_the_token_or_of_the_gateway_is_not_asked_twice() {
+async fn verdict_or_gateway_error_calls_no_other_site() {
     let world = World::of(2, no_breaker()).await;
     let page = Reply::text(200, "<html></html>").header("content-type", "text/html");
     let moved = Reply::status(302).header("location", "http://b.example/userinfo");
@@ -140,7 +140,7 @@ async fn each_region_has_its_own_sites() {
 }
 
 #[tokio::test]
-async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
+async fn without_verdict_client_gets_the_last_provider_answer() {
     let world = World::of(2, no_breaker()).await;
     let [first, second] = world.sites.as_slice() else {
         panic!("two sites");
@@ -169,14 +169,14 @@ async fn without_a_verdict_the_client_gets_what_a_provider_really_said_last() {
     world.sites[1].answer(Reply::close());
     let (response, _) = world.unavailable("t", "unreachable").await;
     assert_eq!(response.header("retry-after").as_deref(), Some("2"));
-    // Once more before another site is asked, twice where there is no other.
+    // One repeat before another site is called, two if there is no other.
     assert_eq!(world.calls(), [2, 3]);
 }
 
 /// 500 ms for the first, the remaining 300 ms for the second, none for the third. Envoy's own
 /// measure of the request, so that a slow client changes nothing.
 #[tokio::test]
-async fn all_calls_about_one_request_have_one_deadline() {
+async fn all_calls_of_a_request_share_one_deadline() {
     let more = merged(json!({"deadline": "800ms"}), no_breaker());
     let world = World::of(3, more).await;
     for site in &world.sites {
@@ -195,14 +195,14 @@ async fn all_calls_about_one_request_have_one_deadline() {
     let given = |site: &Provider| site.only_call().headers.get("x-envoy-expected-rq-timeout-ms");
     assert_eq!(given(&world.sites[0]).as_deref(), Some("500"));
     let rest: u64 = given(&world.sites[1]).expect("a timeout").parse().expect("a number");
-    // What is left of 800 ms. Envoy's timers count from its event loop's own idea of the time, so
-    // the first call may end some milliseconds before its 500 are over.
+    // The rest of 800 ms. Envoy's timers use its event loop's time, so the first call may end some
+    // milliseconds before its 500.
     assert!((1..=350).contains(&rest), "{rest} ms for the second");
     world.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn waiting_requests_get_the_next_sites_answer() {
+async fn joined_requests_get_the_next_sites_answer() {
     const CROWD: usize = 100;
     for (of_first, most, of_second, status) in [
         (Reply::reset(), 2, Reply::json(200, &json!({"sub": "b"})), 200),
@@ -224,7 +224,7 @@ async fn waiting_requests_get_the_next_sites_answer() {
         assert_eq!(world.calls(), [1, 0]);
         gates[0].open();
         world.sites[1].wait_calls(1).await;
-        // Also whoever comes while the second is being asked.
+        // Also requests that come during the call to the second site.
         crowd(CROWD);
         world.counted("requests_waiting", 2 * CROWD as u64).await;
         gates[1].open();
@@ -245,7 +245,7 @@ async fn waiting_requests_get_the_next_sites_answer() {
 
 /// Envoy does not even begin such a call, neither as the first nor in the callback of another.
 #[tokio::test]
-async fn a_cluster_that_does_not_exist_is_passed_over() {
+async fn missing_cluster_is_skipped() {
     let clusters = |names: [&str; 4]| {
         let hosts = ["a.example", "b.example", "c.example", "d.example"];
         json!({"clusters": serde_json::Map::from_iter(
@@ -272,9 +272,9 @@ async fn a_cluster_that_does_not_exist_is_passed_over() {
     world.nothing_is_left().await;
 }
 
-/// The first site's three, the second's three, and nobody's.
+/// Three calls of the first site, three of the second, and no more.
 #[tokio::test]
-async fn beyond_max_in_flight_the_next_site_is_asked_and_then_nobody() {
+async fn beyond_max_in_flight_next_site_is_called_then_none() {
     const MOST: usize = 3;
     let world = World::of(2, json!({"max_in_flight": MOST, "timeout": "10s"})).await;
     let gate = Gate::closed();
@@ -292,7 +292,7 @@ async fn beyond_max_in_flight_the_next_site_is_asked_and_then_nobody() {
         world.unavailable(&format!("more{n}"), "too_many_waiting").await;
     }
     world.counted("calls.refused_by_cap", 5).await;
-    // Whoever asks what is being asked may wait.
+    // A request for a call under way may wait.
     held.spawn(world.request("token0").send());
     world.counted("requests_waiting", 2 * MOST as u64 + 1).await;
     gate.open();

@@ -1,4 +1,4 @@
-//! `cache.stale_if_error`: what was known serves on while nobody answers, and only then.
+//! `cache.stale_if_error`: outdated verdicts serve while no site answers, and only then.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const STALE: &str = "pass;stale;default";
 /// How long after its last answer below 500 a site counts as one that serves.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// A site that has just vouched for `t` and answers no more.
+/// A site that has just validated `t` and then stops answering.
 async fn outage(cache: Value) -> (World, Instant) {
     let world = World::of(1, json!({"cache": cache})).await;
     world.passes("t").await;
@@ -24,7 +24,7 @@ async fn outage(cache: Value) -> (World, Instant) {
 
 /// As long as it is fresh it is a hit, and within the window it is stale; beyond it is nothing.
 #[tokio::test]
-async fn an_outdated_verdict_serves_until_the_window_ends() {
+async fn outdated_verdict_serves_until_the_window_ends() {
     let (world, known) = outage(json!({"ttl": "1200ms", "stale_if_error": "3s"})).await;
     let (mut hits, mut stale) = (0, 0);
     loop {
@@ -48,16 +48,16 @@ async fn an_outdated_verdict_serves_until_the_window_ends() {
     println!("an outage: {hits} hits, {stale} stale");
     assert!(stale > 3, "{stale}");
     world.counted("cache.stale", stale).await;
-    // Connections that are refused cost no waiting: nobody was shut out.
+    // Refused connections cost no waiting: the breaker stays closed.
     assert_eq!(world.counter("breaker.opened").await, 0);
-    // Whoever was never vouched for is not let pass.
+    // A token that was never validated does not pass.
     assert_eq!(world.ask("unknown").await.0.status, 503);
     world.nothing_is_left().await;
 }
 
-/// With its breaker open a silent site costs nobody any waiting: what was known serves at once.
+/// With an open breaker a silent site costs no waiting: the outdated verdict serves at once.
 #[tokio::test]
-async fn an_outdated_verdict_serves_at_once_while_the_breaker_is_open() {
+async fn outdated_verdict_serves_at_once_with_open_breaker() {
     let world = World::of(
         1,
         json!({
@@ -69,7 +69,7 @@ async fn an_outdated_verdict_serves_at_once_while_the_breaker_is_open() {
     let site = &world.sites[0];
     world.passes("t").await;
     site.answer(Reply::silence());
-    // While it served somebody lately nobody passes by what was known.
+    // While the site has answered others recently, no outdated verdict serves.
     until_stale(&world).await;
     world.running.envoy.log().wait_for("circuit breaker opened").await;
     let calls = site.count() - probes(site).len();
@@ -79,7 +79,7 @@ async fn an_outdated_verdict_serves_at_once_while_the_breaker_is_open() {
     }
     world.unavailable("unknown", "breaker_open").await;
     assert_eq!(site.count() - probes(site).len(), calls, "nobody's token was sent");
-    // Any answer to the filter's own question ends it, and the token is asked about again.
+    // Any answer to a probe closes the breaker, and the token gets a new call.
     site.answer(Provider::expired());
     world.running.envoy.log().wait_for("circuit breaker closed").await;
     let (response, line) = world.ask("t").await;
@@ -87,8 +87,8 @@ async fn an_outdated_verdict_serves_at_once_while_the_breaker_is_open() {
     world.nothing_is_left().await;
 }
 
-/// Waits for the first request that is served stale. Until then the token is fresh, or its site has
-/// served somebody lately.
+/// Waits for the first request that is served stale. Before that the verdict is fresh, or the site
+/// has answered recently.
 async fn until_stale(world: &World) {
     while world.ask("t").await.1["outcome"] != STALE {}
 }
@@ -103,7 +103,7 @@ async fn told(world: &World, answer: Reply) -> (u16, Value, usize) {
 }
 
 #[tokio::test]
-async fn only_silence_and_its_like_are_bridged() {
+async fn only_outages_are_bridged() {
     let cache = json!({"ttl": "100ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let (world, _) = outage(cache).await;
     until_stale(&world).await;
@@ -120,13 +120,13 @@ async fn only_silence_and_its_like_are_bridged() {
     ] {
         assert_eq!(told(&world, answer).await, (200, stale(), calls), "{what}");
     }
-    // What may be of this token alone: a limiter, and a provider that fails on its user.
+    // Answers that may concern this token alone: a limit, and a failure on its user.
     let error = || json!("provider_error;asked;default");
     for status in [500, 599, 429] {
         assert_eq!(told(&world, Reply::status(status)).await, (status, error(), 1), "{status}");
     }
     assert_eq!(told(&world, Reply::status(503)).await, (200, stale(), 1), "none of them serves");
-    // Nor what says how the gateway asks, or cannot be used.
+    // Also not an error about the gateway's call, or an unusable answer.
     let page = Reply::text(200, "<html>").header("content-type", "text/html");
     for (what, answer, status, outcome) in [
         ("405", Reply::status(405), 405, "provider_error;asked;default"),
@@ -143,7 +143,7 @@ async fn only_silence_and_its_like_are_bridged() {
 
 /// A site that answers others is not out: what it does to one token is that token's own affair.
 #[tokio::test]
-async fn nothing_is_bridged_while_the_site_answers_others() {
+async fn no_outdated_verdict_while_the_site_answers_others() {
     let cache = json!({"ttl": "100ms", "stale_if_error": "1h"});
     let world = World::of(1, json!({"cache": cache})).await;
     let site = &world.sites[0];
@@ -160,7 +160,7 @@ async fn nothing_is_bridged_while_the_site_answers_others() {
     for (n, other) in others.into_iter().enumerate() {
         let name = format!("other{n}");
         site.answer_token(&name, other);
-        // So that it is fresh no more, and its site has answered nobody for long enough.
+        // So that the verdict has expired, and the site has not answered for long enough.
         until_stale(&world).await;
         let asked = Instant::now();
         world.ask(&name).await;
@@ -184,7 +184,7 @@ async fn nothing_is_bridged_while_the_site_answers_others() {
 
 /// Also a refusal that is not kept, because nothing says that it is about the token.
 #[tokio::test]
-async fn a_refusal_ends_what_was_known() {
+async fn refusal_removes_the_outdated_verdict() {
     for (negative_ttl, answer, status) in [
         ("0s", Provider::expired(), 401),
         ("100ms", Provider::expired(), 401),
@@ -200,7 +200,7 @@ async fn a_refusal_ends_what_was_known() {
         assert_eq!(told(&world, answer).await.0, status);
         let refused = Instant::now();
         site.down().await;
-        // The refusal may be remembered for its own time, but the token is never good again.
+        // The refusal may be cached for its own time, but the token is never valid again.
         while refused.elapsed() < LATELY + LATELY / 2 {
             let now = world.ask("t").await.0.status;
             assert!(now == status || now == 503, "{now} after {status}");
@@ -210,7 +210,7 @@ async fn a_refusal_ends_what_was_known() {
 }
 
 #[tokio::test]
-async fn the_first_success_refreshes() {
+async fn first_success_replaces_the_outdated_verdict() {
     let (world, _) = outage(json!({"ttl": "2s", "stale_if_error": "1h"})).await;
     until_stale(&world).await;
     let site = &world.sites[0];
@@ -219,14 +219,14 @@ async fn the_first_success_refreshes() {
     assert_eq!(world.passes("t").await, "alicia");
     let calls = site.count();
     site.down().await;
-    // It was known anew, so it is a hit or, later, stale again: never the old one.
+    // There is a new verdict, so it is a hit or, later, stale again: never the old one.
     assert_eq!(world.passes("t").await, "alicia");
     assert_eq!((calls, site.count()), (2, 2));
 }
 
 /// Off unless said, and never for what was refused.
 #[tokio::test]
-async fn nothing_else_is_bridged() {
+async fn other_answers_are_not_bridged() {
     let (world, known) = outage(json!({"ttl": "100ms"})).await;
     while known.elapsed() < LATELY * 2 {
         let (response, line) = world.ask("t").await;
@@ -248,10 +248,10 @@ async fn nothing_else_is_bridged() {
     world.unavailable("t", "unreachable").await;
 }
 
-/// A cluster without a healthy host refuses a call at once, while the request's headers come. That
-/// cannot be told from Envoy's own limits, which a caller can fill: nobody is served so.
+/// A cluster without a healthy host refuses a call at once, while the request's headers come. It
+/// looks like Envoy's own limits, which a caller can fill, so no outdated verdict serves.
 #[tokio::test]
-async fn a_call_that_cannot_be_made_is_not_bridged() {
+async fn unsent_call_is_not_bridged() {
     let cache = json!({"ttl": "100ms", "stale_if_error": "1h"});
     let config = one(json!({"cache": cache, "access_log_state": true}));
     let listener = Listener::named("gw").config(config).cluster("idp_default", |cluster| {
@@ -273,7 +273,7 @@ async fn a_call_that_cannot_be_made_is_not_bridged() {
 
     let none = "cluster.idp_default_gw.upstream_cx_none_healthy";
     let (mut hits, mut refused) = (0, 0);
-    // Long after the second in which the site served somebody.
+    // Long after the second in which the site answered.
     while known.elapsed() < Duration::from_secs(2) || refused < 20 {
         let path = format!("/unbridged/{hits}/{refused}/");
         let status = gw.get(&path).bearer("t").send().await.status;

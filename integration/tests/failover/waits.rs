@@ -1,5 +1,5 @@
-//! A token whose provider has said with `Retry-After` when to ask again waits alone: its requests get
-//! that answer again with the time left, nobody is asked about it, and everybody else passes.
+//! A token waits alone if its provider sent `Retry-After`: its requests get that answer again with
+//! the remaining time and without a call, and all other tokens pass.
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// An answer to a token that is asked about too often.
+/// An answer to a token with too many calls.
 fn limited(status: u16, seconds: &str) -> Reply {
     Reply::json(status, &json!({"error": "slow_down"})).header("retry-after", seconds)
 }
 
 #[tokio::test]
-async fn a_limited_token_waits_alone_until_its_time_has_passed() {
+async fn limited_token_waits_alone() {
     for status in [429, 503] {
         let wait = Duration::from_secs(3);
         let world = World::of(1, json!({})).await;
@@ -46,13 +46,13 @@ async fn a_limited_token_waits_alone_until_its_time_has_passed() {
             }
             assert_eq!(line["outcome"], "provider_error;none;default");
             refused += 1;
-            // The same answer but for the time that is left of the three seconds.
+            // The same answer with the remaining time of the three seconds.
             assert_eq!((response.status, response.text()), (status, first.text()));
             let least = seconds(wait.saturating_sub(began.elapsed())).max(1);
             let most = seconds(wait.saturating_sub(asked.duration_since(told))).max(1);
             let left = retry_after(&response);
             assert!((least..=most).contains(&left), "{left} s, expected {least} to {most}");
-            // Nobody else waits, whatever their tokens.
+            // No other token waits.
             world.passes(&format!("token{others}")).await;
             others += 1;
         };
@@ -67,9 +67,9 @@ async fn a_limited_token_waits_alone_until_its_time_has_passed() {
     }
 }
 
-/// Without a time there is nothing to wait for, and a 500 asks for none.
+/// Without a time the token does not wait, and a 500 has none.
 #[tokio::test]
-async fn without_a_time_that_a_provider_may_ask_for_nobody_waits() {
+async fn without_valid_retry_after_no_token_waits() {
     let world = World::of(1, json!({})).await;
     for (token, answer) in [
         ("429", Reply::status(429)),
@@ -88,9 +88,9 @@ async fn without_a_time_that_a_provider_may_ask_for_nobody_waits() {
     assert_eq!(world.counter("calls.refused_by_wait").await, 0);
 }
 
-/// Each site that was asked must have asked for time; one that did not may be asked again at once.
+/// Each called site must have sent a time; a site that did not may be called again at once.
 #[tokio::test]
-async fn a_token_waits_only_if_every_site_has_said_so() {
+async fn token_waits_only_if_every_site_limits_it() {
     let failed = || Reply::status(500);
     for (first, second, status, left, asked_again) in [
         (limited(429, "60"), limited(503, "9"), 503, Some(9), false),
@@ -122,7 +122,7 @@ async fn a_token_waits_only_if_every_site_has_said_so() {
 
 /// The provider's time counts, also where the configuration tells another and gives the answer.
 #[tokio::test]
-async fn waiting_requests_get_the_providers_retry_after() {
+async fn requests_of_a_waiting_token_get_retry_after() {
     let unavailable = json!({"status": 503, "retry_after": "300s"});
     for (provider_errors, status) in [("relay", 429), ("map", 503)] {
         let config = json!({

@@ -1,4 +1,4 @@
-//! The attacks that nobody else must feel. Each is what one caller can do with tokens alone.
+//! Attacks that must not affect other callers. Each is what one caller can do with tokens alone.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn hasty_and_never(listener: Listener) -> Listener {
     )
 }
 
-/// Slow junk that takes all the calls that there may be at a time, beside users who are known.
+/// Slow calls for invalid tokens that use all calls at a time, together with known users.
 fn crowded(name: &'static str, most: u32, ttl: &str) -> Row {
     let keys = json!({"max_in_flight": most, "timeout": "2s", "cache": {"ttl": ttl}});
     row(name, |_| Reply::silence(), 503).config(keys).known()

@@ -64,7 +64,7 @@ const fn kind(name: &'static str, http2: bool, says: fn(&Call) -> Reply) -> Kind
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_is_lost_to_a_provider_that_closes() {
+async fn closing_provider_loses_no_request() {
     let _turn = TURN.lock().await;
     let chosen = || KINDS.iter().filter(|kind| is_chosen(kind.name));
     let mut setup = Setup::new().concurrency(1);

@@ -1,4 +1,4 @@
-//! What the access log tells of requests that are known by their paths.
+//! The access log of requests that are identified by their paths.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -38,7 +38,7 @@ fn by_path(envoy: &Envoy, part: &str) -> HashMap<String, Value> {
     entries.filter_map(|entry| Some((entry["path"].as_str()?.to_owned(), entry))).collect()
 }
 
-/// Why a request was refused, in the filter's own word, or Envoy's.
+/// The reason of a refusal, the filter's or Envoy's.
 pub(crate) fn reason(entry: &Value) -> String {
     let details = entry["details"].as_str().unwrap_or_default();
     let own = details.strip_prefix("oidc_token_connector{").and_then(|d| d.strip_suffix('}'));
@@ -70,17 +70,17 @@ impl Took {
 /// How many good requests did not pass.
 #[derive(Default)]
 pub(crate) struct Lost {
-    /// Those that could have been asked again.
+    /// Those whose call could have been repeated.
     pub(crate) judged: usize,
-    /// Those whose provider ended the call only when that counted as a wait for it, because the
-    /// machine was busy. The filter is right not to ask again then.
+    /// Those whose call ended late, because the machine was busy. The filter is right not to repeat
+    /// such a call.
     pub(crate) late: usize,
     reasons: BTreeSet<String>,
 }
 
 /// Milliseconds after which the end of a call is a wait for the provider.
 const WAITED: u64 = 250;
-/// How often one request is asked about at most.
+/// The most calls about one request.
 const MOST: usize = 3;
 
 impl Lost {

@@ -1,8 +1,8 @@
-//! Whose fault is it: one caller's bad luck stays that caller's, on the real Envoy. Hostile callers
-//! stand beside good users, and the counts are printed. What a busy machine does to the time that
-//! anything takes decides nothing here: rows go by counts and by what has happened.
+//! Fairness on the real Envoy: faults that one caller causes affect only that caller. Hostile
+//! callers run together with good users, and the counts are printed. Times on a busy machine decide
+//! nothing here: rows are judged by counts and events.
 //!
-//! `OIDC_FAIR=cap,slow` runs only the rows whose names hold one of these.
+//! `OIDC_FAIR=cap,slow` runs only the rows whose names contain one of these.
 
 mod attacks;
 #[allow(dead_code, reason = "each file of tests uses its part")]
@@ -31,10 +31,10 @@ const AT_ONCE: usize = 6;
 /// Those of these tests that keep the machine busy take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Each attack beside ten good users a second, and beside one: nobody but the attacker is refused,
-/// and no request is asked about more than three times.
+/// Each attack with ten good users a second, and with one: only the attacker is refused, and no
+/// request causes more than three calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_is_refused() {
+async fn no_other_caller_is_refused() {
     let _turn = TURN.lock().await;
     let mut setup = Setup::new().concurrency(1);
     for row in attacks::rows().iter().filter(|row| is_chosen(row.name)) {
@@ -66,14 +66,14 @@ async fn nobody_else_is_refused() {
     judged(running, &wrong);
 }
 
-/// Fails if anything is wrong, without Envoy's log: an Envoy that sees a test fail prints thousands
-/// of lines, after which nobody finds what is wrong.
+/// Fails if there is a problem, without Envoy's log: an Envoy prints thousands of lines if a test
+/// fails, which hide the problem.
 fn judged(running: Running, wrong: &[String]) {
     drop(running);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Says it also where the test passes: the runner keeps what `println` prints to itself.
+/// Prints it even if the test passes: the runner captures the output of `println`.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "fairness: {line}");
 }

@@ -1,5 +1,5 @@
-//! A token that was good and has been revoked never passes, whoever crowds the gateway, whatever
-//! keeps the provider from saying so: `stale_if_error` is for outages alone.
+//! A revoked token never passes, whatever other callers do and whatever delays the provider's
+//! refusal: `stale_if_error` is for outages alone.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const CROWD: usize = 4300;
 /// Streams on a connection, as the reference configuration allows.
 const STREAMS: usize = 100;
 
-/// Nobody got through by what was known before.
+/// No request passed by an outdated verdict.
 fn never_passed(what: &str, seen: &[Seen]) {
     let mut told: BTreeMap<String, usize> = BTreeMap::new();
     seen.iter().for_each(|seen| *told.entry(seen.to_string()).or_default() += 1);
@@ -28,7 +28,7 @@ fn never_passed(what: &str, seen: &[Seen]) {
 }
 
 impl World {
-    /// A request with this token that the provider has been asked about, and that waits.
+    /// A request with this token whose call is under way.
     async fn asked_again(&self, token: &'static str) -> JoinHandle<Seen> {
         let calls = self.gateway.provider.calls_with(token).len();
         loop {
@@ -51,7 +51,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_gets_no_revoked_token_through() {
+async fn crowd_does_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s"})).await;
     world.known(TOKEN).await;
     let (gw, gate) = (&world.gateway, Gate::closed());
@@ -76,10 +76,10 @@ async fn a_crowd_gets_no_revoked_token_through() {
     world.well().await;
 }
 
-/// Two calls are all that there may be: slow junk leaves the half that is kept for tokens that were
-/// good.
+/// Two calls at a time: slow calls for invalid tokens leave the half that is reserved for known
+/// tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn junk_that_takes_all_calls_gets_no_revoked_token_through() {
+async fn invalid_tokens_on_all_calls_do_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s", "max_in_flight": 2})).await;
     world.known(TOKEN).await;
     let provider = &world.gateway.provider;
@@ -97,9 +97,9 @@ async fn junk_that_takes_all_calls_gets_no_revoked_token_through() {
     assert_eq!(seen.status, 401, "{seen}");
 }
 
-/// Of users who were good, slow calls leave nothing, and nobody can be asked: that is no outage.
+/// Slow calls of known users leave no call for others: that is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_who_take_all_calls_get_no_revoked_token_through() {
+async fn users_on_all_calls_do_not_let_a_revoked_token_pass() {
     let world = World::start(json!({"timeout": "20s", "max_in_flight": 2})).await;
     let provider = &world.gateway.provider;
     for token in [TOKEN, "slow-1", "slow-2"] {
@@ -117,7 +117,7 @@ async fn users_who_take_all_calls_get_no_revoked_token_through() {
 
 /// It answers this token so, and another with a 200 meanwhile: that is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_about_this_token_alone_is_no_outage() {
+async fn answer_about_one_token_is_no_outage() {
     let keys = json!({"timeout": "20s"});
     let listeners = ALONE.iter().map(|(name, _)| listener(name, keys.clone()));
     let setup = listeners.fold(Setup::new().concurrency(1), Setup::listener);
@@ -144,9 +144,9 @@ async fn an_answer_about_this_token_alone_is_no_outage() {
     judged(running, &through);
 }
 
-/// The other instance gives the call a second, this one 20: that the call is given up is no outage.
+/// The other instance has a timeout of one second, this one 20: the end of that call is no outage.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
+async fn joining_a_shorter_timeout_does_not_let_a_revoked_token_pass() {
     let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let hasty = config(json!({"timeout": "1s", "cache": {"ttl": "1500ms"}}));
     let world = World::made(json!({"timeout": "20s", "cache": cache}), |listener| {
@@ -160,7 +160,8 @@ async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
         world.known(&token).await;
         let (before, gate) = (joined().await, Gate::closed());
         gw.provider.answer_token(&token, Provider::expired().held_by(&gate));
-        // Until it is a hit no more: then the hasty instance asks, and gives up before the answer.
+        // Until it is no longer a hit: then the instance with the short timeout makes a call, which
+        // ends before the answer.
         while gw.get("/hasty/").bearer(&token).send().await.status == 200 {}
         let calls = gw.provider.calls().len();
         let theirs = tokio::spawn(gw.get("/hasty/").bearer(&token).send());
@@ -179,9 +180,9 @@ async fn joining_an_impatient_instance_gets_no_revoked_token_through() {
     }
 }
 
-/// The same, and the other is asked about by another worker, which tells this one.
+/// The same, but another worker gets an answer about the other token and tells this one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_about_this_token_alone_is_no_outage_for_another_worker() {
+async fn answer_about_one_token_is_no_outage_on_another_worker() {
     // It is a hit for longer than a second: by then its own good answer shows nothing any more.
     let cache = json!({"ttl": "1500ms", "negative_ttl": "0s", "stale_if_error": "1h"});
     let keys = json!({"timeout": "20s", "cache": cache});
@@ -278,7 +279,7 @@ const ALONE: &[(&str, Says)] = &[
 /// An instance that gives the site 50 ms gets no answer from it, and leaves it alone. That is its own
 /// affair.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_instances_breaker_gets_no_revoked_token_through() {
+async fn other_instances_breaker_does_not_let_a_revoked_token_pass() {
     let hasty = config(json!({"timeout": "50ms"}));
     let world = World::made(json!({"timeout": "20s"}), |listener| {
         listener.instance("hasty", "/hasty", hasty.clone())

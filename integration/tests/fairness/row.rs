@@ -1,4 +1,4 @@
-//! A row: a hostile caller beside good users at one instance, and what became of everybody.
+//! A row: a hostile caller together with good users at one instance, and the result of each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::log;
 
 /// Beats a second: a hostile request comes with each.
 const BEATS: u32 = 30;
-/// How long a row goes on.
+/// How long a row lasts.
 const SECONDS: u32 = 3;
 /// Good users, where they are known before.
 const USERS: u32 = 10;
@@ -23,9 +23,9 @@ const MOST: usize = 3;
 /// In which order requests come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// A hostile one every so many beats, and good ones in between.
+    /// A hostile request every this many beats, with good ones in between.
     Beats(u32),
-    /// So many hostile ones, each when the one before is over, then the good ones of a second.
+    /// This many hostile requests, one after the other, then the good ones of a second.
     Turns(u32),
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Row {
     change: fn(Listener) -> Listener,
     hostile: fn(u32) -> String,
     hostile_at: &'static str,
-    /// What the provider says to a hostile token, and what the caller gets.
+    /// The provider's answer to a hostile token, and the caller's reply.
     says: fn(&Call) -> Reply,
     gets: u16,
     order: Order,
@@ -43,7 +43,7 @@ pub(crate) struct Row {
     good_at: &'static [&'static str],
     /// How long the provider takes for any call.
     takes: Duration,
-    /// Good users were vouched for before.
+    /// Good users were validated before.
     known: bool,
     /// Most calls that each hostile token is worth.
     worth: Option<usize>,
@@ -68,7 +68,8 @@ pub(crate) fn row(name: &'static str, says: fn(&Call) -> Reply, gets: u16) -> Ro
     }
 }
 
-/// The configuration of a row, with these keys more. Nobody is given up because the machine is busy.
+/// The configuration of a row, with these additional keys. No call ends because the machine is
+/// busy.
 pub(crate) fn config(more: Value) -> Value {
     let config = one(json!({
         "timeout": "20s",
@@ -194,7 +195,8 @@ impl Row {
     }
 }
 
-/// Asks until the verdict is kept: what took too long to be told, where the machine is busy, is not.
+/// Sends requests until the verdict is cached: on a busy machine an answer that took too long is
+/// not.
 async fn become_known(gateway: &Gateway, token: &str) {
     let asking = async {
         loop {
@@ -210,8 +212,8 @@ async fn become_known(gateway: &Gateway, token: &str) {
     assert!(in_time, "{token} does not become known");
 }
 
-/// Requests of good users. Those who are known come one after the other: what is kept for them is
-/// a number of calls at a time.
+/// Requests of good users. Known users come one after the other: the reservation for them is a
+/// number of concurrent calls.
 struct Goods {
     in_turn: bool,
     sent: Vec<JoinHandle<(String, u16)>>,
@@ -240,7 +242,7 @@ impl Goods {
     }
 }
 
-/// What was sent, and what came of it.
+/// The requests that were sent, and their results.
 pub(crate) struct Played {
     row: Row,
     rate: u32,
@@ -255,13 +257,13 @@ pub(crate) struct Report {
     hostile: BTreeMap<u16, u32>,
     gets: u16,
     good: usize,
-    /// How many, by the filter's word for why.
+    /// The number of refusals by reason.
     refused: BTreeMap<String, u32>,
     calls: usize,
     /// The filter's own questions among them.
     without_token: usize,
     per_request: usize,
-    /// Calls with the hostile token that was asked about most, and how many there should be.
+    /// The most calls with one hostile token, and the expected number.
     hostile_token: (usize, Option<usize>),
 }
 
@@ -293,7 +295,7 @@ impl Played {
     }
 }
 
-/// Most calls about one request. Envoy gives each an id, which goes along with its calls.
+/// The most calls about one request. Envoy gives each request an id, which its calls carry.
 pub(crate) fn per_request(calls: &[Call]) -> usize {
     most(calls.iter().filter_map(|call| call.headers.get("x-request-id")))
 }

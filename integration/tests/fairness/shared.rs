@@ -1,6 +1,6 @@
-//! A connection that many share: over HTTP/2 whoever makes the provider end it ends everybody's
-//! calls. One hostile call comes for twenty good ones, at the scripted provider and at the real
-//! nginx with its default limits, which ends a connection for a header field of 8 KiB.
+//! A shared connection: over HTTP/2 a caller that makes the provider close it ends all calls on it.
+//! There is one hostile call for twenty good ones, at the scripted provider and at the real nginx
+//! with its default limits, which closes a connection for a header field of 8 KiB.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,7 +27,8 @@ struct Kind {
     name: &'static str,
     /// The options of HTTP/2, where that is spoken.
     http2: Option<fn() -> Value>,
-    /// What the hostile token does at the scripted provider; none for nginx, which needs no telling.
+    /// The effect of the hostile token at the scripted provider; none for nginx, which needs no
+    /// script.
     hostile: Option<fn() -> Reply>,
     lanes: usize,
     /// Good calls that may be refused of a hundred.
@@ -80,7 +81,7 @@ impl Kind {
     }
 }
 
-/// Makes a provider vouch for good tokens, after a while, and treat any other so.
+/// Makes a provider validate good tokens, after a delay, and handle any other token so.
 fn teach(provider: &Provider, hostile: fn() -> Reply) {
     provider.answer_with(move |call: &Call| {
         let is_good = call.token().is_some_and(|token| token.contains(".good."));
@@ -90,7 +91,7 @@ fn teach(provider: &Provider, hostile: fn() -> Reply) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shared_connection_that_one_caller_ends_costs_the_others_nothing() {
+async fn shared_connection_closed_by_one_caller_loses_no_request() {
     let _turn = TURN.lock().await;
     let behind_nginx = Provider::start().await;
     teach(&behind_nginx, Provider::expired);

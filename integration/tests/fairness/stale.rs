@@ -1,5 +1,5 @@
-//! What `stale_if_error` is for: a site that answers nobody. Whoever was known passes, whatever the
-//! kind of its silence, and also when nobody is asked any more.
+//! The purpose of `stale_if_error`: a silent site. Known users pass, whatever the kind of silence,
+//! also while no call is made.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,11 +21,11 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) status: u16,
-    /// The filter's word, without the region.
+    /// The outcome, without the region.
     outcome: String,
 }
 
@@ -86,8 +86,8 @@ impl World {
         Seen { status: response.status, outcome }
     }
 
-    /// Asks until the token is known: what took too long to be told, where the machine is busy, is
-    /// not kept.
+    /// Sends requests until the token is known: on a busy machine an answer that took too long is
+    /// not cached.
     pub(crate) async fn known(&self, token: &str) {
         let asking = async { while !self.ask(token).await.is_hit() {} };
         let in_time = tokio::time::timeout(integration::DEADLINE, asking).await.is_ok();
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// Waits until these counters add up to so many.
+    /// Waits until the sum of these counters is this large.
     pub(crate) async fn counted(&self, names: &[&str], number: u64) {
         let mut look = tokio::time::interval(std::time::Duration::from_millis(20));
         let counting = async {
@@ -131,7 +131,7 @@ impl World {
 struct Outage {
     name: &'static str,
     says: Option<fn() -> Reply>,
-    /// Whether it is left alone after a while: it was waited for.
+    /// Whether its breaker opens after a while, because calls waited for it.
     left_alone: bool,
 }
 
@@ -145,7 +145,7 @@ const OUTAGES: &[Outage] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn known_users_pass_while_the_site_answers_nobody() {
+async fn known_users_pass_while_the_site_is_silent() {
     let chosen = || OUTAGES.iter().filter(|outage| is_chosen(outage.name));
     let keys = json!({"timeout": "1s", "breaker": {"failures": 3, "open_for": "1s"}});
     let setup = Setup::new().concurrency(1);
@@ -169,7 +169,7 @@ impl Outage {
             Some(says) => drop(provider.answer(says())),
             None => provider.down().await,
         }
-        // A moment ago it has answered, so at first nobody is.
+        // It answered a moment ago, so at first no outdated verdict serves.
         let mut before = 0;
         let bridged = async {
             while world.ask("known").await.outcome != "pass;stale" {
@@ -190,7 +190,7 @@ impl Outage {
         let unknown = world.ask("unknown").await.status;
         say(&format!(
             "outage, {}: after {before} requests {stale} of {REQUESTS} pass as before, with \
-             {calls} calls; a token that was never vouched for gets {unknown}",
+             {calls} calls; a token that was never validated gets {unknown}",
             self.name
         ));
         let mut wrong = Vec::new();
@@ -198,7 +198,7 @@ impl Outage {
             wrong.push(format!("{}: {stale} pass, the unknown gets {unknown}", self.name));
         }
         if self.left_alone && calls >= REQUESTS {
-            wrong.push(format!("{}: it is never left alone: {calls} calls", self.name));
+            wrong.push(format!("{}: its breaker never opens: {calls} calls", self.name));
         }
         wrong
     }

@@ -1,5 +1,5 @@
-//! The provider's cluster is replaced (CDS) while calls are under way: Envoy ends them all, within
-//! the removal of the old cluster, before the new one is there. Nobody who waits may be refused.
+//! The provider's cluster is replaced (CDS) while calls are under way: Envoy ends them all when it
+//! removes the old cluster, before the new one exists. No waiting request may be refused.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ const WAITING: usize = 12;
 /// The least that a call must have been under way to count as a wait for the provider: a quarter of
 /// a second. What the provider saw last less than this for certain was no such wait.
 const YOUNG: Duration = Duration::from_millis(200);
-/// Replacements whose calls were all that young.
+/// Replacements in which all calls were young.
 const ENOUGH: usize = 3;
 
-/// An Envoy whose provider's clusters come from a file.
+/// An Envoy whose provider clusters come from a file.
 async fn start(more: Value) -> Discovered {
     let listener = Listener::named("gw").config(config(merged(json!({"timeout": "10s"}), more)));
     Discovered::start(Setup::new().concurrency(1).listener(listener), |bootstrap, source| {
@@ -48,8 +48,8 @@ async fn replace(envoy: &mut Discovered, nth: u64) {
     envoy.running.envoy.wait_stat("cluster_manager.cluster_modified", |n| n >= all).await;
 }
 
-/// Refused, and waited for, in replacements whose calls were all young; and the most calls about
-/// one request.
+/// Refused requests, and waiting requests, in replacements in which all calls were young; and the
+/// most calls about one request.
 async fn replaced(name: &str, more: Value) -> usize {
     let mut envoy = start(more).await;
     let gateway = envoy.running.gateway("gw");
@@ -96,12 +96,12 @@ async fn replaced(name: &str, more: Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_is_replaced_loses_no_waiting_request() {
+async fn replaced_cluster_loses_no_waiting_request() {
     assert_eq!(replaced("one_site", json!({})).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_of_two_sites_that_is_replaced_loses_no_waiting_request() {
+async fn replaced_cluster_of_two_sites_loses_no_waiting_request() {
     let two = json!({
         "userinfo_endpoint": {
             "defaultURI": ["http://idp.example/userinfo", "http://other.example/userinfo"],

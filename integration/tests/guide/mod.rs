@@ -1,17 +1,17 @@
-//! What the connector's guide says of its configuration example, to be seen of any filter that is
-//! configured so, by hand or by `migrate`. Holds no configuration.
+//! The promises of the connector's guide about its configuration example, for any filter with that
+//! configuration, written by hand or by `migrate`. It must hold no configuration.
 
 use integration::{Gateway, Provider, Request};
 
 /// Every header name that the example injects.
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-email", "x-account-number", "x-unit-id"];
 
-/// A request that claims to be somebody by every header that is injected.
+/// A request with a forged value in every injected header.
 pub(crate) fn forging(request: Request) -> Request {
     request.forging(&IDENTITY)
 }
 
-/// Each region has its endpoint and its headers, and `Authorization` goes on.
+/// Each region has its endpoint and its headers, and `Authorization` is forwarded.
 pub(crate) async fn each_region(gw: &Gateway) {
     gw.provider.answer_token("ok", Provider::good());
     let us = [("x-user-email", "claes"), ("x-account-number", "4711"), ("x-unit-id", "unit-17")];

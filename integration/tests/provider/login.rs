@@ -1,6 +1,6 @@
 //! How a client of the OpenID Provider gets tokens: the authorization code flow as a browser and
-//! the client go through it, forms included. Talks to the provider directly, never through Envoy.
-//! No expectation about the filter stands here.
+//! the client do it, with forms. It calls the provider directly, never through Envoy. It must hold
+//! no expectation about the filter.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,22 +10,22 @@ use integration::{OpenIdProvider, Request, Response};
 /// Where the provider sends the browser back to.
 const BACK: &str = "https://app.example/back";
 
-/// Who asks for what.
+/// A client and its scopes.
 #[derive(Clone, Copy)]
 pub(crate) struct Login {
     /// The client, as `server.mjs` names it.
     pub(crate) client: &'static str,
     pub(crate) user: &'static str,
     pub(crate) scope: &'static str,
-    /// The API that the access token is to be for; without one it is for the UserInfo endpoint.
+    /// The API of the access token; without one the token is for the UserInfo endpoint.
     pub(crate) resource: Option<&'static str>,
 }
 
-/// What the client gets.
+/// The tokens of a client.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
-    /// Only where `openid` was asked for.
+    /// Only if `openid` was requested.
     pub(crate) id: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Login {
         Login { client: "web", user, scope, resource: None }
     }
 
-    /// Logs the user in, agrees to all that is asked, and takes the tokens.
+    /// Logs the user in, accepts every prompt, and returns the tokens.
     pub(crate) async fn tokens(self, provider: SocketAddr) -> Tokens {
         let code = self.code(provider).await;
         let mut form = vec![
@@ -84,7 +84,7 @@ impl Login {
     }
 }
 
-/// Asks the provider itself whether a token is good.
+/// Calls the provider itself to check whether a token is valid.
 pub(crate) async fn userinfo(provider: SocketAddr, token: &str) -> Response {
     to(provider, "GET", "/me").bearer(token).send().await
 }
@@ -98,7 +98,7 @@ pub(crate) async fn revoke(provider: SocketAddr, token: &str) {
 
 struct Browser {
     provider: SocketAddr,
-    /// By name alone: their paths are of no use to one who goes one way.
+    /// By name alone: a linear flow does not need their paths.
     cookies: BTreeMap<String, String>,
 }
 

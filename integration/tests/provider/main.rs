@@ -1,6 +1,6 @@
 //! A real OpenID Provider, npm's certified `oidc-provider`, behind the filter on the real Envoy,
-//! over TLS as the reference has it. Tokens come out of its own login; what it says of them is its
-//! own. The tests fail where Node.js or npm is missing, with the remedy.
+//! over TLS as in the reference. Tokens come from its own login, and it answers about them itself.
+//! The tests fail if Node.js or npm is missing, with the remedy.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
@@ -78,7 +78,7 @@ impl Rig {
         self.running.gateway(name)
     }
 
-    /// Where tests ask the provider itself.
+    /// The address at which tests call the provider itself.
     fn provider(&self) -> SocketAddr {
         self.provider.address()
     }
@@ -90,14 +90,14 @@ async fn ask(gw: &Gateway, path: &str, token: &str) -> (Response, Value) {
     (response, gw.envoy.access_entry(&format!("\"path\":\"{path}\"")).await)
 }
 
-/// What came through to the upstream on this path: its listener is shared by many tests.
+/// The requests at the upstream on this path: many tests share its listener.
 fn came(gw: &Gateway, path: &str) -> Vec<Received> {
     let mut all = gw.upstream.received();
     all.retain(|received| received.target == path);
     all
 }
 
-/// Repeats a question until its answer is the wanted one. Nobody tells when a token expires.
+/// Repeats a call until its answer is the expected one. No event reports that a token expires.
 async fn until<F: Future<Output = Response>>(status: u16, ask: impl Fn() -> F) -> Response {
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     let asking = async {
@@ -114,7 +114,7 @@ async fn until<F: Future<Output = Response>>(status: u16, ask: impl Fn() -> F) -
 }
 
 #[tokio::test]
-async fn a_real_token_passes_with_real_claims_and_without_itself() {
+async fn valid_token_passes_with_claims_and_is_removed() {
     let rig = rig().await;
     let token = Login::of("alice", ALL).tokens(rig.provider()).await.access;
     for (name, path) in [("asks", "/claims/get"), ("posts", "/claims/post")] {
@@ -138,7 +138,7 @@ async fn a_real_token_passes_with_real_claims_and_without_itself() {
 }
 
 #[tokio::test]
-async fn what_the_scope_does_not_give_is_absent_not_forged() {
+async fn claim_outside_the_scope_gives_no_header() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let token = Login::of("alice", "openid").tokens(rig.provider()).await.access;

@@ -13,7 +13,7 @@ async fn assert_passes(gw: &Gateway, path: &str, token: &str) {
 }
 
 #[tokio::test]
-async fn nobody_passes_during_an_outage_and_tokens_are_good_again_after_it() {
+async fn no_request_passes_during_an_outage_and_tokens_work_after_it() {
     let mut provider = OpenIdProvider::start().await;
     let running = Setup::new().listener(listener("outage", json!({}), &provider)).start().await;
     let gw = running.gateway("outage");

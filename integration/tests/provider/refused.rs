@@ -1,5 +1,5 @@
-//! Tokens that this provider does not vouch for, or no longer: the status and the challenge that
-//! the client gets for each, and that nothing of its request reached the upstream.
+//! Tokens that this provider does not validate, or no longer: the status and the challenge for
+//! each, and that nothing of its request reached the upstream.
 
 use integration::{Gateway, Response};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{ALL, ask, came, rig, until};
 const INVALID_TOKEN: &str =
     r#"Bearer realm="api", error="invalid_token", error_description="invalid token provided""#;
 
-/// A refusal in the provider's words, at this path.
+/// A refusal with the provider's texts, at this path.
 async fn assert_refused(gw: &Gateway, path: &str, token: &str, details: &str) -> Response {
     let (r, line) = ask(gw, path, token).await;
     assert_eq!(line["details"], format!("oidc_token_connector{{{details}}}"), "{r:?} {line}");
@@ -47,7 +47,7 @@ async fn assert_passes(gw: &Gateway, path: &str, token: &str, source: &str) {
 }
 
 #[tokio::test]
-async fn an_expired_token() {
+async fn expired_token_is_refused() {
     let rig = rig().await;
     let (gw, provider) = (rig.gateway("asks"), rig.provider());
     let hasty = Login { client: "hasty", ..Login::of("alice", ALL) };
@@ -58,14 +58,14 @@ async fn an_expired_token() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_at_once_where_nothing_is_remembered() {
+async fn revoked_token_is_refused_at_once_without_cache() {
     let (gw, token) = good("/revoked/before", "asks").await;
     revoke(rig().await.provider(), &token).await;
     assert_invalid_token(&gw, "/revoked/after", &token).await;
 }
 
 #[tokio::test]
-async fn a_revoked_token_when_what_is_remembered_has_ended() {
+async fn revoked_token_is_refused_after_ttl() {
     let provider = rig().await.provider();
     let (gw, token) = good("/remembered/before", "remembers").await;
     revoke(provider, &token).await;
@@ -77,13 +77,13 @@ async fn a_revoked_token_when_what_is_remembered_has_ended() {
     revoke(provider, &token).await;
     let refused = until(401, || gw.get("/briefly/meanwhile").bearer(&token).send()).await;
     assert_says_invalid_token(&refused);
-    // And from then on, whether asked about or remembered as refused.
+    // And from then on, by a call or by a cached refusal.
     assert_says_invalid_token(&gw.get("/briefly/after").bearer(&token).send().await);
     assert_eq!(came(&gw, "/briefly/after").len(), 0);
 }
 
 #[tokio::test]
-async fn a_token_without_the_scope_openid() {
+async fn token_without_scope_openid_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let token = Login::of("alice", "email").tokens(rig.provider()).await.access;
@@ -98,7 +98,7 @@ async fn a_token_without_the_scope_openid() {
 }
 
 #[tokio::test]
-async fn what_is_no_access_token_of_this_provider() {
+async fn foreign_token_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let tokens = Login::of("alice", ALL).tokens(rig.provider()).await;
@@ -110,13 +110,13 @@ async fn what_is_no_access_token_of_this_provider() {
     assert_invalid_token(&gw, "/id-token", &id_token).await;
     assert_invalid_token(&gw, "/mistyped", &mistyped).await;
     assert_invalid_token(&gw, "/unknown", "x").await;
-    // The one that it was made from is good.
+    // The token that it was made from is valid.
     assert_passes(&gw, "/not-mistyped", &tokens.access, "asked").await;
 }
 
 /// A provider's access token for an API of its own is no token for its UserInfo endpoint.
 #[tokio::test]
-async fn a_token_whose_audience_is_an_api() {
+async fn token_for_an_api_is_refused() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let for_api = Login {
@@ -128,10 +128,10 @@ async fn a_token_whose_audience_is_an_api() {
     assert_invalid_token(&gw, "/audience", &token).await;
 }
 
-/// A client that is registered for signed UserInfo answers: a JWT is not the JSON object that says
-/// who it is.
+/// A client that is registered for signed UserInfo answers: a JWT is not a JSON object with the
+/// claims.
 #[tokio::test]
-async fn a_token_whose_answer_is_signed() {
+async fn signed_answer_is_unusable() {
     let rig = rig().await;
     let gw = rig.gateway("asks");
     let signed = Login { client: "signed", ..Login::of("alice", ALL) };

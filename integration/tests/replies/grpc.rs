@@ -1,4 +1,4 @@
-//! What a gRPC client gets, and who is one.
+//! The replies to gRPC clients, and which clients are gRPC clients.
 
 use super::*;
 
@@ -49,7 +49,7 @@ async fn grpc_clients_get_a_grpc_status() {
 /// Only a verdict is UNAUTHENTICATED or PERMISSION_DENIED, and only a verdict is called a refusal.
 /// The rest is UNAVAILABLE, never the UNIMPLEMENTED, INTERNAL or UNKNOWN that Envoy would make of it.
 #[tokio::test]
-async fn grpc_clients_get_unavailable_where_there_is_no_verdict() {
+async fn grpc_clients_get_unavailable_without_a_verdict() {
     let gw = gateway().await;
     const REFUSED: &str = "The UserInfo endpoint refused the token.";
     const NO: &str = "The UserInfo endpoint denied the token.";
@@ -79,7 +79,7 @@ async fn grpc_clients_get_unavailable_where_there_is_no_verdict() {
         let under_map = [headers, more_under_map].concat();
         assert_grpc(&gw, "/map", token, status, message, &under_map).await;
     }
-    // What a 400 or a 403 says of the token: a 400 would become INTERNAL.
+    // The status for a 400 or a 403 about the token: a 400 would become INTERNAL.
     for (path, token, status, headers) in [
         ("/nowhere", "s400-token", "16", vec![EXPIRED_CHALLENGE]),
         ("/map", "s400-token", "16", vec![EXPIRED_CHALLENGE, ERR_401]),
@@ -121,7 +121,7 @@ async fn assert_grpc(
 }
 
 #[tokio::test]
-async fn what_is_not_grpc_gets_a_reply_of_http() {
+async fn non_grpc_request_gets_an_http_reply() {
     let gw = gateway().await;
     for content_type in
         ["application/grpc-web", "application/grpcx", "application/grpc;a=b", "Application/GRPC"]

@@ -1,7 +1,7 @@
-//! What a refused client gets, to the letter, on the real Envoy: the connector's own errors with
-//! and without the error set, the nine scenarios of provider errors, what `provider_errors: "map"`
-//! makes of each, the reply for a provider that cannot be had, gRPC and HEAD, and the reason in the
-//! access log.
+//! The replies to refused clients, to the letter, on the real Envoy: the connector's own errors
+//! with and without the error set, the nine scenarios of provider errors, each of them with
+//! `provider_errors: "map"`, the reply for an unavailable provider, gRPC and HEAD, and the reason
+//! in the access log.
 //!
 //! Every request goes over HTTP/1.1 and over HTTP/2, and both replies must be the same. Nothing in
 //! this file may reach the upstream.
@@ -51,7 +51,7 @@ const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
 
 const PAST: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// A token that is limited waits, so whoever wants the provider's own answer asks about another one.
+/// A limited token waits, so a test of the provider's own answer uses another token.
 const BUSY: &str = "busy-";
 
 fn standard(status: u16) -> String {
@@ -203,7 +203,7 @@ const SCOPE: &str =
 const LOGIN: &str = r#"Bearer error="insufficient_user_authentication",
  error_description="Log in with a key", acr_values="phr urn:a:b", max_age=300"#;
 
-/// What the provider answers, by token.
+/// The provider's answers, by token.
 fn script(gw: &Gateway) {
     let challenged = |status, value: &str| Reply::status(status).header("WWW-Authenticate", value);
     let expired = json!({"error": "invalid_token", "errorMessage": "The access token expired"});
@@ -233,7 +233,7 @@ fn script(gw: &Gateway) {
         ("s410", Reply::status(410)),
         ("s421", Reply::status(421)),
         ("limited", Reply::text(429, "slow down")),
-        // Times that have passed, or are none: nobody waits.
+        // Times in the past, or invalid: no token waits.
         ("limited-date", Reply::status(429).header("Retry-After", PAST)),
         ("limited-odd", Reply::status(429).header("Retry-After", "soon; x=1")),
         ("resting", Reply::status(503).header("Retry-After", PAST)),
@@ -264,7 +264,7 @@ fn script(gw: &Gateway) {
         ("at-8k", page(&vec![b'n'; 8 << 10], "text/plain")),
         ("over-8k", page(&vec![b'n'; (8 << 10) + 1], "text/plain")),
         ("over-max", page(&vec![b'n'; (64 << 10) + 1], "text/plain")),
-        // Asked with by the test of the access log alone: tests at the same time share calls.
+        // Used only by the test of the access log: concurrent tests share calls.
         ("log-401", challenged(401, EXPIRED)),
         ("log-403", challenged(403, SCOPE)),
         ("log-reset", Reply::reset()),
@@ -338,7 +338,7 @@ fn assert_reply(r: &Response, status: u16, headers: &[(&str, &str)], body: &str,
 }
 
 #[tokio::test]
-async fn the_connectors_own_errors_with_and_without_the_error_set() {
+async fn connector_errors_with_and_without_error_set() {
     let gw = gateway().await;
     for (name, value, on) in SWITCHES {
         let at = |instance: &str| gw.get(&format!("/{name}/{instance}/orders"));
@@ -369,7 +369,7 @@ async fn the_connectors_own_errors_with_and_without_the_error_set() {
 }
 
 #[tokio::test]
-async fn the_error_set_as_configured() {
+async fn error_set_is_used_as_configured() {
     let gw = gateway().await;
     let r = both(gw.get("/set")).await;
     let headers = [
@@ -390,7 +390,7 @@ async fn the_error_set_as_configured() {
 }
 
 #[tokio::test]
-async fn an_empty_default_uri_counts_as_none() {
+async fn empty_default_uri_counts_as_absent() {
     let gw = gateway().await;
     let r = both(gw.get("/empty-default").bearer("t")).await;
     assert_reply(&r, 401, &[JSON, BARE, ERR_401], NO_DEFAULT, "defaultURI is empty");
@@ -405,7 +405,7 @@ async fn the_realm_is_quoted() {
 }
 
 #[tokio::test]
-async fn an_unavailable_provider_as_configured_wins_over_the_error_set() {
+async fn userinfo_unavailable_overrides_the_error_set() {
     let gw = gateway().await;
     for (path, status, more) in [
         ("/u401", 401, vec![BARE, ERR_401]),
@@ -426,10 +426,10 @@ async fn an_unavailable_provider_as_configured_wins_over_the_error_set() {
     gw.upstream.assert_untouched();
 }
 
-/// A whole JSON object without the subject that is required: the provider does not vouch, whatever
-/// else is configured.
+/// A complete JSON object without the required subject: the token is not valid, whatever else is
+/// configured.
 #[tokio::test]
-async fn a_200_without_a_subject_is_invalid_token() {
+async fn missing_subject_is_invalid_token() {
     let gw = gateway().await;
     for path in ["/subject", "/subject-set", "/map-subject"] {
         let r = both(gw.get(path).bearer("no-sub")).await;
@@ -438,9 +438,9 @@ async fn a_200_without_a_subject_is_invalid_token() {
     gw.upstream.assert_untouched();
 }
 
-/// Trying again does not help, so nobody is told to, and it is no outage.
+/// A retry does not help, so there is no `Retry-After`, and it is no outage.
 #[tokio::test]
-async fn an_answer_that_cannot_be_used_has_no_time_to_come_again() {
+async fn unusable_answer_has_no_retry_after() {
     let gw = gateway().await;
     let detail = ("x-error-detail-header", "Not Authorized");
     for token in ["page", "jwt", "list", "encoded"] {
@@ -482,7 +482,7 @@ async fn head_gets_the_headers_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn the_access_log_says_why() {
+async fn access_log_has_the_reason() {
     let gw = gateway().await;
     let bearer = |value: &str| vec![("authorization", value.to_owned())];
     let token = |token: &str| bearer(&format!("Bearer {token}"));

@@ -1,5 +1,5 @@
-//! The provider's own errors: the nine scenarios as they stand, what of its words goes on, and what
-//! `provider_errors: "map"` makes of each status.
+//! The provider's own errors: the nine scenarios to the letter, which of its texts are relayed, and
+//! the result of each status with `provider_errors: "map"`.
 
 use super::*;
 
@@ -58,7 +58,7 @@ async fn the_nine_scenarios_of_provider_errors() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_overloaded_or_broken_is_quoted_without_a_challenge() {
+async fn provider_429_and_5xx_are_relayed_without_challenge() {
     let gw = gateway().await;
     let retry = |value| ("retry-after", value);
     for (path, token, status, more, body) in [
@@ -84,7 +84,7 @@ async fn a_provider_that_is_overloaded_or_broken_is_quoted_without_a_challenge()
 }
 
 #[tokio::test]
-async fn what_a_provider_says_goes_on_only_if_it_is_harmless() {
+async fn only_safe_provider_text_is_relayed() {
     let gw = gateway().await;
     let html = "<script>1</script>";
     let at_8k = "n".repeat(8 << 10);
@@ -135,7 +135,7 @@ async fn what_a_provider_says_goes_on_only_if_it_is_harmless() {
 /// Under `map` a client learns what the provider's answer means here: it never called the provider.
 /// The error set does not replace that.
 #[tokio::test]
-async fn a_mapped_provider_error_says_what_it_means_for_the_client() {
+async fn mapped_provider_error_has_the_clients_status() {
     let gw = gateway().await;
     let retry = |value| ("retry-after", value);
     let refused = |challenge| vec![JSON, challenge, ERR_401];
@@ -144,7 +144,7 @@ async fn a_mapped_provider_error_says_what_it_means_for_the_client() {
     let login = ("www-authenticate", acr.as_str());
     let unavailable = |after| vec![JSON, retry(after)];
     for (token, status, headers, body) in [
-        // Of the token: whatever status the provider gave it.
+        // About the token, whatever the provider's status.
         ("s1", 401, refused(EXPIRED_CHALLENGE), NO_SUBJECT),
         ("s3", 401, refused(INVALID_TOKEN), NO_SUBJECT),
         ("bare-401", 401, refused(INVALID_TOKEN), NO_SUBJECT),
@@ -160,7 +160,7 @@ async fn a_mapped_provider_error_says_what_it_means_for_the_client() {
         ("s404", 403, vec![JSON], DENIED),
         ("s404-token", 403, vec![JSON], DENIED),
         ("s410", 403, vec![JSON], DENIED),
-        // How the gateway asks is not the client's affair.
+        // An error in the gateway's call is not the client's.
         ("s6", 503, unavailable("5"), NO_ANSWER),
         ("s6-code", 503, unavailable("5"), NO_ANSWER),
         ("s405", 503, unavailable("5"), NO_ANSWER),
@@ -193,7 +193,7 @@ async fn a_mapped_provider_error_says_what_it_means_for_the_client() {
 
 /// The text goes with a refusal of the token, and with nothing else.
 #[tokio::test]
-async fn a_mapped_refusal_keeps_the_text_that_was_asked_for() {
+async fn mapped_refusal_keeps_the_configured_text() {
     let gw = gateway().await;
     let unavailable = vec![JSON, ("retry-after", "5")];
     let json_utf8 = ("content-type", "application/json;charset=UTF-8");

@@ -7,7 +7,7 @@ use crate::{EVIL, SUB, assert_identity, gateway, in_region};
 
 // Rows 42 and 44. Envoy removes what an ordinary request's Connection names, before the filter.
 #[tokio::test]
-async fn connection_cannot_name_an_identity_header_away() {
+async fn connection_cannot_remove_an_identity_header() {
     let gw = gateway("plain").await;
     let request = in_region(gw.get("/connection").bearer("good"), "FR");
     let named = request.clone().header("connection", "X-User-Id, X-Fr-Name");
@@ -24,7 +24,7 @@ async fn connection_cannot_name_an_identity_header_away() {
 
 // Row 43.
 #[tokio::test]
-async fn an_upgrade_keeps_identity_out_of_connection() {
+async fn upgrade_keeps_identity_headers_out_of_connection() {
     let gw = gateway("websocket").await;
     for options in [
         "Upgrade, X-User-Id, Authorization",
@@ -51,7 +51,7 @@ async fn an_upgrade_keeps_identity_out_of_connection() {
 }
 
 #[tokio::test]
-async fn what_comes_with_an_upgrade_is_delivered_once_and_after_the_verdict() {
+async fn bytes_after_an_upgrade_arrive_once_after_the_verdict() {
     for name in ["websocket_held", "websocket_held_allow"] {
         let gw = gateway(name).await;
         let gate = Gate::closed();
@@ -76,7 +76,7 @@ async fn what_comes_with_an_upgrade_is_delivered_once_and_after_the_verdict() {
 }
 
 #[tokio::test]
-async fn a_denied_upgrade_reaches_nobody() {
+async fn refused_upgrade_is_not_forwarded() {
     let gw = gateway("websocket_denied").await;
     for token in ["expired", "not a token"] {
         let mut connection = gw.connect().await.unwrap();

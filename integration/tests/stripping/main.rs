@@ -1,6 +1,6 @@
-//! Only the filter says who is calling: whatever the client writes into identity headers, in
-//! whatever spelling, number or place, never reaches the upstream. Each test names the rows of the
-//! adversarial catalogue that it covers.
+//! Only the filter identifies the caller: a client's own identity headers, in any spelling, number
+//! or place, never reach the upstream. Each test names the rows of the adversarial catalogue that
+//! it covers.
 
 mod connection;
 mod trailers;
@@ -154,7 +154,7 @@ fn in_region(request: Request, region: &str) -> Request {
     if region == "default" { request } else { request.header("X-Region", region) }
 }
 
-/// Asserts that the upstream got exactly the identity that the provider vouched for.
+/// Asserts that the upstream got exactly the identity that the provider returned.
 #[track_caller]
 fn assert_identity(r: &Response, region: &str) {
     assert_eq!(r.status, 200, "{r:?}");
@@ -170,7 +170,7 @@ fn assert_identity(r: &Response, region: &str) {
 
 // Rows 25, 29, 37.
 #[tokio::test]
-async fn only_the_headers_of_the_chosen_region_arrive() {
+async fn only_headers_of_the_selected_region_arrive() {
     let gw = gateway("plain").await;
     for region in REGIONS {
         let r = in_region(gw.get("/all").bearer("good"), region);
@@ -187,7 +187,7 @@ async fn only_the_headers_of_the_chosen_region_arrive() {
 
 // Rows 26 and 27, as the decisions read them: `null` and "" are absent, the others are values.
 #[tokio::test]
-async fn a_claim_that_gives_no_value_leaves_its_header_absent() {
+async fn claim_without_value_leaves_the_header_absent() {
     let gw = gateway("missing").await;
     let cases = [
         ("none", json!({"sub": "1"}), None),
@@ -213,7 +213,7 @@ async fn a_claim_that_gives_no_value_leaves_its_header_absent() {
 
 // Row 31.
 #[tokio::test]
-async fn every_copy_of_a_header_goes() {
+async fn every_copy_of_a_header_is_stripped() {
     let gw = gateway("plain").await;
     for copies in [1, 2, 100] {
         for region in ["FR", "DE"] {
@@ -229,7 +229,7 @@ async fn every_copy_of_a_header_goes() {
 
 // Row 32.
 #[tokio::test]
-async fn the_case_of_a_name_does_not_matter() {
+async fn names_are_stripped_in_any_case() {
     let gw = gateway("plain").await;
     for name in ["x-user-id", "X-USER-ID", "x-uSeR-iD", "x_User_iD"] {
         for region in ["US", "DE"] {
@@ -241,7 +241,7 @@ async fn the_case_of_a_name_does_not_matter() {
 
 // Row 33, and the decision that any other separator counts as well.
 #[tokio::test]
-async fn every_spelling_of_the_separators_goes() {
+async fn every_separator_spelling_is_stripped() {
     let gw = gateway("separators").await;
     let words = ["X", "User", "Account", "Id"];
     let spelled = |separators: [char; 3]| {
@@ -273,7 +273,7 @@ async fn every_spelling_of_the_separators_goes() {
 
 // The configuration's names in their other spelling: what `x_user_email` is to `X-User-Email`.
 #[tokio::test]
-async fn underscores_go_also_where_the_claim_is_missing() {
+async fn underscore_spelling_is_stripped_without_a_claim() {
     let gw = gateway("missing").await;
     let r = gw.get("/").bearer("sub-only").header("x_user_id", EVIL);
     gw.provider.answer_token("sub-only", Reply::json(200, &json!({"sub": "1"})));
@@ -284,7 +284,7 @@ async fn underscores_go_also_where_the_claim_is_missing() {
 
 // Row 34, and 45 and 46: Envoy refuses these before the filter sees them.
 #[tokio::test]
-async fn what_is_no_header_name_is_refused_by_envoy() {
+async fn envoy_refuses_invalid_header_names() {
     let gw = gateway("raw").await;
     for line in [
         "X-User-Id : forged",
@@ -329,7 +329,7 @@ fn h2_request(more: &[(&str, &str)]) -> Vec<u8> {
 
 // Row 39, in the reference configuration: where the filter is off, Envoy itself removes them.
 #[tokio::test]
-async fn the_public_route_of_the_reference_lets_no_identity_through() {
+async fn public_route_of_the_reference_strips_identity() {
     let gw = Gateway::reference().await;
     let names = gw_identity();
     assert_eq!(names.len(), 6, "{names:?}");
@@ -359,7 +359,7 @@ fn gw_identity() -> std::collections::BTreeSet<String> {
 
 // Row 40.
 #[tokio::test]
-async fn a_preflight_that_passes_is_stripped() {
+async fn passing_preflight_is_stripped() {
     let gw = gateway("preflight").await;
     let preflight = forged(gw.request("OPTIONS", "/orders"))
         .header("x_user_id", EVIL)
@@ -408,7 +408,7 @@ async fn refused_requests_neither_forward_nor_echo() {
 
 // Row 47. Two Authorization lines are one credential too many, so they are refused.
 #[tokio::test]
-async fn authorization_stays_behind() {
+async fn authorization_is_removed() {
     let gw = gateway("plain").await;
     let request = gw
         .get("/authorization")
@@ -455,7 +455,7 @@ async fn the_upstreams_own_response_is_untouched() {
 // Row 50. Envoy chooses the route again once headers have changed: a forged header selects none,
 // an injected one does.
 #[tokio::test]
-async fn a_forged_header_selects_no_route() {
+async fn forged_identity_header_selects_no_route() {
     let gw = gateway("routes").await;
     let r = gw.get("/orders").bearer("good").header("x-user-id", EVIL).send().await;
     assert_eq!(r.status, 200, "{r:?}");

@@ -7,7 +7,7 @@ use crate::{EVIL, assert_identity, forged, gateway};
 
 // Row 35, while nothing is decided: the whole request is with Envoy before the verdict is there.
 #[tokio::test]
-async fn forged_trailers_go_while_the_request_is_held() {
+async fn forged_trailers_are_stripped_while_held() {
     for name in ["trailers", "trailers_allow"] {
         let gw = gateway(name).await;
         let received = format!("http.{name}.downstream_cx_rx_bytes_total");
@@ -63,7 +63,7 @@ fn h2_with_trailers(authorization: &str, body: &str) -> Vec<u8> {
 
 // Row 35, after the verdict.
 #[tokio::test]
-async fn forged_trailers_go_when_they_come_late() {
+async fn late_forged_trailers_are_stripped() {
     for name in ["late", "late_allow"] {
         let gw = gateway(name).await;
         let forwarded = format!("cluster.upstream_{name}.upstream_rq_total");
@@ -92,7 +92,7 @@ async fn forged_trailers_go_when_they_come_late() {
 
 // Rows 35 and 41.
 #[tokio::test]
-async fn a_refused_request_with_trailers_goes_nowhere() {
+async fn refused_request_with_trailers_is_not_forwarded() {
     for name in ["trailers_refused", "trailers_refused_allow"] {
         let gw = gateway(name).await;
         for token in ["expired", "not a token", ""] {

@@ -67,7 +67,7 @@ fn key(number: u32) -> TokenKey {
 
 /// The catalogue's row 147.
 #[test]
-fn bounds_of_none_one_and_some() {
+fn limits_of_none_one_and_some() {
     for (entries, good, bad) in [(0, 0, 0), (1, 1, 0), (2, 1, 1), (8, 7, 1), (80, 70, 10)] {
         let mut bench = Bench::new(entries, 1 << 20);
         for number in 0..200 {
@@ -82,7 +82,7 @@ fn bounds_of_none_one_and_some() {
 }
 
 #[test]
-fn what_is_used_stays() {
+fn used_entries_stay() {
     let mut bench = Bench::new(8, 1 << 20);
     (0..7).for_each(|n| assert!(bench.keep(key(n), Kind::Accepted, b"{}")));
     assert_eq!(bench.find(key(0)), Some(Kind::Accepted));
@@ -94,7 +94,7 @@ fn what_is_used_stays() {
 
 /// The catalogue's row 144.
 #[test]
-fn bad_tokens_drive_out_no_good_ones() {
+fn invalid_tokens_evict_no_valid_ones() {
     let mut bench = Bench::new(10_000, 16 << 20);
     (0..1000).for_each(|n| assert!(bench.keep(key(n), Kind::Accepted, b"{}")));
     (1000..101_000).for_each(|n| assert!(bench.keep(key(n), Kind::Rejected, b"expired")));
@@ -105,7 +105,7 @@ fn bad_tokens_drive_out_no_good_ones() {
 
 /// The catalogue's row 148.
 #[test]
-fn bytes_are_bounded_too() {
+fn bytes_are_limited_too() {
     let mut bench = Bench::new(1000, 80_000);
     let body = |length: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(length)).into_bytes();
     assert!(!bench.keep(key(0), Kind::Accepted, &body(70_000)));
@@ -117,7 +117,7 @@ fn bytes_are_bounded_too() {
     }
     assert_eq!(bench.find(key(0)), None);
     assert!((10..=13).contains(&bench.store.entries()), "{}", bench.store.entries());
-    // What was kept is replaced, not added.
+    // A stored entry is replaced, not added.
     let before = bench.store.bytes();
     (0..100).for_each(|_| assert!(bench.keep(key(99), Kind::Accepted, &body(5000))));
     assert_eq!(bench.store.bytes(), before);
@@ -127,7 +127,7 @@ fn bytes_are_bounded_too() {
 
 /// Many small headers take more memory than their bytes.
 #[test]
-fn every_header_is_weighed() {
+fn every_header_counts_towards_the_size() {
     let weight = |headers: usize| {
         let mut bench = Bench::new(8, 1 << 20);
         let names: Vec<String> = (0..headers).map(|n| format!("x{n}")).collect();
@@ -143,7 +143,7 @@ fn every_header_is_weighed() {
 }
 
 #[test]
-fn a_single_entry_survives_new_bounds() {
+fn single_entry_survives_new_limits() {
     let mut bench = Bench::new(1, 1 << 20);
     bench.keep(key(0), Kind::Accepted, b"{}");
     bench.store.bound([&bench.cache].into_iter());
@@ -151,7 +151,7 @@ fn a_single_entry_survives_new_bounds() {
 }
 
 #[test]
-fn the_largest_of_all_bounds_counts() {
+fn largest_limits_of_all_instances_apply() {
     let mut bench = Bench::new(8, 1 << 20);
     let larger = CachePolicy { max_entries: 80, ..bench.cache };
     bench.store.bound([&bench.cache, &larger, &bench.cache.clone()].into_iter());
@@ -162,7 +162,7 @@ fn the_largest_of_all_bounds_counts() {
 }
 
 #[test]
-fn readings_of_several_instances_are_bounded_and_weighed() {
+fn mapped_claims_of_several_instances_are_limited_and_counted() {
     let mut bench = Bench::new(8, 1 << 20);
     let instance = || {
         let members = r#""inject_headers": {"X-User": "$.sub"}"#;
@@ -188,10 +188,10 @@ fn readings_of_several_instances_are_bounded_and_weighed() {
     }
 }
 
-/// The catalogue's rows 133 and 134: nobody finds what was kept for another, also where keys share
-/// the half that they are found by.
+/// The catalogue's rows 133 and 134: no token finds the entry of another, even if keys share the
+/// half that the table uses.
 #[test]
-fn a_million_keys_and_no_mistake() {
+fn million_keys_without_collision() {
     let alike = |number: u32| TokenKey::of_halves([7, u64::from(number)]);
     for (key, keys) in [(key as fn(u32) -> TokenKey, 1_000_000_u32), (alike, 20_000)] {
         let mut bench = Bench::new(1000, 1 << 20);

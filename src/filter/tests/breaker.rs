@@ -1,4 +1,4 @@
-//! The circuit breaker: only waiting counts, and only the filter's own question opens it.
+//! The circuit breaker: only slow failures count, and only a probe opens it.
 
 use super::*;
 use crate::filter::BreakerEvent;
@@ -16,7 +16,7 @@ fn closed() -> BreakerEvent {
 }
 
 impl World {
-    /// So many calls are waited for in vain; the question of the filter's own after the last.
+    /// This many slow calls without an answer; returns the probe after the last.
     #[track_caller]
     fn waited(&mut self, times: u64) -> (CallId, Call) {
         for number in 0..times {
@@ -43,7 +43,7 @@ impl World {
 }
 
 #[test]
-fn the_filter_asks_without_a_token_and_silence_opens() {
+fn unanswered_probe_opens_the_breaker() {
     let mut world = World::new(
         r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "1s"},
            "userinfo_headers": {"X-Key": "k"}, "userinfo_method": "POST""#,
@@ -52,7 +52,7 @@ fn the_filter_asks_without_a_token_and_silence_opens() {
     let headers: Vec<_> = call.headers.iter().filter(|(n, _)| *n != "user-agent").collect();
     assert!(headers.contains(&(":method", "POST")) && headers.contains(&("x-key", "k")));
     assert!(headers.contains(&(":path", "/userinfo")) && call.timeout == TIMEOUT);
-    // Until it is known, everybody is asked about.
+    // Until the breaker is open, every token gets a call.
     world.leads(1);
     let (released, next) = world.times_out(probe, TIMEOUT);
     assert!(released.is_empty() && next.is_none());
@@ -65,7 +65,7 @@ fn the_filter_asks_without_a_token_and_silence_opens() {
 }
 
 #[test]
-fn any_answer_to_it_closes_the_question() {
+fn any_answer_to_the_probe_keeps_it_closed() {
     for status in ["200", "401", "404", "429", "500", "503", "302"] {
         let mut world = World::new(BREAKER);
         let (probe, _) = world.waited(2);
@@ -81,7 +81,7 @@ fn any_answer_to_it_closes_the_question() {
 
 /// A refused connection costs no waiting.
 #[test]
-fn a_question_that_fails_at_once_opens_nothing() {
+fn probe_failing_at_once_does_not_open() {
     for answer in [envoys("503"), envoys("502"), Answer::NotSent, Answer::CutOff] {
         let mut world = World::new(BREAKER);
         let (probe, _) = world.waited(2);
@@ -92,9 +92,9 @@ fn a_question_that_fails_at_once_opens_nothing() {
     }
 }
 
-/// Over HTTP/2 somebody else's call may end the connection that it goes over.
+/// Over HTTP/2 another call may end the probe's connection.
 #[test]
-fn a_question_that_is_cut_off_is_asked_once_more() {
+fn cut_off_probe_is_repeated_once() {
     for (answered, opened) in [(true, 0), (false, 1)] {
         let mut world = World::new(BREAKER);
         let (probe, _) = world.waited(2);
@@ -120,7 +120,7 @@ fn a_question_that_is_cut_off_is_asked_once_more() {
 }
 
 #[test]
-fn only_its_own_questions_go_to_an_open_site_at_growing_distances() {
+fn open_site_gets_only_probes_with_growing_pauses() {
     let mut world = World::new(BREAKER);
     world.opens();
     for pause in [250, 500, 1000, 1000] {
@@ -143,7 +143,7 @@ fn only_its_own_questions_go_to_an_open_site_at_growing_distances() {
 }
 
 #[test]
-fn a_short_time_is_kept_from_the_first() {
+fn first_probe_pause_respects_a_short_open_for() {
     let mut world =
         World::new(r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "100ms"}"#);
     world.opens();
@@ -152,7 +152,7 @@ fn a_short_time_is_kept_from_the_first() {
 
 /// An answer to a call that was under way when it was opened.
 #[test]
-fn any_late_answer_closes_it() {
+fn any_late_answer_closes_the_breaker() {
     let mut world = World::new(r#""timeout": "30s", "breaker": {"failures": 1}"#);
     let late = world.leads(0);
     let call = world.leads(1);
@@ -168,7 +168,7 @@ fn any_late_answer_closes_it() {
 }
 
 #[test]
-fn what_callers_can_provoke_opens_nothing() {
+fn caller_behaviour_does_not_open() {
     let mut world = World::new(r#""timeout": "2s", "breaker": {"failures": 2}"#);
     for number in 0..40 {
         let call = world.leads(number);
@@ -189,7 +189,7 @@ fn what_callers_can_provoke_opens_nothing() {
     }
     let stats = world.gate.stats();
     assert_eq!((stats.opened, stats.probed), (0, 0));
-    // A token that nobody ever answers: the filter asks, and is answered.
+    // A token that the site never answers: the probe is answered.
     for _ in 0..20 {
         let call = world.leads(300);
         if let (_, Some((probe, _))) = world.times_out(call, TIMEOUT) {
@@ -201,7 +201,7 @@ fn what_callers_can_provoke_opens_nothing() {
 
 /// The smaller of 250 ms and half the call's time is a wait.
 #[test]
-fn what_counts_as_a_wait() {
+fn only_slow_failures_count() {
     for (timeout, taken, counts) in
         [("2s", 249, false), ("2s", 250, true), ("100ms", 49, false), ("100ms", 50, true)]
     {
@@ -218,7 +218,7 @@ fn what_counts_as_a_wait() {
 
 /// An impatient instance must not speak for a patient one, and none without a breaker has one.
 #[test]
-fn each_settings_have_a_breaker_of_their_own() {
+fn each_setting_has_its_own_breaker() {
     let hasty = r#""timeout": "50ms", "breaker": {"failures": 1}"#;
     let mut world = World::new(hasty);
     let call = world.leads(0);
@@ -247,7 +247,7 @@ fn each_settings_have_a_breaker_of_their_own() {
 }
 
 #[test]
-fn an_open_site_is_passed_over() {
+fn open_site_is_skipped() {
     let mut world = World::of(
         r#"{"userinfo_endpoint": {"defaultURI": ["https://idp.example/u", "https://b.example/u"]},
             "timeout": "2s", "deadline": "4s", "breaker": {"failures": 1, "open_for": "1m"}}"#,
@@ -265,7 +265,7 @@ fn an_open_site_is_passed_over() {
 }
 
 #[test]
-fn a_question_whose_end_is_lost_was_silence() {
+fn lost_probe_counts_as_unanswered() {
     let mut world = World::new(BREAKER);
     let (probe, _) = world.waited(2);
     world.wait(TIMEOUT + millis(149));
@@ -279,7 +279,7 @@ fn a_question_whose_end_is_lost_was_silence() {
 
 /// The configuration that probed may be removed: the breaker must not stay open for the others.
 #[test]
-fn an_open_site_is_probed_for_the_remaining_configurations() {
+fn open_site_is_probed_for_remaining_configurations() {
     let mut world = World::new(BREAKER);
     world.opens();
     let refused = |world: &mut World| {
@@ -296,10 +296,9 @@ fn an_open_site_is_probed_for_the_remaining_configurations() {
 }
 
 /// A provider, or a firewall before it, may answer no call without a token. After a minute one call
-/// about a token may try; if it is answered, and the filter's own question still is not, the breaker
-/// is of no use there.
+/// with a token may try; if it is answered, and the next probe is not, the breaker is disabled.
 #[test]
-fn a_site_that_answers_tokens_alone_is_not_shut_for_ever() {
+fn site_answering_only_tokens_does_not_stay_open() {
     for answers_probes in [false, true] {
         let mut world = World::new(BREAKER);
         world.opens();
@@ -345,9 +344,9 @@ fn a_site_that_answers_tokens_alone_is_not_shut_for_ever() {
     }
 }
 
-/// With a cache only a token that was vouched for may try.
+/// With a cache only a token that was validated before may try.
 #[test]
-fn a_stranger_does_not_try_an_open_site() {
+fn unknown_token_does_not_try_an_open_site() {
     let mut world = World::new(&format!(r#"{BREAKER}, "cache": {{"ttl": "1s"}}"#));
     world.asked(&[], "200", &JSON, b"{}");
     world.wait(seconds(1));

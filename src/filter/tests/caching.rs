@@ -1,4 +1,4 @@
-//! What is remembered, for how long, and by whose rules it is used again.
+//! The cache: what it stores, for how long, and by whose rules a verdict is used again.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::sim::START;
 use crate::time::UnixTime;
 
 const GOOD: &[u8] = br#"{"sub":"alice","email":"a@example"}"#;
-/// A world in which the token `t` has just been asked for and this was the answer.
+/// A world in which the token `t` has just had a call with this answer.
 fn asked(members: &str, status: &str, headers: &[(&str, &str)], body: &[u8]) -> World {
     let mut world = World::new(members);
     world.asked(&[], status, &[&JSON, headers].concat(), body);
     world
 }
 
-/// Checks that the token `t` need not be asked for until then, and has to be from then on; up to
-/// a tenth earlier is allowed for.
+/// Checks that the token `t` needs no call until then, and needs one from then on; up to a tenth
+/// earlier is allowed.
 #[track_caller]
 fn check_lifetime(mut world: World, lifetime: Duration) {
     world.wait(lifetime * 9 / 10 - Duration::from_nanos(1));
@@ -26,14 +26,14 @@ fn check_lifetime(mut world: World, lifetime: Duration) {
 }
 
 #[test]
-fn without_a_cache_every_request_is_asked_for() {
+fn without_cache_every_request_makes_a_call() {
     let mut world = asked("", "200", &[], GOOD);
     world.held(&T);
     assert_eq!(world.gate.stats().entries, 0);
 }
 
 #[test]
-fn a_good_token_is_good_for_its_time() {
+fn valid_token_is_cached_for_ttl() {
     let mut world =
         asked(r#""cache": {}, "inject_headers": {"X-User": "$.sub"}"#, "200", &[], GOOD);
     let spoofed = [T[0], ("x-user", "admin"), ("x_user", "admin")];
@@ -47,7 +47,7 @@ fn a_good_token_is_good_for_its_time() {
 }
 
 #[test]
-fn a_bad_token_is_bad_for_a_short_time() {
+fn invalid_token_is_cached_for_negative_ttl() {
     let says = |error: &str| format!("Bearer error=\"{error}\"");
     for (status, error, outcome) in [
         ("401", "", Outcome::InvalidToken),
@@ -71,7 +71,7 @@ fn a_bad_token_is_bad_for_a_short_time() {
 
 /// The catalogue's row 143.
 #[test]
-fn what_says_nothing_of_the_token_is_not_kept() {
+fn answers_that_are_no_verdict_are_not_cached() {
     let envoys = |status| head(&[(":status", status)]);
     let body = Body::Read(b"");
     let mut world = World::new(r#""cache": {}"#);
@@ -81,7 +81,7 @@ fn what_says_nothing_of_the_token_is_not_kept() {
         // After the time from which nothing is repeated.
         world.wait(seconds(1));
         assert_eq!(world.end(call, &answer).len(), 1);
-        // Of a refusal that is too long, and of a denial, only that there was one.
+        // Of a refusal that is too large, and of a denial, only a marker is stored.
         marks = marks.max(match &answer {
             Answer::Whole { head, .. } => match head.field(":status") {
                 Field::One(b"401" | b"403" | b"404" | b"410") => 1,
@@ -114,7 +114,7 @@ fn what_says_nothing_of_the_token_is_not_kept() {
 
 /// The catalogue's rows 137, 138 and 139.
 #[test]
-fn the_answers_own_exp_ends_it() {
+fn exp_of_the_answer_ends_the_verdict() {
     let with_exp = |exp: &str| {
         asked(r#""cache": {}"#, "200", &[], format!(r#"{{"sub":"a","exp":{exp}}}"#).as_bytes())
     };
@@ -135,7 +135,7 @@ fn the_answers_own_exp_ends_it() {
 }
 
 #[test]
-fn a_tokens_own_exp_ends_it_unverified() {
+fn exp_of_the_jwt_ends_the_verdict() {
     use base64::Engine as _;
     let token = |exp: u64| {
         let claims = format!(r#"{{"exp":{exp}}}"#);
@@ -147,7 +147,7 @@ fn a_tokens_own_exp_ends_it_unverified() {
         let mut world = World::new(r#""cache": {}"#);
         let (_, call, _) = world.held(&[("authorization", &bearer)]);
         let released = world.answer(call, "200", &JSON, GOOD);
-        // The provider has the last word on whether it is good.
+        // The provider decides whether it is valid.
         assert_eq!(released[0].decision.record.outcome, Outcome::Pass);
         assert_eq!(world.gate.stats().entries, usize::from(kept));
         if kept {
@@ -160,7 +160,7 @@ fn a_tokens_own_exp_ends_it_unverified() {
 
 /// The catalogue's row 140.
 #[test]
-fn a_wall_clock_that_jumps_moves_exp_alone() {
+fn wall_clock_jump_affects_only_exp() {
     let exp = format!(r#"{{"sub":"a","exp":{}}}"#, START.0 + 1800);
     for (body, date, hit) in [
         (GOOD, START.0 + 3600, true),
@@ -181,7 +181,7 @@ fn a_wall_clock_that_jumps_moves_exp_alone() {
 
 /// The catalogue's row 141.
 #[test]
-fn the_providers_cache_control() {
+fn provider_cache_control_is_respected() {
     let kept = |members: &str, value: &str| {
         let world = asked(members, "200", &[("cache-control", value)], GOOD);
         (world.gate.stats().entries == 1, world)
@@ -199,7 +199,7 @@ fn the_providers_cache_control() {
 }
 
 #[test]
-fn the_time_counts_from_the_question() {
+fn lifetime_counts_from_the_call() {
     let mut world = World::new(r#""cache": {"ttl": "3s"}"#);
     let (_, call, _) = world.held(&T);
     world.wait(seconds(2));
@@ -211,7 +211,7 @@ fn the_time_counts_from_the_question() {
 }
 
 #[test]
-fn what_was_asked_together_does_not_end_together() {
+fn verdicts_of_one_moment_end_at_different_moments() {
     let mut world = World::new(r#""cache": {}"#);
     let tokens: Vec<String> = (0..200).map(|n| format!("Bearer {n}")).collect();
     for token in &tokens {
@@ -228,7 +228,7 @@ fn what_was_asked_together_does_not_end_together() {
 
 /// The catalogue's rows 130, 150 and 152.
 #[test]
-fn each_request_is_judged_by_the_configuration_of_its_time() {
+fn hit_is_judged_by_the_current_configuration() {
     let mut world =
         asked(r#""cache": {}, "inject_headers": {"X-User": "$.sub"}"#, "200", &[], GOOD);
     world.configure(
@@ -236,10 +236,10 @@ fn each_request_is_judged_by_the_configuration_of_its_time() {
     );
     let edit = world.decided(&T).forwarded();
     assert_eq!(edit.set, pairs(&[("x-mail", "a@example"), ("x-r", "default")]));
-    // What passes no more by the new rules is not refused by what was kept, but asked for.
+    // A cached verdict that does not pass the new rules leads to a call, not to a refusal.
     world.configure(r#""cache": {}, "max_userinfo_bytes": 10"#);
     world.held(&T);
-    // No cache any more: asked for.
+    // Without a cache there is a call.
     let mut world = asked(r#""cache": {}"#, "200", &[], GOOD);
     world.configure("");
     world.held(&T);
@@ -257,7 +257,7 @@ fn each_request_is_judged_by_the_configuration_of_its_time() {
 
 /// The catalogue's row 131.
 #[test]
-fn another_endpoint_is_another_question() {
+fn other_endpoint_has_another_key() {
     let mut world = asked(r#""cache": {}"#, "200", &[], GOOD);
     for members in [
         r#""cache": {}, "clusters": {"idp.example": "other"}"#,
@@ -275,13 +275,13 @@ fn another_endpoint_is_another_question() {
 
 /// The catalogue's row 142; and a good token that the provider refuses is good no more.
 #[test]
-fn the_newest_word_counts() {
+fn newest_verdict_counts() {
     let mut world = asked(r#""cache": {}"#, "401", &[], b"");
     assert_eq!(world.decided(&T).record.outcome, Outcome::InvalidToken);
     world.wait(seconds(5));
     world.asked(&[], "200", &JSON, GOOD);
     assert_eq!(world.decided(&T).record.outcome, Outcome::Pass);
-    // An instance with a shorter time asks, and learns that the token has been revoked.
+    // An instance with a shorter time makes a call, and learns that the token has been revoked.
     world.wait(seconds(10));
     world.configure(r#""cache": {"ttl": "1s"}"#);
     world.asked(&[], "401", &[], b"");
@@ -293,7 +293,7 @@ fn the_newest_word_counts() {
 
 /// The catalogue's row 146.
 #[test]
-fn an_outage_prolongs_nothing() {
+fn outage_extends_no_verdict() {
     let mut world = asked(r#""cache": {}"#, "200", &[], GOOD);
     world.wait(seconds(60));
     let decision = world.asked(&[], "503", &[], b"");
@@ -303,7 +303,7 @@ fn an_outage_prolongs_nothing() {
 
 /// Some providers name the token in what they say of it.
 #[test]
-fn an_answer_that_repeats_the_token_is_not_kept() {
+fn answer_that_repeats_the_token_is_not_cached() {
     let token = "2YotnFZFEjr1zCsicMWpAA";
     let body = format!(r#"{{"error_description":"token {token} has expired"}}"#);
     for (headers, body) in [
@@ -323,7 +323,7 @@ fn an_answer_that_repeats_the_token_is_not_kept() {
 }
 
 #[test]
-fn the_stats_count_what_happened() {
+fn stats_count_cache_events() {
     let mut world = asked(r#""cache": {"max_entries": 8}"#, "200", &[], GOOD);
     world.decided(&T);
     world.wait(seconds(60));
@@ -341,7 +341,7 @@ fn the_stats_count_what_happened() {
 }
 
 #[test]
-fn a_configuration_that_has_gone_bounds_nothing() {
+fn removed_configuration_sets_no_limit() {
     let mut world = asked(r#""cache": {}"#, "200", &[], GOOD);
     world.configure("");
     world.tick();

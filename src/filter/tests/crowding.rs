@@ -1,9 +1,9 @@
-//! Bounds: on calls, on those who wait, on bytes; and what of them is kept for whom.
+//! Limits on calls, waiting requests and bytes; and the reservations for known tokens.
 
 use super::*;
 
 #[test]
-fn a_site_takes_so_many_calls_and_no_more() {
+fn max_in_flight_limits_calls_to_a_site() {
     let mut world = World::of(
         r#"{"userinfo_endpoint": {"defaultURI":
             ["https://a.example/u", "https://b.example/u", "https://c.example/u"]},
@@ -18,7 +18,7 @@ fn a_site_takes_so_many_calls_and_no_more() {
 
 /// Of the calls that an instance with a cache may have under way, half are for whom it knows.
 #[test]
-fn strangers_take_half_of_the_calls_at_most() {
+fn unknown_tokens_get_at_most_half_of_the_calls() {
     for (cap, strangers) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
         let members = format!(r#""max_in_flight": {cap}, "cache": {{"ttl": "10s"}}"#);
         let mut world = World::new(&members);
@@ -36,12 +36,12 @@ fn strangers_take_half_of_the_calls_at_most() {
         (0..cap - strangers).for_each(|number| _ = world.leads(100 + number));
         world.refused_for(107);
     }
-    // Without a cache nobody is known.
+    // Without a cache no token is known.
     let mut world = World::new(r#""max_in_flight": 2"#);
     (0..2).for_each(|number| _ = world.leads(number));
 }
 
-/// The cap protects the provider: whose calls they are does not matter.
+/// The limit protects the provider, whatever the instance of the calls.
 #[test]
 fn calls_are_counted_over_all_instances() {
     let mut world = World::new(r#""max_in_flight": 3, "realm": "one""#);
@@ -55,7 +55,7 @@ fn calls_are_counted_over_all_instances() {
 
 /// A refusal ends that a token was known, and what makes room is the oldest.
 #[test]
-fn who_was_refused_is_a_stranger_again() {
+fn refused_token_is_unknown_again() {
     let mut world =
         World::new(r#""max_in_flight": 2, "cache": {"ttl": "1s", "negative_ttl": "1s"}"#);
     world.asked(&[], "200", &JSON, b"{}");
@@ -68,7 +68,7 @@ fn who_was_refused_is_a_stranger_again() {
 }
 
 #[test]
-fn so_many_are_known_and_no_more() {
+fn number_of_known_tokens_is_limited() {
     let mut world = World::new(r#""max_in_flight": 2, "cache": {"ttl": "1s", "max_entries": 4}"#);
     for number in 0..40 {
         let call = world.leads(number);
@@ -82,7 +82,7 @@ fn so_many_are_known_and_no_more() {
 
 /// Tokens of the largest size: far fewer are held than the memory of a VM has room for.
 #[test]
-fn calls_have_a_weight() {
+fn calls_are_limited_by_bytes() {
     let mut world =
         World::new(r#""max_in_flight": 65536, "max_token_bytes": 65536, "timeout": "30s""#);
     let token = "x".repeat(65_000);
@@ -109,9 +109,9 @@ fn calls_have_a_weight() {
     world.held(&T);
 }
 
-/// Whatever of a request is kept while it waits is counted, and no more when it has gone.
+/// All data of a waiting request count, and no longer after it has ended.
 #[test]
-fn nothing_is_left_of_what_has_gone() {
+fn ended_requests_leave_nothing() {
     let mut world = World::new(r#""inject_headers": {"X-User-Id": "$.sub"}, "timeout": "2s""#);
     for end in 0..6 {
         let before = world.gate.questions.lookups.bytes();
@@ -150,9 +150,10 @@ fn nothing_is_left_of_what_has_gone() {
     assert_eq!(world.gate.questions.lookups.bytes(), 0);
 }
 
-/// Four slow junk tokens can have four times 4096 requests wait; not beside those who are known.
+/// Four slow invalid tokens can make four times 4096 requests wait; known tokens have reserved
+/// places.
 #[test]
-fn strangers_take_half_of_the_room_to_wait_at_most() {
+fn unknown_tokens_get_at_most_half_of_the_waiting_places() {
     let cached = r#""cache": {"ttl": "1s"}, "timeout": "30s""#;
     let plain = r#""timeout": "30s", "realm": "an instance that remembers nobody""#;
     for theirs in [cached, plain] {
@@ -172,7 +173,7 @@ fn strangers_take_half_of_the_room_to_wait_at_most() {
         (1..4096).for_each(|_| _ = world.joined(&T));
         assert_eq!(world.gate.stats().waiting, 3 * 4096);
     }
-    // Where nobody is remembered there is nobody to keep room for.
+    // Without a cache there is no reservation.
     let mut world = World::new(plain);
     for number in 0..4 {
         world.leads(number);

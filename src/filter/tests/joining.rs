@@ -1,4 +1,4 @@
-//! Many requests that ask the same.
+//! Many requests with the same key.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const T: [(&str, &str); 1] = [("authorization", "Bearer t")];
 
 /// The catalogue's rows 153 and 159.
 #[test]
-fn one_call_and_everybody_gets_its_answer() {
+fn joined_requests_share_one_answer() {
     let mut world = World::new(r#""inject_headers": {"X-User": "$.sub"}"#);
     for (status, outcome) in
         [("200", Outcome::Pass), ("401", Outcome::InvalidToken), ("500", Outcome::ProviderError)]
@@ -33,13 +33,13 @@ fn one_call_and_everybody_gets_its_answer() {
         }
         assert_eq!((world.gate.stats().calls, world.gate.stats().waiting), (0, 0));
     }
-    // The next one asks anew.
+    // The next one makes a new call.
     world.held(&T);
 }
 
 /// The catalogue's rows 154, 155 and 128.
 #[test]
-fn a_client_that_leaves_does_not_affect_the_others() {
+fn leaving_client_does_not_affect_others() {
     let mut world = World::new(r#""cache": {}"#);
     let (leader, call, _) = world.held(&T);
     let followers: Vec<_> = (0..10).map(|_| world.joined(&T)).collect();
@@ -52,7 +52,7 @@ fn a_client_that_leaves_does_not_affect_the_others() {
         world.answer(call, "200", &JSON, b"{}").into_iter().map(|r| r.stream).collect();
     assert_eq!(released, [&followers[5..], &[late]].concat());
     assert!(!world.gone(late));
-    // With everybody gone the answer is kept all the same.
+    // The answer is cached even if all requests have gone.
     let other = [("authorization", "Bearer u")];
     let (alone, call, _) = world.held(&other);
     world.gone(alone);
@@ -63,7 +63,7 @@ fn a_client_that_leaves_does_not_affect_the_others() {
 
 /// The catalogue's rows 157 and 158.
 #[test]
-fn each_gets_its_own_instances_headers() {
+fn joined_request_gets_its_own_instances_headers() {
     let mut world = World::new(r#""inject_headers": {"X-User": "$.sub"}"#);
     let (_, call, _) = world.held(&T);
     let (_, french, sent) = world.held(&[T[0], ("x-region", "FR")]);
@@ -87,7 +87,7 @@ fn each_gets_its_own_instances_headers() {
 
 /// The catalogue's row 161.
 #[test]
-fn nobody_waits_past_its_own_deadline() {
+fn joined_request_does_not_wait_past_its_own_deadline() {
     let mut world = World::new(r#""timeout": "10s""#);
     let (leader, call, _) = world.held(&T);
     world.configure(r#""timeout": "1s""#);
@@ -106,7 +106,7 @@ fn nobody_waits_past_its_own_deadline() {
 }
 
 #[test]
-fn a_call_whose_end_is_never_reported_is_given_up() {
+fn unreported_call_ends_at_the_deadline() {
     let mut world = World::new(r#""timeout": "1s", "cache": {}"#);
     let (leader, call, _) = world.held(&T);
     let follower = world.joined(&T);
@@ -119,13 +119,13 @@ fn a_call_whose_end_is_never_reported_is_given_up() {
     for call in [call, other] {
         assert!(world.answer(call, "200", &JSON, b"{}").is_empty());
     }
-    // An answer that comes after all is not kept: somebody else may have asked since.
+    // A late answer is not cached: another call may have been made since.
     world.held(&T);
 }
 
 /// The catalogue's row 160.
 #[test]
-fn a_call_that_was_not_sent_leaves_nothing() {
+fn unsent_call_leaves_nothing() {
     let mut world = World::new("");
     for _ in 0..3 {
         let (_, call, _) = world.held(&T);
@@ -136,7 +136,7 @@ fn a_call_that_was_not_sent_leaves_nothing() {
 
 /// The catalogue's row 166.
 #[test]
-fn too_many_that_wait_are_refused_at_once() {
+fn too_many_requests_for_one_call_are_refused_at_once() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&T);
     for _ in 1..MOST_WAITING {
@@ -150,7 +150,7 @@ fn too_many_that_wait_are_refused_at_once() {
 }
 
 #[test]
-fn too_many_that_wait_in_all_are_refused_at_once() {
+fn too_many_waiting_requests_are_refused_at_once() {
     let mut world = World::new("");
     let bearer = |n: usize| format!("Bearer {}", n / MOST_WAITING);
     for n in 0..MOST_HELD {
@@ -176,7 +176,7 @@ fn too_many_calls_are_refused_at_once() {
         let decision = world.decided(&[("authorization", &format!("Bearer {n}"))]);
         assert_eq!(decision.replied().status, 503);
     }
-    // What is under way may still be joined.
+    // A call under way may still be joined.
     world.joined(&[("authorization", "Bearer 7")]);
     assert_eq!(world.answer(calls[7], "200", &JSON, b"{}").len(), 2);
     world.held(&[("authorization", "Bearer next")]);
@@ -197,7 +197,7 @@ fn call_numbers_may_wrap() {
 }
 
 #[test]
-fn what_is_abandoned_is_forgotten() {
+fn abandoned_call_is_dropped() {
     let mut world = World::new("");
     let (stream, call, _) = world.held(&T);
     world.gate.abandon();

@@ -1,4 +1,4 @@
-//! Sites that fail: the next one, within one deadline, and the last real word.
+//! Failing sites: the next one, within one deadline, and the last answer of a provider.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn sites(members: &str) -> String {
 }
 
 #[test]
-fn the_next_site_is_asked_where_one_gives_no_verdict() {
+fn next_site_is_called_without_a_verdict() {
     for answer in [Answer::NotSent, Answer::CutOff, envoys("502"), envoys("503"), envoys("504")] {
         let mut world = world("");
         let (leader, first, call) = world.held(&T);
@@ -44,7 +44,7 @@ fn the_next_site_is_asked_where_one_gives_no_verdict() {
 }
 
 #[test]
-fn a_verdict_is_one_wherever_it_was_given() {
+fn verdict_of_any_site_is_final() {
     for (status, body) in [
         ("401", &b""[..]),
         ("403", b""),
@@ -62,7 +62,7 @@ fn a_verdict_is_one_wherever_it_was_given() {
 }
 
 #[test]
-fn without_a_verdict_the_last_real_word_counts() {
+fn without_verdict_the_last_provider_answer_counts() {
     let mut world = world(r#""userinfo_unavailable": {"status": 503}"#);
     let (_, first, _) = world.held(&T);
     let (second, _, _) = next(world.declines(first, "429", &[("retry-after", "7")]));
@@ -90,7 +90,7 @@ fn released_requests_get_the_last_real_answer() {
     world.wait(seconds(3));
     let released = world.tick();
     assert_eq!(released[0].decision.record.outcome, Outcome::ProviderError, "a lost call");
-    // Somebody whose own configuration gives it less time than the one who led.
+    // A request whose own configuration has a shorter deadline than the first one's.
     let (_, first, _) = world.held(&T);
     world.configure_whole(&sites(r#""timeout": "1s", "deadline": "1s""#));
     let hasty = world.joined(&T);
@@ -102,7 +102,7 @@ fn released_requests_get_the_last_real_answer() {
 }
 
 #[test]
-fn all_calls_about_one_request_have_one_deadline() {
+fn all_calls_of_a_request_share_one_deadline() {
     let mut world = world(r#""timeout": "2s", "deadline": "3s""#);
     let (_, first, call) = world.held(&T);
     assert_eq!(call.timeout, seconds(2));
@@ -123,9 +123,9 @@ fn all_calls_about_one_request_have_one_deadline() {
     assert_eq!(world.gate.stats().calls, 0);
 }
 
-/// A thousand calls may hold such a word at a time.
+/// A thousand calls may hold such an answer at a time.
 #[test]
-fn a_long_word_is_held_without_its_text() {
+fn long_answer_is_kept_without_its_body() {
     let members = r#""error_metadata_location": "ResponseHeaders", "error_header_name": "X-Why""#;
     for size in [8192, 8193, 70_000] {
         let mut world = world(members);
@@ -146,7 +146,7 @@ fn a_long_word_is_held_without_its_text() {
 }
 
 #[test]
-fn the_identifiers_of_the_one_who_leads_go_along() {
+fn call_has_the_first_requests_identifiers() {
     let mut world = World::new(r#""userinfo_headers": {"Traceparent": "fixed"}"#);
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let (_, _, call) =

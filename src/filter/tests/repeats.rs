@@ -10,7 +10,7 @@ fn unavailable(decision: Decision, why: &str) {
 }
 
 #[test]
-fn a_call_that_ended_at_once_is_repeated_twice_and_then_given_up() {
+fn early_failure_is_repeated_twice_at_most() {
     for answer in [envoys("503"), Answer::CutOff] {
         let mut world = World::new(r#""timeout": "2s""#);
         let (leader, first, _) = world.held(&T);
@@ -37,7 +37,7 @@ fn a_call_that_ended_at_once_is_repeated_twice_and_then_given_up() {
 }
 
 #[test]
-fn a_repeat_that_is_answered_is_as_good_as_the_first() {
+fn answered_repeat_counts_as_the_call() {
     let mut world = World::new(r#""cache": {}"#);
     let (_, first, _) = world.held(&T);
     pauses(world.goes_on(first, &envoys("503")));
@@ -50,7 +50,7 @@ fn a_repeat_that_is_answered_is_as_good_as_the_first() {
 
 /// Bytes came, or it was waited for, or Envoy made no call: what comes of a repeat is not known.
 #[test]
-fn what_may_have_been_answered_and_what_was_waited_for_is_not_repeated() {
+fn possibly_answered_and_slow_calls_are_not_repeated() {
     for (timeout, taken, answer, why) in [
         ("2s", 0, envoys("502"), "unreachable"),
         ("2s", 0, envoys("504"), "timed_out"),
@@ -73,9 +73,9 @@ fn what_may_have_been_answered_and_what_was_waited_for_is_not_repeated() {
     }
 }
 
-/// A server that gives a kept connection up says 408 to whatever comes next on it.
+/// A server that closes an idle connection answers 408 to the next request on it.
 #[test]
-fn a_408_is_repeated_and_then_the_next_site_is_asked() {
+fn repeated_408_calls_the_next_site() {
     let mut world = World::of(TWO);
     let (_, first, _) = world.held(&T);
     pauses(world.declines(first, "408", &[]));
@@ -96,9 +96,9 @@ fn a_408_is_repeated_and_then_the_next_site_is_asked() {
     assert_eq!((reply.status, world.gate.stats().repeated), (408, 3));
 }
 
-/// A site that is down costs one pause where another can be asked, and no breaker.
+/// A site that is down costs one pause if another site follows, and opens no breaker.
 #[test]
-fn one_repeat_before_another_site_and_two_at_the_last() {
+fn one_repeat_before_another_site_and_two_at_the_last_site() {
     let mut world = World::of(TWO);
     let (_, call, _) = world.held(&T);
     pauses(world.goes_on(call, &envoys("503")));
@@ -117,7 +117,7 @@ fn one_repeat_before_another_site_and_two_at_the_last() {
 
 /// An update of the provider's cluster ends every call, and the new cluster is there a little later.
 #[test]
-fn a_repeat_that_envoy_does_not_make_is_not_the_last() {
+fn unsent_repeat_is_not_the_last_attempt() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&T);
     pauses(world.goes_on(call, &Answer::CutOff));
@@ -128,14 +128,14 @@ fn a_repeat_that_envoy_does_not_make_is_not_the_last() {
 }
 
 #[test]
-fn no_call_is_made_for_clients_that_have_gone() {
+fn no_call_for_clients_that_left() {
     let mut world = World::new(r#""cache": {}"#);
     let (stream, call, _) = world.held(&T);
     world.gone(stream);
     let (releases, next) = world.goes_on(call, &envoys("503"));
     assert!(releases.is_empty() && next.is_none());
     assert_eq!(world.gate.next_due(), None);
-    // Gone while the question pauses.
+    // The request ends while the lookup pauses.
     let (stream, call, _) = world.held(&T);
     pauses(world.goes_on(call, &envoys("503")));
     world.gone(stream);
@@ -147,7 +147,7 @@ fn no_call_is_made_for_clients_that_have_gone() {
 
 /// The time of all calls about one request stays what it is.
 #[test]
-fn a_repeat_has_what_is_left_of_the_time() {
+fn repeat_has_the_remaining_timeout() {
     let mut world = World::new(r#""timeout": "100ms""#);
     let (_, call, _) = world.held(&T);
     world.wait(millis(49));
@@ -155,7 +155,7 @@ fn a_repeat_has_what_is_left_of_the_time() {
     let (call, sent) = world.due();
     let left = millis(100) - Duration::from_nanos(world.now.moment.nanos());
     assert!(sent.timeout == left && left >= millis(25), "{:?}", sent.timeout);
-    // A lost report of it is told when the first one's would have been.
+    // A lost report of the repeat is detected when the first call's would have been.
     world.wait(left + millis(149));
     assert!(world.tick().is_empty());
     world.wait(millis(1));
@@ -165,7 +165,7 @@ fn a_repeat_has_what_is_left_of_the_time() {
 
 /// Repeats in step would meet on the next connection, too.
 #[test]
-fn pauses_differ() {
+fn repeat_pauses_are_random() {
     let mut world = World::new("");
     let calls: Vec<_> = (0..64).map(|number| world.leads(number)).collect();
     for call in calls {
@@ -181,9 +181,9 @@ fn pauses_differ() {
     assert_eq!(world.gate.stats().repeated, 64);
 }
 
-/// While it pauses a question takes no part of the cap, and a repeat takes one like any call.
+/// A pausing lookup counts for no limit, and a repeat counts like any call.
 #[test]
-fn a_repeat_needs_leave_like_any_call() {
+fn repeat_needs_a_call_permit() {
     let mut world = World::new(r#""max_in_flight": 1"#);
     let (_, call, _) = world.held(&T);
     pauses(world.goes_on(call, &envoys("503")));

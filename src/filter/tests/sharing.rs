@@ -23,7 +23,7 @@ fn asked(status: &str, headers: &[(&str, &str)], body: &[u8]) -> World {
 }
 
 #[test]
-fn what_one_worker_found_serves_the_others() {
+fn verdict_of_one_worker_serves_others() {
     let mut first = asked("200", &[], br#"{"sub":"alice"}"#);
     first.wait(Duration::from_secs(50));
     let mut second = neighbour(&first, SHARED);
@@ -40,7 +40,7 @@ fn what_one_worker_found_serves_the_others() {
 }
 
 #[test]
-fn a_refusal_is_shared_too() {
+fn refusal_is_shared() {
     let first = asked("401", &[("www-authenticate", "Bearer error=\"invalid_token\"")], b"");
     let mut second = neighbour(&first, SHARED);
     let decision = second.decided(&T);
@@ -53,7 +53,7 @@ fn a_refusal_is_shared_too() {
 }
 
 #[test]
-fn each_instance_judges_by_its_own_rules() {
+fn shared_verdict_is_judged_by_each_instances_rules() {
     let first = asked("200", &[("cache-control", "no-store")], b"{}");
     for members in [
         r#""cache": {"shared": false}"#,
@@ -69,7 +69,7 @@ fn each_instance_judges_by_its_own_rules() {
 }
 
 #[test]
-fn the_newest_word_counts_among_workers() {
+fn newest_verdict_counts_among_workers() {
     let mut first = asked("200", &[], b"{}");
     first.wait(Duration::from_secs(30));
     let mut second = neighbour(&first, r#""cache": {"shared": true, "ttl": "1s"}"#);
@@ -80,7 +80,7 @@ fn the_newest_word_counts_among_workers() {
 
 /// A refusal that an instance may not use for `no-store` still ends what was shared before it.
 #[test]
-fn an_older_word_of_another_worker_replaces_none() {
+fn older_shared_verdict_replaces_no_newer_one() {
     let mut first = asked("200", &[], b"{}");
     first.wait(Duration::from_secs(1));
     let mut second = neighbour(&first, r#""cache": {}"#);
@@ -91,16 +91,16 @@ fn an_older_word_of_another_worker_replaces_none() {
     assert_eq!(second.decided(&T).record.outcome, Outcome::InvalidToken);
 }
 
-/// A refusal that nobody may act upon still ends, on every worker, what was good before it.
+/// A refusal that may not be cached still ends, on every worker, an older valid verdict.
 #[test]
-fn a_refusal_that_is_not_kept_ends_what_others_know() {
+fn uncached_refusal_overrides_other_workers_verdict() {
     let members = r#""cache": {"shared": true, "ttl": "10s", "negative_ttl": "0s",
                                "stale_if_error": "10m"}"#;
     let mut first = World::new(members);
     first.asked(&[], "200", &JSON, b"{}");
     let mut second = neighbour(&first, members);
     assert_eq!(second.decided(&T).record.source, Source::Shared);
-    // The first asks again and is told otherwise.
+    // The first worker makes another call and gets another answer.
     first.wait(Duration::from_secs(20));
     first.asked(&[], "401", &[], b"");
     second.now = first.now;
@@ -111,7 +111,7 @@ fn a_refusal_that_is_not_kept_ends_what_others_know() {
         world.end(call, &answer).remove(0).decision.record.outcome
     };
     assert_eq!(outage(&mut second), Outcome::Unavailable);
-    // Nor does the older word come back to the first, or to one that has just begun.
+    // The older verdict does not return to the first worker either, or to a new one.
     assert_eq!(outage(&mut first), Outcome::Unavailable);
     let usual = r#""cache": {"shared": true, "stale_if_error": "10m"}"#;
     for mut world in [neighbour(&first, usual), neighbour(&second, usual)] {
@@ -119,7 +119,7 @@ fn a_refusal_that_is_not_kept_ends_what_others_know() {
     }
     first.configure(usual);
     assert_eq!(outage(&mut first), Outcome::Unavailable);
-    // A later good word counts again.
+    // A later valid verdict counts again.
     first.wait(Duration::from_secs(1));
     first.asked(&[], "200", &JSON, b"{}");
     second.now = first.now;
@@ -128,7 +128,7 @@ fn a_refusal_that_is_not_kept_ends_what_others_know() {
 }
 
 #[test]
-fn a_request_that_can_join_does_not_look_up() {
+fn joining_request_reads_no_shared_data() {
     let first = asked("200", &[], b"{}");
     let mut second = World::new(SHARED);
     second.held(&T);
@@ -137,7 +137,7 @@ fn a_request_that_can_join_does_not_look_up() {
 }
 
 #[test]
-fn exp_and_max_age_travel_along() {
+fn exp_and_max_age_are_shared() {
     let exp = format!(r#"{{"exp":{}}}"#, crate::sim::START.0 + 5);
     for (headers, body) in [(&[][..], exp.as_bytes()), (&[("cache-control", "max-age=5")], b"{}")] {
         let mut first = asked("200", headers, body);
@@ -149,7 +149,7 @@ fn exp_and_max_age_travel_along() {
 }
 
 #[test]
-fn a_torn_or_foreign_value_is_none() {
+fn invalid_shared_value_is_ignored() {
     let first = asked("200", &[], br#"{"sub":"alice"}"#);
     let (slot, value) = first.shared.iter().next().map(|(s, v)| (*s, v.clone())).unwrap();
     let found = |value: Vec<u8>| {
@@ -178,7 +178,7 @@ fn a_torn_or_foreign_value_is_none() {
 }
 
 #[test]
-fn no_token_is_shared() {
+fn shared_data_has_no_token() {
     let token = "2YotnFZFEjr1zCsicMWpAA";
     for status in ["200", "401"] {
         let mut world = World::new(SHARED);
@@ -190,7 +190,7 @@ fn no_token_is_shared() {
 }
 
 #[test]
-fn the_number_of_places_is_fixed() {
+fn number_of_shared_places_is_fixed() {
     let mut world = World::new(SHARED);
     for n in 0..20_000 {
         let (_, call, _) = world.held(&[("authorization", &format!("Bearer {n}"))]);
@@ -199,14 +199,14 @@ fn the_number_of_places_is_fixed() {
     }
     let places = |kind: &str| world.shared.keys().filter(|slot| slot.name().contains(kind)).count();
     let [good, bad] = shared::SLOTS.map(usize::from);
-    // 15 000 and 5 000 throws at so many places.
+    // 15 000 and 5 000 tokens for this many places.
     assert!((9_000..good).contains(&places(".good.")), "{}", places(".good."));
     assert!((1_500..=bad).contains(&places(".bad.")), "{}", places(".bad."));
     assert!(world.shared.values().all(|value| value.len() <= 4096));
 }
 
 #[test]
-fn what_is_too_large_is_not_shared() {
+fn large_verdict_is_not_shared() {
     let body = format!(r#"{{"sub":"{}"}}"#, "a".repeat(4000));
     let mut first = asked("200", &[], body.as_bytes());
     assert!(first.shared.is_empty());

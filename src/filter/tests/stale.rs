@@ -1,4 +1,4 @@
-//! Outdated verdicts: they serve while nobody answers, and never while the site answers others.
+//! Outdated verdicts: they serve while no site answers, and never while the site answers others.
 
 use super::*;
 use crate::outcome::Reason;
@@ -15,7 +15,7 @@ fn known(members: &str, body: &[u8]) -> World {
 
 const ALICE: &[u8] = br#"{"sub":"alice"}"#;
 
-/// The token was good, and is to be asked about again.
+/// The token was valid, and its next request makes a call.
 fn outdated(members: &str) -> World {
     let mut world = known(members, ALICE);
     world.wait(seconds(60));
@@ -27,7 +27,7 @@ fn source(decision: &Decision) -> Source {
 }
 
 #[test]
-fn an_outdated_verdict_serves_while_nobody_answers() {
+fn outdated_verdict_serves_while_no_site_answers() {
     let mut world = outdated(STALE);
     let (_, call, _) = world.held(&T);
     world.joined(&T);
@@ -49,7 +49,7 @@ fn an_outdated_verdict_serves_while_nobody_answers() {
     assert_eq!(source(&decision), Source::Stale);
     assert_eq!(source(&world.decided(&T)), Source::Stale);
     world.wait(seconds(9));
-    // And where nobody is asked any more.
+    // Also while no call is made.
     for number in 0..5 {
         let call = world.leads(number);
         if let (_, Some((probe, _))) = world.times_out(call, seconds(5)) {
@@ -69,7 +69,7 @@ fn an_outdated_verdict_serves_while_nobody_answers() {
 
 /// A limiter, and a provider that fails on this very user, say nothing of a token's end.
 #[test]
-fn what_may_be_this_tokens_own_is_not_bridged() {
+fn answers_about_one_token_are_not_bridged() {
     for (status, headers) in [
         ("429", &[][..]),
         ("429", &[("retry-after", "9")]),
@@ -90,7 +90,7 @@ fn what_may_be_this_tokens_own_is_not_bridged() {
 
 /// Being refused here is no outage there.
 #[test]
-fn a_crowd_lets_nobody_pass() {
+fn too_many_calls_let_no_outdated_verdict_serve() {
     // As many calls as may be.
     let mut world = outdated(&format!(r#"{STALE}, "max_in_flight": 2"#));
     world.leads(1);
@@ -131,7 +131,7 @@ fn over_all(released: Vec<Release>) -> usize {
 
 /// A site that serves others is not out: this token's trouble is its own.
 #[test]
-fn never_while_the_site_answers_others() {
+fn no_outdated_verdict_while_site_answers_others() {
     for (status, serves) in [
         ("200", true),
         ("401", true),
@@ -167,7 +167,7 @@ fn never_while_the_site_answers_others() {
     }
 }
 
-/// What the worker `there` has shared is there for `here`.
+/// Copies the shared data of the worker `there` to `here`.
 fn hands_on(there: &World, here: &mut World) {
     here.shared.extend(there.shared.clone());
 }
@@ -181,7 +181,7 @@ fn elsewhere(world: &World) -> World {
 
 /// Which worker of the process hears that a site serves is a matter of chance.
 #[test]
-fn never_while_the_site_answers_others_on_another_worker() {
+fn no_outdated_verdict_while_site_answers_another_worker() {
     for (waits, serves) in [(0, true), (1000, true), (1001, false)] {
         let mut world = outdated(STALE);
         let mut other = elsewhere(&world);
@@ -202,7 +202,7 @@ fn never_while_the_site_answers_others_on_another_worker() {
     hands_on(&other, &mut world);
     world.wait(millis(10));
     assert_ne!(source(&over(world.declines(call, "502", &[]))), Source::Stale);
-    // A pause that began as one of everybody ends as one of this token.
+    // A pause that began for an outage ends with an answer about this token.
     let mut world = outdated(STALE);
     let (_, call, _) = world.held(&T);
     assert_eq!(source(&over(world.declines(call, "503", &[("retry-after", "9")]))), Source::Stale);
@@ -218,7 +218,7 @@ fn never_while_the_site_answers_others_on_another_worker() {
 
 /// The same beside an open breaker, and for a request that is late.
 #[test]
-fn another_workers_word_counts_beside_an_open_breaker_and_a_deadline() {
+fn other_workers_report_counts_with_open_breaker_and_deadline() {
     let breaker = format!(r#"{STALE}, "breaker": {{"failures": 1}}"#);
     for told in [false, true] {
         let mut world = outdated(&breaker);
@@ -267,7 +267,7 @@ fn another_workers_word_counts_beside_an_open_breaker_and_a_deadline() {
 
 /// The shared memory may contain anything.
 #[test]
-fn only_what_a_worker_told_of_this_site_counts() {
+fn only_reports_about_this_site_count() {
     let mut other = elsewhere(&World::new(STALE));
     other.wait(seconds(60));
     let call = other.leads(1);
@@ -302,7 +302,7 @@ fn only_what_a_worker_told_of_this_site_counts() {
 }
 
 #[test]
-fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
+fn reports_are_written_four_times_a_second_and_read_only_if_needed() {
     let told = |world: &mut World, number: u64| {
         world.shared.clear();
         let call = world.leads(number);
@@ -315,7 +315,7 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
     assert_eq!(told(&mut world, 2), 0);
     world.wait(millis(1));
     assert_eq!(told(&mut world, 3), 1);
-    // Nobody wants to know where no outdated verdict serves.
+    // No report is written if no instance allows outdated verdicts.
     let mut plain = World::new(r#""cache": {"ttl": "60s"}"#);
     assert_eq!(told(&mut plain, 1), 0);
     let call = plain.leads(2);
@@ -343,7 +343,7 @@ fn others_are_told_four_times_a_second_and_asked_only_in_doubt() {
 
 /// Of another instance: that one is impatient, the site is well.
 #[test]
-fn another_instances_open_breaker_lets_nobody_pass() {
+fn other_instances_open_breaker_lets_no_outdated_verdict_serve() {
     let hasty = format!(r#"{STALE}, "timeout": "50ms", "breaker": {{"failures": 1}}"#);
     let mut world = outdated(&hasty);
     let call = world.leads(1);
@@ -359,10 +359,9 @@ fn another_instances_open_breaker_lets_nobody_pass() {
     assert_ne!(world.decided(&T).record.outcome, Outcome::Pass);
 }
 
-/// That another instance is less patient, or this one less than the one that asked, says nothing of
-/// the provider.
+/// A shorter timeout of another instance, or of this one, is no evidence about the provider.
 #[test]
-fn a_joined_call_is_no_outage_because_somebody_was_impatient() {
+fn joining_a_shorter_timeout_is_no_outage() {
     for (lead, joiner, is_stale) in [("50ms", "20s", false), ("20s", "20s", true)] {
         let of = |timeout: &str| format!(r#"{STALE}, "timeout": "{timeout}""#);
         let mut world = outdated(&of(joiner));
@@ -389,7 +388,7 @@ fn a_joined_call_is_no_outage_because_somebody_was_impatient() {
 
 /// Of several sites each must be silent.
 #[test]
-fn one_site_that_limits_is_no_silence() {
+fn limiting_site_is_no_outage() {
     let config = format!(
         r#"{{"userinfo_endpoint": {{"defaultURI":
             ["https://a.example/u", "https://b.example/u"]}}, {STALE}}}"#
@@ -407,9 +406,9 @@ fn one_site_that_limits_is_no_silence() {
     }
 }
 
-/// What no rule of now lets pass, and what a denial has ended.
+/// Verdicts that the present rules do not let pass, and verdicts that a denial has ended.
 #[test]
-fn a_denial_ends_it_though_it_is_not_kept() {
+fn denial_ends_the_outdated_verdict() {
     for status in ["403", "404", "410"] {
         let mut world = outdated(STALE);
         let (_, call, _) = world.held(&T);
@@ -431,7 +430,7 @@ fn a_denial_ends_it_though_it_is_not_kept() {
 }
 
 #[test]
-fn a_success_refreshes_and_a_refusal_ends_it() {
+fn success_renews_and_refusal_ends_the_outdated_verdict() {
     let mut world = known(STALE, b"{}");
     world.wait(seconds(60));
     world.asked(&[], "200", &JSON, b"{}");
@@ -450,7 +449,7 @@ fn a_success_refreshes_and_a_refusal_ends_it() {
 
 /// The answer counts, not whether anybody is still there to hear it.
 #[test]
-fn a_refusal_that_nobody_waits_for_ends_it() {
+fn refusal_without_waiting_requests_ends_the_outdated_verdict() {
     let mut world = known(r#""cache": {"negative_ttl": "0s", "stale_if_error": "10m"}"#, b"{}");
     world.wait(seconds(60));
     let (stream, call, _) = world.held(&T);
@@ -462,7 +461,7 @@ fn a_refusal_that_nobody_waits_for_ends_it() {
 }
 
 #[test]
-fn what_is_no_outage_is_not_bridged() {
+fn non_outages_are_not_bridged() {
     for (status, body) in [("200", &b"<html>"[..]), ("404", b""), ("302", b"")] {
         let mut world = known(STALE, b"{}");
         world.wait(seconds(60));
@@ -473,7 +472,7 @@ fn what_is_no_outage_is_not_bridged() {
 }
 
 #[test]
-fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
+fn outdated_verdict_respects_exp_and_configuration() {
     let exp = format!(r#"{{"exp":{}}}"#, crate::sim::START.0 + 100);
     for (members, body) in [
         (STALE, exp.as_bytes()),
@@ -503,7 +502,7 @@ fn nothing_outlives_its_own_end_or_serves_where_it_may_not() {
 }
 
 #[test]
-fn a_late_request_may_pass_by_an_outdated_verdict() {
+fn late_request_may_pass_by_an_outdated_verdict() {
     let mut world = known(STALE, b"{}");
     world.wait(seconds(60));
     world.held(&T);
@@ -515,7 +514,7 @@ fn a_late_request_may_pass_by_an_outdated_verdict() {
 /// Envoy's own limits on the cluster can be filled by a caller, and no healthy host cannot be told
 /// from that.
 #[test]
-fn a_call_that_envoy_does_not_make_is_no_outage() {
+fn unsent_call_is_no_outage() {
     let overloaded = head(&[(":status", "503"), ("x-envoy-overloaded", "true")]);
     let overloaded = Answer::Whole { head: overloaded, body: Body::Read(b"") };
     for answer in [Answer::NotSent, overloaded] {
@@ -529,9 +528,9 @@ fn a_call_that_envoy_does_not_make_is_no_outage() {
     }
 }
 
-/// What was no outage when the provider said so is none a second later.
+/// An answer that was no outage when it came is none a second later.
 #[test]
-fn a_wait_keeps_what_its_question_was_judged_to_be() {
+fn wait_keeps_its_call_outcome() {
     for served in [true, false] {
         let mut world = outdated(STALE);
         if served {

@@ -1,4 +1,4 @@
-//! A token whose provider has said when to ask again waits alone.
+//! A token waits alone if its provider has sent `Retry-After`.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn told(world: &mut World) -> (u16, Option<String>, String) {
 }
 
 #[test]
-fn its_requests_get_that_answer_again_with_the_time_left() {
+fn waiting_token_gets_the_answer_with_the_remaining_time() {
     for (status, said, most) in [("429", 3600, 60), ("429", 7, 7), ("503", 3600, 10), ("503", 3, 3)]
     {
         let mut world = World::new(UNAVAILABLE);
@@ -25,7 +25,7 @@ fn its_requests_get_that_answer_again_with_the_time_left() {
         assert_eq!(told(&mut world), (code, Some(said.to_string()), log.clone()));
         world.wait(millis(1500));
         assert_eq!(told(&mut world), (code, Some((said - 1).to_string()), log));
-        // Nobody else waits.
+        // No other token waits.
         world.leads(1);
         world.wait(seconds(most) - millis(1501));
         told(&mut world);
@@ -36,7 +36,7 @@ fn its_requests_get_that_answer_again_with_the_time_left() {
 }
 
 #[test]
-fn without_a_time_nobody_waits() {
+fn without_retry_after_no_token_waits() {
     for (status, headers) in [
         ("429", &[][..]),
         ("503", &[]),
@@ -54,7 +54,7 @@ fn without_a_time_nobody_waits() {
 
 /// An HTTP date (RFC 9110 §10.2.3).
 #[test]
-fn until_a_date() {
+fn token_waits_until_an_http_date() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&T);
     over(world.declines(call, "429", &[("retry-after", "Mon, 21 Sep 2026 14:13:25 GMT")]));
@@ -62,9 +62,9 @@ fn until_a_date() {
     assert_eq!(left.as_deref(), Some("5"));
 }
 
-/// Every site that was asked must have asked for a pause; the shortest counts.
+/// Every called site must have sent a time; the shortest counts.
 #[test]
-fn a_whole_question_must_have_ended_so() {
+fn token_waits_only_if_every_site_limited_it() {
     let two = r#"{"userinfo_endpoint": {"defaultURI":
         ["https://a.example/u", "https://b.example/u"]}}"#;
     let after = |first: (&str, &str), second: (&str, &str)| {
@@ -91,9 +91,9 @@ fn a_whole_question_must_have_ended_so() {
     world.held(&T);
 }
 
-/// Who joins a call under way hears of it, and what is known counts before.
+/// A request that joins a call under way gets its answer, and a cached verdict counts before.
 #[test]
-fn a_wait_is_looked_at_last() {
+fn wait_is_checked_last() {
     let mut world = World::new(r#""cache": {"ttl": "2s"}"#);
     world.asked(&[], "200", &JSON, b"{}");
     world.wait(seconds(2));
@@ -106,7 +106,7 @@ fn a_wait_is_looked_at_last() {
 
 /// Bounded: the oldest makes room, and costs a call.
 #[test]
-fn the_oldest_makes_room() {
+fn oldest_wait_is_replaced() {
     let mut world = World::new("");
     for number in 0..1025 {
         let call = world.leads(number);
@@ -127,7 +127,7 @@ fn the_oldest_makes_room() {
 }
 
 #[test]
-fn nothing_waits_after_the_last_instance() {
+fn waits_end_with_the_last_instance() {
     let mut world = World::new("");
     let (_, call, _) = world.held(&T);
     over(world.declines(call, "429", &[("retry-after", "60")]));

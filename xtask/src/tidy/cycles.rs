@@ -1,11 +1,10 @@
 //! Finds import cycles: modules of one crate that need each other, so that none can be read alone.
 //!
-//! A module is a file. It imports another one where a path in it, of a `use` or inline, names
+//! A module is a file. It imports another one if a path in it, of a `use` or inline, names
 //! something there; `mod child;` alone is no import. Tests do not count: code under `#[cfg(test)]`
 //! and files whose names begin with `tests`. Neither does the crate's root, which knows all its
-//! modules; what it imports or re-exports counts as imported from where it is. Not seen are
-//! `pub use module::*` in the root, and methods, which name no module. It must not know the other
-//! rules.
+//! modules; its imports and re-exports count as imported from their origin. `pub use module::*` in
+//! the root, and methods, which name no module, are not seen. It must not know the other rules.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -97,7 +96,7 @@ fn module_of(path: &str) -> Option<(String, Name)> {
     Some((root, name))
 }
 
-/// What was read of a crate.
+/// The modules of a crate, as read.
 #[derive(Default)]
 struct Crate {
     modules: BTreeMap<Name, Module>,
@@ -105,12 +104,12 @@ struct Crate {
     tests: BTreeSet<Name>,
 }
 
-/// What was read of a module.
+/// A module, as read.
 #[derive(Default)]
 struct Module {
     path: String,
     named: Vec<Named>,
-    /// Names that a `use` brings in, and what they stand for, from the crate's root.
+    /// Names that a `use` imports, and their paths from the crate's root.
     imported: BTreeMap<String, Name>,
     /// From where a `use` brings in every name.
     globs: Vec<Name>,
@@ -253,7 +252,7 @@ fn absolute(path: &[String], at: &[String]) -> Option<Name> {
     Some([base, rest].concat())
 }
 
-/// All that a module imports, by whatever number of steps.
+/// All modules that a module imports, directly or not.
 fn reachable(from: &Name, imports: &Imports) -> BTreeSet<Name> {
     let mut found = BTreeSet::new();
     let mut next = vec![from];
@@ -320,7 +319,7 @@ impl Reader<'_> {
         self.module.named.push(Named { path, at: self.at.clone(), line });
     }
 
-    /// What is written where code is. One name alone is no path to another module.
+    /// The paths in code. A single name is no path to another module.
     fn inline(&mut self, path: &[&Ident]) {
         if let [first, _, ..] = path {
             let line = first.span().start().line;
@@ -452,7 +451,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         visit::visit_path(self, node);
     }
 
-    /// `pub(in …)` says who may see it, and imports nothing.
+    /// `pub(in …)` is a visibility, and imports nothing.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_token_stream(&mut self, node: &'ast TokenStream) {

@@ -23,7 +23,7 @@ fn spares(path: &str, line: &str) {
 }
 
 #[test]
-fn places_on_one_machine() {
+fn machine_paths_are_found() {
     for dir in [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")] {
         bites("README.md", &format!("see {dir}notes"), dir);
         bites("envoy/envoy.yaml", &format!("filename: \"{dir}module.wasm\""), dir);
@@ -80,7 +80,7 @@ fn the_host_from_the_core() {
 }
 
 #[test]
-fn modules_without_a_word() {
+fn modules_without_documentation_are_found() {
     let what = format!("1: {NO_MODULE_DOC}");
     assert_eq!(found("src/gate.rs", "use std::fmt;\n//! Late.\n"), [what.as_str()]);
     assert_eq!(found("src/gate/cache.rs", ""), [what.as_str()]);
@@ -89,7 +89,7 @@ fn modules_without_a_word() {
 }
 
 #[test]
-fn the_list_of_files_holds_this_one_and_nothing_that_is_built() {
+fn file_list_has_sources_and_no_build_output() {
     let files = files(&Workspace::find().unwrap()).unwrap();
     let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
     assert!(paths.contains(&"xtask/src/tidy/tests.rs"), "{paths:?}");

@@ -8,7 +8,7 @@ use crate::numbers;
 /// Bytes of a token that differ from request to request: seconds since 1970, then a number.
 const VARYING: usize = 17;
 
-/// What comes before and after a token in a request; `wrk` calls `init` once it knows the host.
+/// The text before and after a token in a request; `wrk` calls `init` once it knows the host.
 const AROUND: &str = r#"
 local before, after
 init = function()
@@ -19,7 +19,8 @@ init = function()
 end
 "#;
 
-/// Each connection waits so many milliseconds before each request; none where all are alike.
+/// Each connection waits this many milliseconds before each request; no script if all tokens are
+/// equal.
 pub(super) fn of(tokens: &Tokens, pause: u32) -> Option<String> {
     let kept = |like: &str| like[..like.len() - VARYING].to_owned();
     let script = match tokens {

@@ -10,24 +10,24 @@ use super::rows;
 use crate::load::{Pace, Tokens};
 use crate::measure::{Bench, Case, Figures, Row, figures_of, rounds_of};
 use crate::report::{Section, table};
-use crate::servers::{Chain, Server, Stand, remembering};
+use crate::servers::{Chain, Rig, Server, remembering};
 use crate::tokens;
 
 /// The provider with the large document, and what its chains' names end with.
 const LARGE: &str = "large";
 
-/// What is measured in each setting, in the order of the columns.
+/// The case of each column, in order.
 fn columns() -> [(&'static str, Case); 5] {
     [
         ("no filter", rows::no_filter()),
         ("do-nothing", rows::do_nothing()),
         ("hit", rows::hit()),
-        ("asks", rows::asks()),
+        ("call", rows::asks()),
         ("ext_authz", rows::ext_authz()),
     ]
 }
 
-/// What is changed.
+/// The changed property.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Setting {
     AsInTheRows,
@@ -56,15 +56,15 @@ const SETTINGS: [(Setting, &str); 8] = [
 fn case(setting: Setting, column: &str, base: Case) -> Option<Case> {
     Some(match (setting, column) {
         (AsInTheRows | TwoWorkers, _) => base,
-        (Http2, "asks") => return None,
+        (Http2, "call") => return None,
         (Http2, _) => Case { pace: Pace::Http2, ..base },
-        (LongToken, "asks") => Case { tokens: Tokens::Fresh(tokens::jwt()), ..base },
+        (LongToken, "call") => Case { tokens: Tokens::Fresh(tokens::jwt()), ..base },
         (LongToken, _) => Case { tokens: Tokens::One(tokens::jwt()), ..base },
         (ManyFields, _) => Case { fields: 40, ..base },
-        (Injected(injected), "hit" | "asks") => {
+        (Injected(injected), "hit" | "call") => {
             Case { chain: format!("{}_{injected}", base.chain), injected, ..base }
         }
-        (LargeDocument, "hit" | "asks" | "ext_authz") => {
+        (LargeDocument, "hit" | "call" | "ext_authz") => {
             Case { chain: format!("{}_{LARGE}", base.chain), ..base }
         }
         (Injected(_) | LargeDocument, _) => return None,
@@ -101,9 +101,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let time = Duration::from_secs(seconds);
     let large = Server { name: LARGE, document: 8192, ..Server::default() };
     let servers = [Server::default(), large];
-    let one = Stand::start(&bench.placement, &servers, chains()?, 1).await?;
-    let two = Stand::start(&bench.placement, &servers[..1], rows::chains()?, 2).await?;
-    let cases: Vec<(&Stand, Case)> = cases()
+    let one = Rig::start(&bench.placement, &servers, chains()?, 1).await?;
+    let two = Rig::start(&bench.placement, &servers[..1], rows::chains()?, 2).await?;
+    let cases: Vec<(&Rig, Case)> = cases()
         .into_iter()
         .map(|(setting, case)| (if setting == TwoWorkers { &two } else { &one }, case))
         .collect();
@@ -111,10 +111,10 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "One thing changed at a time",
         notes: vec![format!(
-            "All else as in the rows; {}. Where a figure is missing, the setting changes \
-             nothing for the chain, and the relation is to the first line; `h2load`, which \
-             speaks HTTP/2, cannot send a token of its own with each request. Several workers \
-             share the one processor. The token of 800 bytes looks like a JWT.",
+            "Everything else is as in the rows; {}. If a figure is missing, the setting does not \
+             affect the chain, and ratios use the first line; `h2load`, the load for HTTP/2, cannot \
+             send a different token with each request. Several workers share one processor. The \
+             token of 800 bytes has the form of a JWT.",
             rounds_of(rounds, time)
         )],
         tables: vec![
@@ -139,7 +139,7 @@ fn figures(
         if value.is_nan() { none.to_owned() } else { format!("{value:.decimals$}") }
     };
     let columns = columns().map(|(column, _)| column);
-    let compared = [("hit", "do-nothing"), ("hit", "ext_authz"), ("asks", "ext_authz")];
+    let compared = [("hit", "do-nothing"), ("hit", "ext_authz"), ("call", "ext_authz")];
     let compared = if relations { &compared[..] } else { &[] };
     let mut heads: Vec<String> =
         [what].iter().chain(&columns).map(|&head| head.to_owned()).collect();

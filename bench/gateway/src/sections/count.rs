@@ -1,7 +1,6 @@
-//! Instructions instead of time: what the whole Envoy executes for a request, by callgrind. Where
-//! processor time varies with what else the machine does, this tells what a chain costs, and beside
-//! it stands the floor: a module of a few instructions that makes the host calls that a hit cannot
-//! do without, and decides nothing.
+//! Instructions instead of time: the instructions of the whole Envoy for a request, by callgrind.
+//! Processor time depends on other load of the machine; this count does not. The floor is a module
+//! of a few instructions that makes the necessary host calls of a hit and decides nothing.
 
 use std::fs;
 use std::time::Duration;
@@ -14,15 +13,15 @@ use crate::callgrind;
 use crate::load::{self, Order, scratch};
 use crate::measure::{Bench, Case};
 use crate::report::{Section, table};
-use crate::servers::{Chain, Server, Stand, wasm};
+use crate::servers::{Chain, Rig, Server, wasm};
 
 /// Few, so that what a connection takes to begin is no part of the figures.
 const CONNECTIONS: u32 = 8;
 
-const FLOOR: &str = "a module with a hit's host calls, no decision";
+const FLOOR: &str = "host calls of a hit, no decision";
 
-/// What a hit asks of the host: all headers, the clock, one header removed, one added. What the
-/// host writes into the module's memory may lie over itself.
+/// The host calls of a hit: all headers, the clock, one header removed, one added. The host's
+/// results in the module's memory may overlap.
 const FLOOR_MODULE: &str = r#"(module
   (import "env" "proxy_get_header_map_pairs"
     (func $headers (param i32 i32 i32) (result i32)))
@@ -59,7 +58,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     chains.extend(rows::guarded_chains()?);
     chains.push(Chain::new("floor", [wasm("floor", "floor", &module, "")]));
     let options = Options { under: callgrind::command()?, ..Options::default() };
-    let stand = Stand::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
+    let rig = Rig::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
 
     let [telling, guarded] = rows::guarded_hits();
     let mut counts = Vec::new();
@@ -73,17 +72,17 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         rows::asks(),
         rows::ext_authz(),
     ] {
-        let order = |time| Order { connections: CONNECTIONS, ..case.order(&stand, time) };
-        bench.observe(&stand, &case, &order(Duration::from_secs(4)), load::run).await?;
+        let order = |time| Order { connections: CONNECTIONS, ..case.order(&rig, time) };
+        bench.observe(&rig, &case, &order(Duration::from_secs(4)), load::run).await?;
         let mut counted = None;
         let counting = |placement: &_, order: &_| {
             let run = || load::run(placement, order);
-            let (load, count) = callgrind::count(stand.measured.id(), run)?;
+            let (load, count) = callgrind::count(rig.measured.id(), run)?;
             let requests = load.requests as f64;
             counted = Some((count.all as f64 / requests, count.in_no_file as f64 / requests));
             Ok(load)
         };
-        bench.observe(&stand, &case, &order(time), counting).await?;
+        bench.observe(&rig, &case, &order(time), counting).await?;
         counts.extend(counted.map(|(all, in_no_file)| (case.name.clone(), all, in_no_file)));
     }
     let of = |name| counts.iter().find(|count| count.0 == name).map_or(f64::NAN, |count| count.1);
@@ -102,11 +101,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Instructions of the whole Envoy",
         notes: vec![format!(
-            "By callgrind, {CONNECTIONS} connections of HTTP/1.1, {} s each; the kernel's work is \
-             not in it. *In no file* is code that V8 has compiled (the module, and what leads into \
-             it and out of it) and the page by which the kernel tells the time, which every chain \
-             reads. The third row is a module of a few instructions that makes the host calls that \
-             a hit needs (all headers, the clock, one removal, one addition) and decides nothing.",
+            "By callgrind, {CONNECTIONS} connections of HTTP/1.1, {} s each, without the kernel's \
+             instructions. *In no file* is code that V8 compiled (the module, and its entries and \
+             exits) and the kernel's clock page, which every chain reads. The third row is a module \
+             of a few instructions that makes the host calls of a hit (all headers, the clock, one \
+             removal, one addition) and decides nothing.",
             time.as_secs()
         )],
         tables: vec![table(&heads, counts.iter().map(cells))],

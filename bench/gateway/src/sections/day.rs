@@ -1,5 +1,5 @@
-//! A day in the life: many users, some of whom come far more often than others, a provider that
-//! takes its time, and a cache that remembers for as long as it does by default.
+//! A day in the life: many users with very different request rates, a slow provider, and a cache
+//! with the default ttl.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
-use crate::servers::{Chain, Server, Stand};
+use crate::report::{Section, Target, table};
+use crate::servers::{Chain, Rig, Server};
 
 const USERS: usize = 10_000;
 const DELAY: u32 = 20;
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
-    // As long as the cache remembers by default: each user who comes is asked about about once.
+    // As long as the default ttl: about one call for each user.
     let (ours, others) = if bench.quick { (10, 3) } else { (60, 15) };
     let provider = Server { delay: DELAY, ..Server::default() };
     let chains = vec![
@@ -24,7 +24,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         Chain::ext_authz("ext_authz"),
         Chain::lua("lua"),
     ];
-    let stand = Stand::start(&bench.placement, &[provider], chains, 1).await?;
+    let rig = Rig::start(&bench.placement, &[provider], chains, 1).await?;
     let mut rows = Vec::new();
     let mut found = Vec::new();
     for (name, chain, asked, injected, seconds) in [
@@ -33,7 +33,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         ("Lua", "lua", Asked::Always, 1, others),
     ] {
         let case = Case { tokens: Tokens::Crowd(USERS), asked, injected, ..Case::new(name, chain) };
-        let of = bench.round(&stand, &case, Duration::from_secs(seconds)).await?;
+        let of = bench.round(&rig, &case, Duration::from_secs(seconds)).await?;
         let figures = of.figures;
         rows.push([
             name.to_owned(),
@@ -49,13 +49,13 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "A day in the life",
         notes: vec![format!(
-            "{USERS} users who come by Zipf's law (exponent 1), {CONNECTIONS} connections, each \
-             with the next request as soon as it has an answer; the provider takes {DELAY} ms. The \
-             cache starts empty and is as it is by default: it remembers for 60 s at most, and of \
-             its 10000 entries an eighth is reserved for refusals. A run that is shorter than 60 s \
-             spreads the calls of the empty cache over fewer requests, a longer one keeps about \
-             the share that it has then; and the more requests come in that time, the smaller it \
-             is. For the others, which remember nothing, neither matters."
+            "{USERS} users by Zipf's law (exponent 1), {CONNECTIONS} connections, each with the \
+             next request as soon as it has an answer; the provider takes {DELAY} ms. The cache \
+             starts empty and has its default settings: at most 60 s, and 10000 entries, an eighth \
+             of them reserved for refusals. In a run shorter than 60 s the calls of the empty cache \
+             count for fewer requests; in a longer run the share of calls stays about the same; \
+             more requests in that time make the share smaller. The other chains have no cache, so \
+             this does not affect them."
         )],
         tables: vec![table(
             &[
@@ -68,9 +68,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             ],
             rows,
         )],
-        judged: vec![
-            Judged("day, provider calls", AtMost(0.05), "× `ext_authz`", ours.calls / theirs.calls),
-            Judged("day, p50", AtMost(0.2), "× `ext_authz`", ours.p50 / theirs.p50),
+        targets: vec![
+            Target("day, provider calls", AtMost(0.05), "× `ext_authz`", ours.calls / theirs.calls),
+            Target("day, p50", AtMost(0.2), "× `ext_authz`", ours.p50 / theirs.p50),
         ],
         bars: Vec::new(),
     })

@@ -1,9 +1,9 @@
-//! Several gateways that know nothing of each other's caches: how often the provider is asked
-//! depends on whether a user's requests meet one of them or all.
+//! Several gateways without a common cache: the number of calls depends on whether a user's
+//! requests reach one gateway or all.
 //!
-//! An edge Envoy stands before gateways, once in turn, once by a consistent hash of the token. All
-//! get the same requests at about the same rate, which keeps none of them busy: what is counted is
-//! calls, not time. A fleet whose gateways did not share the requests so must be an error.
+//! An edge Envoy is before the gateways, once in turn, once by a consistent hash of the token. All
+//! get the same requests at about the same rate, which saturates none of them: the section counts
+//! calls, not time. It must be an error if the gateways did not share the requests this way.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::load::{self, Order, Pace, Tokens};
 use crate::measure::{Bench, CONNECTIONS};
 use crate::renewal;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, Backend, Chain, PROVIDER, Server, UPSTREAM, path};
 
 const USERS: usize = 10_000;
@@ -25,8 +25,8 @@ const GATEWAYS: usize = 3;
 const EDGE: &str = "edge";
 const GATEWAY: &str = "gateway";
 
-/// For how long gateways remember, in seconds, and how much of that on average and at least: up to
-/// a tenth is taken off.
+/// The gateways' ttl in seconds, and the average and minimum share of it: up to a tenth is
+/// subtracted.
 const TTL: f64 = 10.0;
 const REMEMBERED: f64 = 0.95;
 const SURELY_REMEMBERED: f64 = 0.9;
@@ -51,7 +51,7 @@ const CASES: [(Choice, &str); 3] = [
     (Choice::ByToken, "3 gateways, `MAGLEV` by `authorization`"),
 ];
 
-/// What a fleet did.
+/// The result of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Outcome {
     requests: f64,
@@ -97,22 +97,22 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         title: "Several gateways",
         notes: vec![
             format!(
-                "{USERS} users by Zipf's law as in the day, some {:.0} requests/s for {seconds} s, \
+                "{USERS} users by Zipf's law as in the day, about {:.0} requests/s for {seconds} s, \
                  a provider that takes {DELAY} ms, gateways of one worker with `\"ttl\": \
-                 \"{TTL:.0}s\"` that begin empty, an edge Envoy before them. By arithmetic: a \
-                 token of λ requests a second costs a cache one call in ttl + 1/λ, summed over \
+                 \"{TTL:.0}s\"` and an empty cache, an edge Envoy before them. By arithmetic: for \
+                 a token with λ requests a second a cache makes one call per ttl + 1/λ, summed over \
                  users and caches.",
                 outcomes[0].per_second
             ),
             format!(
                 "The same sum for {FLEET} gateways of two workers, 10⁸ users by Zipf's law, a \
                  million requests a second and the default of 60 s. *At most* is gateways × \
-                 workers × tokens ÷ (0.9 · ttl), or all requests. A verdict that workers share \
-                 (`\"shared\": true`) makes one cache of the two.",
+                 workers × tokens ÷ (0.9 · ttl), or all requests. With `\"shared\": true` the two \
+                 workers have one cache.",
             ),
         ],
         tables: vec![of_outcomes(&outcomes), of_a_large_fleet()],
-        judged: vec![Judged(
+        targets: vec![Target(
             "3 gateways by token, provider calls",
             AtMost(1.1),
             "× one gateway",
@@ -173,7 +173,7 @@ fn spread(choice: Choice, shares: &[u64], requests: u64) -> Result<()> {
     let wrong = match choice {
         Choice::Alone => false,
         Choice::InTurn => shares.iter().any(|share| off(share) > UNEVEN),
-        // The most frequent tokens make it uneven, but nobody may be left out.
+        // The most frequent tokens make it uneven, but every gateway must get a part.
         Choice::ByToken => shares.iter().any(|share| (*share as f64) < even / 4.0),
     };
     if wrong || all < requests {
@@ -222,11 +222,11 @@ fn of_a_large_fleet() -> String {
     let users = renewal::zipf(TOKENS);
     let heads = [
         "1000 gateways",
-        "caches that meet a token",
+        "caches that get a token",
         "calls/s at most",
         "calls/s by arithmetic",
         "calls per 1000 requests",
-        "tokens known at a time, per gateway",
+        "cached tokens at a time, per gateway",
     ];
     let cells = |(name, caches): (&str, f64)| {
         let most = (caches * TOKENS as f64 / (TTL * SURELY_REMEMBERED)).min(RATE);
@@ -237,7 +237,7 @@ fn of_a_large_fleet() -> String {
             format!("{most:.0}"),
             format!("{calls:.0}"),
             format!("{:.0}", 1000.0 * calls / RATE),
-            // Each call is remembered for so long.
+            // Each verdict is cached for this time.
             format!("{:.0}", calls * TTL * REMEMBERED / FLEET),
         ]
     };
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_spread_as_the_choice_says() {
+    fn uneven_spread_is_an_error() {
         let is = |choice, shares: &[u64]| spread(choice, shares, 1000).is_ok();
         assert!(is(Choice::Alone, &[1000]) && !is(Choice::Alone, &[999]));
         assert!(is(Choice::InTurn, &[334, 333, 334]) && !is(Choice::InTurn, &[400, 300, 300]));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn by_arithmetic_turns_cost_more_than_a_choice_by_token() {
+    fn round_robin_costs_more_calls_than_hashing() {
         let outcome = Outcome { requests: 100_000.0, calls: 20_000.0, per_second: 2500.0 };
         let [alone, in_turn] = [Choice::Alone, Choice::InTurn].map(|c| outcome.expected(c));
         assert!(in_turn > 1.2 * alone && in_turn < 3.0 * alone, "{in_turn}, {alone}");

@@ -1,5 +1,5 @@
-//! What a known request's cost grows by: users, regions, headers. It must not grow with the first
-//! two, and by little with the third.
+//! Growth of the cost of a hit: with users, regions, headers. It must not grow with the first two,
+//! and only little with the third.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::memory::fill;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
-use crate::servers::{ADDRESS, Chain, INJECTED, Server, Stand, remembering_all};
+use crate::report::{Section, Target, table};
+use crate::servers::{ADDRESS, Chain, INJECTED, Rig, Server, remembering_all};
 use crate::tokens;
 
-const FEW: &str = "10 users known";
-const MANY: &str = "10 000 users known";
+const FEW: &str = "10 users cached";
+const MANY: &str = "10 000 users cached";
 const ONE_REGION: &str = "1 region";
 const TEN_REGIONS: &str = "10 regions";
 const ONE_HEADER: &str = "1 header injected";
@@ -27,7 +27,7 @@ const REGION: (&str, &str) = ("x-correlation-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let (rounds, seconds) = if bench.quick { (3, 1) } else { (7, 2) };
     let time = Duration::from_secs(seconds);
-    // What injects how many headers, of how many regions, for how many users who must be known before.
+    // Name, number of injected headers, number of regions, number of users to cache first.
     let all = [
         (FEW, 1, 0, 10),
         (MANY, 1, 0, 10_000),
@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         .iter()
         .map(|(name, injected, count, _)| Chain::ours(*name, *injected, regions(*count)))
         .collect();
-    let stand = Stand::start(&bench.placement, &[Server::default()], chains?, 1).await?;
+    let rig = Rig::start(&bench.placement, &[Server::default()], chains?, 1).await?;
     let mut cases = Vec::new();
     for (name, injected, _, users) in all {
         let mut case = Case { injected, ..Case::new(name, name) };
@@ -48,29 +48,28 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             let like = || tokens::OPAQUE.to_owned();
             let tokens = |from| Tokens::Each { count: users, from, like: like() };
             let filling = Case { asked: Asked::Sometimes, ..case.clone() };
-            fill(bench, &stand, &filling, users, tokens).await?;
+            fill(bench, &rig, &filling, users, tokens).await?;
             case.tokens = tokens(0);
         }
-        cases.push((&stand, case));
+        cases.push((&rig, case));
     }
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let cells = |row: &Row| [row.name.clone(), format!("{:.2}", row.figures.cpu)];
     Ok(Section {
-        title: "What a hit grows by",
+        title: "Growth of the cost of a hit",
         notes: vec![format!(
-            "Requests of users who are known, as in the rows but for what the line names; {}. \
-             Users come in turn, so that each of 10 000 is the one who was longest away; of 10 \
-             regions the last is asked for.",
+            "Requests of cached users, as in the rows except for the setting of the line; {}. \
+             Users come in turn, so that each of 10 000 is the least recently used; of 10 regions \
+             the requests use the last.",
             rounds_of(rounds, time)
         )],
         tables: vec![table(&["hit with", "CPU µs/request"], rows.iter().map(cells))],
-        judged: judged(&rows),
+        targets: targets(&rows),
         bars: Vec::new(),
     })
 }
 
-/// Keys with so many regions, the one that the load asks for the last; no other endpoint serves
-/// anybody.
+/// Keys with this many regions; the load uses the last. The other endpoints do not exist.
 fn regions(count: usize) -> Value {
     let mut keys = remembering_all();
     if count > 0 {
@@ -85,14 +84,14 @@ fn regions(count: usize) -> Value {
     keys
 }
 
-fn judged(rows: &[Row]) -> Vec<Judged> {
+fn targets(rows: &[Row]) -> Vec<Target> {
     let cpu = |name| figures_of(rows, name).cpu;
     let away = |name, from| (cpu(name) / cpu(from) - 1.0).abs() * 100.0;
     let each = (cpu(TEN_HEADERS) - cpu(ONE_HEADER)) / (INJECTED.len() as f64 - 1.0);
     vec![
-        Judged("hit, CPU, 10 000 users known", AtMost(5.0), "% away from 10", away(MANY, FEW)),
-        Judged("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
-        Judged("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
+        Target("hit, CPU, 10 000 users cached", AtMost(5.0), "% away from 10", away(MANY, FEW)),
+        Target("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
+        Target("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
     ]
 }
 
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_load_asks_for_the_last_region() {
+    fn load_uses_the_last_region() {
         let keys = regions(10);
         let codes = keys["userinfo_endpoint"]["regionCodeValue"].as_object().unwrap();
         assert_eq!(codes.len(), 10);

@@ -1,5 +1,5 @@
-//! Half load: what a chain adds to the slow requests of an Envoy that has time. Requests come at a
-//! constant rate, half of what an Envoy without a filter can carry.
+//! Half load: the latency that a chain adds to slow requests below saturation. Requests come at a
+//! constant rate, half of an Envoy's capacity without a filter.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::rows::{self, HIT, NO_FILTER};
 use crate::load::{Pace, connections};
 use crate::measure::{Bench, Case, Figures, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
-use crate::servers::{Server, Stand};
+use crate::report::{Section, Target, table};
+use crate::servers::{Rig, Server};
 
 /// Of the rate that was wanted: a chain that carries less than this does not keep up.
 const KEEPS_UP: f64 = 0.95;
@@ -18,25 +18,25 @@ const KEEPS_UP: f64 = 0.95;
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let (rounds, seconds) = if bench.quick { (1, 3) } else { (3, 4) };
     let time = Duration::from_secs(seconds);
-    let stand = Stand::start(&bench.placement, &[Server::default()], rows::chains()?, 1).await?;
+    let rig = Rig::start(&bench.placement, &[Server::default()], rows::chains()?, 1).await?;
     let most = Duration::from_secs(if bench.quick { 1 } else { 2 });
-    let full = bench.interleaved(&[(&stand, rows::no_filter())], rounds, most).await?;
+    let full = bench.interleaved(&[(&rig, rows::no_filter())], rounds, most).await?;
     let rate = (figures_of(&full, NO_FILTER).per_second / 2.0).round();
 
     let cases = [rows::no_filter(), rows::do_nothing(), rows::hit(), rows::ext_authz()]
-        .map(|case| (&stand, Case { pace: Pace::Rate(rate), ..case }));
+        .map(|case| (&rig, Case { pace: Pace::Rate(rate), ..case }));
     let medians = bench.interleaved(&cases, rounds, time).await?;
     Ok(Section {
         title: "Added at half load",
         notes: vec![format!(
-            "{rate:.0} requests/s on {} connections of HTTP/1.1, half of what no filter carries; \
-             {}. A time counts from when the request is sent. A chain that is sent nearly all that \
-             it can carry, or more, has a queue in front of it, and that is what its p99 tells.",
+            "{rate:.0} requests/s on {} connections of HTTP/1.1, half of the capacity without a \
+             filter; {}. Times begin when the request is sent. If the rate is near or above a \
+             chain's capacity, requests queue before the chain, and its p99 measures the queue.",
             connections(rate),
             rounds_of(rounds, time)
         )],
         tables: vec![added(&medians, rate)],
-        judged: vec![judged(&medians, rate)],
+        targets: vec![targets(&medians, rate)],
         bars: Vec::new(),
     })
 }
@@ -65,13 +65,13 @@ fn keeps_up(figures: &Figures, rate: f64) -> bool {
 }
 
 /// Of chains that do not keep up there is nothing to compare.
-fn judged(rows: &[Row], rate: f64) -> Judged {
+fn targets(rows: &[Row], rate: f64) -> Target {
     let p99 = |name| {
         let figures = figures_of(rows, name);
         if keeps_up(&figures, rate) { figures.p99 } else { f64::NAN }
     };
     let added = p99(HIT) - p99(NO_FILTER);
-    Judged("hit, p99 added at half load", AtMost(150.0), "µs over no filter", added)
+    Target("hit, p99 added at half load", AtMost(150.0), "µs over no filter", added)
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_added_is_a_difference() {
+    fn added_latency_is_a_difference() {
         let row = |name: &str, per_second, p50, p99| Row {
             name: name.to_owned(),
             figures: Figures { cpu: 30.0, per_second, p50, p99, calls: 0.0 },
@@ -87,7 +87,7 @@ mod tests {
         let rows = [row(NO_FILTER, 990.0, 100.0, 300.0), row(HIT, 900.0, 110.0, 280.0)];
         let text = format!("{HIT} (does not keep up) | 900 | 110 | +10 | 280 | -20 | 30.0 |");
         assert!(added(&rows, 1000.0).contains(&text));
-        assert_eq!(judged(&rows, 900.0).3, -20.0);
-        assert!(judged(&rows, 1000.0).3.is_nan());
+        assert_eq!(targets(&rows, 900.0).3, -20.0);
+        assert!(targets(&rows, 1000.0).3.is_nan());
     }
 }

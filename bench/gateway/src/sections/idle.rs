@@ -1,4 +1,4 @@
-//! What instances of the filter cost that nobody uses: a gateway may have one for each route.
+//! The cost of idle instances of the filter: a gateway may have one for each route.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::machine::{memory, time_used};
 use crate::measure::{Bench, in_turn};
 use crate::numbers::median;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, answer, do_nothing, listener, wasm};
 
 /// Requests that each Envoy gets before it is idle, so that all have handled as many.
@@ -46,21 +46,21 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Idle instances",
         notes: vec![format!(
-            "100 filters of one VM in one listener, each switched on by a route of its own, and \
-             the same with one; every Envoy answers {REQUESTS} requests and is then left alone for \
-             {seconds} s; medians of {rounds}. What the do-nothing filter takes for 100 \
-             instances is Envoy's own: filters, routes, contexts."
+            "100 filters of one VM in one listener, each switched on by its own route, compared \
+             with one filter; every Envoy answers {REQUESTS} requests and is then idle for \
+             {seconds} s; medians of {rounds}. The cost of 100 instances of the do-nothing filter is \
+             Envoy's own: filters, routes, contexts."
         )],
         tables: vec![table(&["Envoy with", "CPU, % of a processor", "MB"], rows)],
-        judged: vec![
-            Judged("CPU, 100 idle instances", AtMost(0.1), cpu, many.0 - one.0),
-            Judged("memory, 100 idle instances", AtMost(2.0), "MB over 1 instance", many.1 - one.1),
+        targets: vec![
+            Target("CPU, 100 idle instances", AtMost(0.1), cpu, many.0 - one.0),
+            Target("memory, 100 idle instances", AtMost(2.0), "MB over 1 instance", many.1 - one.1),
         ],
         bars: Vec::new(),
     })
 }
 
-/// What an idle Envoy uses: percent of a processor, megabytes.
+/// The use of an idle Envoy: percent of a processor, megabytes.
 async fn measure(
     bench: &Bench,
     ours: bool,
@@ -87,7 +87,7 @@ async fn answers(envoy: &Envoy, ours: bool, instance: usize) -> Result<()> {
     let challenge = answer.header("www-authenticate");
     let expected = ours.then(|| format!("Bearer realm=\"{name}\""));
     if answer.status != if ours { 401 } else { 200 } || challenge != expected {
-        bail!("{name} is not there: {answer:?}");
+        bail!("{name} is missing: {answer:?}");
     }
     Ok(())
 }

@@ -8,19 +8,19 @@ use serde_json::json;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, CONNECTIONS, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::{AtLeast, AtMost};
-use crate::report::{Judged, Section, table};
-use crate::servers::{Chain, Server, Stand, guard, ours, remembering};
+use crate::report::{Section, Target, table};
+use crate::servers::{Chain, Rig, Server, guard, ours, remembering};
 use crate::tokens;
 
 /// Names of rows that others are compared with.
 pub(crate) const NO_FILTER: &str = "no filter";
 pub(crate) const DO_NOTHING: &str = "do-nothing Wasm filter";
-pub(crate) const HIT: &str = "ours: a good token that is known (hit)";
-pub(crate) const ASKS: &str = "ours: every request asks";
-pub(crate) const EXT_AUTHZ: &str = "ext_authz: every request asks";
-const KNOWN_BAD: &str = "ours: a bad token that is known (refused)";
+pub(crate) const HIT: &str = "ours: cached valid token (hit)";
+pub(crate) const ASKS: &str = "ours: one call per request";
+pub(crate) const EXT_AUTHZ: &str = "ext_authz: one call per request";
+const KNOWN_BAD: &str = "ours: cached invalid token (refused)";
 const BARE: &str = "ours: no token (refused)";
-const EXT_AUTHZ_REFUSES: &str = "ext_authz: a bad token (refused)";
+const EXT_AUTHZ_REFUSES: &str = "ext_authz: invalid token (refused)";
 
 /// The share of a processor that a saturated worker uses at least.
 const BUSY: f64 = 0.9;
@@ -62,11 +62,8 @@ pub(crate) fn hit() -> Case {
 
 /// The same without the guard, and behind it.
 pub(crate) fn guarded_hits() -> [Case; 2] {
-    [
-        ("ours: a hit, its outcome as filter state", "telling"),
-        ("ours: a hit behind the guard", "guarded"),
-    ]
-    .map(|(name, chain)| Case { injected: 1, ..Case::new(name, chain) })
+    [("ours: hit, outcome as filter state", "telling"), ("ours: hit behind the guard", "guarded")]
+        .map(|(name, chain)| Case { injected: 1, ..Case::new(name, chain) })
 }
 
 pub(crate) fn asks() -> Case {
@@ -100,12 +97,12 @@ fn cases() -> Vec<Case> {
         Case {
             asked: Asked::Sometimes,
             injected: 1,
-            ..Case::new("ours: one token, not remembered (shared calls)", "asking")
+            ..Case::new("ours: one token, no cache (shared calls)", "asking")
         },
         Case { tokens: Tokens::None, ..refused(BARE, "asking") },
         ext_authz(),
         Case { asked: Asked::Always, ..refused(EXT_AUTHZ_REFUSES, "ext_authz") },
-        Case { asked: Asked::Always, injected: 1, ..Case::new("Lua: every request asks", "lua") },
+        Case { asked: Asked::Always, injected: 1, ..Case::new("Lua: one call per request", "lua") },
     ]
 }
 
@@ -115,18 +112,18 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let mut chains = chains()?;
     chains.push(Chain::lua("lua"));
     chains.extend(guarded_chains()?);
-    let stand = Stand::start(&bench.placement, &[Server::default()], chains, 1).await?;
-    let cases: Vec<_> = cases().into_iter().map(|case| (&stand, case)).collect();
+    let rig = Rig::start(&bench.placement, &[Server::default()], chains, 1).await?;
+    let cases: Vec<_> = cases().into_iter().map(|case| (&rig, case)).collect();
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let mut notes = vec![
         format!(
             "HTTP/1.1, {CONNECTIONS} connections, a token of 40 bytes, 8 header fields, one \
-             injected, one worker, a UserInfo document of 300 bytes; {}. p50 and p99 are those \
-             of a saturated worker.",
+             injected header, one worker, a UserInfo document of 300 bytes; {}. p50 and p99 are \
+             measured on a saturated worker.",
             rounds_of(rounds, time)
         ),
-        "A refused request is answered without the upstream, so it costs less than one that is \
-         proxied."
+        "The filter answers a refused request without the upstream, so it costs less than a \
+         forwarded one."
             .to_owned(),
     ];
     // A row in which the measured Envoy was not busy was slowed down by something else.
@@ -135,9 +132,9 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         idle.map(|row| format!("{} ({:.0} %)", row.name, row.figures.busy() * 100.0)).collect();
     if !idle.is_empty() {
         notes.push(format!(
-            "**Not a quiet machine, or too slow a load.** The measured Envoy was not busy all the \
-             time, so requests/s and times say little, and processor time is higher than it would \
-             be: {}.",
+                        "**The machine was not quiet, or the load was too slow.** The measured Envoy was not \
+             busy all the time, so requests/s and times are not reliable, and processor time is too \
+             high: {}.",
             idle.join(", ")
         ));
     }
@@ -145,7 +142,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         title: "What a request costs",
         notes,
         tables: vec![of_rows(&rows)],
-        judged: judged(&rows),
+        targets: targets(&rows),
         bars: rows.into_iter().map(|row| (row.name, row.figures.cpu)).collect(),
     })
 }
@@ -185,22 +182,22 @@ fn of_rows(rows: &[Row]) -> String {
     table(&heads, rows.iter().map(cells))
 }
 
-fn judged(rows: &[Row]) -> Vec<Judged> {
+fn targets(rows: &[Row]) -> Vec<Target> {
     let cpu = |name, to| figures_of(rows, name).cpu / figures_of(rows, to).cpu;
     let rate = |name, to| figures_of(rows, name).per_second / figures_of(rows, to).per_second;
     let refusal = "× the refusal of `ext_authz`";
     vec![
-        Judged("hit, CPU", AtMost(1.06), "× the do-nothing filter", cpu(HIT, DO_NOTHING)),
-        Judged("hit, CPU", AtMost(0.62), "× `ext_authz`", cpu(HIT, EXT_AUTHZ)),
-        Judged("hit, requests/s", AtLeast(0.82), "× no filter", rate(HIT, NO_FILTER)),
-        Judged("hit, requests/s", AtLeast(1.6), "× `ext_authz`", rate(HIT, EXT_AUTHZ)),
-        Judged("every request asks, CPU", AtMost(1.10), "× `ext_authz`", cpu(ASKS, EXT_AUTHZ)),
-        Judged(
-            "bad token that is known, CPU",
+        Target("hit, CPU", AtMost(1.06), "× the do-nothing filter", cpu(HIT, DO_NOTHING)),
+        Target("hit, CPU", AtMost(0.62), "× `ext_authz`", cpu(HIT, EXT_AUTHZ)),
+        Target("hit, requests/s", AtLeast(0.82), "× no filter", rate(HIT, NO_FILTER)),
+        Target("hit, requests/s", AtLeast(1.6), "× `ext_authz`", rate(HIT, EXT_AUTHZ)),
+        Target("one call per request, CPU", AtMost(1.10), "× `ext_authz`", cpu(ASKS, EXT_AUTHZ)),
+        Target(
+            "cached invalid token, CPU",
             AtMost(0.6),
             refusal,
             cpu(KNOWN_BAD, EXT_AUTHZ_REFUSES),
         ),
-        Judged("no token, CPU", AtMost(0.6), refusal, cpu(BARE, EXT_AUTHZ_REFUSES)),
+        Target("no token, CPU", AtMost(0.6), refusal, cpu(BARE, EXT_AUTHZ_REFUSES)),
     ]
 }

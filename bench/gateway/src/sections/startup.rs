@@ -1,4 +1,4 @@
-//! What the module costs an Envoy that starts.
+//! The cost of the module when Envoy starts.
 
 use std::{fs, slice};
 
@@ -9,7 +9,7 @@ use crate::machine::time_in_ticks;
 use crate::measure::{Bench, in_turn};
 use crate::numbers::median;
 use crate::report::Bound::AtMost;
-use crate::report::{Judged, Section, table};
+use crate::report::{Section, Target, table};
 use crate::servers::{self, Backend, Chain, Server, remembering};
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
@@ -33,16 +33,16 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Start",
         notes: vec![format!(
-            "Processor time that Envoy has used when it serves, one worker, one listener; medians \
-             of {starts} starts. The module has {size} bytes.",
+            "Processor time of Envoy from its start until it serves, one worker, one listener; \
+             medians of {starts} starts. The module has {size} bytes.",
         )],
         tables: vec![table(
             &["chain", "CPU s", "over no filter"],
             chains.iter().zip(&medians).map(cells),
         )],
-        judged: vec![
-            Judged("module size", AtMost(1.3), "MB", size as f64 / 1e6),
-            Judged("start, CPU of Envoy and all in it", AtMost(1.0), "s", medians[2]),
+        targets: vec![
+            Target("module size", AtMost(1.3), "MB", size as f64 / 1e6),
+            Target("start, CPU of Envoy", AtMost(1.0), "s", medians[2]),
         ],
         bars: Vec::new(),
     })

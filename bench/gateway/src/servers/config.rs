@@ -103,8 +103,8 @@ pub(crate) fn ext_authz(provider: &str, cluster: &str) -> Value {
     })
 }
 
-/// The job as a script does it that somebody writes for one provider: no cache, no shared calls,
-/// a claim found by a pattern.
+/// A script that does the same for one provider: no cache, no shared calls, a claim found by a
+/// pattern.
 pub(crate) fn lua(cluster: &str) -> Value {
     const SCRIPT: &str = r#"
 function envoy_on_request(handle)

@@ -30,7 +30,7 @@ pub(super) fn embedded(envoy: &str) -> Json {
 }
 
 #[test]
-fn the_three_results_say_the_same() {
+fn three_result_files_agree() {
     let result = migrated(GUIDE).result.unwrap();
     assert_eq!(embedded(&result.envoy), serde_json::from_str::<Json>(&result.filter).unwrap());
     let clusters = yaml(&result.envoy)["static_resources"]["clusters"].take();
@@ -39,7 +39,7 @@ fn the_three_results_say_the_same() {
 
 /// Every protection of the reference is in what a migration writes.
 #[test]
-fn the_envoy_configuration_is_the_reference_with_another_filter() {
+fn envoy_configuration_equals_reference_except_filter() {
     let reference = yaml(&project("envoy/envoy.yaml"));
     let made = yaml(&migrated(GUIDE).result.unwrap().envoy);
     assert_eq!(made["admin"], reference["admin"]);
@@ -82,7 +82,7 @@ fn cluster_for(more: &str, options: &Options) -> Json {
 }
 
 #[test]
-fn clusters_are_those_of_the_reference() {
+fn clusters_equal_the_reference() {
     let reference = yaml(&project("envoy/envoy.yaml"));
     let clusters = reference["static_resources"]["clusters"].as_array().unwrap();
     let direct = clusters.iter().find(|cluster| cluster["name"] == "idp_default").unwrap();
@@ -126,7 +126,7 @@ fn run_with(file: &Path, dir: Option<&Path>) -> (u8, String, String) {
 }
 
 #[test]
-fn without_a_directory_the_snippet_is_printed_and_the_report_told() {
+fn without_out_result_is_printed_and_report_is_on_stderr() {
     let dir = Directory::new("print");
     let file = dir.0.join("in.txt");
     fs::write(&file, GUIDE).unwrap();
@@ -144,7 +144,7 @@ fn without_a_directory_the_snippet_is_printed_and_the_report_told() {
 }
 
 #[test]
-fn files_are_written_and_never_overwritten() {
+fn existing_files_are_not_overwritten() {
     let dir = Directory::new("write");
     let (file, to) = (dir.0.join("in.txt"), dir.0.join("a/b"));
     fs::write(&file, GUIDE).unwrap();
@@ -170,7 +170,7 @@ fn files_are_written_and_never_overwritten() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named_with_the_reason() {
+fn unreadable_files_are_reported_with_reason() {
     let dir = Directory::new("read");
     let file = dir.0.join("in.txt");
     let (code, _, err) = run_with(&file, None);

@@ -6,13 +6,13 @@ use super::super::cursor::{
 use super::{ENDPOINT_KEYS, KEYS, Leniency, Reader};
 
 impl Reader {
-    /// Text in quotation marks, whose opening one is next; escapes as in JSON. Ends within its
+    /// Text in quotation marks, whose opening mark is next; escapes as in JSON. It ends within its
     /// line.
     pub(super) fn string(&mut self) -> String {
         let line = self.cursor.line();
         let Some(opening) = self.cursor.take() else { return String::new() };
         let single = matches!(opening, '\'' | '\u{2018}'..='\u{201B}');
-        // What begins with a plain mark ends with one, unless none is left in the line.
+        // A text that begins with a plain mark ends with one, unless none is left in the line.
         let plain = !is_smart(opening) && self.cursor.line_has(opening);
         let closes = |c: char| match (plain, single) {
             (true, _) => c == opening,
@@ -105,7 +105,7 @@ impl Reader {
             }
             None => self.unreadable(
                 line,
-                "a \\u in quotation marks that names no character",
+                "an invalid \\u escape in quotation marks",
                 "write the character itself",
             ),
         }

@@ -1,4 +1,4 @@
-//! The reader alone: what is read, which liberty is noted in which line, what is unreadable.
+//! The reader alone: the values, the leniencies with their lines, the unreadable parts.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn check(text: &str, expected: &str, liberties: &[(Leniency, &[usize])]) {
 }
 
 #[test]
-fn one_key_per_line_with_blanks_where_they_like() {
+fn one_key_per_line_with_any_blanks() {
     check("a:1\nb : x y \n\n  c\t:\t$.d[0,1]\n", "a=1 b=x y c=$.d[0,1]", &[]);
     check("a: http://h:1/?q=a,b&c=:d\r\nb:\r\n", "a=http://h:1/?q=a,b&c=:d b=", &[]);
     check("a: \"x:y\"\nb: $..c[?(@.d == 'e, f: {')]", "a=x:y b=$..c[?(@.d == 'e, f: {')]", &[]);
@@ -33,7 +33,7 @@ fn one_key_per_line_with_blanks_where_they_like() {
 }
 
 #[test]
-fn braces_over_several_lines_or_in_one() {
+fn braces_on_one_or_several_lines() {
     check("a: {\"b\":\"c\",\n\"d\": {\"e\" : \"f\"}}\ng: 1", "a{b=c d{e=f}} g=1", &[]);
     check(
         "a: {b:c, d: http://h:1/x,y , e:\"f\" }",
@@ -48,7 +48,7 @@ fn braces_over_several_lines_or_in_one() {
 }
 
 #[test]
-fn braces_that_are_missing() {
+fn missing_braces_are_accepted() {
     check(
         "userinfo_endpoint: {\nregionCodeValue: {\"FR\": \"x\"\ndefaultURI: y\nhttp_proxy_port: 1",
         "userinfo_endpoint{regionCodeValue{FR=x} defaultURI=y} http_proxy_port=1",
@@ -72,15 +72,15 @@ fn braces_that_are_missing() {
     check("{\"a\": \"b\"", "a=b", &[(Leniency::MissingClose, &[1]), (Leniency::OuterBraces, &[1])]);
 }
 
-/// What nothing is known of belongs to no object that was not opened.
+/// An unknown name belongs to no object that was not opened.
 #[test]
-fn an_empty_key_takes_no_strange_lines() {
+fn empty_key_does_not_take_the_next_lines() {
     check("inject_headers:\nother: 1", "inject_headers= other=1", &[]);
     check("userinfo_endpoint:\nother: 1", "userinfo_endpoint= other=1", &[]);
 }
 
 #[test]
-fn braces_and_commas_that_are_too_many() {
+fn extra_braces_and_commas_are_accepted() {
     check(
         "a: 1,\nb: 2}\n}",
         "a=1 b=2",
@@ -94,7 +94,7 @@ fn braces_and_commas_that_are_too_many() {
 }
 
 #[test]
-fn what_pages_and_word_processors_add() {
+fn characters_of_web_pages_and_word_processors_are_accepted() {
     check(
         "\u{FEFF}- a:\u{A0}\u{201C}b\u{201D}\n\u{2022} c: \u{2018}d\u{2019}\n* e: \\{'f': 'g'\\}",
         "a=b c=d e{f=g}",
@@ -112,13 +112,13 @@ fn what_pages_and_word_processors_add() {
 }
 
 #[test]
-fn escapes_are_those_of_json() {
+fn escapes_follow_json() {
     check(r#"a: "\"\\\/\u00e9\tb""#, "a=\"\\/é\tb", &[]);
     check(r#"a: "\d+""#, r"a=\d+", &[(Leniency::Backslash, &[1])]);
 }
 
 #[test]
-fn several_keys_in_one_line() {
+fn several_keys_on_one_line() {
     check(
         "enable_error_set:true http_proxy_port : 3128 other: x",
         "enable_error_set=true http_proxy_port=3128 other: x",
@@ -138,15 +138,15 @@ fn several_keys_in_one_line() {
 }
 
 #[test]
-fn lines_of_which_nothing_can_be_made() {
+fn unreadable_lines_are_reported() {
     let lines = |text: &str| {
         let unreadable = read(text).unreadable;
         unreadable.iter().map(|(line, what, _)| format!("{line} {what}")).collect::<Vec<_>>()
     };
     assert_eq!(lines("a: 1\nhello\nb: 2"), ["2 text without a colon"]);
-    assert_eq!(lines("\n: x"), ["2 a colon without a name in front"]);
+    assert_eq!(lines("\n: x"), ["2 a colon without a name before it"]);
     assert_eq!(lines("a: \"b"), ["1 a quotation mark that is not closed in its line"]);
-    assert_eq!(lines("a: \"\\ud800\""), ["1 a \\u in quotation marks that names no character"]);
+    assert_eq!(lines("a: \"\\ud800\""), ["1 an invalid \\u escape in quotation marks"]);
     let deep = format!("a: {}{}", "{b:".repeat(20), "}".repeat(20));
     assert_eq!(lines(&deep).len(), 12, "{:?}", lines(&deep));
 }

@@ -9,20 +9,22 @@ use oidc_token_connector::provider::call::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
-use super::sites::{Closed, Leave};
+use super::sites::{NotAllowed, Permission};
 use super::step::{is_told, stands_in};
-use super::{GRACE, Key, Question, Request, SETUPS, Setup, SoFar, Step, TokenWait, Waiting, World};
+use super::{
+    GRACE, Key, Lookup, Request, SETUPS, Setup, SoFar, Step, TokenWait, WaitingRequest, World,
+};
 use crate::drive::{self, Admission};
 use crate::message;
 
-/// A request that has something to ask.
+/// A request that needs a verdict.
 struct Asking {
     worker: usize,
     stream: u32,
     setup: &'static Setup,
     key: Key,
     number: u64,
-    /// The answers that stand in the places that the gate had read, where it did.
+    /// The answers in the places that the gate had read, if it did.
     found: Option<Vec<usize>>,
 }
 
@@ -56,7 +58,7 @@ impl World {
         let key = match request.key(setup) {
             Ok(key) => key,
             Err(outcome) => {
-                assert!(found.is_none(), "looked up without a question");
+                assert!(found.is_none(), "looked up without a lookup");
                 let Admission::Decided(decision) = admission else { panic!("waits for nothing") };
                 return check::unasked(&decision, outcome, setup);
             }
@@ -71,15 +73,16 @@ impl World {
         }
     }
 
-    /// A number for a stream: odd ones are the stranger's, who must not change those of others.
+    /// A number for a stream: odd ones are the hostile caller's, who must not change those of
+    /// others.
     fn free_number(&self, worker: usize, request: u64) -> u32 {
         let mut numbers = (0..).map(|number| 2 * number + (request % 2) as u32);
         let streams = &self.workers[worker].streams;
         numbers.find(|id| !streams.contains_key(id)).expect("a free number")
     }
 
-    /// What another worker has left: a refusal ends what this one knew, of use to it or not, and a
-    /// good word makes the token one that was vouched for.
+    /// The effect of another worker's entry: a refusal ends what this one knew, whether or not it
+    /// can use it, and a valid verdict makes the token a validated one.
     fn heeds(&mut self, asking: &Asking) {
         let Asking { worker, key, .. } = *asking;
         let found = asking.found.iter().flatten().copied();
@@ -90,7 +93,7 @@ impl World {
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
             let replaces = |known: usize| match self.compare(call, known) {
                 Ordering::Less => false,
-                // Of two refusals the one that was there stays, with what it said.
+                // Of two refusals the first stays, with its text.
                 Ordering::Equal => !self.refuses(known),
                 Ordering::Greater => true,
             };
@@ -141,8 +144,8 @@ impl World {
         let decides = |call: &&usize| {
             let made = &self.calls[**call];
             let says = made.ended.map(|(ending, _)| ending.means(setup));
-            let words = says.is_some_and(|says| says.told.2 == "no_subject");
-            if number.is_some() { number == Some(made.number) } else { words && !made.is_mark }
+            let no_subject = says.is_some_and(|says| says.told.2 == "no_subject");
+            if number.is_some() { number == Some(made.number) } else { no_subject && !made.is_mark }
         };
         let call = found.iter().filter(decides).max_by(|one, other| self.compare(**one, **other));
         let call = *call.expect("decided by an entry that was not found");
@@ -150,8 +153,8 @@ impl World {
         assert_ne!(fresh, Fresh::No, "too old, or not for this instance");
         let newer = |other: usize| self.compare(other, call).is_gt();
         let best = found.iter().filter(|n| self.fresh(worker, **n, setup) == Fresh::Surely);
-        assert!(best.into_iter().all(|n| !newer(*n)), "not the newest word");
-        assert!(!self.calls[call].is_mark, "decided by words that are not there");
+        assert!(best.into_iter().all(|n| !newer(*n)), "not the newest verdict");
+        assert!(!self.calls[call].is_mark, "decided by a shared value that is not there");
         let of_use = |n| {
             let surely = |other| self.known(worker, key, other).1 == Fresh::Surely;
             SETUPS.iter().any(|other| surely(other) && newer(n))
@@ -160,7 +163,7 @@ impl World {
         call
     }
 
-    /// No call is made: the token waits, or no site may be asked.
+    /// No call is made: the token waits, or no site may be called.
     fn turned_away(&mut self, asking: &Asking, decision: &Decision) {
         let Asking { worker, setup, key, .. } = *asking;
         self.asks(asking);
@@ -169,23 +172,24 @@ impl World {
             if self.is_stale((worker, key, setup), decision, wait.allows_stale, lately) {
                 return;
             }
-            let (ending, _) = self.calls[wait.word].ended.expect("answered");
+            let (ending, _) = self.calls[wait.answer].ended.expect("answered");
             let left = wait.said.iter().map(|said| (said - self.now).div_ceil(1_000).to_string());
             let told = check::header(decision, "retry-after").expect("told to wait").to_owned();
             assert!(left.into_iter().any(|left| left == told), "{told} s are not what is left");
-            let said = (self.calls[wait.word].number, ending);
+            let said = (self.calls[wait.answer].number, ending);
             check::told_to_wait(decision, Source::Filter, setup, key, said, Some(&told));
             self.workers[worker].tally.refused_by_wait += 1;
             return;
         }
-        let leaves = self.leaves(worker, key, setup, self.is_vouched(worker, key));
-        assert!(!leaves.contains(&Leave::Surely), "a site could be asked");
+        let permissions = self.permissions(worker, key, setup, self.is_validated(worker, key));
+        assert!(!permissions.contains(&Permission::Surely), "a site could be asked");
         // That the gateway is crowded says nothing of the provider.
-        let open = leaves.iter().all(|leave| *leave == Leave::No(Closed::Open));
+        let open =
+            permissions.iter().all(|permission| *permission == Permission::No(NotAllowed::Open));
         if self.is_stale((worker, key, setup), decision, open, lately) {
             return;
         }
-        check::turned_away(decision, key, if open { Closed::Open } else { Closed::Full });
+        check::turned_away(decision, key, if open { NotAllowed::Open } else { NotAllowed::Full });
         let tally = &mut self.workers[worker].tally;
         *(if open { &mut tally.refused_by_breaker } else { &mut tally.refused_by_cap }) += 1;
     }
@@ -196,47 +200,47 @@ impl World {
         (self.now < wait.until).then(|| wait.clone())
     }
 
-    /// A call is to be made.
+    /// A call must be made.
     fn led(&mut self, asking: &Asking, id: CallId, call: &Call) {
         let Asking { worker, setup, key, number, .. } = *asking;
         self.asks(asking);
         assert!(self.wait(worker, key).is_none(), "asked though the token waits");
-        let known = self.is_vouched(worker, key);
+        let known = self.is_validated(worker, key);
         let site = key.sites().iter().position(|site| *site == call.cluster).expect("its site");
         let crowded = self.is_next(worker, key, setup, known, 0..site);
-        let question = self.questions.len();
+        let lookup = self.lookups.len();
         let policy = self.workers[worker].at_work[setup.at].as_ref().expect("at work");
-        self.questions.push(Question {
+        self.lookups.push(Lookup {
             worker,
             key,
-            lead: setup,
+            first_setup: setup,
             policy: Rc::downgrade(policy),
             number,
             known,
             began: self.now,
             ends: self.now + setup.patience(key),
-            keeper: setup.cache.as_ref().map(|_| setup),
+            cache_owner: setup.cache.as_ref().map(|_| setup),
             limit: setup.limit,
             site,
             repeats: 0,
             step: Step::Over,
-            word: None,
+            last_answer: None,
             silence: "",
             so_far: SoFar { no_stale: crowded, ..SoFar::default() },
         });
-        self.make(question, setup.timeout, id, call);
-        self.holds(asking, question, Source::Asked);
+        self.make(lookup, setup.timeout, id, call);
+        self.holds(asking, lookup, Source::Asked);
     }
 
     /// The request waits.
-    fn holds(&mut self, asking: &Asking, question: usize, source: Source) {
+    fn holds(&mut self, asking: &Asking, lookup: usize, source: Source) {
         let Asking { worker, stream, setup, key, number, .. } = *asking;
         let deadline = self.now + setup.patience(key) + GRACE;
-        let waiting = Waiting { question, setup, deadline, source, number };
+        let waiting = WaitingRequest { lookup, setup, deadline, source, number };
         self.workers[worker].streams.insert(stream, Some(waiting));
     }
 
-    /// It was right to ask, as far as that can be.
+    /// The call was right, as far as that is certain.
     fn asks(&mut self, asking: &Asking) {
         let Asking { worker, setup, key, .. } = *asking;
         self.missed(asking);
@@ -245,8 +249,8 @@ impl World {
             let newest = found.iter().copied().max_by(|one, other| self.compare(*one, *other));
             let of_use =
                 |n: usize| !self.calls[n].is_mark && self.fresh(worker, n, setup) == Fresh::Surely;
-            // Unless it was for a newer word, of the worker's own or there too, that it did not
-            // count; of two of one moment the refusal does.
+            // Unless it did not count because of a newer verdict, the worker's own or also there;
+            // of two verdicts of one moment the refusal counts.
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
             let refused = self.workers[worker].refused.get(&key).map(|heard| heard.call);
             let since = |newest: usize| {
@@ -260,8 +264,8 @@ impl World {
             assert!(asking.found.is_none(), "looked without being told to share");
         }
         match self.under_way(worker, key) {
-            Some((_, true)) => panic!("a second call for one question"),
-            Some((question, false)) => self.questions[question].step = Step::Over,
+            Some((_, true)) => panic!("a second call for one lookup"),
+            Some((lookup, false)) => self.lookups[lookup].step = Step::Over,
             None => {}
         }
     }
@@ -271,14 +275,14 @@ impl World {
         let Asking { worker, setup, key, .. } = *asking;
         self.missed(asking);
         assert!(asking.found.is_none(), "looked though it could join");
-        let (question, _) = self.under_way(worker, key).expect("a call to follow");
-        let asked = &mut self.questions[question];
+        let (lookup, _) = self.under_way(worker, key).expect("a call to follow");
+        let asked = &mut self.lookups[lookup];
         if let Step::Pausing { is_certain, .. } = &mut asked.step {
             *is_certain = true;
         }
-        asked.keeper = asked.keeper.or(setup.cache.as_ref().map(|_| setup));
+        asked.cache_owner = asked.cache_owner.or(setup.cache.as_ref().map(|_| setup));
         asked.limit = asked.limit.max(setup.limit);
-        self.holds(asking, question, Source::Joined);
+        self.holds(asking, lookup, Source::Joined);
         self.workers[worker].tally.joined += 1;
     }
 
@@ -290,7 +294,8 @@ impl World {
         self.workers[worker].tally.misses += u64::from(setup.cache.is_some());
     }
 
-    /// Whoever looked was to look; the answers for its question that it found, whole.
+    /// The gate read only where it should; returns the complete answers for its lookup that it
+    /// found.
     fn may_look(&self, asking: &Asking) -> Vec<usize> {
         let Asking { worker, setup, key, .. } = *asking;
         assert!(setup.shares(), "looked without being told to share");

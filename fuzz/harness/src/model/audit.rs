@@ -1,5 +1,5 @@
-//! After each event: the books of each worker, what operators are told, and when the timer is
-//! needed next must be what the model says.
+//! After each event the state of each worker, its statistics and log, and its next timer must be
+//! those of the model.
 
 use oidc_token_connector::filter::{BreakerEvent, Stats};
 
@@ -9,19 +9,19 @@ use super::{Step, Tally, World};
 impl World {
     pub(super) fn audit(&mut self) {
         for at in 0..self.workers.len() {
-            self.books(at);
+            self.state(at);
             self.notices(at);
             self.dues(at);
         }
     }
 
-    fn books(&self, at: usize) {
+    fn state(&self, at: usize) {
         let worker = &self.workers[at];
         let Tally { hits, negative_hits, shared_hits, misses, joined, stored, .. } = worker.tally;
         let Tally { failed_over, repeated, refused_by_cap, refused_by_breaker, .. } = worker.tally;
         let Tally { refused_by_wait, opened, probed, stale, .. } = worker.tally;
-        let ledger = worker.gate.stats();
-        let asked = self.questions.iter().filter(|asked| asked.worker == at);
+        let stats = worker.gate.stats();
+        let asked = self.lookups.iter().filter(|asked| asked.worker == at);
         let expected = Stats {
             hits,
             negative_hits,
@@ -40,15 +40,15 @@ impl World {
             calls: asked.filter(|asked| matches!(asked.step, Step::Asking(_))).count(),
             waiting: worker.streams.values().flatten().count(),
             open: worker.sites.values().map(Site::open).sum(),
-            // What the model cannot know exactly.
-            evicted: ledger.evicted,
-            expired: ledger.expired,
-            entries: ledger.entries,
-            bytes: ledger.bytes,
+            // Values that the model cannot know exactly.
+            evicted: stats.evicted,
+            expired: stats.expired,
+            entries: stats.entries,
+            bytes: stats.bytes,
         };
-        assert_eq!(ledger, expected, "worker {at} at {} ms", self.now);
-        assert!(ledger.entries <= worker.known.len());
-        assert_eq!(ledger.entries == 0, ledger.bytes == 0);
+        assert_eq!(stats, expected, "worker {at} at {} ms", self.now);
+        assert!(stats.entries <= worker.known.len());
+        assert_eq!(stats.entries == 0, stats.bytes == 0);
     }
 
     fn notices(&mut self, at: usize) {
@@ -85,7 +85,7 @@ impl World {
         let breakers =
             sites.filter_map(|site| site.next_due(|settings| worker.has(settings))).min();
         let (mut earliest, mut latest, mut pauses) = (breakers, breakers, 0);
-        for asked in self.questions.iter().filter(|asked| asked.worker == at) {
+        for asked in self.lookups.iter().filter(|asked| asked.worker == at) {
             if let Step::Pausing { from, to, is_certain } = asked.step {
                 pauses += 1;
                 earliest = earliest.into_iter().chain([from]).min();
@@ -96,10 +96,10 @@ impl World {
         assert!(!early, "due {due:?}, though nothing is before {earliest:?}");
         assert!(latest.is_none_or(|latest| due.is_some_and(|due| due <= latest)), "due {latest:?}");
         let before_any_breaker = due.is_some_and(|due| breakers.is_none_or(|other| due < other));
-        for asked in self.questions.iter_mut().filter(|asked| asked.worker == at) {
+        for asked in self.lookups.iter_mut().filter(|asked| asked.worker == at) {
             let Step::Pausing { from, to, is_certain } = &mut asked.step else { continue };
             match due {
-                // It can be due for this question alone.
+                // It can be due for this lookup alone.
                 Some(due) if pauses == 1 && before_any_breaker => {
                     (*from, *to, *is_certain) = (due, due, true);
                 }

@@ -1,10 +1,10 @@
-//! What a decision must be, to the letter.
+//! The exact decision on a request.
 
 use oidc_token_connector::filter::{Action, Decision};
 use oidc_token_connector::outcome::{Outcome, Source};
 
 use super::ending::Ending;
-use super::sites::Closed;
+use super::sites::NotAllowed;
 use super::{Key, Setup};
 use crate::rules;
 
@@ -60,17 +60,17 @@ pub(super) fn unavailable(decision: &Decision, source: Source, key: Key, reason:
     assert_eq!(reply.details, details(Outcome::Unavailable, reason));
 }
 
-/// The decision on a request for which nobody may be asked.
+/// The decision on a request for which no site may be called.
 #[track_caller]
-pub(super) fn turned_away(decision: &Decision, key: Key, why: Closed) {
+pub(super) fn turned_away(decision: &Decision, key: Key, why: NotAllowed) {
     let reason = match why {
-        Closed::Full => "too_many_waiting",
-        Closed::Open => "breaker_open",
+        NotAllowed::Full => "too_many_waiting",
+        NotAllowed::Open => "breaker_open",
     };
     unavailable(decision, Source::Filter, key, reason);
 }
 
-/// The decision on a request that asks nothing.
+/// The decision on a request that needs no verdict.
 #[track_caller]
 pub(super) fn unasked(decision: &Decision, outcome: Outcome, setup: &Setup) {
     is(decision, outcome, Source::Filter, None);

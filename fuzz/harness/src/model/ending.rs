@@ -33,7 +33,7 @@ pub enum Ending {
     BadToken,
     /// A 403 that says `insufficient_scope`.
     NoScope,
-    /// A 403 whose challenge says `insufficient_user_authentication`.
+    /// A 403 whose challenge has `insufficient_user_authentication`.
     StepUp,
     /// A 403 that says nothing.
     Forbidden,
@@ -97,7 +97,7 @@ pub enum Ending {
     CutOff,
 }
 
-/// Every ending: those that vouch, those that refuse, and the others.
+/// Every ending: those that validate, those that refuse, and the others.
 pub const ENDINGS: [Ending; 44] = {
     use Ending::*;
     [
@@ -194,7 +194,7 @@ impl Ending {
         }
     }
 
-    /// For how many seconds the provider does not want to be asked.
+    /// The number of seconds in `Retry-After`.
     pub(super) fn retry_after(self) -> Option<u64> {
         match self {
             Ending::TooManyFor2 => Some(2),

@@ -1,12 +1,12 @@
-//! What can happen in the model's world, and how four bytes say it.
+//! The events of the model's world, and their encoding in four bytes.
 
 use super::ending::{ENDINGS, Ending, OUTAGES};
 use super::request::{Region, Who};
 use super::{MOST_SETUPS, WORKERS};
 
-/// Something that happens. Workers and instances are numbered from 0; of calls, streams and places
-/// 0 is the newest or last, 1 the one before. Calls and streams of the stranger are counted apart,
-/// so that without the stranger everything else has the same numbers.
+/// An event. Workers and instances are numbered from 0; of calls, streams and places 0 is the
+/// newest or last, 1 the one before. Calls and streams of the hostile caller are counted
+/// separately, so that without it everything else has the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is what its type or name says")]
 pub enum Event {
@@ -14,23 +14,23 @@ pub enum Event {
     Admit { worker: u8, setup: u8, who: Who, region: Region },
     /// A call ends, also one that ended before.
     Answer(u8, Ending),
-    /// The same of a call about a token of the stranger.
+    /// The same for a call about a token of the hostile caller.
     AnswerStranger(u8, Ending),
-    /// A question of the filter's own ends, also one that ended before.
+    /// A probe ends, also one that ended before.
     AnswerProbe(u8, Ending),
     /// A request is gone, also one that had its decision; its number is free again.
     Gone { worker: u8, back: u8 },
-    /// The same of a request of the stranger.
-    StrangerGone { worker: u8, back: u8 },
+    /// The same for a request of the hostile caller.
+    HostileGone { worker: u8, back: u8 },
     /// That many milliseconds pass.
     Wait(u16),
-    /// Somebody sets the clock that people set, by that many seconds.
+    /// The wall clock is set, by that many seconds.
     SetDate(i8),
     /// The host's timer fires.
     Tick(u8),
     /// Time passes until a call is due that nothing but time leads to, and the timer fires.
     Due(u8),
-    /// An instance is configured anew, with the same words.
+    /// An instance is configured again, with the same text.
     Configure { worker: u8, setup: u8 },
     /// An instance is at work no more, until a request comes to it again.
     Retire { worker: u8, setup: u8 },
@@ -41,7 +41,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// What four bytes say. All of them say something.
+    /// The event of four bytes. Every value has one.
     pub fn of([kind, a, b, c]: [u8; 4]) -> Event {
         let worker = a % WORKERS as u8;
         // Often those that have breakers and bridge outages.
@@ -73,15 +73,15 @@ impl Event {
                 };
                 Event::Admit { worker, setup, who, region }
             }
-            11..13 => Event::Admit { worker, setup, who: Who::Stranger(b), region },
+            11..13 => Event::Admit { worker, setup, who: Who::Hostile(b), region },
             13..19 => Event::Answer(c % 8 / 2, ending),
             19 => Event::AnswerStranger(c % 8 / 2, ending),
             20 if c < 128 => Event::AnswerProbe(c % 4 / 2, ending),
             20 => Event::Tick(worker),
             21 if c < 192 => Event::Gone { worker, back: b % 8 },
-            21 => Event::StrangerGone { worker, back: b % 8 },
+            21 => Event::HostileGone { worker, back: b % 8 },
             22 | 23 => Event::Due(worker),
-            // Often hardly any: most of what is shared and kept is so for a short time.
+            // Often short: most shared and cached data have a short lifetime.
             24..27 => Event::Wait(u16::from_le_bytes([a, b]) % if c < 128 { 100 } else { 2_200 }),
             27 => Event::SetDate(a.cast_signed() % 5),
             28 => Event::Tick(worker),
@@ -92,23 +92,23 @@ impl Event {
         }
     }
 
-    /// What four bytes say that the stranger does.
-    pub fn of_stranger([kind, a, b, c]: [u8; 4]) -> Event {
+    /// The event of the hostile caller for four bytes.
+    pub fn of_hostile([kind, a, b, c]: [u8; 4]) -> Event {
         Event::of([[11, 19, 12, 19, 11, 19, 12, 21][usize::from(kind % 8)], a, b, c | 192])
     }
 
-    /// What a text of four bytes each says; what is left over says nothing.
+    /// The events of a text, four bytes each; remaining bytes are ignored.
     pub fn all_of(text: &[u8]) -> Vec<Event> {
         text.as_chunks().0.iter().map(|bytes| Event::of(*bytes)).collect()
     }
 
-    /// Whether the stranger does this, or it happens to a call of the stranger's.
-    pub fn is_strangers(self) -> bool {
+    /// Whether it is an event of the hostile caller, or of one of its calls.
+    pub fn is_hostile(self) -> bool {
         matches!(
             self,
-            Event::Admit { who: Who::Stranger(_), .. }
+            Event::Admit { who: Who::Hostile(_), .. }
                 | Event::AnswerStranger(..)
-                | Event::StrangerGone { .. }
+                | Event::HostileGone { .. }
         )
     }
 }

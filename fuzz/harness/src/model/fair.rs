@@ -1,12 +1,12 @@
-//! Evidence of one caller: whatever a stranger does, whose tokens nobody ever vouches for, others
-//! get what they would get without the stranger.
+//! Fairness: whatever a hostile caller does, whose tokens are never validated, other callers get
+//! the same results as without it.
 //!
-//! The same trace is run twice, with and without the stranger, and what the others get is compared:
-//! the decision on every request to the last header, and every call that is made for one. What may
-//! differ is what is documented: beside a stranger an outdated verdict may serve less often, never
-//! more often. A breaker opens by the filter's own question alone, which is answered here; and half
-//! of the cap is enough for the others' calls. Longer memories than a trace can fill are bounded,
-//! too: how many requests and bytes wait, how many tokens wait or are known.
+//! The same trace runs twice, with and without the hostile caller, and the results of the others
+//! are compared: the decision on every request to the last header, and every call that is made for
+//! one. Only documented differences are allowed: with a hostile caller an outdated verdict may
+//! serve less often, never more often. A breaker opens only by a probe, which is answered here; and
+//! half of the limit is enough for the others' calls. State that a trace cannot fill is limited
+//! too: the number and bytes of waiting requests, and the number of tokens that wait or are known.
 
 use oidc_token_connector::filter::Decision;
 use oidc_token_connector::outcome::{Outcome, Source};
@@ -17,7 +17,7 @@ use super::meaning::OfTheToken;
 use super::{Event, Region, SETUPS, Tally, Who, World};
 use crate::drive::Admission;
 
-/// What the others have got so far, where that is of interest.
+/// The results of the others so far, if they matter.
 pub(super) enum Diary {
     Closed,
     Open(Vec<Entry>),
@@ -37,20 +37,20 @@ pub(super) struct Entry {
 enum Kind {
     /// It passes by an outdated verdict.
     Stale,
-    /// It learns that nobody gave a verdict.
+    /// It gets the unavailable reply, because no site gave a verdict.
     NoVerdict,
     Other,
 }
 
-/// The instances that the others come in by: all have a cache, ask the same, and half of the cap is
-/// enough for them.
+/// The instances of the others: all have a cache and the same keys, and half of the limit is enough
+/// for them.
 const THEIRS: [u8; 4] = [1, 5, 6, 7];
 
-/// Compares what others get with and without the stranger. What has happened with the stranger, and
-/// how often an outdated verdict did not serve then.
+/// Compares the others' results with and without the hostile caller. Returns what happened with it,
+/// and how often an outdated verdict did not serve then.
 pub fn check(events: &[Event]) -> (Tally, u64) {
     let events: Vec<Event> = events.iter().copied().filter_map(fitting).collect();
-    let without: Vec<Event> = events.iter().copied().filter(|e| !e.is_strangers()).collect();
+    let without: Vec<Event> = events.iter().copied().filter(|e| !e.is_hostile()).collect();
     let mut waits = Vec::new();
     let (alone, _) = play(&without, |world, worker| {
         let due = world.next_due(usize::from(worker) % super::WORKERS);
@@ -65,7 +65,7 @@ pub fn check(events: &[Event]) -> (Tally, u64) {
         rarer += u64::from(is_rarer);
         assert!(
             alone == beside || (is_rarer && alone.request == beside.request),
-            "request {}: {}\nbeside a stranger {}: {}",
+            "request {}: {}\nwith a hostile caller {}: {}",
             alone.request,
             alone.what,
             beside.request,
@@ -76,9 +76,9 @@ pub fn check(events: &[Event]) -> (Tally, u64) {
     (tally, rarer)
 }
 
-/// Runs a trace in a world in which the others' tokens were vouched for, and in which the filter's
-/// own questions are answered at once. Where time is to pass until something is due, `wait` says
-/// how long that is: the same with and without the stranger.
+/// Runs a trace in a world in which the others' tokens were validated, and in which probes are
+/// answered at once. If time must pass until something is due, `wait` gives its length: the same
+/// with and without the hostile caller.
 fn play(events: &[Event], mut wait: impl FnMut(&World, u8) -> Option<u64>) -> (Vec<Entry>, Tally) {
     let mut world = World::new(Diary::Open(Vec::new()));
     for worker in 0..super::WORKERS {
@@ -99,7 +99,8 @@ fn play(events: &[Event], mut wait: impl FnMut(&World, u8) -> Option<u64>) -> (V
                     world.step(Event::Tick(*worker));
                 }
             }
-            // What the stranger does must not be what tells a worker that time has passed.
+            // The hostile caller's events must not be the ones that show a worker that time has
+            // passed.
             Event::SetDate(_) => {
                 [Event::Tick(0), Event::Tick(1), *event].into_iter().for_each(|e| world.step(e));
             }
@@ -112,15 +113,15 @@ fn play(events: &[Event], mut wait: impl FnMut(&World, u8) -> Option<u64>) -> (V
     (entries, tally)
 }
 
-/// What the others do who present good tokens, and what a stranger can do whose tokens nobody
-/// vouches for; nothing else.
+/// The events of others with valid tokens, and of a hostile caller whose tokens are never
+/// validated; nothing else.
 fn fitting(event: Event) -> Option<Event> {
-    let vouches = |ending: Ending| {
+    let validates = |ending: Ending| {
         let of = |setup| ending.means(setup).of_the_token == OfTheToken::Good;
         SETUPS.iter().any(of)
     };
     match event {
-        Event::Admit { who: Who::Stranger(_), .. } => Some(event),
+        Event::Admit { who: Who::Hostile(_), .. } => Some(event),
         Event::Admit { worker, setup, who, region } => {
             let setup = THEIRS[usize::from(setup) % THEIRS.len()];
             let who = if let Who::Token(token) = who { Who::Token(token % 2) } else { who };
@@ -132,16 +133,16 @@ fn fitting(event: Event) -> Option<Event> {
             let refuses = matches!(of(&SETUPS[0]), OfTheToken::Refused | OfTheToken::Denied);
             Some(Event::Answer(back, if refuses { Ending::Good } else { ending }))
         }
-        Event::AnswerStranger(back, ending) if vouches(ending) => {
+        Event::AnswerStranger(back, ending) if validates(ending) => {
             Some(Event::AnswerStranger(back, Ending::Refused))
         }
-        // The stranger's places would have the others' numbers.
+        // The hostile caller's places would have the others' numbers.
         Event::Damage { .. } | Event::Misplace { .. } => None,
-        // The stranger's calls keep an old configuration at work for longer.
+        // The hostile caller's calls keep an old configuration in use for longer.
         Event::Retire { .. } => None,
         Event::AnswerProbe(..) => None,
         Event::AnswerStranger(..)
-        | Event::StrangerGone { .. }
+        | Event::HostileGone { .. }
         | Event::Gone { .. }
         | Event::Wait(_)
         | Event::SetDate(_)
@@ -152,7 +153,7 @@ fn fitting(event: Event) -> Option<Event> {
 }
 
 impl World {
-    /// The provider answers the filter's own questions, whatever they are.
+    /// The provider answers every probe.
     fn answer_probes(&mut self) {
         while let Some(probe) = self.probes.iter().position(|probe| !probe.is_over) {
             self.answer_probe(probe, Ending::Refused);
@@ -191,7 +192,7 @@ impl Diary {
     }
 
     fn note(&mut self, request: u64, what: impl FnOnce() -> String, kind: Kind) {
-        // Odd numbers are the stranger's.
+        // Odd numbers are the hostile caller's.
         if let Diary::Open(entries) = self
             && request.is_multiple_of(2)
         {

@@ -1,5 +1,5 @@
-//! What a worker knows about tokens in the model: the answer that it uses, and what must not come
-//! back.
+//! A worker's knowledge about tokens in the model: the answer that it uses, and the answers that
+//! must not be used again.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use oidc_token_connector::outcome::Source;
 use super::meaning::OfTheToken;
 use super::{Key, Setup, Worker, World, check};
 
-/// The answer that a worker goes by.
+/// The answer that a worker uses.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) call: usize,
@@ -29,7 +29,7 @@ pub(super) struct Refused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fresh {
     No,
-    /// In the last tenth of its life it may be asked for again.
+    /// In the last tenth of its lifetime a new call may be made.
     Perhaps,
     Surely,
 }
@@ -52,7 +52,7 @@ impl World {
             OfTheToken::Denied | OfTheToken::Nothing => return Fresh::No,
         };
         let refused = cache.honors_no_store && ending.is_no_store();
-        // What has been seen to end stays so, whatever becomes of the clock.
+        // An expired answer stays expired, whatever the clock does.
         let ended = ends.is_some_and(|exp| self.workers[worker].date >= exp);
         let lifetime = ttl.min(ending.max_age());
         let age = self.now - made.asked;
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// The same of a good verdict, while nobody answers.
+    /// The same for a valid verdict, while no site answers.
     fn stale(&self, worker: usize, key: Key, setup: &Setup) -> (Option<usize>, Fresh) {
         let stale = setup.cache.map_or(0, |cache| cache.stale);
         let known = self.workers[worker].known.get(&key);
@@ -89,8 +89,8 @@ impl World {
         }
     }
 
-    /// Whether a request is let pass by what was known, as it may be where nobody answers and this
-    /// `is_outage`, and then even must. Never while one of the sites has served anybody since then.
+    /// Whether a request passes by an outdated verdict. It may do so if no site answers and this
+    /// `is_outage`, and then it must. Never while one of the sites has answered others since then.
     pub(super) fn is_stale(
         &mut self,
         (worker, key, setup): (usize, Key, &Setup),
@@ -115,10 +115,10 @@ impl World {
         true
     }
 
-    /// Whether a site of this question has served anybody since then.
+    /// Whether a site of this lookup has answered since then.
     pub(super) fn serves_since(&self, worker: usize, key: Key, since: u64) -> bool {
         let sites = &self.workers[worker].sites;
-        // What a worker told others serves as if it had been seen here.
+        // A report of another worker counts as if it had been seen here.
         let told = |name: &str| self.served.get(name).is_some_and(|served| *served >= since);
         let here = |name: &str| sites.get(name).is_some_and(|site| site.has_served_since(since));
         key.sites().iter().any(|name| told(name) || here(name))
@@ -135,8 +135,8 @@ impl World {
         self.calls[one].asked.cmp(&self.calls[other].asked)
     }
 
-    /// A request passes by this call's answer: it was made after every refusal that the worker has
-    /// heard of, or that stood where it looked.
+    /// A request passes by this call's answer: the call was made after every refusal that the
+    /// worker has seen, or that was in the place that it read.
     pub(super) fn passes(&self, worker: usize, key: Key, call: usize, found: &[usize]) {
         if self.refuses(call) {
             return;
@@ -157,10 +157,10 @@ impl World {
         if heard.is_none_or(|heard| heard.call < call) {
             worker.refused.insert(key, Refused { call, until });
         }
-        match worker.vouched.get_mut(&key) {
+        match worker.validated.get_mut(&key) {
             // It may have been forgotten when that was.
-            Some((vouched, surely)) if *vouched > call => *surely = false,
-            Some(_) => _ = worker.vouched.remove(&key),
+            Some((validated, surely)) if *validated > call => *surely = false,
+            Some(_) => _ = worker.validated.remove(&key),
             None => {}
         }
     }
@@ -176,16 +176,16 @@ impl World {
         let refused_since = heard.is_some_and(refused);
         let surely = heard.is_some_and(|heard| self.now < heard.until);
         let worker = &mut self.workers[worker];
-        match worker.vouched.get_mut(&key) {
-            Some((vouched, _)) if *vouched > call => {}
+        match worker.validated.get_mut(&key) {
+            Some((validated, _)) if *validated > call => {}
             _ if refused_since && surely => {}
-            _ => _ = worker.vouched.insert(key, (call, !refused_since)),
+            _ => _ = worker.validated.insert(key, (call, !refused_since)),
         }
     }
 
-    /// Whether the token was vouched for before; `None` where the worker may have forgotten.
-    pub(super) fn is_vouched(&self, worker: usize, key: Key) -> Option<bool> {
-        match self.workers[worker].vouched.get(&key) {
+    /// Whether the token was validated before; `None` if the worker may have forgotten.
+    pub(super) fn is_validated(&self, worker: usize, key: Key) -> Option<bool> {
+        match self.workers[worker].validated.get(&key) {
             Some((_, true)) => Some(true),
             Some((_, false)) => None,
             None => Some(false),
@@ -199,7 +199,8 @@ impl Worker {
         self.setups().map(Setup::keeps_for).max().unwrap_or(0)
     }
 
-    /// Other instances are at work: what nobody can use, or could until now, may be forgotten.
+    /// Other instances are active: data that no instance can use, or could until now, may be
+    /// dropped.
     pub(super) fn doubt(&mut self, calls: &[super::Made]) {
         self.known.values_mut().for_each(|known| known.surely = false);
         let remembers_for = self.remembers_for();

@@ -1,5 +1,4 @@
-//! What each ending is evidence of, written down a second time: the core's own table must not be
-//! asked.
+//! The evidence of each ending, written independently: the core's own table must not be used.
 
 use oidc_token_connector::outcome::Outcome;
 
@@ -7,17 +6,17 @@ use super::Key;
 use super::ending::Ending;
 use super::setup::Setup;
 
-/// What an ending is evidence of, and what an instance does about it.
+/// The evidence of an ending, and what an instance does about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meaning {
     pub(super) of_the_token: OfTheToken,
-    /// How a request ends that is told this: outcome, status and reason.
+    /// The end of a request with this ending: outcome, status and reason.
     pub(super) told: (Outcome, u16, &'static str),
     /// Another call may know more: at this site again, or at the next one.
     pub(super) is_open: bool,
     /// An outdated verdict may serve beside it.
     pub(super) allows_stale: bool,
-    /// The provider has answered, whatever.
+    /// The provider has answered, whatever the answer.
     pub(super) is_answer: bool,
     /// It shows that the site serves: an answer below 500, a 429 aside.
     pub(super) serves: bool,
@@ -26,7 +25,7 @@ pub(super) struct Meaning {
     pub(super) wait: Option<(u64, u64)>,
 }
 
-/// What it says of the token.
+/// Its evidence about the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OfTheToken {
     /// It is good.
@@ -40,7 +39,7 @@ pub(super) enum OfTheToken {
 }
 
 impl Ending {
-    /// What it is to this instance.
+    /// Its meaning for this instance.
     pub(super) fn means(self, setup: &Setup) -> Meaning {
         let ends = |of_the_token, told| Meaning {
             of_the_token,

@@ -1,4 +1,5 @@
-//! Time passes: calls are given up and repeated, requests let go, and the filter itself asks.
+//! Time passes: calls end at their timeout and are repeated, requests are released, and probes are
+//! sent.
 
 use oidc_token_connector::filter::{CallId, Event};
 use oidc_token_connector::provider::call::Call;
@@ -6,9 +7,9 @@ use oidc_token_connector::provider::call::Call;
 use super::asking::asked_site;
 use super::request::{asks_for, is_plain, sent};
 use super::setup::Settings;
-use super::sites::{Change, Closed, Leave};
+use super::sites::{Change, NotAllowed, Permission};
 use super::step::stands_in;
-use super::{GRACE, Made, Probe, Question, Step, Worker, World};
+use super::{GRACE, Lookup, Made, Probe, Step, Worker, World};
 use crate::drive::{self, Done};
 
 impl World {
@@ -21,20 +22,20 @@ impl World {
         let lost = self.lost(at);
         for call in lost.iter().copied() {
             self.over(call, None);
-            let question = self.calls[call].question;
-            let asked = &mut self.questions[question];
+            let lookup = self.calls[call].lookup;
+            let asked = &mut self.lookups[lookup];
             asked.silence = "timed_out";
             asked.so_far.timed_out = true;
             asked.so_far.ended(true, None, self.now);
-            self.is_over(question);
+            self.is_over(lookup);
         }
-        let given_up: Vec<usize> = lost.iter().map(|call| self.calls[*call].question).collect();
+        let given_up: Vec<usize> = lost.iter().map(|call| self.calls[*call].lookup).collect();
         let time = self.now;
-        let late = self.let_go(at, |w| w.deadline <= time || given_up.contains(&w.question));
-        // What they are told is what was known before anything goes on.
+        let late = self.let_go(at, |w| w.deadline <= time || given_up.contains(&w.lookup));
+        // Their answers use the knowledge before anything continues.
         let mut late: std::collections::BTreeMap<_, _> = late
             .into_iter()
-            .map(|(stream, w)| (stream, (w, self.questions[w.question].so_far.is_outage())))
+            .map(|(stream, w)| (stream, (w, self.lookups[w.lookup].so_far.is_outage())))
             .collect();
 
         self.held = self.workers[at].setups().collect();
@@ -54,7 +55,7 @@ impl World {
                 None => {
                     let waiting = self.workers[at].streams.get_mut(&stream).and_then(Option::take);
                     let waiting = waiting.expect("waits");
-                    let asked = &self.questions[waiting.question];
+                    let asked = &self.lookups[waiting.lookup];
                     assert!(asked.step == Step::Over, "let go before its deadline");
                     (waiting, asked.silence, asked.so_far.is_outage())
                 }
@@ -63,9 +64,9 @@ impl World {
             self.told_nothing(&waiting, &release.decision, silence, is_outage);
         }
         assert!(late.is_empty(), "held past the deadline at {} ms", self.now);
-        let held = |question: usize| self.questions[question].step != Step::Over;
+        let held = |lookup: usize| self.lookups[lookup].step != Step::Over;
         let mut waiting = self.workers[at].streams.values().flatten();
-        assert!(waiting.all(|waiting| held(waiting.question)), "held for nothing");
+        assert!(waiting.all(|waiting| held(waiting.lookup)), "held for nothing");
         if !keeps {
             assert_eq!(self.workers[at].gate.stats().entries, 0, "kept for nobody");
         }
@@ -82,7 +83,7 @@ impl World {
     /// The calls whose end was never reported, in the order in which they were made.
     fn lost(&self, at: usize) -> Vec<usize> {
         let mut lost: Vec<usize> = self
-            .questions
+            .lookups
             .iter()
             .filter_map(|asked| match asked.step {
                 Step::Asking(call) if asked.worker == at => Some(call),
@@ -97,62 +98,62 @@ impl World {
         lost
     }
 
-    /// Questions that have paused long enough go on, with these calls; or are over, and the
+    /// Lookups that have paused long enough go on, with these calls; or are over, and the
     /// requests that wait for them are among those `released`.
     fn resume(&mut self, at: usize, calls: Vec<(CallId, Call)>, released: &[u32]) {
         for (id, call) in calls {
             let number = asks_for(&call);
-            let is = |asked: &Question| {
+            let is = |asked: &Lookup| {
                 let pauses = matches!(asked.step, Step::Pausing { from, .. } if from <= self.now);
                 pauses && asked.worker == at && Some(asked.number) == number
             };
-            let question = self.questions.iter().position(is).expect("it has paused");
-            let Question { key, lead, known, site, ends, .. } = self.questions[question];
+            let lookup = self.lookups.iter().position(is).expect("it has paused");
+            let Lookup { key, first_setup, known, site, ends, .. } = self.lookups[lookup];
             let left = ends.saturating_sub(self.now);
             if key.sites()[site] == call.cluster {
-                assert!(self.is_waited_for(question), "asked again for nobody");
+                assert!(self.is_waited_for(lookup), "asked again for nobody");
                 assert!(left >= 1, "asked again too late");
-                self.is_next(at, key, lead, known, site..site);
+                self.is_next(at, key, first_setup, known, site..site);
                 self.workers[at].tally.repeated += 1;
-                self.make(question, left.min(lead.timeout), id, &call);
+                self.make(lookup, left.min(first_setup.timeout), id, &call);
             } else {
-                self.not_repeated(question);
+                self.not_repeated(lookup);
                 let call = Some((id, call));
-                self.goes_on(question, asked_site(call.as_ref()), call);
+                self.goes_on(lookup, asked_site(call.as_ref()), call);
             }
         }
-        for question in 0..self.questions.len() {
-            let asked = &self.questions[question];
+        for lookup in 0..self.lookups.len() {
+            let asked = &self.lookups[lookup];
             let Step::Pausing { from, to, .. } = asked.step else { continue };
             if asked.worker != at || from > self.now {
                 continue;
             }
             let waits = self.workers[at].streams.iter();
-            let mut waits = waits.filter(|(_, w)| w.is_some_and(|w| w.question == question));
+            let mut waits = waits.filter(|(_, w)| w.is_some_and(|w| w.lookup == lookup));
             let let_go = waits.any(|(stream, _)| released.contains(stream));
             if to <= self.now || let_go {
-                self.not_repeated(question);
-                self.goes_on(question, None, None);
+                self.not_repeated(lookup);
+                self.goes_on(lookup, None, None);
             } else {
-                let is_certain = self.is_waited_for(question);
+                let is_certain = self.is_waited_for(lookup);
                 let from = self.now + 1;
-                self.questions[question].step = Step::Pausing { from, to, is_certain };
+                self.lookups[lookup].step = Step::Pausing { from, to, is_certain };
             }
         }
     }
 
-    /// The call of a question that has paused is not repeated, and rightly so.
-    fn not_repeated(&mut self, question: usize) {
-        let Question { worker, key, lead, known, site, ends, .. } = self.questions[question];
-        if ends > self.now && self.is_waited_for(question) {
-            let leave = self.leaves(worker, key, lead, known)[site];
-            assert_ne!(leave, Leave::Surely, "not asked again");
-            self.questions[question].so_far.no_stale |= leave != Leave::No(Closed::Open);
+    /// The call of a lookup that has paused is not repeated, and rightly so.
+    fn not_repeated(&mut self, lookup: usize) {
+        let Lookup { worker, key, first_setup, known, site, ends, .. } = self.lookups[lookup];
+        if ends > self.now && self.is_waited_for(lookup) {
+            let permission = self.permissions(worker, key, first_setup, known)[site];
+            assert_ne!(permission, Permission::Surely, "not asked again");
+            self.lookups[lookup].so_far.no_stale |= permission != Permission::No(NotAllowed::Open);
         }
-        self.questions[question].so_far.ended(true, None, self.now);
+        self.lookups[lookup].so_far.ended(true, None, self.now);
     }
 
-    /// The filter itself asks, as it is to now, and nothing else.
+    /// The filter sends exactly the probes that are due.
     pub(super) fn probed(&mut self, at: usize, probes: Vec<(CallId, Call)>) {
         let mut due = self.due(at);
         for (id, call) in probes {
@@ -182,8 +183,7 @@ impl World {
         assert!(due.is_empty(), "the filter was to ask {due:?}");
     }
 
-    /// The breakers by which the filter may ask now: somebody held their configuration when the event
-    /// began.
+    /// The breakers that may probe now: their configuration was in use when the event began.
     fn due_by_held(&self, at: usize) -> Vec<(&'static str, Settings)> {
         let due = self.workers[at].sites.iter().flat_map(|(name, site)| {
             site.due(self.now).into_iter().map(move |settings| (*name, settings))
@@ -192,17 +192,17 @@ impl World {
             .collect()
     }
 
-    /// The breakers by which the filter is to ask now, each with its site.
+    /// The breakers that must probe now, each with its site.
     fn due(&self, at: usize) -> Vec<(&'static str, Settings)> {
         let worker = &self.workers[at];
         let due = worker.sites.iter().flat_map(|(name, site)| {
             site.due(self.now).into_iter().map(move |settings| (*name, settings))
         });
-        // Where nobody is left with such a breaker there is nobody to ask for.
+        // Without an instance with such a breaker there is no probe.
         due.filter(|(_, settings)| worker.has(*settings)).collect()
     }
 
-    /// A question of the filter's own is over.
+    /// A probe is over.
     pub(super) fn probe_over(
         &mut self,
         at: usize,
@@ -221,7 +221,7 @@ impl World {
 }
 
 impl Worker {
-    /// Nothing is known of breakers that nobody has any more.
+    /// Breakers without an instance have no state.
     pub(super) fn forget_unused(&mut self) {
         let policies = &self.policies;
         let has = |settings| {

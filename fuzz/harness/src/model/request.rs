@@ -1,17 +1,17 @@
-//! The requests of the model: what each asks, and what must come of it where nobody is asked.
+//! The requests of the model: the lookup of each, and its result if no call is made.
 
 use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::provider::call::Call;
 
 use super::setup::Setup;
 
-/// What a request presents.
+/// The credentials of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// One of few tokens, so that many ask the same; the third states its own end.
+    /// One of few tokens, so that many requests have the same; the third has its own `exp`.
     Token(u8),
-    /// One of the tokens of a caller who may be hostile: nobody else presents them.
-    Stranger(u8),
+    /// One of the tokens of a possibly hostile caller: no other caller uses them.
+    Hostile(u8),
     /// A CORS preflight with the first token.
     Preflight,
     /// Nothing.
@@ -20,7 +20,7 @@ pub enum Who {
     Malformed,
 }
 
-/// What a request's region header says.
+/// The region header of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Region {
     /// It has none.
@@ -38,19 +38,19 @@ const TOKEN_EXP: u64 = super::START + 4;
 
 const TOKENS: [&str; 7] = ["t0", "t1", "e30.eyJleHAiOjE3OTAwMDAwMDR9.c2ln", "h0", "h1", "h2", "h3"];
 
-/// How many of the tokens are not the stranger's.
+/// The number of tokens that are not the hostile caller's.
 const USUAL: usize = 3;
 
 /// The headers that some instance sets.
 pub(super) const SPOOFED: [&str; 4] = ["x-call", "x-user", "x-subject", "x-mail"];
 
-/// What a request asks of the provider: requests that ask the same may share an answer, no others.
+/// The key of a request: requests with the same key may share an answer, no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     token: usize,
     pub(super) region: &'static str,
     has_key: bool,
-    /// What decides whether an answer vouches is part of the question.
+    /// The settings that decide whether an answer validates are part of the key.
     pub(super) needs_subject: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Key {
 pub(super) struct Request {
     pub(super) who: Who,
     pub(super) region: Region,
-    /// By which the provider's log can be joined with the gateway's.
+    /// Identifiers that join the provider's log with the gateway's.
     pub(super) number: u64,
 }
 
@@ -70,7 +70,7 @@ impl Request {
         let mut push = |name, value: &str| pairs.push((name, value.as_bytes().to_vec()));
         push("x-request-id", &id(self.number));
         match self.who {
-            Who::Token(_) | Who::Stranger(_) => push("authorization", &bearer(self.token())),
+            Who::Token(_) | Who::Hostile(_) => push("authorization", &bearer(self.token())),
             Who::Preflight => {
                 push("authorization", &bearer(0));
                 push(":method", "OPTIONS");
@@ -92,18 +92,18 @@ impl Request {
     fn token(self) -> usize {
         match self.who {
             Who::Token(token) => usize::from(token) % USUAL,
-            Who::Stranger(token) => USUAL + usize::from(token) % (TOKENS.len() - USUAL),
+            Who::Hostile(token) => USUAL + usize::from(token) % (TOKENS.len() - USUAL),
             Who::Preflight | Who::Nobody | Who::Malformed => 0,
         }
     }
 
-    /// What it asks at this instance, or how it ends there unasked.
+    /// Its key at this instance, or its end there without a call.
     pub(super) fn key(self, setup: &Setup) -> Result<Key, Outcome> {
         match self.who {
             Who::Preflight if setup.lets_preflights_pass => return Err(Outcome::Preflight),
             Who::Nobody => return Err(Outcome::NoCredentials),
             Who::Malformed => return Err(Outcome::Malformed),
-            Who::Preflight | Who::Token(_) | Who::Stranger(_) => {}
+            Who::Preflight | Who::Token(_) | Who::Hostile(_) => {}
         }
         let region = match self.region {
             Region::Absent => "default",
@@ -117,8 +117,8 @@ impl Request {
 }
 
 impl Key {
-    /// Whether nobody but the stranger asks this.
-    pub(super) fn is_strangers(self) -> bool {
+    /// Whether only the hostile caller has this key.
+    pub(super) fn is_hostile(self) -> bool {
         self.token >= USUAL
     }
 
@@ -127,12 +127,12 @@ impl Key {
         (self.token == 2).then_some(TOKEN_EXP)
     }
 
-    /// The sites that can be asked, in their order.
+    /// The sites that can be called, in their order.
     pub(super) fn sites(self) -> &'static [&'static str] {
         if self.region == "default" { &["idp.example"] } else { &["eu.example", "us.example"] }
     }
 
-    /// The call asks this of that site, for the request with that number, and nothing else.
+    /// The call goes to that site, for the request with that number, and has nothing else.
     #[track_caller]
     pub(super) fn is_asked_by(self, call: &Call, site: usize, number: u64) {
         assert_eq!(call.cluster, self.sites()[site]);
@@ -142,7 +142,7 @@ impl Key {
     }
 }
 
-/// What a call to any of the sites has in common.
+/// The common parts of a call to any of the sites.
 #[track_caller]
 pub(super) fn is_plain(call: &Call, has_key: bool) {
     assert_eq!((sent(call, ":method"), sent(call, ":path")), (vec!["GET"], vec!["/u"]));

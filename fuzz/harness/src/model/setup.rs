@@ -1,4 +1,4 @@
-//! The filter instances of the model: what each is told, as numbers that the model can reckon with.
+//! The filter instances of the model: their configuration, as numbers for the model.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use oidc_token_connector::policy::{self, Policy};
 
 use super::Key;
 
-/// What an instance is told. Times are in milliseconds.
+/// The configuration of an instance. Times are in milliseconds.
 #[derive(Debug)]
 pub(super) struct Setup {
     /// Its place among [`SETUPS`].
@@ -15,8 +15,8 @@ pub(super) struct Setup {
     pub(super) timeout: u64,
     /// For all calls about one request, where there is more than one site.
     pub(super) deadline: u64,
-    /// After how many calls in vain the filter itself asks, and the longest time between two such
-    /// questions.
+    /// The number of calls without an answer before the filter sends a probe, and the longest pause
+    /// between two probes.
     pub(super) breaker: Option<(u32, u64)>,
     /// How many calls a site gets at once.
     pub(super) max_in_flight: usize,
@@ -26,30 +26,30 @@ pub(super) struct Setup {
     pub(super) cache: Option<Cache>,
     pub(super) needs_subject: bool,
     pub(super) lets_preflights_pass: bool,
-    /// Whether its calls carry a fixed header, by which the provider knows another client.
+    /// Whether its calls carry a fixed header, so that the provider sees another client.
     pub(super) has_key: bool,
     /// The longest answer that it reads.
     pub(super) limit: usize,
 }
 
-/// What an instance may remember.
+/// The limits of an instance's cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cache {
     pub(super) ttl: u64,
     pub(super) negative_ttl: u64,
     pub(super) is_shared: bool,
     pub(super) honors_no_store: bool,
-    /// How long past its time a good verdict may serve while nobody answers.
+    /// How long after its time a valid verdict may serve while no site answers.
     pub(super) stale: u64,
 }
 
 thread_local! {
-    /// Configurations that nobody holds, of each instance.
+    /// Unused configurations, of each instance.
     static SPARE: RefCell<[Vec<Policy>; MOST_SETUPS]> =
         const { RefCell::new([const { Vec::new() }; MOST_SETUPS]) };
 }
 
-/// What tells a site's breakers apart: `timeout`, `failures`, `open_for`.
+/// The settings that separate a site's breakers: `timeout`, `failures`, `open_for`.
 pub(super) type Settings = (u64, u32, u64);
 
 /// How many instances there are.
@@ -75,7 +75,7 @@ const fn cache(ttl: u64, negative_ttl: u64, is_shared: bool, honors_no_store: bo
     Setup { cache, ..USUAL }
 }
 
-/// The same, and good verdicts serve so much longer while nobody answers.
+/// The same, and valid verdicts serve this much longer while no site answers.
 const fn stale(stale: u64, setup: Setup) -> Setup {
     match setup.cache {
         Some(cache) => Setup { cache: Some(Cache { stale, ..cache }), ..setup },
@@ -83,8 +83,8 @@ const fn stale(stale: u64, setup: Setup) -> Setup {
     }
 }
 
-/// All but the one with a fixed header and the one that requires a subject ask the same of the
-/// provider. The last two have a breaker in common; the last one keeps nothing.
+/// All except the one with a fixed header and the one that requires a subject make the same calls.
+/// The last two share a breaker; the last one has no cache.
 pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
     USUAL,
     Setup { at: 1, timeout: 500, header: "x-subject", ..cache(3_000, 1_000, false, false) },
@@ -129,8 +129,8 @@ pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
 ];
 
 impl Setup {
-    /// A configuration that nobody else holds: every instance has its own. Reading one costs more
-    /// than a whole trace, so those that were given back are used again.
+    /// A configuration of its own: every instance has one. Reading one costs more than a complete
+    /// trace, so returned ones are used again.
     pub(super) fn policy(&self) -> Rc<Policy> {
         let spare = SPARE.with_borrow_mut(|spare| spare[self.at].pop());
         Rc::new(spare.unwrap_or_else(|| self.read()))
@@ -166,7 +166,7 @@ impl Setup {
         if self.has_key {
             members.push(r#""userinfo_headers": {"X-Api-Key": "k"}"#.to_owned());
         }
-        // Two regions with one endpoint: the region alone tells their questions apart.
+        // Two regions with one endpoint: only the region separates their keys.
         let two = r#"["https://eu.example/u", "https://us.example/u"]"#;
         let text = format!(
             r#"{{"userinfo_endpoint": {{"regionCodeHeader": "X-Region",
@@ -185,7 +185,7 @@ impl Setup {
         self.cache.is_some_and(|cache| cache.stale > 0)
     }
 
-    /// How long a request may be held, but for the grace of a lost report.
+    /// How long a request may be held, without the grace for a lost report.
     pub(super) fn patience(&self, key: Key) -> u64 {
         if key.sites().len() > 1 { self.deadline } else { self.timeout }
     }

@@ -1,4 +1,4 @@
-//! The sites of providers in the model: who may be asked now, and what the filter itself asks.
+//! The sites of providers in the model: which may be called now, and which probes are sent.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::setup::Settings;
 /// One site, as one worker sees it. Moments are in milliseconds.
 #[derive(Default)]
 pub(super) struct Site {
-    /// Calls under way, and whether their tokens were vouched for before; `None` where the worker
-    /// may have forgotten that.
+    /// Calls under way, and whether their tokens were validated before; `None` if the worker may
+    /// have forgotten that.
     calls: BTreeMap<usize, Option<bool>>,
     /// When it last showed that it serves.
     served: Option<u64>,
@@ -20,14 +20,14 @@ pub(super) struct Site {
 
 #[derive(Default)]
 struct Breaker {
-    /// Calls that were waited for in vain, since anything was heard.
+    /// Slow calls without an answer, since the last answer.
     row: u32,
     state: State,
-    /// The filter asks for a second time.
+    /// The second probe.
     again: bool,
 }
 
-/// It is open where there is a pause between two questions of the filter.
+/// It is open while there is a pause between two probes.
 #[derive(Clone, Copy, Default)]
 enum State {
     #[default]
@@ -42,18 +42,18 @@ enum State {
     },
 }
 
-/// Whether a site may be asked.
+/// Whether a site may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum Permission {
     Surely,
     /// That depends on what the worker may have forgotten.
     Perhaps,
-    No(Closed),
+    No(NotAllowed),
 }
 
-/// Why it may not be asked.
+/// Why it may not be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(super) enum NotAllowed {
     /// Too many calls are under way.
     Full,
     /// Its breaker is open.
@@ -68,7 +68,7 @@ pub(super) struct Heard {
     pub(super) waited: bool,
 }
 
-/// What the end of a question of the filter's own leads to.
+/// The effect of the end of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Change {
     Opened,
@@ -81,21 +81,21 @@ pub(super) fn was_waited_for(taken: u64, timeout: u64) -> bool {
 }
 
 impl Site {
-    /// Whether this instance may ask it now, about a token that was vouched for before, or not, or
+    /// Whether this instance may call it now, about a token that was validated before, or not, or
     /// perhaps.
-    pub(super) fn leave(&self, setup: &Setup, known: Option<bool>) -> Leave {
+    pub(super) fn permission(&self, setup: &Setup, known: Option<bool>) -> Permission {
         if setup.settings().is_some_and(|settings| self.is_open(settings)) {
-            return Leave::No(Closed::Open);
+            return Permission::No(NotAllowed::Open);
         }
         let cap = setup.max_in_flight;
         let kept = if setup.cache.is_some() { cap / 2 } else { 0 };
-        let full = |known: bool, strangers: usize| {
+        let full = |known: bool, unknown: usize| {
             let calls = self.calls.len();
             match setup.cache {
                 None => calls >= cap,
-                Some(_) if !known => calls >= cap || strangers >= cap - kept,
-                // Strangers who came in elsewhere take nothing of this half.
-                Some(_) => calls - strangers + strangers.min(cap - kept) >= cap,
+                Some(_) if !known => calls >= cap || unknown >= cap - kept,
+                // Unknown tokens of other instances take nothing of this half.
+                Some(_) => calls - unknown + unknown.min(cap - kept) >= cap,
             }
         };
         let surely = self.calls.values().filter(|known| **known == Some(false)).count();
@@ -103,12 +103,12 @@ impl Site {
         let known = known.map_or(vec![true, false], |known| vec![known]);
         let found: Vec<bool> = known
             .iter()
-            .flat_map(|known| [surely, surely + perhaps].map(|strangers| full(*known, strangers)))
+            .flat_map(|known| [surely, surely + perhaps].map(|unknown| full(*known, unknown)))
             .collect();
         match (found.contains(&true), found.contains(&false)) {
-            (true, false) => Leave::No(Closed::Full),
-            (false, _) => Leave::Surely,
-            (true, true) => Leave::Perhaps,
+            (true, false) => Permission::No(NotAllowed::Full),
+            (false, _) => Permission::Surely,
+            (true, true) => Permission::Perhaps,
         }
     }
 
@@ -143,14 +143,14 @@ impl Site {
         false
     }
 
-    /// The breakers by which the filter is to ask now.
+    /// The breakers that must probe now.
     pub(super) fn due(&self, now: u64) -> Vec<Settings> {
         let is_due =
             |breaker: &Breaker| matches!(breaker.state, State::Due { at, .. } if at <= now);
         self.breakers.iter().filter(|(_, b)| is_due(b)).map(|(settings, _)| *settings).collect()
     }
 
-    /// When the filter is to ask next by one of these.
+    /// When one of these must send the next probe.
     pub(super) fn next_due(&self, is_at_work: impl Fn(Settings) -> bool) -> Option<u64> {
         let due = self.breakers.iter().filter_map(|(settings, breaker)| match breaker.state {
             State::Due { at, .. } if is_at_work(*settings) => Some(at),
@@ -159,14 +159,14 @@ impl Site {
         due.min()
     }
 
-    /// The filter asks.
+    /// The filter sends a probe.
     pub(super) fn probed(&mut self, settings: Settings, probe: usize) {
         let breaker = self.breakers.get_mut(&settings).expect("due");
         let State::Due { pause, .. } = breaker.state else { panic!("not due") };
         breaker.state = State::Asking { probe, pause };
     }
 
-    /// The filter's question is over.
+    /// The probe is over.
     pub(super) fn probe_over(
         &mut self,
         (settings, probe): (Settings, usize),
@@ -190,7 +190,7 @@ impl Site {
                 breaker.state = due_after((pause * 2).min(open_for));
                 None
             }
-            // It was cut off, maybe by what somebody else did to the connection.
+            // It was cut off, perhaps because another call ended the connection.
             None if waited && early && !breaker.again => {
                 breaker.again = true;
                 breaker.state = State::Due { at: now + 100, pause: None };
@@ -213,7 +213,7 @@ impl Site {
         self.served.is_some_and(|served| served >= since)
     }
 
-    /// Whether others are to be told now that it serves.
+    /// Whether it must report to others now that it answers.
     pub(super) fn is_to_be_told(&mut self, now: u64) -> bool {
         let due = self.told.is_none_or(|told| now >= told + 250);
         if due {
@@ -222,7 +222,7 @@ impl Site {
         due
     }
 
-    /// Nobody has settings other than these any more.
+    /// No instance has other settings any more.
     pub(super) fn keep(&mut self, is_at_work: impl Fn(Settings) -> bool) {
         self.breakers.retain(|settings, _| is_at_work(*settings));
     }

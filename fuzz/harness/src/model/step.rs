@@ -1,4 +1,4 @@
-//! What else can happen: calls end, requests go, configurations come and go.
+//! The other events: calls end, requests end, configurations come and go.
 
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -13,8 +13,8 @@ use super::meaning::OfTheToken;
 use super::request::asks_for;
 use super::sites::was_waited_for;
 use super::{
-    Ending, Event, Made, Place, Probe, Question, Request, SETUPS, Setup, Step, Tally, WORKERS,
-    Waiting, Who, Worker, World,
+    Ending, Event, Lookup, Made, Place, Probe, Request, SETUPS, Setup, Step, Tally, WORKERS,
+    WaitingRequest, Who, Worker, World,
 };
 use crate::drive::{self, Done};
 
@@ -23,9 +23,9 @@ impl World {
     pub fn step(&mut self, event: Event) {
         match event {
             Event::Admit { worker, setup, who, region } => {
-                let strangers = usize::from(matches!(who, Who::Stranger(_)));
-                let number = 2 * self.requests[strangers] + strangers as u64;
-                self.requests[strangers] += 1;
+                let hostile = usize::from(matches!(who, Who::Hostile(_)));
+                let number = 2 * self.requests[hostile] + hostile as u64;
+                self.requests[hostile] += 1;
                 let request = Request { who, region, number };
                 self.admit(usize::from(worker) % WORKERS, setup, request);
             }
@@ -37,7 +37,7 @@ impl World {
                 }
             }
             Event::Gone { worker, back } => self.gone(usize::from(worker) % WORKERS, false, back),
-            Event::StrangerGone { worker, back } => {
+            Event::HostileGone { worker, back } => {
                 self.gone(usize::from(worker) % WORKERS, true, back);
             }
             Event::Wait(millis) => self.now += u64::from(millis),
@@ -59,8 +59,8 @@ impl World {
             }
             Event::Retire { worker, setup } => {
                 let worker = usize::from(worker) % WORKERS;
-                // Sites that nobody names any more may be forgotten, and who was vouched for if
-                // nobody has a cache: two stay.
+                // Sites that no instance names any more may be dropped, and validated tokens if no
+                // instance has a cache: two stay.
                 self.put_to_work(worker, &SETUPS[0]);
                 self.put_to_work(worker, &SETUPS[1]);
                 match usize::from(setup) % SETUPS.len() {
@@ -78,7 +78,7 @@ impl World {
         self.audit();
     }
 
-    /// Nobody waits for ever, and afterwards nothing is left that could be released.
+    /// No request waits forever, and afterwards none is left that could be released.
     pub fn finish(mut self) -> Tally {
         self.end()
     }
@@ -98,17 +98,17 @@ impl World {
         }
         self.audit();
         for worker in 0..WORKERS {
-            for strangers in [false, true] {
-                while self.streams(worker, strangers).next().is_some() {
-                    self.gone(worker, strangers, 0);
+            for hostile in [false, true] {
+                while self.streams(worker, hostile).next().is_some() {
+                    self.gone(worker, hostile, 0);
                 }
             }
-            // Nobody names the sites any more.
+            // No instance names the sites any more.
             SETUPS.iter().for_each(|setup| self.workers[worker].retire(setup));
             self.workers[worker].sites.clear();
             self.tick(worker);
         }
-        assert!(self.questions.iter().all(|asked| asked.step == Step::Over));
+        assert!(self.lookups.iter().all(|asked| asked.step == Step::Over));
         self.audit();
         self.workers.iter().map(|worker| worker.tally).fold(Tally::default(), Tally::plus)
     }
@@ -117,7 +117,7 @@ impl World {
     pub(super) fn put_to_work(&mut self, worker: usize, setup: &'static Setup) {
         if self.workers[worker].at_work[setup.at].is_none() {
             self.configure(worker, setup);
-            // What nobody could use until now may have been forgotten.
+            // Data that no instance could use until now may have been dropped.
             self.workers[worker].doubt(&self.calls);
         }
     }
@@ -132,8 +132,8 @@ impl World {
         worker.at_work[setup.at] = Some(policy);
     }
 
-    fn answers(&mut self, strangers: bool, back: u8, ending: Ending) {
-        let of = |call: &usize| self.is_strangers(*call) == strangers;
+    fn answers(&mut self, hostile: bool, back: u8, ending: Ending) {
+        let of = |call: &usize| self.is_hostile(*call) == hostile;
         let calls: Vec<usize> = (0..self.calls.len()).filter(of).collect();
         if let Some(nth) = nth_last(calls.len(), back) {
             self.answer(calls[nth], ending);
@@ -142,8 +142,8 @@ impl World {
 
     fn answer(&mut self, call: usize, ending: Ending) {
         let exp = ending.exp(self.date());
-        let Made { question, id, number, .. } = self.calls[call];
-        let Question { worker: at, lead, step, limit, .. } = self.questions[question];
+        let Made { lookup, id, number, .. } = self.calls[call];
+        let Lookup { worker: at, first_setup, step, limit, .. } = self.lookups[lookup];
         let is_under_way = step == Step::Asking(call);
         let now = self.now(at);
         let bridges = self.workers[at].setups().any(Setup::bridges);
@@ -158,9 +158,10 @@ impl World {
         });
         let kept = gate.stats().stored > stored;
         let Done { releases, calls, written, took, .. } = settled;
-        let share = self.tells(call, written, is_under_way && bridges && ending.means(lead).serves);
+        let share =
+            self.tells(call, written, is_under_way && bridges && ending.means(first_setup).serves);
         let [mut next, probes] = self.told_apart(calls);
-        assert!(next.len() <= 1, "several calls for one question");
+        assert!(next.len() <= 1, "several calls for one lookup");
         let taken = took.as_ref().map(|took| {
             let policy = Rc::as_ptr(&took.policy);
             (policy, took.region.to_string(), took.time.as_millis())
@@ -168,13 +169,13 @@ impl World {
         assert_eq!(taken, is_under_way.then(|| self.taken(call)), "how long it took, and where");
         let is_over = if is_under_way {
             self.calls[call].ended = Some((ending, exp));
-            let meaning = ending.means(lead);
+            let meaning = ending.means(first_setup);
             let waited = self.over(call, Some(meaning));
             if meaning.is_open {
                 let next = next.pop();
                 self.without_a_verdict(call, (ending, meaning), waited, next)
             } else {
-                self.questions[question].step = Step::Over;
+                self.lookups[lookup].step = Step::Over;
                 true
             }
         } else {
@@ -186,19 +187,19 @@ impl World {
             if let Some((slot, value)) = share {
                 self.places.insert(slot.name(), Place { value, call: Some(call) });
             }
-            let is_open = ending.means(lead).is_open;
-            let mut expected = self.let_go(at, |waiting| waiting.question == question);
+            let is_open = ending.means(first_setup).is_open;
+            let mut expected = self.let_go(at, |waiting| waiting.lookup == lookup);
             self.workers[at].tally.released += releases.len() as u64;
             for release in releases {
                 let waiting = expected.remove(&release.stream.0).expect("waits for this call");
                 self.diary.released(waiting.number, &release.decision);
                 if is_open {
-                    let Question { silence, .. } = self.questions[question];
-                    let is_outage = self.questions[question].so_far.is_outage();
+                    let Lookup { silence, .. } = self.lookups[lookup];
+                    let is_outage = self.lookups[lookup].so_far.is_outage();
                     self.told_nothing(&waiting, &release.decision, silence, is_outage);
                 } else {
-                    let Waiting { setup, source, .. } = waiting;
-                    let key = self.questions[question].key;
+                    let WaitingRequest { setup, source, .. } = waiting;
+                    let key = self.lookups[lookup].key;
                     check::decision(&release.decision, source, setup, key, (number, ending));
                     if release.decision.record.outcome == Outcome::Pass {
                         self.passes(at, key, call, &[]);
@@ -213,16 +214,16 @@ impl World {
         drop(took);
     }
 
-    /// What a worker shares after a call: that its site serves, if others are `to_know` and have not
-    /// been told lately, and the rest.
+    /// The data that a worker shares after a call: a report that its site answers, if others are
+    /// `to_know` and had no report recently, and the rest.
     fn tells(
         &mut self,
         call: usize,
         share: Vec<(Slot, Vec<u8>)>,
         to_know: bool,
     ) -> Option<(Slot, Vec<u8>)> {
-        let Made { question, key, site, .. } = self.calls[call];
-        let worker = &mut self.workers[self.questions[question].worker];
+        let Made { lookup, key, site, .. } = self.calls[call];
+        let worker = &mut self.workers[self.lookups[lookup].worker];
         let name = key.sites()[site];
         let (told, mut rest): (Vec<_>, Vec<_>) =
             share.into_iter().partition(|(slot, _)| is_told(slot));
@@ -236,14 +237,14 @@ impl World {
         rest.pop()
     }
 
-    /// By whose configuration a call was made, where, and how long it has taken.
+    /// The configuration of a call, its worker, and its duration.
     fn taken(&self, call: usize) -> (*const oidc_token_connector::policy::Policy, String, u128) {
-        let Made { question, key, asked, .. } = &self.calls[call];
-        let policy = Weak::as_ptr(&self.questions[*question].policy);
+        let Made { lookup, key, asked, .. } = &self.calls[call];
+        let policy = Weak::as_ptr(&self.lookups[*lookup].policy);
         (policy, key.region.to_owned(), u128::from(self.now - asked))
     }
 
-    /// The calls about tokens, and the filter's own questions.
+    /// The calls about tokens, and the probes.
     pub(super) fn told_apart(&mut self, calls: Vec<(CallId, Call)>) -> [Vec<(CallId, Call)>; 2] {
         let [mut about_tokens, mut probes] = [Vec::new(), Vec::new()];
         for (id, call) in calls {
@@ -257,22 +258,22 @@ impl World {
         [about_tokens, probes]
     }
 
-    /// What a worker knows after this answer, and whether it was right to keep and to share it.
+    /// A worker's knowledge after this answer, and whether it was right to cache and to share it.
     fn learns(&mut self, call: usize, kept: bool, shared: bool) {
-        let Made { question, key, ended, .. } = self.calls[call];
-        let Question { worker: at, keeper, .. } = self.questions[question];
+        let Made { lookup, key, ended, .. } = self.calls[call];
+        let Lookup { worker: at, cache_owner, .. } = self.lookups[lookup];
         let (ending, _) = ended.expect("answered");
-        match keeper.map_or(Fresh::No, |keeper| self.fresh(at, call, keeper)) {
+        match cache_owner.map_or(Fresh::No, |cache_owner| self.fresh(at, call, cache_owner)) {
             Fresh::Surely => assert!(kept, "{ending:?} was not kept"),
             Fresh::Perhaps => {}
             Fresh::No => assert!(!kept, "{ending:?} was kept"),
         }
         // Of a refusal others always learn, if not what it said.
         let refused = ending.ends_good(key);
-        let shares = keeper.is_some_and(Setup::shares);
+        let shares = cache_owner.is_some_and(Setup::shares);
         assert_eq!(shared, shares && (kept || refused), "{ending:?}: shared");
         self.calls[call].is_mark = !kept;
-        // Of two refusals of the same moment the one that was there stays, with what it said.
+        // Of two refusals of the same moment the first stays, with its text.
         let told = self.workers[at].known.get(&key).map(|known| known.call);
         let again = told.is_some_and(|k| self.refuses(k) && self.compare(k, call).is_eq());
         let worker = &mut self.workers[at];
@@ -283,8 +284,8 @@ impl World {
             // That it was good once counts no more, also where the refusal itself is not kept.
             worker.known.insert(key, Known { call, surely: false });
         }
-        let vouches = |keeper| ending.means(keeper).of_the_token == OfTheToken::Good;
-        if keeper.is_some_and(vouches) {
+        let validates = |cache_owner| ending.means(cache_owner).of_the_token == OfTheToken::Good;
+        if cache_owner.is_some_and(validates) {
             self.hears_good(at, key, call, true);
         }
         if refused {
@@ -292,19 +293,19 @@ impl World {
         }
     }
 
-    /// Those who wait for such a thing wait no more.
+    /// Requests that wait for this wait no more.
     pub(super) fn let_go(
         &mut self,
         worker: usize,
-        such: impl Fn(&Waiting) -> bool,
-    ) -> std::collections::BTreeMap<u32, Waiting> {
+        such: impl Fn(&WaitingRequest) -> bool,
+    ) -> std::collections::BTreeMap<u32, WaitingRequest> {
         let streams = self.workers[worker].streams.iter_mut();
         let taken = streams
             .filter_map(|(stream, waits)| Some((*stream, waits.take_if(|waiting| such(waiting))?)));
         taken.collect()
     }
 
-    /// A question of the filter's own ends.
+    /// A probe ends.
     pub(super) fn answer_probe(&mut self, probe: usize, ending: Ending) {
         let Probe { worker: at, site, settings, id, asked, is_over } = self.probes[probe];
         let now = self.now(at);
@@ -326,16 +327,16 @@ impl World {
         self.probed(at, probes);
     }
 
-    /// The streams of the stranger, or of others.
-    fn streams(&self, worker: usize, strangers: bool) -> impl Iterator<Item = u32> {
+    /// The streams of the hostile caller, or of others.
+    fn streams(&self, worker: usize, hostile: bool) -> impl Iterator<Item = u32> {
         let streams = self.workers[worker].streams.keys().copied();
-        streams.filter(move |stream| stream % 2 == u32::from(strangers))
+        streams.filter(move |stream| stream % 2 == u32::from(hostile))
     }
 
-    fn gone(&mut self, at: usize, strangers: bool, back: u8) {
-        let count = self.streams(at, strangers).count();
+    fn gone(&mut self, at: usize, hostile: bool, back: u8) {
+        let count = self.streams(at, hostile).count();
         let Some(nth) = nth_last(count, back) else { return };
-        let stream = self.streams(at, strangers).nth(nth).expect("there are more");
+        let stream = self.streams(at, hostile).nth(nth).expect("there are more");
         let now = self.now(at);
         let worker = &mut self.workers[at];
         let waited = worker.streams.remove(&stream).flatten().is_some();
@@ -390,7 +391,7 @@ pub(super) fn is_told(slot: &Slot) -> bool {
     slot.name().starts_with("oidc_token_connector.served.")
 }
 
-/// What stands in a place of the shared memory.
+/// The content of a place of the shared data.
 pub(super) fn stands_in(
     places: &BTreeMap<String, Place>,
     told: &BTreeMap<String, Vec<u8>>,

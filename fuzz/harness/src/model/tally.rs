@@ -1,10 +1,10 @@
-//! What has happened in a world, counted: a trace that reaches little proves little.
+//! The events of a world, counted: a trace that reaches little proves little.
 
 macro_rules! tally {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// What has happened, counted.
+        /// Counts of events.
         #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "as in the ledger, where nothing is said")]
+        #[expect(missing_docs, reason = "as in the stats, where nothing is said")]
         pub struct Tally {
             $($(#[$doc])* pub $field: u64,)*
         }

@@ -1,4 +1,4 @@
-//! What should have happened beside what did, line by line.
+//! The expected and the actual result, line by line.
 
 use crate::scene::{Forwarded, Story};
 
@@ -22,7 +22,7 @@ pub(crate) fn differences(expected: &Story, came: &Story) -> Vec<Difference> {
             found.push(Difference { what, expected, came });
         }
     };
-    compare("asked of the provider", list(&expected.asked), list(&came.asked));
+    compare("call to the provider", list(&expected.asked), list(&came.asked));
     for (what, part) in [
         ("at the backend", (|f| f.request.clone()) as fn(&Forwarded) -> String),
         ("headers added", |f| list(&f.added)),

@@ -17,7 +17,7 @@ use scene::SCENES;
 use serve::Ports;
 use show::Screen;
 
-const USAGE: &str = "Usage: demo [--serve]\n\n  --serve    stay up afterwards, until Ctrl-C";
+const USAGE: &str = "Usage: demo [--serve]\n\n  --serve    keep serving afterwards, until Ctrl-C";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,7 +46,7 @@ async fn run(serve: bool) -> Result<(), String> {
     match ports {
         Some(_) => serve::until_interrupted(&gateway, &screen).await,
         None => {
-            screen.note("`cargo xtask demo --serve` stays up, for requests of your own.");
+            screen.note("`cargo xtask demo --serve` keeps serving, for your own requests.");
             Ok(())
         }
     }

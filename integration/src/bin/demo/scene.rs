@@ -4,7 +4,7 @@ use integration::{Gateway, Headers, Request, tokens};
 
 /// One request and all that should come of it.
 pub(crate) struct Scene {
-    /// What it shows.
+    /// The purpose of the scene.
     pub(crate) title: &'static str,
     /// Why that is so, in one sentence.
     pub(crate) why: &'static str,
@@ -19,9 +19,9 @@ pub(crate) struct Scene {
 
 /// What the provider should see.
 enum Expected {
-    /// It is not asked.
+    /// No call.
     Nothing,
-    /// It is asked, but does not listen.
+    /// A call, but the provider does not listen.
     Down,
     /// This one call.
     Call(&'static str),
@@ -33,12 +33,12 @@ struct Backend {
     removed: &'static [&'static str],
 }
 
-/// What happened, or should have: in the words in which it is shown.
+/// The actual or expected result, as the text that is printed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Story {
     /// Calls at the provider.
     pub(crate) asked: Vec<String>,
-    /// What reached the backend; none if nothing did, not one byte.
+    /// The request at the backend; none if not one byte arrived.
     pub(crate) backend: Option<Forwarded>,
     /// The status that the client got.
     pub(crate) status: String,
@@ -50,7 +50,7 @@ pub(crate) struct Story {
     pub(crate) provider_down: bool,
 }
 
-/// A request at the backend beside the one that the client sent.
+/// A request at the backend, compared with the client's.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
     /// Method, path and query.
@@ -70,7 +70,7 @@ const TELLING: [&str; 4] =
 pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "A good token",
-        why: "The provider vouches for it: its claims become headers, the token stays behind.",
+        why: "The provider validates it: its claims become headers, and the token is removed.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good")],
         provider: Expected::Call("GET idp.example/userinfo, token `good`"),
@@ -88,7 +88,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The same user in France",
-        why: "X-Region chooses the French provider, and France has headers of its own.",
+        why: "X-Region selects the French provider, and France has its own headers.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good"), ("X-Region", "FR")],
         provider: Expected::Call("GET fr.idp.example/userinfo, token `good`"),
@@ -107,7 +107,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The same token again",
-        why: "What the provider said is remembered for a minute: it is not asked again.",
+        why: "The verdict is cached for a minute: the provider gets no second call.",
         path: "/orders",
         headers: &[("Authorization", "Bearer good")],
         provider: Expected::Nothing,
@@ -124,8 +124,8 @@ pub(crate) const SCENES: [Scene; 8] = [
         body: None,
     },
     Scene {
-        title: "A client that names itself",
-        why: "Only the filter may say who is calling, also in the headers of other regions.",
+        title: "A client with a forged identity",
+        why: "Only the filter sets identity headers, also those of other regions.",
         path: "/orders",
         headers: &[
             ("Authorization", "Bearer good"),
@@ -147,7 +147,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "No token",
-        why: "Nobody is asked. The challenge says what is missing.",
+        why: "The provider gets no call. The challenge names the missing scheme.",
         path: "/orders",
         headers: &[],
         provider: Expected::Nothing,
@@ -181,7 +181,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "The provider is down",
-        why: "Who is not known does not pass. 503: a 401 makes clients throw good tokens away.",
+        why: "A token without a cached verdict does not pass. 503, because a 401 makes clients discard valid tokens.",
         path: "/orders",
         headers: &[("Authorization", "Bearer unknown")],
         provider: Expected::Down,
@@ -195,7 +195,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "A route with an error set",
-        why: "/partners has a configuration of its own, with its own reply for all such errors.",
+        why: "/partners has its own configuration, with one reply for all such errors.",
         path: "/partners/orders",
         headers: &[],
         provider: Expected::Nothing,
@@ -249,7 +249,7 @@ impl Scene {
         Ok(story)
     }
 
-    /// What should have happened.
+    /// The expected result.
     pub(crate) fn expected(&self) -> Story {
         let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
         Story {
@@ -303,7 +303,7 @@ impl Scene {
     }
 }
 
-/// What Envoy adds to any request.
+/// The headers that Envoy adds to any request.
 fn is_housekeeping(name: &str) -> bool {
     ["host", "x-request-id", "x-forwarded-for", "x-forwarded-proto"].contains(&name)
         || name.starts_with("x-envoy-")

@@ -38,7 +38,7 @@ fn free(what: &str, variable: &str, documented: u16) -> Result<u16, String> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(port),
         Err(e) => Err(format!(
-            "port {port} of 127.0.0.1, for {what}, cannot be had: {e}\n\
+            "port {port} of 127.0.0.1, for {what}, is not available: {e}\n\
              Remedy: end what listens there (`ss -ltnp` shows it), choose another port with \
              {variable}=<port>, or leave out --serve (the walk itself takes any free port)."
         )),

@@ -1,5 +1,5 @@
-//! What the demo prints: one small block per step, in colour on a terminal, plain in a pipe. A
-//! reader who has gone away, as `head` does, is no reason to fail.
+//! The output of the demo: one small block per step, in colour on a terminal, plain in a pipe. A
+//! reader that closes the pipe, such as `head`, is no failure.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -24,14 +24,15 @@ enum Style {
 }
 
 impl Screen {
-    /// Standard output; in colour if that is a terminal and nobody objects (<https://no-color.org>).
+    /// Standard output; in colour if it is a terminal and `NO_COLOR` is not set
+    /// (<https://no-color.org>).
     pub(crate) fn of_stdout() -> Screen {
         let objection = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Screen { colour: io::stdout().is_terminal() && !objection }
     }
 
-    /// One step: what was typed, what happened, whether that was right.
+    /// One step: the command, the result, and whether it was as expected.
     pub(crate) fn scene(
         &self,
         number: &str,
@@ -61,14 +62,14 @@ impl Screen {
         for Difference { what, expected, came } in differences {
             let _ = write!(
                 block,
-                "    {}\n      expected: {expected}\n      came:     {came}\n",
+                "    {}\n      expected: {expected}\n      got:      {came}\n",
                 self.paint(Style::Red, what)
             );
         }
         print(&block);
     }
 
-    /// The last word of the walk.
+    /// The summary at the end.
     pub(crate) fn done(&self, text: &str) {
         print(&format!("\n{}\n", self.paint(Style::Green, text)));
     }
@@ -106,7 +107,7 @@ impl Screen {
             self.line(block, "", &format!("  answers {}", tokens::answer_to(call)));
         }
         if seen.asked.is_empty() {
-            let why = if seen.provider_down { "does not listen" } else { "is not asked" };
+            let why = if seen.provider_down { "does not listen" } else { "gets no call" };
             self.line(block, "provider", &self.paint(Style::Dim, why));
         }
     }

@@ -1,5 +1,5 @@
-//! What `docker-compose.yml` puts around Envoy, in one program: the certificates, the UserInfo
-//! provider with the demo's tokens, and the echo upstream. For trying out, never for production.
+//! The servers of `docker-compose.yml` around Envoy, in one program: the certificates, the UserInfo
+//! provider with the demo's tokens, and the echo upstream. For trials, never for production.
 
 use std::fs;
 use std::io;
@@ -45,7 +45,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Keeps what is there: who trusts it has read it, and would not notice new ones.
+/// Keeps existing certificates: processes that trust them have read them, and would not notice new
+/// ones.
 fn certificates(trust: &Path, keys: &Path) -> Result<(), String> {
     let authority = trust.join("ca-certificates.crt");
     let (certificate, key) = (keys.join("certificate.pem"), keys.join("key.pem"));
@@ -67,8 +68,9 @@ fn certificates(trust: &Path, keys: &Path) -> Result<(), String> {
 async fn provider(keys: &Path) -> Result<(), String> {
     let identity = Identity::read(&keys.join("certificate.pem"), &keys.join("key.pem"))?;
     let everywhere = SocketAddr::from(([0, 0, 0, 0], 443));
-    let provider =
-        Provider::start_at(everywhere).await.map_err(|e| format!("port 443 cannot be had: {e}"))?;
+    let provider = Provider::start_at(everywhere)
+        .await
+        .map_err(|e| format!("port 443 is not available: {e}"))?;
     tokens::teach(&provider);
     provider.forget().identity(identity);
     println!("provider: answers UserInfo on port 443. Tokens:");
@@ -84,7 +86,7 @@ async fn upstream() -> Result<(), String> {
     for port in BACKENDS {
         let upstream = Upstream::start_on(port)
             .await
-            .map_err(|e| format!("port {port} of loopback cannot be had: {e}"))?;
+            .map_err(|e| format!("port {port} of loopback is not available: {e}"))?;
         upstream.forget();
         running.push(upstream);
     }

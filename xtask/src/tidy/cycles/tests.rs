@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What is found in the modules of `src/`, given as file name and text.
+/// The problems in the modules of `src/`, given as file name and text.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let paths: Vec<String> = files.iter().map(|(name, _)| format!("src/{name}.rs")).collect();
     let files = paths.iter().zip(files).map(|(path, (_, text))| (path.as_str(), *text));
@@ -12,7 +12,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-/// That there is one cycle, which goes this way.
+/// Asserts that there is one cycle, along this path.
 #[track_caller]
 fn cycle(way: &str, files: &[(&str, &str)]) {
     let found = found(files);
@@ -27,7 +27,7 @@ fn no_cycle(files: &[(&str, &str)]) {
 }
 
 #[test]
-fn two_modules_are_named_with_both_places_and_the_remedy() {
+fn cycle_of_two_modules_has_both_places_and_remedy() {
     let files = [("a", "\nuse crate::b::X;\n"), ("b", "pub struct X;\nuse crate::a::Y;\n")];
     let expected = "src/a.rs:2: import cycle: a -> b -> a; got `crate::b::X` in src/a.rs:2, \
                     `crate::a::Y` in src/b.rs:2, expected none; move what both need into a module \
@@ -44,7 +44,7 @@ fn three_modules() {
 }
 
 #[test]
-fn a_group_is_told_once_and_two_groups_twice() {
+fn each_cycle_is_reported_once() {
     let both = "use crate::{b::X, c::X};";
     let group = [("a", both), ("b", "use crate::a::X;"), ("c", "use crate::a::X;")];
     cycle("a -> b -> a (3 modules need each other: a, b, c)", &group);
@@ -66,7 +66,7 @@ fn a_child_and_its_parent_by_super() {
 }
 
 #[test]
-fn a_declaration_is_no_import() {
+fn mod_declaration_is_no_import() {
     no_cycle(&[("a", "mod b; pub struct Shared;"), ("a/b", "use super::Shared;")]);
     no_cycle(&[("a", "pub(in crate::b) fn f() {}"), ("b", "use crate::a::f;")]);
 }
@@ -108,7 +108,7 @@ fn an_inline_path() {
 }
 
 #[test]
-fn the_longest_module_is_meant() {
+fn longest_module_path_wins() {
     let child = ("a/b", "use crate::c::X;");
     no_cycle(&[("a", "mod b; use crate::c::X;"), child, ("c", "pub struct X;")]);
     cycle("a::b -> c -> a::b", &[("a", "mod b;"), child, ("c", "use crate::a::b::Y;")]);
@@ -164,7 +164,7 @@ fn other_crates_are_not_counted() {
 }
 
 #[test]
-fn what_is_not_rust_is_said() {
+fn invalid_rust_is_reported() {
     let found = found(&[("a", "fn f() {}\nfn {")]);
     assert!(
         found.len() == 1 && found[0].starts_with("src/a.rs:2: cannot be parsed: "),
