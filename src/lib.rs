@@ -25,7 +25,6 @@
 
 pub mod claims;
 pub mod config;
-pub mod fault_injection;
 pub mod filter;
 pub mod outcome;
 pub mod policy;

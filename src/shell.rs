@@ -6,6 +6,7 @@
 
 mod calls;
 mod contexts;
+mod fault_injection;
 mod host;
 mod http;
 mod instance;

@@ -8,7 +8,6 @@ use crate::config::key::{Integer, Key};
 use crate::config::location::Report;
 use crate::config::secret::Secret;
 use crate::config::shape::{Keys, text};
-use crate::fault_injection::Safeguard;
 use crate::request::headers::{Field, HeaderView};
 
 /// The keys of this room.
@@ -125,9 +124,7 @@ fn credential(value: &[u8], max_bytes: usize) -> Result<BearerToken<'_>, Credent
         return Err(CredentialFault::TooLong);
     }
     match std::str::from_utf8(token) {
-        Ok(text) if is_b64token(token) || !Safeguard::TokenSyntax.is_active() => {
-            Ok(BearerToken(Secret::new(text)))
-        }
+        Ok(text) if is_b64token(token) => Ok(BearerToken(Secret::new(text))),
         _ => Err(CredentialFault::NotAToken),
     }
 }

@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use proxy_wasm::types::Action;
 
+use super::fault_injection::{self, Safeguard};
 use super::instance::Filter;
 use super::lines::Line;
 use super::phase::Phase;
 use super::raw::{self, Failed, HeaderBlock};
 use super::streams::Stream;
 use super::worker::Worker;
-use crate::fault_injection::{self, Safeguard};
 use crate::filter::{Effect, Event, Release, StreamId};
 use crate::outcome::Outcome;
 use crate::request::strip;

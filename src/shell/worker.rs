@@ -11,13 +11,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::calls::Calls;
+use super::fault_injection::Safeguard;
 use super::host;
 use super::instance::Root;
 use super::lines::Line;
 use super::meter::{Gauges, Meter};
 use super::raw::{self, Failed, HeaderBlock};
 use super::streams::Streams;
-use crate::fault_injection::Safeguard;
 use crate::filter::{
     CallId, Effect, Effects, Event, Gate, ReadShared, Release, Seed, Stats, StreamId, Took,
 };

@@ -17,10 +17,7 @@ pub const VARIABLE: &str = "OIDC_FAULT_INJECTION";
 const MESSAGE: &str = "a request said ";
 
 /// Rows of the catalogue whose inputs the protections handle, and one that simply passes.
-const ROWS: [&str; 18] = [
-    "1", "4a", "7", "8b", "12a", "25", "26", "33a", "35a", "40", "41b", "74a", "74c", "81", "111a",
-    "113b", "114b", "121a",
-];
+const ROWS: [&str; 9] = ["1", "26", "33a", "35a", "40", "74a", "74c", "81", "121a"];
 
 pub fn module() -> PathBuf {
     let path = match std::env::var_os("OIDC_FAULT_INJECTION_WASM").filter(|path| !path.is_empty()) {
@@ -69,8 +66,6 @@ async fn each_removed_protection_makes_a_row_fail() {
         ("strip", vec!["26", "33a", "35a", "40"]),
         ("body_pause", vec!["74a", "74c"]),
         ("no_headers", vec!["121a"]),
-        ("token_syntax", vec!["7", "8b", "12a"]),
-        ("status", vec!["41b", "111a", "113b", "114b"]),
     ] {
         let failing = failing(protection).await;
         println!("without {protection}: rows {failing:?} fail");

@@ -83,12 +83,12 @@ async fn row_191_vm_stops() {
     assert!(told.is_empty(), "{told:?}");
     let panics: Vec<_> = log.iter().filter(|line| line.contains("panic at ")).collect();
     let [panic] = panics.as_slice() else { panic!("one line of the panic: {panics:?}") };
-    let (_, place) = panic.split_once("panic at src/fault_injection.rs:").expect("a place");
+    let (_, place) = panic.split_once("panic at src/shell/fault_injection.rs:").expect("a place");
     assert!(place.bytes().all(|b| b.is_ascii_digit()) && !place.is_empty(), "{panic}");
 
     // The final check of every other run must fail here.
     let failures = started.judge_envoy().await;
-    for part in ["panic at src/fault_injection.rs:", "Function: ", "the outcomes sum to"] {
+    for part in ["panic at src/shell/fault_injection.rs:", "Function: ", "the outcomes sum to"] {
         assert!(failures.iter().any(|f| f.complaint.contains(part)), "{part}: {failures:?}");
     }
     // Envoy makes a new VM for the next request.
