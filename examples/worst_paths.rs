@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use oidc_token_connector::claims::jsonpath::JsonPath;
-use oidc_token_connector::config;
 use oidc_token_connector::filter::{Effect, Event, Gate, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::policy;
+use oidc_token_connector::provider::response::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
@@ -145,7 +145,7 @@ fn try_case(cases: &mut Vec<Case>, documents: &[(&str, String)], path: &str, doc
 }
 
 /// A policy whose every header has that path.
-struct Measured(Rc<config::Policy>);
+struct Measured(Rc<policy::Policy>);
 
 impl Measured {
     fn new(path: &str) -> Measured {
@@ -157,7 +157,7 @@ impl Measured {
                 "accept_any_200":true,"inject_headers":{{{}}}}}"#,
             rules.join(",")
         );
-        let loaded = config::read(text.as_bytes());
+        let loaded = policy::read(text.as_bytes());
         Measured(Rc::new(loaded.unwrap_or_else(|p| panic!("{path}: {p:?}")).policy))
     }
 

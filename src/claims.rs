@@ -5,10 +5,11 @@
 
 pub mod json;
 pub mod jsonpath;
+pub mod rules;
 
 use crate::claims::json::Json;
 use crate::claims::jsonpath::{Budget, Selection};
-use crate::config::{ClaimRule, Lists};
+use crate::claims::rules::{ClaimRule, Lists};
 
 /// Longest header value, in bytes.
 pub const MAX_VALUE: usize = 4 * 1024;

@@ -7,7 +7,8 @@
 //! reads no clock and makes no call: it is told the time and says which call is due.
 
 mod asking;
-mod cache;
+mod breaker;
+pub(crate) mod cache;
 mod decision;
 mod effects;
 mod entry;
@@ -16,6 +17,9 @@ mod health;
 mod ids;
 mod known_tokens;
 mod lookup;
+mod lookups;
+pub(crate) mod observability;
+mod outdated;
 mod pending;
 mod questions;
 mod served;
@@ -25,16 +29,17 @@ mod waits;
 
 use std::rc::Rc;
 
-use crate::config::Policy;
 use crate::outcome::{Outcome, Source};
+use crate::policy::Policy;
+use crate::provider::endpoint;
 pub use crate::provider::key::Seed;
+use crate::refusal::Refusal;
 use crate::reply::{self, Dialect};
 use crate::request::bearer;
-use crate::request::endpoint;
 use crate::request::headers::HeaderView;
 use crate::request::strip::StripPlan;
 use crate::time::{MonotonicTime, Now, UnixTime};
-use crate::verdict::{Permit, Refusal};
+use crate::verdict::Permit;
 use decision::unasked;
 pub use decision::{Action, Decision, Record, Release};
 pub use effects::{Effect, Effects, Event, ReadShared, Took};
@@ -45,7 +50,7 @@ pub use ids::{CallId, StreamId};
 use lookup::{LookupContext, RequestContext};
 use questions::Questions;
 pub use shared::{SLOTS, Slot};
-pub use stats::Stats;
+pub use stats::{Kind, Stats};
 
 /// Holds the requests of one worker.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ pub mod filter;
 pub mod outcome;
 pub mod policy;
 pub mod provider;
+pub mod refusal;
 pub mod reply;
 pub mod request;
 pub mod time;

@@ -4,142 +4,133 @@
 //! configured code.
 
 use crate::provider::challenge::ErrorCode;
+use crate::provider::endpoint::EndpointFault;
+use crate::refusal::{NoAnswer, Refusal, Unusable};
 use crate::request::bearer::CredentialFault;
-use crate::request::endpoint::EndpointFault;
-use crate::verdict::{NoAnswer, Refusal, Unusable};
 
-/// How a request ended, one counter each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Forwarded: the provider vouched for the token.
-    Pass,
-    /// Forwarded: a CORS preflight, unauthenticated by configuration.
-    Preflight,
-    /// Refused: no credentials, or none of the scheme `Bearer`.
-    NoCredentials,
-    /// Refused: `Bearer` credentials that are not one token.
-    Malformed,
-    /// Refused: a region code that is not configured.
-    UnknownRegion,
-    /// Refused: no UserInfo endpoint is configured for it.
-    Misconfigured,
-    /// Refused: the provider does not vouch for the token. It answered 401, named the error
-    /// `invalid_token`, or said 200 without the subject that is required.
-    InvalidToken,
-    /// Refused: the provider answered 403, or named the error `insufficient_scope`.
-    Forbidden,
-    /// Refused: the provider answered another error.
-    ProviderError,
-    /// Refused: the provider gave no answer, or was not asked.
-    Unavailable,
-    /// Refused: the provider answered 200 with what cannot be used.
-    Unusable,
-    /// The client left, or Envoy gave the request up, before there was a decision.
-    ClientGone,
-    /// Answered 500: Envoy refused to read or edit the request's headers.
-    Internal,
+/// An enum whose values are words of a closed list, in the order of their counters: one line each.
+macro_rules! words {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$meaning:meta])* $value:ident = $word:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$meaning])* $value,)* }
+
+        impl $name {
+            /// All of them, in the order of their counters.
+            pub const ALL: [$name; [$($word),*].len()] = [$($name::$value),*];
+
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$value => $word,)* }
+            }
+        }
+    };
 }
 
-impl Outcome {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Outcome; 13] = [
-        Outcome::Pass,
-        Outcome::Preflight,
-        Outcome::NoCredentials,
-        Outcome::Malformed,
-        Outcome::UnknownRegion,
-        Outcome::Misconfigured,
-        Outcome::InvalidToken,
-        Outcome::Forbidden,
-        Outcome::ProviderError,
-        Outcome::Unavailable,
-        Outcome::Unusable,
-        Outcome::ClientGone,
-        Outcome::Internal,
-    ];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Pass => "pass",
-            Outcome::Preflight => "preflight",
-            Outcome::NoCredentials => "no_credentials",
-            Outcome::Malformed => "malformed",
-            Outcome::UnknownRegion => "unknown_region",
-            Outcome::Misconfigured => "misconfigured",
-            Outcome::InvalidToken => "invalid_token",
-            Outcome::Forbidden => "forbidden",
-            Outcome::ProviderError => "provider_error",
-            Outcome::Unavailable => "unavailable",
-            Outcome::Unusable => "unusable",
-            Outcome::ClientGone => "client_gone",
-            Outcome::Internal => "internal",
-        }
+words! {
+    /// How a request ended, one counter each.
+    pub enum Outcome {
+        /// Forwarded: the provider vouched for the token.
+        Pass = "pass",
+        /// Forwarded: a CORS preflight, unauthenticated by configuration.
+        Preflight = "preflight",
+        /// Refused: no credentials, or none of the scheme `Bearer`.
+        NoCredentials = "no_credentials",
+        /// Refused: `Bearer` credentials that are not one token.
+        Malformed = "malformed",
+        /// Refused: a region code that is not configured.
+        UnknownRegion = "unknown_region",
+        /// Refused: no UserInfo endpoint is configured for it.
+        Misconfigured = "misconfigured",
+        /// Refused: the provider does not vouch for the token. It answered 401, named the error
+        /// `invalid_token`, or said 200 without the subject that is required.
+        InvalidToken = "invalid_token",
+        /// Refused: the provider answered 403, or named the error `insufficient_scope`.
+        Forbidden = "forbidden",
+        /// Refused: the provider answered another error.
+        ProviderError = "provider_error",
+        /// Refused: the provider gave no answer, or was not asked.
+        Unavailable = "unavailable",
+        /// Refused: the provider answered 200 with what cannot be used.
+        Unusable = "unusable",
+        /// The client left, or Envoy gave the request up, before there was a decision.
+        ClientGone = "client_gone",
+        /// Answered 500: Envoy refused to read or edit the request's headers.
+        Internal = "internal",
     }
 }
 
-/// Where the verdict came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// The filter alone: nobody was asked.
-    Filter,
-    /// The provider was asked for this request.
-    Asked,
-    /// The provider was asked for another request at the same time.
-    Joined,
-    /// This worker knew it already.
-    Hit,
-    /// Another worker knew it already.
-    Shared,
-    /// It was known, and nobody answers who could say whether it is still so.
-    Stale,
-}
-
-impl Source {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Source; 6] =
-        [Source::Filter, Source::Asked, Source::Joined, Source::Hit, Source::Shared, Source::Stale];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Source::Filter => "none",
-            Source::Asked => "asked",
-            Source::Joined => "joined",
-            Source::Hit => "hit",
-            Source::Shared => "shared",
-            Source::Stale => "stale",
-        }
+words! {
+    /// Where the verdict came from.
+    pub enum Source {
+        /// The filter alone: nobody was asked.
+        Filter = "none",
+        /// The provider was asked for this request.
+        Asked = "asked",
+        /// The provider was asked for another request at the same time.
+        Joined = "joined",
+        /// This worker knew it already.
+        Hit = "hit",
+        /// Another worker knew it already.
+        Shared = "shared",
+        /// It was known, and nobody answers who could say whether it is still so.
+        Stale = "stale",
     }
 }
 
-/// Every reason of a refusal, in the order of their counters.
-pub const REASONS: [&str; 24] = [
-    "absent",
-    "empty",
-    "other_scheme",
-    "no_token",
-    "not_a_token",
-    "too_long",
-    "several",
-    "no_userinfo_endpoint",
-    "no_default_uri",
-    "unknown_code",
-    "provider_4xx",
-    "provider_5xx",
-    "no_subject",
-    "too_large",
-    "encoded",
-    "jwt",
-    "not_a_json_object",
-    "not_sent",
-    "cut_off",
-    "unreachable",
-    "timed_out",
-    "unexpected_status",
-    "too_many_waiting",
-    "breaker_open",
-];
+words! {
+    /// Why a request is refused, one counter each.
+    pub enum Reason {
+        /// No `Authorization` header.
+        Absent = "absent",
+        /// `Authorization` has no value.
+        Empty = "empty",
+        /// Another authentication scheme than `Bearer`.
+        OtherScheme = "other_scheme",
+        /// `Bearer` without a token.
+        NoToken = "no_token",
+        /// Not the syntax of a token (RFC 6750 §2.1).
+        NotAToken = "not_a_token",
+        /// Longer than `max_token_bytes`.
+        TooLong = "too_long",
+        /// More than one credential.
+        Several = "several",
+        /// `userinfo_endpoint` is not configured.
+        NoUserinfoEndpoint = "no_userinfo_endpoint",
+        /// `defaultURI` is not configured.
+        NoDefaultUri = "no_default_uri",
+        /// The region code is not configured.
+        UnknownCode = "unknown_code",
+        /// The provider responded with a status of 400 to 499.
+        Provider4xx = "provider_4xx",
+        /// The provider responded with a status of 500 to 599.
+        Provider5xx = "provider_5xx",
+        /// A 200 without the required subject.
+        NoSubject = "no_subject",
+        /// A 200 over `max_userinfo_bytes`.
+        TooLarge = "too_large",
+        /// A 200 with a `content-encoding`.
+        Encoded = "encoded",
+        /// A 200 that is a JWT.
+        Jwt = "jwt",
+        /// A 200 that is not a JSON object.
+        NotAJsonObject = "not_a_json_object",
+        /// Envoy did not make the call.
+        NotSent = "not_sent",
+        /// The response ended early.
+        CutOff = "cut_off",
+        /// The connection failed.
+        Unreachable = "unreachable",
+        /// No response within the timeout.
+        TimedOut = "timed_out",
+        /// A status other than 200 and 400 to 599.
+        UnexpectedStatus = "unexpected_status",
+        /// Too many calls are under way, or too many requests wait for one.
+        TooManyWaiting = "too_many_waiting",
+        /// The circuit breaker is open.
+        BreakerOpen = "breaker_open",
+    }
+}
 
 impl Refusal {
     /// The counter that a refusal belongs to.
@@ -166,41 +157,41 @@ impl Refusal {
     }
 
     /// The reason in one word, finer than the outcome.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
             Refusal::Credentials(fault) => match fault {
-                CredentialFault::Absent => "absent",
-                CredentialFault::Empty => "empty",
-                CredentialFault::OtherScheme => "other_scheme",
-                CredentialFault::NoToken => "no_token",
-                CredentialFault::NotAToken => "not_a_token",
-                CredentialFault::TooLong => "too_long",
-                CredentialFault::Several => "several",
+                CredentialFault::Absent => Reason::Absent,
+                CredentialFault::Empty => Reason::Empty,
+                CredentialFault::OtherScheme => Reason::OtherScheme,
+                CredentialFault::NoToken => Reason::NoToken,
+                CredentialFault::NotAToken => Reason::NotAToken,
+                CredentialFault::TooLong => Reason::TooLong,
+                CredentialFault::Several => Reason::Several,
             },
             Refusal::Endpoint(fault) => match fault {
-                EndpointFault::NotConfigured => "no_userinfo_endpoint",
-                EndpointFault::NoDefault => "no_default_uri",
-                EndpointFault::UnknownRegion => "unknown_code",
+                EndpointFault::NotConfigured => Reason::NoUserinfoEndpoint,
+                EndpointFault::NoDefault => Reason::NoDefaultUri,
+                EndpointFault::UnknownRegion => Reason::UnknownCode,
             },
             Refusal::Provider(error) => match error.status {
-                400..=499 => "provider_4xx",
-                _ => "provider_5xx",
+                400..=499 => Reason::Provider4xx,
+                _ => Reason::Provider5xx,
             },
-            Refusal::NotVouched => "no_subject",
+            Refusal::NotVouched => Reason::NoSubject,
             Refusal::Unusable(why) => match why {
-                Unusable::TooLarge => "too_large",
-                Unusable::Encoded => "encoded",
-                Unusable::Jwt => "jwt",
-                Unusable::NotAnObject => "not_a_json_object",
+                Unusable::TooLarge => Reason::TooLarge,
+                Unusable::Encoded => Reason::Encoded,
+                Unusable::Jwt => Reason::Jwt,
+                Unusable::NotAnObject => Reason::NotAJsonObject,
             },
             Refusal::Unavailable(cause) => match cause {
-                NoAnswer::NotSent => "not_sent",
-                NoAnswer::CutOff => "cut_off",
-                NoAnswer::Unreachable { .. } => "unreachable",
-                NoAnswer::TimedOut => "timed_out",
-                NoAnswer::UnexpectedStatus => "unexpected_status",
-                NoAnswer::Crowded => "too_many_waiting",
-                NoAnswer::BreakerOpen => "breaker_open",
+                NoAnswer::NotSent => Reason::NotSent,
+                NoAnswer::CutOff => Reason::CutOff,
+                NoAnswer::Unreachable { .. } => Reason::Unreachable,
+                NoAnswer::TimedOut => Reason::TimedOut,
+                NoAnswer::UnexpectedStatus => Reason::UnexpectedStatus,
+                NoAnswer::Crowded => Reason::TooManyWaiting,
+                NoAnswer::BreakerOpen => Reason::BreakerOpen,
             },
         }
     }
@@ -254,8 +245,8 @@ mod tests {
             let error = ProviderError::read(
                 status,
                 &crate::request::headers::HeaderView::default(),
-                crate::provider::userinfo::Body::Read(b""),
-                &crate::config::ProviderText::Withheld,
+                crate::provider::response::Body::Read(b""),
+                &crate::policy::ProviderText::Withheld,
             );
             Refusal::Provider(Box::new(error))
         };
@@ -265,7 +256,7 @@ mod tests {
         let refusals = refusals.chain([Refusal::NotVouched]);
         let refusals = refusals.chain(unusable.map(Refusal::Unusable));
         let refusals = refusals.chain(answers.map(Refusal::Unavailable));
-        let reasons: Vec<&str> = refusals.map(|refusal| refusal.reason()).collect();
-        assert_eq!(reasons, REASONS);
+        let reasons: Vec<Reason> = refusals.map(|refusal| refusal.reason()).collect();
+        assert_eq!(reasons, Reason::ALL);
     }
 }

@@ -1,15 +1,63 @@
-//! The configuration as the filter needs it: every name lower-cased, every path compiled, every
-//! default filled in. All its values are valid; nothing downstream checks them again.
+//! The configuration as the filter needs it: bytes in, a [`Policy`] or every [`Problem`] at once out.
+//!
+//! Each room has its own keys, with how they are read; here they come together. Reading is a pure
+//! function of the bytes: no clock, no randomness, no shared data. Envoy silently leaves out a filter
+//! whose configuration fails only in a worker, and requests would then pass unauthenticated. The
+//! configuration's own text never appears in a problem beyond the piece that is wrong, and never a
+//! value that may be a secret.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use crate::claims::jsonpath::JsonPath;
+use crate::claims::rules::{self, Injected, Regions};
+pub use crate::claims::rules::{ClaimRule, Lists};
+use crate::config;
+use crate::config::file::{Fields, Node};
+use crate::config::location::{Location, Report};
+pub use crate::config::problem::Problem;
+use crate::config::shape::{Keys, names_of};
+use crate::config::uri::Uri;
+use crate::filter::cache::settings as caching;
+pub use crate::filter::cache::settings::{CachePolicy, CacheScope, Caching, NoStore};
+use crate::filter::observability;
+pub use crate::filter::observability::AccessLog;
+pub use crate::provider::egress::Egress;
+pub use crate::provider::endpoint::table::{Endpoint, EndpointTable, Endpoints};
+pub use crate::provider::endpoint::targets::UnknownRegion;
+use crate::provider::endpoint::targets::{self, Region, Target, Targets};
+pub use crate::provider::error_text::ProviderText;
 use crate::provider::key::KeyPrefix;
-pub use crate::provider::settings::{
-    AnswerPolicy, Breaker, CallPolicy, Site, SubjectPath, Success,
-};
+use crate::provider::method::ValidationMethod;
+pub use crate::provider::settings::{Breaker, CallPolicy, Site};
+pub use crate::provider::subject::{SubjectPath, Success};
+use crate::provider::{egress, error_text, settings as calls, subject, userinfo};
+use crate::reply::settings as replies;
+pub use crate::reply::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
+pub use crate::request::preflight::Preflight;
+use crate::request::strip::settings as forward;
 pub use crate::request::strip::{Authorization, ForwardPolicy};
+use crate::request::{bearer, preflight};
+
+/// Every room's keys, in the order of the reference.
+pub const ROOMS: &[Keys] = &[
+    targets::KEYS,
+    userinfo::KEYS,
+    calls::KEYS,
+    egress::KEYS,
+    bearer::KEYS,
+    subject::KEYS,
+    caching::KEYS,
+    rules::KEYS,
+    forward::KEYS,
+    preflight::KEYS,
+    replies::KEYS,
+    error_text::KEYS,
+    observability::KEYS,
+];
 
 /// Everything that decides about a request.
 #[derive(Debug)]
@@ -18,8 +66,8 @@ pub struct Policy {
     pub endpoints: Endpoints,
     /// How an endpoint is called.
     pub call: CallPolicy,
-    /// What counts as a usable answer.
-    pub answer: AnswerPolicy,
+    /// How a token is validated.
+    pub method: Box<dyn ValidationMethod>,
     /// What is remembered of the provider's answers.
     pub cache: Caching,
     /// What the upstream gets to see.
@@ -61,232 +109,95 @@ impl Policy {
     }
 }
 
-/// The UserInfo endpoints.
+/// What a configuration that loads gives.
 #[derive(Debug)]
-pub enum Endpoints {
-    /// `userinfo_endpoint` is absent or not an object: every request with a token is refused.
-    NotConfigured,
-    /// The endpoints to choose from.
-    Configured(EndpointTable),
+pub struct Loaded {
+    /// The policy to run.
+    pub policy: Policy,
+    /// Faults that the source system answers per request instead of refusing to load: a missing
+    /// `userinfo_endpoint` or `defaultURI`. The filter logs them as errors; `oidc-connector check` fails.
+    pub faults: Vec<Problem>,
 }
 
-impl Endpoints {
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Rc<Endpoint>> {
-        let table = match self {
-            Endpoints::Configured(table) => Some(table),
-            Endpoints::NotConfigured => None,
-        };
-        table.into_iter().flat_map(|table| table.regions.iter().chain(&table.default))
+/// Reads a configuration as Envoy hands it over: JSON text (StringValue) or a binary
+/// `google.protobuf.Struct`.
+///
+/// # Errors
+///
+/// Every problem in document order, faults included, if there is at least one that is not a
+/// fault. A Struct's members have no order: theirs are read by name.
+pub fn read(bytes: &[u8]) -> Result<Loaded, Vec<Problem>> {
+    let tree = config::document(bytes).map_err(|problem| vec![problem])?;
+    let mut report = Report::default();
+    let root = Node { place: Location::root(), value: &tree };
+    root.report_repeated_keys(&mut report);
+    let policy = read_policy(root, &mut report);
+    let refused = report.refuses();
+    match policy {
+        Some(policy) if !refused => Ok(Loaded { policy, faults: report.in_order() }),
+        _ => Err(report.in_order()),
     }
 }
 
-/// The endpoints by region.
-#[derive(Debug)]
-pub struct EndpointTable {
-    /// `regionCodeHeader`, lower-cased, if regions are configured.
-    pub region_header: Option<String>,
-    /// One per code of `regionCodeValue`, in the order written.
-    pub regions: Vec<Rc<Endpoint>>,
-    /// `defaultURI`; `None` refuses requests without a matching region.
-    pub default: Option<Rc<Endpoint>>,
-    /// What a code that is not configured gets.
-    pub unknown_region: UnknownRegion,
+/// The policy, as far as it could be read; it counts only if nothing was reported.
+fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
+    let top = Fields::open(root, &names_of(ROOMS), report)?;
+    let targets = targets::read(&top, report);
+    let regions = Regions { codes: targets.codes(), header: targets.code_header() };
+    let injected = rules::read(&top, regions, report);
+    let forward = forward::read(&top, targets.code_header(), injected.names(), report);
+    let egress = egress::read(&top, &targets, report);
+    let call = calls::call(&top, report);
+    let method = userinfo::read(&top, subject::read(&top, report), report);
+    Some(Policy {
+        endpoints: endpoints(&top, targets, &injected, (&method, &call), report),
+        stat_name: observability::stat_name(&top, report),
+        call,
+        method: Box::new(method),
+        cache: caching::read(&top, report),
+        forward,
+        replies: replies::read(&top, report),
+        max_token_bytes: bearer::longest(&top, report),
+        preflight: preflight::read(&top, report),
+        access_log: observability::access_log(&top, report),
+        egress,
+    })
 }
 
-/// The UserInfo endpoint of a region, at one site or several, and what its answers become.
-#[derive(Debug, Clone)]
-pub struct Endpoint {
-    /// The region code as configured, or `default`.
-    pub region: Rc<str>,
-    /// Where it is asked, in order; at least one.
-    pub sites: Vec<Site>,
-    /// The headers injected for this region.
-    pub rules: Rc<[ClaimRule]>,
-    /// What is left as filter state, the same for all regions.
-    pub state: Rc<[ClaimRule]>,
-    /// What names a question to this endpoint, but for the token.
-    pub key: KeyPrefix,
-}
-
-/// `unknown_region`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownRegion {
-    /// The default endpoint answers, as in the source system.
-    UseDefault,
-    /// The request is refused with `InvalidRegionCode`.
-    Reject,
-}
-
-/// One claim to hand on.
-#[derive(Debug)]
-pub struct ClaimRule {
-    /// The header's name, lower-cased, or that of the filter state.
-    pub name: Rc<str>,
-    /// Where its value is in the UserInfo answer.
-    pub path: JsonPath,
-    /// How a found list is written.
-    pub lists: Lists,
-}
-
-/// How a list becomes a header value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lists {
-    /// As a compact JSON array.
-    Json,
-    /// Its elements with this separator between them; one that would not come back when the list
-    /// is taken apart makes the claim invalid.
-    Joined(String),
-}
-
-/// `cache`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caching {
-    /// Not configured: every request is validated anew, as in the source system.
-    Off,
-    /// Verdicts are remembered.
-    On(CachePolicy),
-}
-
-/// For how long and how many verdicts are remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// For how long a token is good without asking again, at most 1 h.
-    pub ttl: Duration,
-    /// For how long a token is bad without asking again.
-    pub negative_ttl: Duration,
-    /// How many verdicts one worker keeps.
-    pub max_entries: usize,
-    /// How many bytes these may take.
-    pub max_bytes: usize,
-    /// For how long after its time a good verdict may serve while nobody answers.
-    pub stale_if_error: Duration,
-    /// What `no-store`, `no-cache` and `max-age=0` of the provider do.
-    pub no_store: NoStore,
-    /// Who finds a verdict.
-    pub scope: CacheScope,
-}
-
-/// `honor_no_store`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoStore {
-    /// Nothing: frameworks send them as boilerplate, and caching was asked for by the operator.
-    Ignored,
-    /// The answer is not kept.
-    Honored,
-}
-
-/// `shared`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheScope {
-    /// The worker that asked.
-    Worker,
-    /// Every worker of the process, through Envoy's shared data.
-    Process,
-}
-
-/// `preflight`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preflight {
-    /// Like any other request.
-    Authenticate,
-    /// Let through unauthenticated, stripped.
-    Pass,
-}
-
-/// `access_log_state`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Nothing is written.
-    Silent,
-    /// The outcome is written as filter state `wasm.oidc_outcome`.
-    FilterState,
-}
-
-/// `http_proxy_server` and `http_proxy_port`
-#[derive(Debug, PartialEq, Eq)]
-pub enum Egress {
-    /// No forward proxy.
-    Direct,
-    /// The endpoints' clusters must carry this forward proxy.
-    Proxy {
-        /// Host of the proxy.
-        server: String,
-        /// Port of the proxy.
-        port: u16,
-    },
-}
-
-/// How refused requests are answered.
-#[derive(Debug)]
-pub struct ReplyPolicy {
-    /// `realm` of every challenge.
-    pub realm: String,
-    /// What replaces the errors that the connector itself raises.
-    pub own_errors: OwnErrors,
-    /// The reply when the provider gave no usable answer.
-    pub unavailable: Unavailable,
-    /// Where the provider's error text is.
-    pub provider_text: ProviderText,
-    /// What becomes of a provider's error.
-    pub provider_errors: ProviderErrors,
-}
-
-/// `enable_error_set`
-#[derive(Debug)]
-pub enum OwnErrors {
-    /// Answered by name.
-    Named,
-    /// Answered with the configured error set.
-    ErrorSet(ErrorSet),
-}
-
-/// `error_set`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorSet {
-    /// 400 to 599.
-    pub code: u16,
-    /// Value of `X-Error-Detail-Header`.
-    pub detail_header: String,
-    /// The body.
-    pub response_body: String,
-    /// The body's content type.
-    pub content_type: String,
-}
-
-/// `userinfo_unavailable`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unavailable {
-    /// Not configured: `TargetEndpointError` like the connector's other errors.
-    AsOwnError,
-    /// Configured with status 401: as named, also where an error set is enabled.
-    Unauthorized,
-    /// Configured with status 503.
-    ServiceUnavailable {
-        /// Whole seconds for `Retry-After`, if configured.
-        retry_after: Option<u32>,
-    },
-}
-
-/// `provider_errors`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderErrors {
-    /// Its status goes to the client, as in the source system.
-    Relay,
-    /// A verdict about the token becomes 401 or 403, every other error the reply of
-    /// `userinfo_unavailable`, whose status is then 503.
-    Map,
-}
-
-/// `error_metadata_location` with `error_header_name` or `error_payload_location`
-#[derive(Debug)]
-pub enum ProviderText {
-    /// Not handed on.
-    Withheld,
-    /// In the response header of this name, lower-cased.
-    Header(String),
-    /// At this path of the JSON body.
-    PayloadAt(JsonPath),
-    /// The whole body.
-    Payload,
+/// The endpoints as the filter needs them.
+fn endpoints(
+    top: &Fields<'_>,
+    targets: Targets,
+    injected: &Injected,
+    (method, call): (&dyn ValidationMethod, &CallPolicy),
+    report: &mut Report,
+) -> Endpoints {
+    let clusters = targets::clusters(top, report);
+    let state = rules::filter_state(top, report);
+    let unknown_region = targets::unknown_region(top, report);
+    let Some(table) = targets.0 else {
+        return Endpoints::NotConfigured;
+    };
+    let site = |target: Target| {
+        let Uri { authority, path, scheme } = target.uri;
+        let mapped = clusters.get(authority.as_str());
+        let cluster = mapped.map_or_else(|| authority.clone(), |name| (*name).to_owned());
+        Site { cluster, authority, path, scheme }
+    };
+    let endpoint = |region: Region| {
+        let sites: Vec<Site> = region.targets.into_iter().map(site).collect();
+        Rc::new(Endpoint {
+            key: KeyPrefix::of(&method.key_parts(), call, &region.code, &sites),
+            rules: injected.rules(&region.code),
+            state: Rc::clone(&state),
+            region: region.code.into(),
+            sites,
+        })
+    };
+    Endpoints::Configured(EndpointTable {
+        region_header: table.region_header,
+        regions: table.regions.into_iter().map(endpoint).collect(),
+        default: table.default.map(endpoint),
+        unknown_region,
+    })
 }

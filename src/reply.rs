@@ -2,14 +2,16 @@
 //! statuses, bodies and challenges. A reply contains nothing of the client's request, and of the
 //! provider only what [`ProviderError`] let through.
 
-use crate::config::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
+pub(crate) mod settings;
+
+use self::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
+use crate::provider::endpoint::EndpointFault;
 use crate::provider::error::{ErrorText, ProviderError};
+use crate::refusal::Refusal;
 use crate::request::bearer::CredentialFault;
-use crate::request::endpoint::EndpointFault;
 use crate::request::headers::{Field, HeaderView};
-use crate::verdict::Refusal;
 
 /// An answer that the filter gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,8 +110,11 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
         Refusal::Unusable(_) => unusable(policy),
         Refusal::Unavailable(_) => unavailable(None, policy),
     };
-    reply.details =
-        format!("oidc_token_connector{{{}:{}}}", refusal.outcome().as_str(), refusal.reason());
+    reply.details = format!(
+        "oidc_token_connector{{{}:{}}}",
+        refusal.outcome().as_str(),
+        refusal.reason().as_str()
+    );
     match dialect {
         Dialect::Http => reply,
         Dialect::Grpc => for_grpc(reply, refusal),
@@ -174,7 +179,7 @@ fn mapped(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
             }
         }
         CallOutcome::Denied => named(&DENIED, 403, None, policy),
-        CallOutcome::Vouched
+        CallOutcome::Accepted
         | CallOutcome::NotVouched
         | CallOutcome::Rejected
         | CallOutcome::Misdirected

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{self, CallPolicy, Policy};
 use crate::filter::{Action, CallId, Decision, Effect, Event, Gate, Release, Seed, Slot, StreamId};
-use crate::provider::userinfo::{Answer, Body, Call};
+use crate::policy::{self, CallPolicy, Policy};
+use crate::provider::{
+    call::Call,
+    response::{Answer, Body},
+};
 use crate::reply::LocalReply;
 use crate::request::headers::HeaderView;
 use crate::time::{MonotonicTime, Now, UnixTime};
@@ -61,7 +64,7 @@ pub(crate) fn seed() -> Seed {
 
 /// The default userinfo endpoint.
 pub(crate) fn call_policy() -> CallPolicy {
-    config::read(config("").as_bytes()).unwrap().policy.call
+    policy::read(config("").as_bytes()).unwrap().policy.call
 }
 
 /// A configuration with a default endpoint and two regions, and these further members.
@@ -266,7 +269,7 @@ impl World {
 }
 
 fn configure(gate: &mut Gate, config: &str) -> Rc<Policy> {
-    let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
+    let policy = Rc::new(policy::read(config.as_bytes()).unwrap().policy);
     gate.configured(&policy);
     policy
 }

@@ -51,9 +51,9 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::config;
     use crate::filter::{Effect, Event, Gate, Release, StreamId};
     use crate::outcome::Outcome;
+    use crate::policy;
     use crate::sim::{self, head};
 
     /// 1970, 2038, 2106 and the last moment there is: the catalogue's row 203.
@@ -64,7 +64,7 @@ mod tests {
             let at = |moment| Now { moment, date: UnixTime(nanos / second) };
             let now = MonotonicTime::from_nanos(nanos);
             let config = sim::config(r#""timeout": "30s", "cache": {}"#);
-            let policy = Rc::new(config::read(config.as_bytes()).unwrap().policy);
+            let policy = Rc::new(policy::read(config.as_bytes()).unwrap().policy);
             let mut gate = Gate::new(sim::seed());
             gate.configured(&policy);
             let request = head(&[("authorization", "Bearer t")]);

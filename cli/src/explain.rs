@@ -13,9 +13,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{CallId, Decision, Effect, Event, Gate, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::{Answer, Body, Call};
+use oidc_token_connector::policy::{self, Policy};
+use oidc_token_connector::provider::{
+    call::Call,
+    response::{Answer, Body},
+};
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use crate::check::{self, Instance, World};
@@ -148,7 +151,7 @@ fn chosen<'w, 'a>(world: &'w World<'a>, args: &Args) -> Result<&'w Instance<'a>,
 fn policy(instance: &Instance<'_>, args: &Args) -> Result<Policy, String> {
     let file = &args.config;
     let text = instance.text().map_err(|wrong| format!("{file}: {wrong}"))?;
-    match config::read(text) {
+    match policy::read(text) {
         Ok(loaded) => {
             for fault in &loaded.faults {
                 complain(format_args!("{file}: {fault}"));

@@ -20,7 +20,8 @@ use std::io::{self, Read as _, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use oidc_token_connector::config::{self, Policy};
+use oidc_token_connector::config::MAX_CONFIG_BYTES;
+use oidc_token_connector::policy::{self, Policy};
 use serde_json::{Map, Value as Json};
 
 use advice::Subject;
@@ -178,9 +179,9 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
         weight: Weight::Mend,
     };
     let finding =
-        |problem: config::Problem| mend(problem.to_string(), settings.line_of(&problem.path));
+        |problem: policy::Problem| mend(problem.to_string(), settings.line_of(&problem.path));
     let read = |config: &Map<String, Json>| {
-        let loaded = config::read(pretty(config).as_bytes());
+        let loaded = policy::read(pretty(config).as_bytes());
         loaded.map_err(|problems| problems.into_iter().map(finding).collect::<Vec<_>>())
     };
     if settings.config.is_empty() {
@@ -202,7 +203,7 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
     }
     // The guard behind the filter needs it.
     config.insert("access_log_state".to_owned(), Json::Bool(true));
-    let config::Loaded { policy, faults } = read(&config)?;
+    let policy::Loaded { policy, faults } = read(&config)?;
     let faults = faults.into_iter().map(|problem| Finding {
         weight: Weight::Refusing,
         remedy: "the source system behaves the same; add it, and run this again".to_owned(),
@@ -255,8 +256,8 @@ fn content(file: &Path) -> Result<String, String> {
     } else {
         bytes = std::fs::read(file).map_err(cannot)?;
     }
-    if bytes.len() > config::MAX_CONFIG_BYTES {
-        let (found, allowed) = (bytes.len(), config::MAX_CONFIG_BYTES);
+    if bytes.len() > MAX_CONFIG_BYTES {
+        let (found, allowed) = (bytes.len(), MAX_CONFIG_BYTES);
         return Err(format!("got {found} bytes, expected at most {allowed}"));
     }
     String::from_utf8(bytes).map_err(|error| {

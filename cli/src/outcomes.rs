@@ -5,22 +5,22 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{
     Action, Decision, Effect, Event, Gate, Release, Seed, StreamId,
 };
+use oidc_token_connector::policy::{self, Policy};
 use oidc_token_connector::provider::call_outcome::{CallOutcome, Kept};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::provider::response::{Answer, Body};
+use oidc_token_connector::refusal::{NoAnswer, Refusal};
 use oidc_token_connector::reply::{self, Dialect, LocalReply};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
-use oidc_token_connector::verdict::{NoAnswer, Refusal};
 
 /// The answer, and what it is about.
 #[must_use]
 pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
     match outcome {
-        CallOutcome::Vouched => ("200 that validates the token", "the token"),
+        CallOutcome::Accepted => ("200 that validates the token", "the token"),
         CallOutcome::NotVouched => {
             ("200, a JSON object without the subject that `require_subject` requires", "the token")
         }
@@ -104,7 +104,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// Answers with this outcome.
 fn samples(outcome: CallOutcome) -> &'static [Sample] {
     match outcome {
-        CallOutcome::Vouched => &[("200", &[JSON], br#"{"sub":"a"}"#)],
+        CallOutcome::Accepted => &[("200", &[JSON], br#"{"sub":"a"}"#)],
         CallOutcome::NotVouched => &[("200", &[JSON], br#"{"sub":null}"#)],
         CallOutcome::Refused => &[
             ("401", &[], b""),
@@ -136,7 +136,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
             "require_subject": true, "userinfo_unavailable": {{"status": 503, "retry_after": "5s"}},
             "provider_errors": "{provider_errors}"}}"#
     );
-    let Ok(loaded) = config::read(config.as_bytes()) else {
+    let Ok(loaded) = policy::read(config.as_bytes()) else {
         return String::new();
     };
     let policy = Rc::new(loaded.policy);
@@ -145,7 +145,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
         CallOutcome::NotSent => Some(NoAnswer::NotSent),
         CallOutcome::Crowded => Some(NoAnswer::Crowded),
         CallOutcome::BreakerOpen => Some(NoAnswer::BreakerOpen),
-        CallOutcome::Vouched => return "the backend".to_owned(),
+        CallOutcome::Accepted => return "the backend".to_owned(),
         CallOutcome::NotVouched
         | CallOutcome::Refused
         | CallOutcome::Denied

@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
 use serde_json::{Value, json};
 
 /// The kind of a block that is not a complete configuration of the filter.
@@ -93,7 +93,7 @@ fn yaml(text: &str) -> Result<Value, String> {
 /// The filter's problems with a configuration.
 fn refused(text: &str) -> Result<(), String> {
     let said = |all: Vec<String>| if all.is_empty() { Ok(()) } else { Err(all.join("; ")) };
-    match config::read(text.as_bytes()) {
+    match policy::read(text.as_bytes()) {
         Ok(loaded) => said(loaded.faults.iter().map(ToString::to_string).collect()),
         Err(problems) => said(problems.iter().map(ToString::to_string).collect()),
     }

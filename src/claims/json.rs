@@ -1,9 +1,10 @@
 //! Strict JSON (RFC 8259), kept as it was written.
 //!
-//! Both the configuration and the provider's answers are read with it. Numbers keep their text and
-//! members their order, so that nothing is rounded or reordered on its way into a header. It must
-//! never accept what two readers could understand differently: a byte order mark, text after the
-//! document, invalid UTF-8 or nesting beyond the limit are errors.
+//! The provider's responses are read with it. Numbers keep their text and members their order, so that
+//! nothing is rounded or reordered on its way into a header: `serde_json` keeps number texts only with
+//! a feature whose private key a document can forge. It must never accept what two readers could
+//! understand differently: a byte order mark, text after the document, invalid UTF-8 or nesting beyond
+//! the limit are errors.
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,9 @@ use hifijson::{SliceLexer, escape};
 /// How deeply arrays and objects may nest: a document at this depth is read, a deeper one refused.
 pub const MAX_DEPTH: usize = 127;
 
+/// Why an object is refused in which a name repeats.
+const REPEATED: &str = "a member name repeats within its object";
+
 /// A JSON value. Strings are decoded; numbers are the text between their delimiters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
@@ -31,7 +35,7 @@ pub enum Json<'a> {
     String(Cow<'a, str>),
     /// Elements in order.
     Array(Vec<Json<'a>>),
-    /// Members in order. Names may repeat only in what [`parse_keeping_duplicates`] returned.
+    /// Members in order, each name once.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
@@ -46,12 +50,19 @@ pub struct JsonError {
 
 /// Reads exactly one document; a member name that repeats within its object is an error.
 pub fn parse(text: &[u8]) -> Result<Json<'_>, JsonError> {
-    document(text, Repeats::Refused)
-}
-
-/// Like [`parse`], but repeated member names are kept, for a caller that reports them itself.
-pub fn parse_keeping_duplicates(text: &[u8]) -> Result<Json<'_>, JsonError> {
-    document(text, Repeats::Kept)
+    let error = |offset, reason: &str| JsonError { offset, reason: reason.to_owned() };
+    if text.starts_with(b"\xEF\xBB\xBF") {
+        return Err(error(0, "got a byte order mark before the document"));
+    }
+    if let Err(invalid) = std::str::from_utf8(text) {
+        return Err(error(invalid.valid_up_to(), "not UTF-8"));
+    }
+    let mut lexer = SliceLexer::new(text);
+    let read = lexer.exactly_one(SliceLexer::ws_peek, |next, lexer| value(next, lexer, MAX_DEPTH));
+    read.map_err(|fault: Fault| {
+        let left = fault.left.unwrap_or(lexer.as_slice().len());
+        error(text.len().saturating_sub(left), fault.reason)
+    })
 }
 
 impl Json<'_> {
@@ -116,13 +127,6 @@ impl Json<'_> {
     }
 }
 
-/// What a member name that repeats within its object is.
-#[derive(Clone, Copy)]
-enum Repeats {
-    Refused,
-    Kept,
-}
-
 /// An error on its way up; where it happened is known from the bytes that were left then, which
 /// is what the lexer still has unless `left` says otherwise.
 struct Fault {
@@ -144,30 +148,8 @@ impl From<Expect> for Fault {
     }
 }
 
-fn document(text: &[u8], repeats: Repeats) -> Result<Json<'_>, JsonError> {
-    let error = |offset, reason: &str| JsonError { offset, reason: reason.to_owned() };
-    if text.starts_with(b"\xEF\xBB\xBF") {
-        return Err(error(0, "got a byte order mark before the document"));
-    }
-    if let Err(invalid) = std::str::from_utf8(text) {
-        return Err(error(invalid.valid_up_to(), "not UTF-8"));
-    }
-    let mut lexer = SliceLexer::new(text);
-    let read = lexer
-        .exactly_one(SliceLexer::ws_peek, |next, lexer| value(next, lexer, MAX_DEPTH, repeats));
-    read.map_err(|fault: Fault| {
-        let left = fault.left.unwrap_or(lexer.as_slice().len());
-        error(text.len().saturating_sub(left), fault.reason)
-    })
-}
-
 /// Reads the value that starts with the peeked byte `next`; `depth` containers may still open.
-fn value<'a>(
-    next: u8,
-    lexer: &mut SliceLexer<'a>,
-    depth: usize,
-    repeats: Repeats,
-) -> Result<Json<'a>, Fault> {
+fn value<'a>(next: u8, lexer: &mut SliceLexer<'a>, depth: usize) -> Result<Json<'a>, Fault> {
     let left = lexer.as_slice().len();
     match next {
         b'"' => string(lexer).map(Json::String),
@@ -179,7 +161,7 @@ fn value<'a>(
             let too_deep = Fault { reason: "nested deeper than 127", left: Some(left) };
             let depth = depth.checked_sub(1).ok_or(too_deep)?;
             lexer.discarded();
-            if next == b'[' { array(lexer, depth, repeats) } else { object(lexer, depth, repeats) }
+            if next == b'[' { array(lexer, depth) } else { object(lexer, depth) }
         }
         _ => match lexer.null_or_bool() {
             Some(None) => Ok(Json::Null),
@@ -189,24 +171,16 @@ fn value<'a>(
     }
 }
 
-fn array<'a>(
-    lexer: &mut SliceLexer<'a>,
-    depth: usize,
-    repeats: Repeats,
-) -> Result<Json<'a>, Fault> {
+fn array<'a>(lexer: &mut SliceLexer<'a>, depth: usize) -> Result<Json<'a>, Fault> {
     let mut elements = Vec::new();
     lexer.seq(b']', SliceLexer::ws_peek, |next, lexer| {
-        elements.push(value(next, lexer, depth, repeats)?);
+        elements.push(value(next, lexer, depth)?);
         Ok::<(), Fault>(())
     })?;
     Ok(Json::Array(elements))
 }
 
-fn object<'a>(
-    lexer: &mut SliceLexer<'a>,
-    depth: usize,
-    repeats: Repeats,
-) -> Result<Json<'a>, Fault> {
+fn object<'a>(lexer: &mut SliceLexer<'a>, depth: usize) -> Result<Json<'a>, Fault> {
     let mut members = Vec::new();
     let mut starts = Vec::new();
     lexer.seq(b'}', SliceLexer::ws_peek, |next, lexer| {
@@ -217,15 +191,12 @@ fn object<'a>(
         let name = string(lexer)?;
         lexer.expect(SliceLexer::ws_peek, b':').ok_or(Expect::Colon)?;
         let next = lexer.ws_peek().ok_or(Expect::Value)?;
-        members.push((name, value(next, lexer, depth, repeats)?));
+        members.push((name, value(next, lexer, depth)?));
         Ok(())
     })?;
-    match repeats {
-        Repeats::Kept => Ok(Json::Object(members)),
-        Repeats::Refused => match repeated(&members).and_then(|at| starts.get(at).copied()) {
-            None => Ok(Json::Object(members)),
-            left => Err(Fault { reason: "a member name repeats within its object", left }),
-        },
+    match repeated(&members).and_then(|at| starts.get(at).copied()) {
+        None => Ok(Json::Object(members)),
+        left => Err(Fault { reason: REPEATED, left }),
     }
 }
 

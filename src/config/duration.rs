@@ -7,15 +7,15 @@ use super::problem::quoted;
 
 /// The durations that a key allows.
 #[derive(Debug)]
-pub(super) struct Range {
+pub struct Range {
     /// Shortest one.
-    pub(super) min: Duration,
+    pub min: Duration,
     /// Longest one.
-    pub(super) max: Duration,
+    pub max: Duration,
     /// The range in the user's words.
-    pub(super) said: &'static str,
+    pub said: &'static str,
     /// Whether only whole seconds can be expressed where the duration is used.
-    pub(super) whole_seconds: bool,
+    pub whole_seconds: bool,
 }
 
 impl fmt::Display for Range {
@@ -29,7 +29,7 @@ impl fmt::Display for Range {
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn parse(text: &str, range: &Range) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str, range: &Range) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end).unwrap_or_default();
     let millis_per_unit = match unit {

@@ -4,47 +4,45 @@
 //! few fixed words or a number.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use super::duration;
 use super::location::{Location, Report};
-use super::names::ENDPOINT_KEYS;
 use super::problem::quoted;
-use crate::claims::json::Json;
+use super::tree::Tree;
 
 /// A value and its place.
 #[derive(Debug)]
-pub(super) struct Node<'j> {
-    pub(super) place: Location,
-    pub(super) json: &'j Json<'j>,
+pub(crate) struct Node<'j> {
+    pub(crate) place: Location,
+    pub(crate) value: &'j Tree,
 }
 
 impl<'j> Node<'j> {
     /// Reports each key that repeats within its object, at any depth.
-    pub(super) fn report_repeated_keys(&self, report: &mut Report) {
-        match self.json {
-            Json::Object(members) => {
+    pub(crate) fn report_repeated_keys(&self, report: &mut Report) {
+        match self.value {
+            Tree::Object(members) => {
                 let mut seen = BTreeSet::new();
-                for (index, (name, json)) in members.iter().enumerate() {
+                for (index, (name, value)) in members.iter().enumerate() {
                     let place = self.place.member(index, name);
-                    if !seen.insert(name.as_ref()) {
+                    if !seen.insert(name.as_str()) {
                         report.problem(&place, "repeated key, expected each key once");
                     }
-                    Node { place, json }.report_repeated_keys(report);
+                    Node { place, value }.report_repeated_keys(report);
                 }
             }
-            Json::Array(elements) => {
-                for (index, json) in elements.iter().enumerate() {
-                    Node { place: self.place.element(index), json }.report_repeated_keys(report);
+            Tree::List(elements) => {
+                for (index, value) in elements.iter().enumerate() {
+                    Node { place: self.place.element(index), value }.report_repeated_keys(report);
                 }
             }
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
         }
     }
 
     /// The value as text; `allowed` says what the text would be.
-    pub(super) fn text(&self, allowed: &str, report: &mut Report) -> Option<&'j str> {
-        let Json::String(text) = self.json else {
+    pub(crate) fn text(&self, allowed: &str, report: &mut Report) -> Option<&'j str> {
+        let Tree::Text(text) = self.value else {
             return self.wrong_kind(allowed, report);
         };
         Some(text)
@@ -52,7 +50,7 @@ impl<'j> Node<'j> {
 
     /// The value as text of printable ASCII characters, at most `longest` bytes, without blanks
     /// at its ends: what Envoy carries unchanged as a header's value. The text is never shown.
-    pub(super) fn header_text(&self, longest: usize, report: &mut Report) -> Option<&'j str> {
+    pub(crate) fn header_text(&self, longest: usize, report: &mut Report) -> Option<&'j str> {
         let text = self.text("text", report)?;
         let wrong = if text.len() > longest {
             format!("got {} bytes, expected at most {longest}", text.len())
@@ -70,7 +68,7 @@ impl<'j> Node<'j> {
     }
 
     /// The value as a duration within the range.
-    pub(super) fn duration(
+    pub(crate) fn duration(
         &self,
         range: &duration::Range,
         report: &mut Report,
@@ -79,20 +77,44 @@ impl<'j> Node<'j> {
         duration::parse(text, range).map_err(|wrong| report.problem(&self.place, wrong)).ok()
     }
 
+    /// The value as `true` or `false`.
+    pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {
+        match self.value {
+            Tree::Bool(value) => Some(*value),
+            Tree::Text(_) => self.wrong_kind("true or false without quotation marks", report),
+            Tree::Null | Tree::Number(_) | Tree::List(_) | Tree::Object(_) => {
+                self.wrong_kind("true or false", report)
+            }
+        }
+    }
+
+    /// The value as one of a few words, to the letter.
+    pub(crate) fn word(&self, words: &[&str], report: &mut Report) -> Option<&'j str> {
+        let allowed = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" or ");
+        let text = self.text(&allowed, report)?;
+        if words.contains(&text) {
+            return Some(text);
+        }
+        let case = words.iter().any(|word| word.eq_ignore_ascii_case(text));
+        let note = if case { " (case-sensitive)" } else { "" };
+        report.problem(&self.place, format!("got {}, expected {allowed}{note}", quoted(text)));
+        None
+    }
+
     /// The value as a whole number that `fits`, written without fraction or exponent; `allowed`
     /// says which ones do.
-    fn whole_number(
+    pub(crate) fn whole_number(
         &self,
         allowed: &str,
         fits: impl Fn(&u32) -> bool,
         report: &mut Report,
     ) -> Option<u32> {
-        let text = match self.json {
-            Json::Number(text) => text,
-            Json::String(_) => {
+        let text = match self.value {
+            Tree::Number(text) => text,
+            Tree::Text(_) => {
                 return self.wrong_kind(&format!("{allowed} without quotation marks"), report);
             }
-            Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => {
+            Tree::Null | Tree::Bool(_) | Tree::List(_) | Tree::Object(_) => {
                 return self.wrong_kind(allowed, report);
             }
         };
@@ -107,30 +129,30 @@ impl<'j> Node<'j> {
     }
 
     /// The elements of an array in order; none of anything else.
-    pub(super) fn elements(&self) -> impl Iterator<Item = Node<'j>> {
-        let elements = match self.json {
-            Json::Array(elements) => elements.as_slice(),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => &[],
+    pub(crate) fn elements(&self) -> impl Iterator<Item = Node<'j>> {
+        let elements = match self.value {
+            Tree::List(elements) => elements.as_slice(),
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Object(_) => &[],
         };
-        let element = |(index, json)| Node { place: self.place.element(index), json };
+        let element = |(index, value)| Node { place: self.place.element(index), value };
         elements.iter().enumerate().map(element)
     }
 
     /// Reports that the value's kind is not the one that is allowed.
-    pub(super) fn wrong_kind<T>(&self, allowed: &str, report: &mut Report) -> Option<T> {
+    pub(crate) fn wrong_kind<T>(&self, allowed: &str, report: &mut Report) -> Option<T> {
         report.problem(&self.place, format!("got {}, expected {allowed}", self.kind()));
         None
     }
 
     /// What kind of value it is, as a word with its article.
-    pub(super) fn kind(&self) -> &'static str {
-        match self.json {
-            Json::Null => "null",
-            Json::Bool(_) => "a boolean",
-            Json::Number(_) => "a number",
-            Json::String(_) => "text",
-            Json::Array(_) => "an array",
-            Json::Object(_) => "an object",
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.value {
+            Tree::Null => "null",
+            Tree::Bool(_) => "a boolean",
+            Tree::Number(_) => "a number",
+            Tree::Text(_) => "text",
+            Tree::List(_) => "an array",
+            Tree::Object(_) => "an object",
         }
     }
 }
@@ -138,14 +160,14 @@ impl<'j> Node<'j> {
 /// The members of one object. Of a key that repeats, only the first counts: the others have been
 /// reported.
 #[derive(Debug)]
-pub(super) struct Fields<'j> {
-    pub(super) place: Location,
-    members: Vec<(usize, &'j str, &'j Json<'j>)>,
+pub(crate) struct Fields<'j> {
+    pub(crate) place: Location,
+    members: Vec<(usize, &'j str, &'j Tree)>,
 }
 
 impl<'j> Fields<'j> {
     /// The members of an object with fixed keys; any other key is reported.
-    pub(super) fn open(node: Node<'j>, keys: &[&str], report: &mut Report) -> Option<Fields<'j>> {
+    pub(crate) fn open(node: Node<'j>, keys: &[&str], report: &mut Report) -> Option<Fields<'j>> {
         let fields = Fields::open_map(node, report)?;
         for (index, name, _) in &fields.members {
             if !keys.contains(name) {
@@ -155,118 +177,56 @@ impl<'j> Fields<'j> {
         Some(fields)
     }
 
+    /// No members: those of an object that is absent.
+    pub(crate) fn none() -> Fields<'j> {
+        Fields { place: Location::root(), members: Vec::new() }
+    }
+
     /// The members of an object whose keys are the user's own.
-    pub(super) fn open_map(node: Node<'j>, report: &mut Report) -> Option<Fields<'j>> {
-        let Json::Object(members) = node.json else {
+    pub(crate) fn open_map(node: Node<'j>, report: &mut Report) -> Option<Fields<'j>> {
+        let Tree::Object(members) = node.value else {
             return node.wrong_kind("an object", report);
         };
         let mut seen = BTreeSet::new();
         let members = members
             .iter()
             .enumerate()
-            .map(|(index, (name, json))| (index, name.as_ref(), json))
+            .map(|(index, (name, value))| (index, name.as_str(), value))
             .filter(|(_, name, _)| seen.insert(*name))
             .collect();
         Some(Fields { place: node.place, members })
     }
 
     /// Every member in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'j str, Node<'j>)> {
-        self.members.iter().map(|(index, name, json)| {
-            (*name, Node { place: self.place.member(*index, name), json })
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'j str, Node<'j>)> {
+        self.members.iter().map(|(index, name, value)| {
+            (*name, Node { place: self.place.member(*index, name), value })
         })
     }
 
     /// How many members there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
     /// The member of that name.
-    pub(super) fn get(&self, key: &str) -> Option<Node<'j>> {
-        let (index, name, json) = self.members.iter().find(|(_, name, _)| *name == key)?;
-        Some(Node { place: self.place.member(*index, name), json })
-    }
-
-    /// A member that is `true` or `false`.
-    pub(super) fn boolean(&self, key: &str, report: &mut Report) -> Option<bool> {
-        let node = self.get(key)?;
-        match node.json {
-            Json::Bool(value) => Some(*value),
-            Json::String(_) => node.wrong_kind("true or false without quotation marks", report),
-            Json::Null | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
-                node.wrong_kind("true or false", report)
-            }
-        }
-    }
-
-    /// A member that is a whole number within the range.
-    pub(super) fn integer(
-        &self,
-        key: &str,
-        range: RangeInclusive<u32>,
-        report: &mut Report,
-    ) -> Option<u32> {
-        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        self.get(key)?.whole_number(&allowed, |number| range.contains(number), report)
-    }
-
-    /// A member that is a number of bytes within the range.
-    pub(super) fn size(
-        &self,
-        key: &str,
-        range: RangeInclusive<u32>,
-        report: &mut Report,
-    ) -> Option<usize> {
-        self.integer(key, range, report)?.try_into().ok()
-    }
-
-    /// A member that is one of a few whole numbers.
-    pub(super) fn one_of(&self, key: &str, numbers: &[u32], report: &mut Report) -> Option<u32> {
-        let words: Vec<String> = numbers.iter().map(u32::to_string).collect();
-        let node = self.get(key)?;
-        node.whole_number(&words.join(" or "), |number| numbers.contains(number), report)
-    }
-
-    /// A member that is one of a few words, to the letter.
-    pub(super) fn choice<T: Copy>(
-        &self,
-        key: &str,
-        choices: &[(&str, T)],
-        report: &mut Report,
-    ) -> Option<T> {
-        let node = self.get(key)?;
-        let words: Vec<String> = choices.iter().map(|(word, _)| quoted(word)).collect();
-        let allowed = words.join(" or ");
-        let text = node.text(&allowed, report)?;
-        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
-        }
-        let case = choices.iter().any(|(word, _)| word.eq_ignore_ascii_case(text));
-        let note = if case { " (case-sensitive)" } else { "" };
-        report.problem(&node.place, format!("got {}, expected {allowed}{note}", quoted(text)));
-        None
-    }
-
-    /// A member that is an object with fixed keys.
-    pub(super) fn object(
-        &self,
-        key: &str,
-        keys: &[&str],
-        report: &mut Report,
-    ) -> Option<Fields<'j>> {
-        Fields::open(self.get(key)?, keys, report)
+    pub(crate) fn get(&self, key: &str) -> Option<Node<'j>> {
+        let (index, name, value) = self.members.iter().find(|(_, name, _)| *name == key)?;
+        Some(Node { place: self.place.member(*index, name), value })
     }
 
     /// A member that is an object whose keys are the user's own.
-    pub(super) fn map(&self, key: &str, report: &mut Report) -> Option<Fields<'j>> {
+    pub(crate) fn map(&self, key: &str, report: &mut Report) -> Option<Fields<'j>> {
         Fields::open_map(self.get(key)?, report)
     }
 }
 
+/// Keys of an endpoint.
+const MOVED: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
+
 fn unknown_key(name: &str, keys: &[&str]) -> String {
     // In the source system's text form these may be top-level keys.
-    if ENDPOINT_KEYS.contains(&name) {
+    if MOVED.contains(&name) {
         return "unknown key, move it into userinfo_endpoint".to_owned();
     }
     // Beyond the longest key and a few slips nothing is near, and the search stays cheap.

@@ -5,19 +5,19 @@ use super::problem::{Problem, quoted};
 
 /// The place of one value: its path as shown, and its position in the document.
 #[derive(Debug, Clone)]
-pub(super) struct Location {
+pub(crate) struct Location {
     path: String,
     order: Vec<usize>,
 }
 
 impl Location {
     /// The place of the whole configuration.
-    pub(super) fn root() -> Location {
+    pub(crate) fn root() -> Location {
         Location { path: String::new(), order: Vec::new() }
     }
 
     /// The place of the member of that name, the `index`th one of the object at this place.
-    pub(super) fn member(&self, index: usize, name: &str) -> Location {
+    pub(crate) fn member(&self, index: usize, name: &str) -> Location {
         let mut place = self.child(index);
         if !is_plain(name) {
             place.path.push('[');
@@ -33,12 +33,12 @@ impl Location {
     }
 
     /// The place of an absent member: after the present ones.
-    pub(super) fn absent(&self, name: &str) -> Location {
+    pub(crate) fn absent(&self, name: &str) -> Location {
         self.member(usize::MAX, name)
     }
 
     /// The place of an array's element.
-    pub(super) fn element(&self, index: usize) -> Location {
+    pub(crate) fn element(&self, index: usize) -> Location {
         let mut place = self.child(index);
         place.path.push_str(&format!("[{index}]"));
         place
@@ -60,31 +60,31 @@ fn is_plain(name: &str) -> bool {
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     found: Vec<(Vec<usize>, Problem)>,
     refuses: bool,
 }
 
 impl Report {
     /// A problem for which the configuration is refused.
-    pub(super) fn problem(&mut self, at: &Location, message: impl Into<String>) {
+    pub(crate) fn problem(&mut self, at: &Location, message: impl Into<String>) {
         self.refuses = true;
         self.fault(at, message);
     }
 
     /// A problem with which the configuration loads, but requests are refused.
-    pub(super) fn fault(&mut self, at: &Location, message: impl Into<String>) {
+    pub(crate) fn fault(&mut self, at: &Location, message: impl Into<String>) {
         let problem = Problem { path: at.path.clone(), message: message.into() };
         self.found.push((at.order.clone(), problem));
     }
 
     /// Whether there was a problem, as opposed to nothing or faults alone.
-    pub(super) fn refuses(&self) -> bool {
+    pub(crate) fn refuses(&self) -> bool {
         self.refuses
     }
 
     /// Everything found, in document order.
-    pub(super) fn in_order(mut self) -> Vec<Problem> {
+    pub(crate) fn in_order(mut self) -> Vec<Problem> {
         self.found.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.found.into_iter().map(|(_, problem)| problem).collect()
     }

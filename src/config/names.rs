@@ -1,13 +1,9 @@
 //! Header names, and those that a configuration must not write or read.
 
 use super::problem::{first_not, quoted};
-use crate::request::strip::fold;
 
 /// What `defaultURI` and the header map for every other region are called among the regions.
-pub(super) const DEFAULT_REGION: &str = "default";
-
-/// The keys of `userinfo_endpoint`.
-pub(super) const ENDPOINT_KEYS: &[&str] = &["regionCodeHeader", "regionCodeValue", "defaultURI"];
+pub(crate) const DEFAULT_REGION: &str = "default";
 
 /// Longest header name, in bytes.
 const LONGEST: usize = 128;
@@ -59,7 +55,7 @@ const UNREADABLE: &[&str] = &[
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn header(text: &str) -> Result<String, String> {
+pub(crate) fn header(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("invalid header name: got empty text".to_owned());
     }
@@ -83,7 +79,7 @@ const PSEUDO_HEADERS: &[&str] =
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn writable(text: &str) -> Result<String, String> {
+pub(crate) fn writable(text: &str) -> Result<String, String> {
     if text.starts_with(':') {
         return Err("reserved header name: a pseudo-header".to_owned());
     }
@@ -111,7 +107,7 @@ pub(super) fn writable(text: &str) -> Result<String, String> {
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn region_code(text: &str) -> Result<String, String> {
+pub(crate) fn region_code(text: &str) -> Result<String, String> {
     if text.starts_with(':') {
         return Err("a pseudo-header cannot carry the region".to_owned());
     }
@@ -123,12 +119,12 @@ pub(super) fn region_code(text: &str) -> Result<String, String> {
 }
 
 /// Whether two header names are one to a gateway that folds case and separators.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     fold(one.as_bytes()) == fold(other.as_bytes())
 }
 
 /// That a header name is the [`same`] as one before it, as product text.
-pub(super) fn repeats(twin: &str) -> String {
+pub(crate) fn repeats(twin: &str) -> String {
     format!(
         "repeated header name: the same as {} when case and separators are ignored",
         quoted(twin)
@@ -139,3 +135,36 @@ pub(super) fn repeats(twin: &str) -> String {
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
+
+/// Longest name in filter state or statistics, in bytes.
+const LONGEST_NAME: usize = 64;
+
+/// What is wrong with a name in filter state or statistics. A dot would end the name in a statistic,
+/// and other characters need quoting where it is read.
+pub(crate) fn wrong_name(name: &str) -> Option<String> {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.len() > LONGEST_NAME {
+        let length = name.len();
+        return Some(format!("got a name of {length} bytes, expected at most {LONGEST_NAME}"));
+    }
+    (!starts || !name.chars().all(allowed))
+        .then(|| "invalid name, expected a-z, 0-9 and _, starting with a letter".to_owned())
+}
+
+/// The form in which two header names are the same name.
+pub(crate) fn fold(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|b| fold_byte(*b)).collect()
+}
+
+/// One byte of it.
+pub(crate) fn fold_byte(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' => byte,
+        b'A'..=b'Z' => byte.to_ascii_lowercase(),
+        _ => b'_',
+    }
+}
+
+/// Its value is the client's word, and the upstream would take it for the filter's.
+pub(crate) const IS_REGION_CODE: &str = "reserved header name: the same as regionCodeHeader";

@@ -29,7 +29,7 @@ const SHOWN: usize = 48;
 
 /// The text in quotation marks, escaped as in JSON and cut to a length that leaves a line
 /// readable. Not for values that may be secret.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     let mut chars = text.chars();
     for c in chars.by_ref().take(SHOWN) {
@@ -56,7 +56,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// One character, so that it can be found also where it cannot be seen.
-pub(super) fn named(c: char) -> String {
+pub(crate) fn named(c: char) -> String {
     match c {
         ' ' => "space".to_owned(),
         '\t' => "tab".to_owned(),
@@ -68,7 +68,7 @@ pub(super) fn named(c: char) -> String {
 }
 
 /// The first character that `allowed` refuses, named, with its position counted from 1.
-pub(super) fn first_not(text: &str, allowed: impl Fn(char) -> bool) -> Option<String> {
+pub(crate) fn first_not(text: &str, allowed: impl Fn(char) -> bool) -> Option<String> {
     let (position, c) = (1usize..).zip(text.chars()).find(|(_, c)| !allowed(*c))?;
     Some(format!("{} at {position}", named(c)))
 }

@@ -15,13 +15,13 @@ const LONGEST_HOST: usize = 253;
 
 /// Where a call goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Uri {
+pub(crate) struct Uri {
     /// `http` or `https`.
-    pub(super) scheme: &'static str,
+    pub(crate) scheme: &'static str,
     /// Host and, if written, port.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     /// Path and, if written, query.
-    pub(super) path: String,
+    pub(crate) path: String,
 }
 
 /// Reads the URI of an endpoint.
@@ -29,7 +29,7 @@ pub(super) struct Uri {
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn endpoint(text: &str) -> Result<Uri, String> {
+pub(crate) fn endpoint(text: &str) -> Result<Uri, String> {
     parse(text).map_err(|wrong| format!("invalid endpoint URI: {wrong}"))
 }
 
@@ -102,7 +102,7 @@ fn check_authority(authority: &str) -> Result<(), String> {
 /// # Errors
 ///
 /// What was found and what is allowed, as product text.
-pub(super) fn check_host(host: &str) -> Result<(), String> {
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
     if host.is_empty() {
         return Err("got no host, expected a host name or an IP address".to_owned());
     }

@@ -8,30 +8,27 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Decision, Release, decided, unavailable};
-use super::effects::{Effect, Effects, ReadShared};
+use super::decision::{Release, unavailable};
+use super::effects::{Effect, Effects};
 use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
 use super::health::{Ended, NotAllowed, was_waited_for};
-use super::lookup::{Attempt, CacheOwner, Found, Late, Lookup, LookupContext, RequestContext};
-use super::pending::{NoVerdict, Pending};
+use super::lookup::{Attempt, CacheOwner, Found, Lookup, LookupContext, RequestContext};
+use super::pending::NoVerdict;
 use super::questions::Questions;
 use super::waits::Wait;
 use super::{served, shared};
-use crate::config::{CachePolicy, CacheScope, Caching, Endpoint, Policy};
 use crate::outcome::Source;
+use crate::policy::{CacheScope, Caching, Endpoint, Policy};
+use crate::provider::call::{Call, LEAST};
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::expiry;
-use crate::provider::key::TokenKey;
-use crate::provider::userinfo::{self, Answer, Call, LEAST};
+use crate::provider::response::Answer;
+use crate::refusal::{NoAnswer, Refusal};
 use crate::time::{MonotonicTime, Now};
-use crate::verdict::{NoAnswer, Refusal};
 
 /// The longest pause before a call is repeated for the first time, and for the second. Measured: see
 /// `docs/operations.md`.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
-
-/// How long before a question a site that served somebody counts as serving.
-const SERVED_LATELY: Duration = Duration::from_secs(1);
 
 /// What everybody who waits for a question is told.
 enum LookupEnd<'a> {
@@ -223,84 +220,8 @@ impl Questions {
         self.without_a_verdict(NoVerdict::Unanswered(lookup), now, effects);
     }
 
-    /// No provider's verdict decides these requests. Where an outdated one may, other workers are asked
-    /// first whether they see a site serve.
-    pub(super) fn without_a_verdict(
-        &mut self,
-        requests: NoVerdict,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        if self.depends_on_other_workers(&requests, now) {
-            let slots = requests.sites().iter().map(served::slot).collect();
-            let pending = Pending::NoVerdict(Rc::clone(requests.endpoint()), Box::new(requests));
-            effects.push(Effect::ReadShared(ReadShared { slots, pending }));
-        } else {
-            self.bridge_or_refuse(requests, now, effects);
-        }
-    }
-
-    /// Other workers have said when they last saw the sites of this endpoint serve.
-    pub(super) fn heard(
-        &mut self,
-        endpoint: &Endpoint,
-        values: &[Option<Vec<u8>>],
-        requests: NoVerdict,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        for (site, value) in endpoint.sites.iter().zip(values) {
-            if let Some(served) = value.as_deref().and_then(|value| served::read(value, site))
-                && served <= now.moment
-            {
-                self.sites.has_served(site, served);
-            }
-        }
-        self.bridge_or_refuse(requests, now, effects);
-    }
-
-    /// Whether somebody of these would be let pass by an outdated verdict, by what this worker knows.
-    fn depends_on_other_workers(&mut self, requests: &NoVerdict, now: Now) -> bool {
-        match requests {
-            NoVerdict::Unanswered(lookup) => {
-                let Lookup { key, lead, waiting, began, so_far, .. } = lookup;
-                let wants_to_wait = so_far.wait().is_some_and(|wait| wait.stale) && self.bridges();
-                wants_to_wait
-                    || waiting.values().any(|waiting| {
-                        so_far.stale_for(&waiting.policy, &lead.policy)
-                            && self.outdated(key, waiting, *began, now).is_some()
-                    })
-            }
-            NoVerdict::Late(Late { key, waiting, began, stale, .. }) => {
-                *stale && self.outdated(key, waiting, *began, now).is_some()
-            }
-            NoVerdict::BreakersOpen(_, key, waiting) => {
-                self.outdated(key, waiting, now.moment, now).is_some()
-            }
-            NoVerdict::Waits(_, key, waiting, wait, _) => {
-                wait.stale && self.outdated(key, waiting, now.moment, now).is_some()
-            }
-        }
-    }
-
-    /// Lets these requests pass by an outdated verdict, or says that there is none.
-    fn bridge_or_refuse(&mut self, requests: NoVerdict, now: Now, effects: &mut Effects) {
-        match requests {
-            NoVerdict::Unanswered(lookup) => self.unanswered(lookup, now, effects),
-            NoVerdict::Late(late) => effects.push(Effect::Release(self.late(late, now))),
-            NoVerdict::BreakersOpen(stream, key, waiting) => {
-                let decision = self.breakers_open(&key, waiting, now);
-                effects.push(Effect::Release(Release { stream, decision }));
-            }
-            NoVerdict::Waits(stream, key, waiting, wait, words) => {
-                let decision = self.waits(&key, waiting, (wait, &words), now);
-                effects.push(Effect::Release(Release { stream, decision }));
-            }
-        }
-    }
-
-    /// Every site of a question was asked in vain.
-    fn unanswered(&mut self, lookup: Lookup, now: Now, effects: &mut Effects) {
+    /// No site responded with a verdict.
+    pub(super) fn unanswered(&mut self, lookup: Lookup, now: Now, effects: &mut Effects) {
         // An earlier site's own word is of more use than none of the last.
         let said = match &lookup.declined {
             Some(words) => LookupEnd::Stored(Rc::clone(words)),
@@ -314,7 +235,7 @@ impl Questions {
         self.settle(lookup, &said, None, now, effects);
     }
 
-    /// A question is over: keeps its statement, if any, and releases all waiting requests.
+    /// A lookup is over: keeps its cache entry, if any, and releases all waiting requests.
     /// `verdict` is what the first who asked makes of the answer, where that is known.
     fn settle(
         &mut self,
@@ -410,107 +331,12 @@ impl Questions {
         self.without_a_verdict(NoVerdict::Unanswered(lookup), now, effects);
     }
 
-    /// A request that was not answered in time.
-    pub(super) fn late(&mut self, late: Late, now: Now) -> Release {
-        let Late { stream, key, waiting, declined, began, stale } = late;
-        let stale = if stale { self.stale(&key, &waiting, began, now) } else { None };
-        let decision = match (stale, declined) {
-            (Some(stale), _) => RequestContext { source: Source::Stale, ..waiting }.decide(&stale),
-            (None, Some(words)) => {
-                let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
-                waiting.decide(&verdict)
-            }
-            (None, None) => waiting.decide(&unavailable(NoAnswer::TimedOut)),
-        };
-        Release { stream, decision }
-    }
-
-    /// A request for which nobody is asked, because too many calls are under way or too many requests
-    /// wait. Being refused here is no outage there.
-    pub(super) fn crowded(&mut self, waiting: RequestContext) -> Decision {
-        self.stats.refused_by_cap = self.stats.refused_by_cap.saturating_add(1);
-        decided(waiting, Source::Filter, &unavailable(NoAnswer::Crowded))
-    }
-
-    /// A request for which nobody is asked, because no site answers.
-    fn breakers_open(&mut self, key: &TokenKey, waiting: RequestContext, now: Now) -> Decision {
-        if let Some(stale) = self.stale(key, &waiting, now.moment, now) {
-            return decided(waiting, Source::Stale, &stale);
-        }
-        self.stats.refused_by_breaker = self.stats.refused_by_breaker.saturating_add(1);
-        decided(waiting, Source::Filter, &unavailable(NoAnswer::BreakerOpen))
-    }
-
-    /// What a request gets whose token waits: the provider's answer again, with the time left.
-    fn waits(
-        &mut self,
-        key: &TokenKey,
-        waiting: RequestContext,
-        (wait, words): (Wait, &StoredResponse),
-        now: Now,
-    ) -> Decision {
-        if wait.stale
-            && let Some(stale) = self.stale(key, &waiting, now.moment, now)
-        {
-            return decided(waiting, Source::Stale, &stale);
-        }
-        self.stats.refused_by_wait = self.stats.refused_by_wait.saturating_add(1);
-        let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
-        let verdict = verdict.with_retry_after(wait.seconds_left(now.moment));
-        decided(waiting, Source::Filter, &verdict)
-    }
-
-    /// What this request may still be let pass by, while nobody answers, counted.
-    fn stale(
-        &mut self,
-        key: &TokenKey,
-        waiting: &RequestContext,
-        began: MonotonicTime,
-        now: Now,
-    ) -> Option<Verdict> {
-        let found = self.outdated(key, waiting, began, now)?;
-        self.stats.stale = self.stats.stale.saturating_add(1);
-        Some(found)
-    }
-
-    /// The outdated verdict that may let this request pass: never while a site that was asked since
-    /// `began`, or lately before, served anybody.
-    fn outdated(
-        &mut self,
-        key: &TokenKey,
-        waiting: &RequestContext,
-        began: MonotonicTime,
-        now: Now,
-    ) -> Option<Verdict> {
-        let Caching::On(cache @ CachePolicy { stale_if_error, .. }) = waiting.policy.cache else {
-            return None;
-        };
-        if stale_if_error.is_zero() || self.serves_others(&waiting.endpoint, began) {
-            return None;
-        }
-        self.store.find_stale(key, &waiting.policy, &cache, &waiting.endpoint, now)
-    }
-
-    /// Whether a site of this endpoint has served anybody since then, or lately before.
-    fn serves_others(&self, endpoint: &Endpoint, began: MonotonicTime) -> bool {
-        let since = began.before(SERVED_LATELY);
-        endpoint.sites.iter().any(|site| self.sites.has_served_since(site, since))
-    }
-
-    /// Whether a configuration at work lets outdated verdicts serve.
-    pub(super) fn bridges(&self) -> bool {
-        self.policies
-            .iter()
-            .filter_map(|policy| policy.upgrade())
-            .any(|policy| served::bridges(&policy))
-    }
-
     /// The filter's own questions that are due: to sites of which nobody knows whether they answer.
     pub(super) fn probes(&mut self, now: Now, effects: &mut Effects) {
         let lookups = &mut self.lookups;
         for probe in self.sites.due(&self.policies, now.moment, || lookups.number()) {
-            let policy = &probe.policy.call;
-            let call = userinfo::probe(policy, &probe.site, policy.timeout);
+            let policy = &probe.policy;
+            let call = policy.method.probe(&policy.call, &probe.site, policy.call.timeout);
             effects.push(Effect::Call(probe.call, call));
         }
     }

@@ -4,6 +4,8 @@
 //! ones. It must never give an answer for another key than the one that was asked for: keys are
 //! compared whole. The `lru` crate keeps the order of use in constant time.
 
+pub(crate) mod settings;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,14 +13,14 @@ use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
 use super::entry::{CacheEntry, Kind, Verdict};
-use crate::config::{CachePolicy, Endpoint, Policy};
+use crate::policy::{CachePolicy, Endpoint, Policy};
 use crate::provider::key::TokenKey;
 use crate::time::{MonotonicTime, Now};
 
 /// What an entry takes beside its texts and readings: key, table slots, links, allocations.
 const OVERHEAD: usize = 384;
 
-/// How many instances' own readings of one statement are remembered beside it.
+/// How many instances' own readings of one entry are remembered beside it.
 const MOST_READINGS: usize = 4;
 
 /// How many entries one tick looks at.
@@ -50,7 +52,7 @@ struct Partition {
     turnover: Turnover,
 }
 
-/// What an instance made of a statement: an endpoint belongs to one configuration and one region.
+/// What an instance made of an entry: an endpoint belongs to one configuration and one region.
 pub(super) type Reading = (Rc<Endpoint>, Verdict);
 
 #[derive(Debug)]
@@ -186,7 +188,7 @@ impl Store {
         }
     }
 
-    /// How many statements it holds.
+    /// How many entries it holds.
     pub(super) fn entries(&self) -> usize {
         self.good.entries.len().saturating_add(self.bad.entries.len())
     }

@@ -6,10 +6,10 @@ use super::entry::Verdict;
 use super::header_edit::{self, ClaimFaults, HeaderEdit};
 use super::ids::StreamId;
 use super::lookup::RequestContext;
-use crate::outcome::{Outcome, Source};
+use crate::outcome::{Outcome, Reason, Source};
 use crate::provider::call_outcome::CallOutcome;
+use crate::refusal::{NoAnswer, Refusal};
 use crate::reply::{self, LocalReply};
-use crate::verdict::{NoAnswer, Refusal};
 
 /// A held request is released.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Where the verdict came from.
     pub source: Source,
-    /// Why the request is refused, one of [`crate::outcome::REASONS`].
-    pub reason: Option<&'static str>,
+    /// Why the request is refused.
+    pub reason: Option<Reason>,
     /// The region whose endpoint was chosen, if it came to that.
     pub region: Option<Rc<str>>,
     /// What the provider's answer is evidence of; `None` where it has nothing to do with it.
@@ -101,7 +101,7 @@ pub(super) fn unavailable(why: NoAnswer) -> Verdict {
     Verdict::Rejected(Rc::new(Refusal::Unavailable(why)))
 }
 
-pub(super) fn unasked(outcome: Outcome, reason: Option<&'static str>) -> Record {
+pub(super) fn unasked(outcome: Outcome, reason: Option<Reason>) -> Record {
     let (source, claims) = (Source::Filter, ClaimFaults::default());
     Record { outcome, source, reason, region: None, call_outcome: None, claims }
 }

@@ -10,8 +10,8 @@ use super::decision::Release;
 use super::ids::{CallId, StreamId};
 use super::pending::Pending;
 use super::shared::Slot;
-use crate::config::Policy;
-use crate::provider::userinfo::{Answer, Call};
+use crate::policy::Policy;
+use crate::provider::{call::Call, response::Answer};
 use crate::request::headers::HeaderView;
 
 /// Something that has happened.

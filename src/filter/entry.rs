@@ -8,15 +8,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::header_edit::MappedClaims;
-use crate::config::{CachePolicy, Endpoint, NoStore, Policy};
+use crate::policy::{CachePolicy, Endpoint, NoStore, Policy};
 use crate::provider::call_outcome::{CallOutcome, Consequences, Kept};
 use crate::provider::error::ProviderError;
 use crate::provider::expiry::Freshness;
 use crate::provider::key::TokenKey;
-use crate::provider::userinfo::{Answer, Body};
+use crate::provider::response::{Answer, Body, is_envoys_own};
+use crate::refusal::Refusal;
 use crate::request::headers::{HeaderView, PAIR};
 use crate::time::{MonotonicTime, Now, UnixTime};
-use crate::verdict::{self, Refusal};
+use crate::verdict;
 
 /// What a reading takes beside its texts.
 const READING: usize = 192;
@@ -48,7 +49,7 @@ pub(super) struct StoredResponse {
 /// A header's name and value.
 pub(super) type Field = (Box<[u8]>, Box<[u8]>);
 
-/// Which of two things a statement says.
+/// What a cache entry says of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// The token is good.
@@ -67,7 +68,8 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Judges an answer by the rules of the instance that asked this endpoint.
     pub(super) fn of(answer: &Answer<'_>, policy: &Policy, endpoint: &Endpoint) -> Verdict {
-        match verdict::judge(&policy.answer.success, &policy.replies, &within(answer, policy)) {
+        let text = &policy.replies.provider_text;
+        match verdict::judge(&*policy.method, text, &within(answer, policy)) {
             Ok(permit) => Verdict::Accepted(Rc::new(MappedClaims::of(&permit, Some(endpoint)))),
             Err(refusal) => Verdict::Rejected(Rc::new(refusal)),
         }
@@ -76,7 +78,7 @@ impl Verdict {
     /// What it is evidence of.
     pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Verdict::Accepted(_) => CallOutcome::Vouched,
+            Verdict::Accepted(_) => CallOutcome::Accepted,
             // What no answer is judged to be says nothing.
             Verdict::Rejected(refusal) => refusal.call_outcome().unwrap_or(CallOutcome::Unusable),
         }
@@ -138,9 +140,7 @@ fn within<'b>(answer: &Answer<'b>, policy: &Policy) -> Answer<'b> {
     match answer {
         Answer::NotSent => Answer::NotSent,
         Answer::CutOff => Answer::CutOff,
-        Answer::Whole { head, body: Body::Read(bytes) }
-            if bytes.len() <= policy.answer.max_bytes =>
-        {
+        Answer::Whole { head, body: Body::Read(bytes) } if bytes.len() <= policy.call.max_bytes => {
             Answer::Whole { head: head.clone(), body: Body::Read(bytes) }
         }
         Answer::Whole { head, body: Body::Read(_) | Body::TooLarge } => {
@@ -216,7 +216,7 @@ impl CacheEntry {
         let Answer::Whole { head, .. } = answer else {
             return None;
         };
-        if verdict::is_envoys_own(head) {
+        if is_envoys_own(head) {
             return None;
         }
         let Freshness { max_age, no_store } = Freshness::of(head);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::claims::jsonpath::Budget;
 use crate::claims::{self, Claim};
-use crate::config::{ClaimRule, Endpoint, ForwardPolicy};
+use crate::policy::{ClaimRule, Endpoint, ForwardPolicy};
 use crate::provider::expiry;
 use crate::request::headers::PAIR;
 use crate::request::strip::{Name, StripPlan};

@@ -9,16 +9,10 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use super::breaker::{BreakerState, Phase, Settings};
 use super::ids::{CallId, GRACE};
-use crate::config::{Breaker, Caching, Policy, Site};
+use crate::policy::{Caching, Policy, Site};
 use crate::time::MonotonicTime;
-
-/// How soon a site with an open breaker is asked for the first time.
-const FIRST_PROBE: Duration = Duration::from_millis(250);
-
-/// How long a breaker is open before one call about a token that was vouched for may try, if ever a
-/// site answers none without a token. One call at a time, and the next after as long again.
-const TRIAL: Duration = Duration::from_secs(60);
 
 /// How soon the filter asks again whose question was cut off: not with the connection that ends.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -73,49 +67,6 @@ struct SiteState {
     /// When other workers were last told of one.
     told: Option<MonotonicTime>,
     breakers: Vec<BreakerState>,
-}
-
-/// A site's breaker by one set of settings: an impatient instance must not speak for a patient one.
-#[derive(Debug)]
-struct BreakerState {
-    settings: Settings,
-    /// Calls that were waited for without an answer, in a row.
-    failures: u32,
-    phase: Phase,
-    /// When it was opened, or last tried by a client's call.
-    opened: MonotonicTime,
-    /// A client's call tries it.
-    trial: bool,
-    /// A client's call was answered: the filter asks whether it is, too.
-    verifying: bool,
-    /// The filter asks for a second time: the first time its question was cut off.
-    again: bool,
-    /// The site answers calls with a token and none without: its silence means nothing.
-    deaf: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Settings {
-    timeout: Duration,
-    failures: u32,
-    open_for: Duration,
-}
-
-/// What a breaker does. It is open where there is a pause between two questions of the filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Closed,
-    /// The filter asks at this moment.
-    Due {
-        at: MonotonicTime,
-        pause: Option<Duration>,
-    },
-    /// The filter asks.
-    Probing {
-        call: CallId,
-        started: MonotonicTime,
-        pause: Option<Duration>,
-    },
 }
 
 /// Permission for one call.
@@ -234,10 +185,10 @@ impl Sites {
             }
         } else if ended.waited {
             match known.and_then(|at| state.breakers.get_mut(at)) {
-                Some(breaker) => breaker.waited_in_vain(now),
+                Some(breaker) => breaker.timed_out(now),
                 None => {
                     let mut breaker = BreakerState::new(settings, now);
-                    breaker.waited_in_vain(now);
+                    breaker.timed_out(now);
                     state.breakers.push(breaker);
                 }
             }
@@ -438,66 +389,6 @@ impl SiteState {
                 } else {
                     self.calls >= cap || self.strangers >= for_strangers
                 }
-            }
-        }
-    }
-}
-
-impl Settings {
-    /// The settings of an instance; `None` if it has no breaker.
-    fn of(policy: &Policy) -> Option<Settings> {
-        match policy.call.breaker {
-            Breaker::Off => None,
-            Breaker::After { failures, open_for } => {
-                Some(Settings { timeout: policy.call.timeout, failures, open_for })
-            }
-        }
-    }
-
-    fn first_pause(self) -> Duration {
-        FIRST_PROBE.min(self.open_for)
-    }
-}
-
-impl BreakerState {
-    fn new(settings: Settings, now: MonotonicTime) -> BreakerState {
-        BreakerState {
-            settings,
-            failures: 0,
-            phase: Phase::Closed,
-            opened: now,
-            trial: false,
-            verifying: false,
-            again: false,
-            deaf: false,
-        }
-    }
-
-    /// Whether it has been open for so long without an answer to the filter's own questions that one
-    /// client's call may try.
-    fn wants_a_trial(&self, now: MonotonicTime) -> bool {
-        !self.trial && self.opened.after(TRIAL) <= now
-    }
-
-    fn is_open(&self) -> bool {
-        match self.phase {
-            Phase::Closed => false,
-            Phase::Due { pause, .. } | Phase::Probing { pause, .. } => pause.is_some(),
-        }
-    }
-
-    /// An answer came, whatever it says; whether that closes the breaker.
-    fn answered(&mut self) -> bool {
-        let was_open = self.is_open();
-        (self.failures, self.phase, self.again) = (0, Phase::Closed, false);
-        was_open
-    }
-
-    fn waited_in_vain(&mut self, now: MonotonicTime) {
-        if self.phase == Phase::Closed && !self.deaf {
-            self.failures = self.failures.saturating_add(1);
-            if self.failures >= self.settings.failures {
-                self.phase = Phase::Due { at: now, pause: None };
             }
         }
     }

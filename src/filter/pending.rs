@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use super::entry::StoredResponse;
 use super::ids::StreamId;
-use super::lookup::{Late, Lookup, RequestContext};
+use super::lookup::{Lookup, RequestContext};
+use super::lookups::Late;
 use super::waits::Wait;
-use crate::config::{Endpoint, Site};
+use crate::policy::{Endpoint, Site};
 use crate::provider::key::{SharedKey, TokenKey};
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;

@@ -13,21 +13,22 @@ use super::entry::{CacheEntry, Kind, Verdict};
 use super::health::{BreakerEvent, Sites};
 use super::ids::{CallId, StreamId};
 use super::known_tokens::KnownTokens;
-use super::lookup::{CacheOwner, Found, Full, Lookup, LookupContext, Lookups, RequestContext};
+use super::lookup::{CacheOwner, Found, Lookup, LookupContext, RequestContext};
+use super::lookups::{Full, Lookups};
 use super::pending::{NoVerdict, Pending, Question};
 use super::shared::{self, Slot};
 use super::stats::Stats;
 use super::waits::TokenWaits;
-use crate::config::{CacheScope, Caching, Policy};
 use crate::outcome::Source;
+use crate::policy::{CacheScope, Caching, Policy};
 use crate::provider::expiry;
 use crate::provider::key::TokenKey;
-use crate::provider::userinfo::Answer;
+use crate::provider::response::Answer;
+use crate::provider::response::is_providers;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
 use crate::time::{MonotonicTime, Now};
-use crate::verdict;
 
 /// What all requests of a worker have in common.
 #[derive(Debug, Default)]
@@ -238,7 +239,7 @@ impl Questions {
                 self.call_ended(lookup, answer, now, effects);
             }
             None => {
-                self.sites.probe_ended(call, verdict::is_providers(answer), now.moment);
+                self.sites.probe_ended(call, is_providers(answer), now.moment);
             }
         }
         self.probes(now, effects);

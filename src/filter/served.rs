@@ -8,7 +8,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::shared::{self, Slot};
-use crate::config::{Caching, Policy, Site};
+use crate::policy::{Caching, Policy, Site};
 use crate::time::MonotonicTime;
 
 /// Whether a configuration lets outdated verdicts serve.

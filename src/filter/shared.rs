@@ -67,7 +67,7 @@ impl Slot {
     }
 }
 
-/// The statement as a value, and where it belongs; `None` if it is too large.
+/// The cache entry as a value, and where it belongs; `None` if it is too large.
 pub(super) fn write(entry: &CacheEntry, key: &SharedKey) -> Option<(Slot, Vec<u8>)> {
     let mut value = MAGIC.to_vec();
     value.extend_from_slice(key.bytes());
@@ -91,7 +91,7 @@ pub(super) fn write(entry: &CacheEntry, key: &SharedKey) -> Option<(Slot, Vec<u8
     (value.len() <= MOST_BYTES).then(|| (Slot::of(key, entry.kind), value))
 }
 
-/// The statement that a value holds of this key, if it does.
+/// The cache entry that a value holds for this key, if it does.
 pub(super) fn read(value: &[u8], key: &SharedKey) -> Option<CacheEntry> {
     if value.len() > MOST_BYTES {
         return None;

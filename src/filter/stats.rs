@@ -1,48 +1,70 @@
-//! What the gate has done so far and holds now, as numbers for counters and gauges.
+//! What the filter has done so far and what it holds now: one line for each counter and gauge.
 
-/// Numbers of one worker. The first part only grows; the second goes up and down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
+/// Whether a number only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// The numbers of one worker, and under which names Envoy's statistics have them.
+macro_rules! stats {
+    ($($(#[$meaning:meta])* $field:ident: $number:ty = $kind:ident $name:literal,)*) => {
+        /// Numbers of one worker.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Stats { $($(#[$meaning])* pub $field: $number,)* }
+
+        impl Stats {
+            /// Every number: its name in Envoy's statistics, its kind, and how to read it.
+            pub const ALL: [(&str, Kind, fn(&Stats) -> u64); [$($name),*].len()] =
+                [$(($name, Kind::$kind, |stats| stats.$field as u64)),*];
+        }
+    };
+}
+
+stats! {
     /// Requests that a verdict kept by this worker let pass.
-    pub hits: u64,
+    hits: u64 = Counter "oidc_cache.hit",
     /// Requests that a refusal kept by this worker refused.
-    pub negative_hits: u64,
+    negative_hits: u64 = Counter "oidc_cache.negative_hit",
     /// Requests that were decided by what another worker had found.
-    pub shared_hits: u64,
+    shared_hits: u64 = Counter "oidc_cache.shared_hit",
     /// Requests for which the cache held nothing.
-    pub misses: u64,
-    /// Requests that found a call under way for what they ask.
-    pub joined: u64,
+    misses: u64 = Counter "oidc_cache.miss",
     /// Verdicts that were kept.
-    pub stored: u64,
+    stored: u64 = Counter "oidc_cache.stored",
     /// Verdicts that made room for others.
-    pub evicted: u64,
+    evicted: u64 = Counter "oidc_cache.evicted",
     /// Verdicts that were forgotten for their age.
-    pub expired: u64,
-    /// Calls to a further site, because the one before it gave no verdict.
-    pub failed_over: u64,
-    /// Calls that repeated one that ended at once without an answer.
-    pub repeated: u64,
-    /// Requests that were refused because of too many calls, or too many that wait for one.
-    pub refused_by_cap: u64,
-    /// Requests that were refused because the breaker of every site was open.
-    pub refused_by_breaker: u64,
-    /// Requests that got the provider's 429 or 503 again, because their token waits.
-    pub refused_by_wait: u64,
-    /// Breakers that were opened.
-    pub opened: u64,
-    /// Questions of the filter's own, by which breakers are opened and closed.
-    pub probed: u64,
+    expired: u64 = Counter "oidc_cache.expired",
+    /// Requests that found a call under way for what they ask.
+    joined: u64 = Counter "oidc_calls.joined",
     /// Requests that an outdated verdict let pass, because nobody answered.
-    pub stale: u64,
+    stale: u64 = Counter "oidc_cache.stale",
+    /// Calls to a further site, because the one before it gave no verdict.
+    failed_over: u64 = Counter "oidc_calls.failed_over",
+    /// Calls that repeated one that ended at once without an answer.
+    repeated: u64 = Counter "oidc_calls.repeated",
+    /// Requests that were refused because of too many calls, or too many that wait for one.
+    refused_by_cap: u64 = Counter "oidc_calls.refused_by_cap",
+    /// Requests that were refused because the breaker of every site was open.
+    refused_by_breaker: u64 = Counter "oidc_calls.refused_by_breaker",
+    /// Requests that got the provider's 429 or 503 again, because their token waits.
+    refused_by_wait: u64 = Counter "oidc_calls.refused_by_wait",
+    /// Breakers that were opened.
+    opened: u64 = Counter "oidc_breaker.opened",
+    /// Questions of the filter's own, by which breakers are opened and closed.
+    probed: u64 = Counter "oidc_breaker.probed",
     /// Verdicts kept.
-    pub entries: usize,
+    entries: usize = Gauge "oidc_cache_entries",
     /// About how many bytes these take.
-    pub bytes: usize,
+    bytes: usize = Gauge "oidc_cache_bytes",
     /// Calls under way.
-    pub calls: usize,
+    calls: usize = Gauge "oidc_calls_in_flight",
     /// Requests that wait.
-    pub waiting: usize,
+    waiting: usize = Gauge "oidc_requests_waiting",
     /// Breakers that are open.
-    pub open: usize,
+    open: usize = Gauge "oidc_breaker_open",
 }

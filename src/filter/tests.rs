@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::{Action, CallId, Decision, Event, Release};
 use crate::outcome::{Outcome, Source};
-use crate::provider::userinfo::{Answer, Body};
+use crate::provider::response::{Answer, Body};
 use crate::sim::Admission;
 use crate::sim::{World, head};
 
@@ -16,6 +16,7 @@ mod repeats;
 mod sharing;
 mod stale;
 mod waits;
+mod walk;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -52,7 +53,7 @@ impl World {
     }
 }
 
-type Next = (Vec<Release>, Option<(CallId, crate::provider::userinfo::Call)>);
+type Next = (Vec<Release>, Option<(CallId, crate::provider::call::Call)>);
 
 fn envoys(status: &str) -> Answer<'_> {
     Answer::Whole { head: head(&[(":status", status)]), body: Body::Read(b"") }
@@ -87,7 +88,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn is_probe(call: &crate::provider::userinfo::Call) -> bool {
+fn is_probe(call: &crate::provider::call::Call) -> bool {
     !call.headers.iter().any(|(name, _)| name == "authorization")
 }
 

@@ -13,7 +13,7 @@ use crate::provider::challenge::ErrorCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallOutcome {
     /// A 200 that vouches for the token.
-    Vouched,
+    Accepted,
     /// A complete 200 with a JSON object that does not vouch: no subject where one is required.
     NotVouched,
     /// A 401; a 400 or 403 that names an error of RFC 6750 or RFC 9470 about the token.
@@ -91,7 +91,7 @@ const CROWDED: Option<&str> = Some("OidcCallsRefused");
 impl CallOutcome {
     /// All of them, in the order of the table.
     pub const ALL: [CallOutcome; 16] = [
-        CallOutcome::Vouched,
+        CallOutcome::Accepted,
         CallOutcome::NotVouched,
         CallOutcome::Refused,
         CallOutcome::Denied,
@@ -157,7 +157,7 @@ impl CallOutcome {
         };
         const SERVING: Consequences = Consequences { serving: true, ..NOTHING };
         match self {
-            CallOutcome::Vouched => Consequences { kept: Kept::AsGood, ..SERVING },
+            CallOutcome::Accepted => Consequences { kept: Kept::AsGood, ..SERVING },
             CallOutcome::NotVouched | CallOutcome::Refused => {
                 Consequences { kept: Kept::AsRefusal, ends_good: true, ..SERVING }
             }
@@ -236,7 +236,7 @@ mod tests {
                 outcome.consequences();
             assert!(!stale || (!serving && kept == Kept::No && !ends_good), "{outcome:?}");
             assert!(!(kept != Kept::No && next_site), "{outcome:?}");
-            assert_eq!(kept == Kept::AsGood, outcome == CallOutcome::Vouched, "{outcome:?}");
+            assert_eq!(kept == Kept::AsGood, outcome == CallOutcome::Accepted, "{outcome:?}");
         }
     }
 }

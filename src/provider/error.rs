@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use crate::claims;
 use crate::claims::json::{self, Json};
 use crate::claims::jsonpath::Budget;
-use crate::config::ProviderText;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
-use crate::provider::userinfo::{self, Body};
+use crate::provider::error_text::ProviderText;
+use crate::provider::response::{Body, is_json};
 use crate::request::headers::{Field, HeaderView, media_type, says_json};
 
 /// Longest text that is handed on, in bytes.
@@ -66,8 +66,7 @@ impl ProviderError {
         // Errors are JSON under many a content type, `text/html` among them: an object is proof
         // enough where nothing but texts at known places is taken from it.
         let document = json::parse(bytes).ok();
-        let document =
-            document.filter(|json| matches!(json, Json::Object(_)) || userinfo::is_json(head));
+        let document = document.filter(|json| matches!(json, Json::Object(_)) || is_json(head));
         let words = words(head, document.as_ref());
         ProviderError {
             status,

@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest as _, Sha256};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use crate::provider::settings::{CallPolicy, Site, SubjectPath, Success};
+use crate::provider::settings::{CallPolicy, Site};
 use crate::request::bearer::BearerToken;
 
 /// What a worker's keys are made with: without it nobody can make two questions that have one key.
@@ -97,26 +97,19 @@ pub struct KeyPrefix {
 }
 
 impl KeyPrefix {
-    /// What the call to an endpoint consists of, and what in its answer vouches. The fixed headers
+    /// What the call to an endpoint consists of, and what in its response vouches: `method` says so. The fixed headers
     /// are part of it: one of them may be what the provider knows its client by.
     pub(crate) fn of(
+        method: &[&str],
         call: &CallPolicy,
-        success: &Success,
         region: &str,
         sites: &[Site],
     ) -> KeyPrefix {
         let mut begun = Sha256::new();
         let mut feed = |part: &str| feed(&mut begun, part);
-        feed(call.method);
-        match success {
-            Success::Object => feed("object"),
-            Success::ObjectWithSubject => feed("sub"),
-            Success::ObjectWithSubjectAt(SubjectPath { text, .. }) => {
-                feed("subject at");
-                feed(text);
-            }
-            Success::Any => feed("any"),
-        }
+        // How many there are, so that nothing can move between them and what follows.
+        feed(&method.len().to_string());
+        method.iter().copied().for_each(&mut feed);
         feed(region);
         for Site { cluster, authority, path, scheme } in sites {
             [scheme, cluster.as_str(), authority, path].into_iter().for_each(&mut feed);
@@ -168,19 +161,25 @@ mod tests {
 
     use super::*;
     use crate::claims::jsonpath::JsonPath;
+    use crate::provider::method::ValidationMethod as _;
+    use crate::provider::subject::{SubjectPath, Success};
+    use crate::provider::userinfo::UserInfo;
     use crate::request::bearer;
     use crate::request::headers::HeaderView;
     use crate::sim::call_policy;
 
-    fn call(method: &'static str, headers: &[(&str, &str)]) -> CallPolicy {
+    /// How a provider is asked.
+    type Asking = (UserInfo, CallPolicy);
+
+    fn call(method: &'static str, headers: &[(&str, &str)]) -> Asking {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        CallPolicy { method, headers, ..call_policy() }
+        (UserInfo { method, success: Success::Object }, CallPolicy { headers, ..call_policy() })
     }
 
     /// Scheme, cluster, authority and path of one site, and a region.
-    fn prefix(call: &CallPolicy, endpoint: [&'static str; 5]) -> KeyPrefix {
+    fn prefix((method, call): &Asking, endpoint: [&'static str; 5]) -> KeyPrefix {
         let [scheme, cluster, authority, path, region] = endpoint;
-        KeyPrefix::of(call, &Success::Object, region, &[site(scheme, cluster, authority, path)])
+        KeyPrefix::of(&method.key_parts(), call, region, &[site(scheme, cluster, authority, path)])
     }
 
     fn site(scheme: &'static str, cluster: &str, authority: &str, path: &str) -> Site {
@@ -193,7 +192,7 @@ mod tests {
     /// Both keys.
     type Keys = (TokenKey, SharedKey);
 
-    fn key(call: &CallPolicy, endpoint: [&'static str; 5], token: &str) -> Keys {
+    fn key(call: &Asking, endpoint: [&'static str; 5], token: &str) -> Keys {
         keys(&prefix(call, endpoint), token)
     }
 
@@ -228,7 +227,7 @@ mod tests {
         let two =
             [site("https", "idp", "a.example", "/u"), site("https", "idp", "b.example", "/u")];
         for sites in [&two[..], &[two[1].clone(), two[0].clone()], &two[..1]] {
-            let prefix = KeyPrefix::of(&get, &Success::Object, "FR", sites);
+            let prefix = KeyPrefix::of(&get.0.key_parts(), &get.1, "FR", sites);
             keys.push(super::tests::keys(&prefix, "token"));
         }
         // What has to be in the answer: what vouched by one rule says nothing by another.
@@ -240,7 +239,8 @@ mod tests {
         for success in
             [Success::ObjectWithSubject, at("$.sub"), at("$.data.sub"), at("FR"), Success::Any]
         {
-            let prefix = KeyPrefix::of(&get, &success, "FR", &sites);
+            let method = UserInfo { method: "GET", success };
+            let prefix = KeyPrefix::of(&method.key_parts(), &get.1, "FR", &sites);
             keys.push(super::tests::keys(&prefix, "token"));
         }
         let different: HashSet<TokenKey> = keys.iter().map(|(key, _)| *key).collect();
@@ -253,7 +253,8 @@ mod tests {
     #[test]
     fn the_timeout_is_no_part_of_the_question() {
         let endpoint = ["https", "idp", "idp.example", "/userinfo", "FR"];
-        let patient = CallPolicy { timeout: Duration::from_secs(9), ..call("GET", &[]) };
+        let (method, call_policy) = call("GET", &[]);
+        let patient = (method, CallPolicy { timeout: Duration::from_secs(9), ..call_policy });
         assert_eq!(key(&patient, endpoint, "t"), key(&call("GET", &[]), endpoint, "t"));
     }
 
@@ -261,7 +262,8 @@ mod tests {
     fn another_worker_has_other_keys_and_the_same_shared_ones() {
         let head = HeaderView::new(vec![(b"authorization", b"Bearer token")]);
         let token = bearer::parse(&head, 100).unwrap();
-        let prefix = KeyPrefix::of(&call("GET", &[]), &Success::Object, "FR", &[]);
+        let (method, call) = call("GET", &[]);
+        let prefix = KeyPrefix::of(&method.key_parts(), &call, "FR", &[]);
         let key = prefix.key(&token, SEED);
         assert_ne!(prefix.key(&token, Seed([8; 16])), key);
         // Both halves are compared: one alone would make keys of half the length.

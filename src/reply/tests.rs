@@ -364,14 +364,14 @@ fn details_have_the_reason() {
 /// The details of every reason, and the message for gRPC clients instead of the body.
 #[test]
 fn every_reason_has_details_and_a_grpc_message() {
+    use crate::provider::endpoint::EndpointFault::*;
+    use crate::refusal::{NoAnswer::*, Refusal, Unusable::*};
     use crate::reply::{Dialect, reply};
     use crate::request::bearer::CredentialFault::*;
-    use crate::request::endpoint::EndpointFault::*;
-    use crate::verdict::{NoAnswer::*, Refusal, Unusable::*};
 
     const TOKEN: &str = "The Authorization header is missing, empty or not one Bearer token.";
     const NONE: &str = "No usable response from the UserInfo endpoint.";
-    let policy = crate::config::read(b"{}").unwrap().policy.replies;
+    let policy = crate::policy::read(b"{}").unwrap().policy.replies;
     let credentials = [
         (Absent, "no_credentials:absent"),
         (Empty, "no_credentials:empty"),

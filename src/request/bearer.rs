@@ -3,9 +3,33 @@
 //! Only the syntax of RFC 6750 §2.1 is a token. Nothing is trimmed, split or guessed: a value that
 //! two readers could take for different tokens is refused.
 
+use crate::config::file::Fields;
+use crate::config::key::{Integer, Key};
+use crate::config::location::Report;
 use crate::config::secret::Secret;
+use crate::config::shape::{Keys, text};
 use crate::fault_injection::Safeguard;
 use crate::request::headers::{Field, HeaderView};
+
+/// The keys of this room.
+pub(crate) const KEYS: Keys = &[&MAX_TOKEN_BYTES];
+
+/// With `Bearer` and its name the header stays below the 8 KiB at which usual servers refuse it; some
+/// drop the whole HTTP/2 connection then, with everybody's calls on it.
+static MAX_TOKEN_BYTES: Key<Integer> = Key::new(
+    "max_token_bytes",
+    Integer { min: 1, max: 65_536, default: 7168 },
+    text(
+        "longer tokens are refused before any call. Usual servers refuse header fields of 8 KiB, and \
+         some drop the whole HTTP/2 connection for one, with the calls of other users on it: set more \
+         only where the provider takes more",
+    ),
+);
+
+/// Reads `max_token_bytes`.
+pub(crate) fn longest(top: &Fields<'_>, report: &mut Report) -> usize {
+    MAX_TOKEN_BYTES.read_size(top, report)
+}
 
 /// A token in the characters of RFC 6750's `b64token`, therefore safe to send on in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,12 @@
 //! It does not depend on why the request may pass, and comes first: a claim that is missing must
 //! leave its header absent, never with the client's own value in it.
 
+pub(crate) mod settings;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::config::names::{fold, fold_byte};
 use crate::fault_injection::Safeguard;
 use crate::request::headers::{Field, HeaderView, PAIR};
 
@@ -84,19 +87,6 @@ fn bit(length: usize) -> u64 {
 
 /// The name of a header, as it is written in a request.
 pub type Name = Cow<'static, [u8]>;
-
-/// The form in which two header names are the same name.
-pub fn fold(name: &[u8]) -> Vec<u8> {
-    name.iter().map(|b| fold_byte(*b)).collect()
-}
-
-fn fold_byte(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' | b'0'..=b'9' => byte,
-        b'A'..=b'Z' => byte.to_ascii_lowercase(),
-        _ => b'_',
-    }
-}
 
 /// What has to go from a request before it may be forwarded, found while its headers are at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host;
-use crate::config::{Endpoints, Policy};
-use crate::filter::{Record, Stats};
-use crate::outcome::{Outcome, REASONS, Source};
+use crate::filter::{Kind, Record, Stats};
+use crate::outcome::{Outcome, Reason, Source};
+use crate::policy::{Endpoints, Policy};
 
 /// What instances of one `stat_name` count.
 pub(super) struct Meter {
@@ -27,8 +27,8 @@ pub(super) struct Meter {
 
 /// What the instances of a VM hold together.
 pub(super) struct Gauges {
-    metrics: [Metric; ENTRIES.len()],
-    published: Cell<[u64; ENTRIES.len()]>,
+    metrics: [Metric; Stats::ALL.len()],
+    published: Cell<[u64; Stats::ALL.len()]>,
 }
 
 /// A metric's number at the host; `None` where the host refused it. What cannot be counted is
@@ -56,41 +56,7 @@ const OVER_BUDGET: usize = 2;
 const OUTCOMES: usize = 3;
 const SOURCES: usize = OUTCOMES + Outcome::ALL.len();
 const WHY: usize = SOURCES + Source::ALL.len();
-const PLACES: usize = WHY + REASONS.len();
-
-/// An entry of the ledger: its name, whether it goes down too, and its number.
-type Entry = (&'static str, Kind, fn(&Stats) -> u64);
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Counter,
-    Gauge,
-}
-
-/// Every entry of the ledger.
-const ENTRIES: [Entry; 21] = [
-    ("oidc_cache.hit", Kind::Counter, |l| l.hits),
-    ("oidc_cache.negative_hit", Kind::Counter, |l| l.negative_hits),
-    ("oidc_cache.shared_hit", Kind::Counter, |l| l.shared_hits),
-    ("oidc_cache.miss", Kind::Counter, |l| l.misses),
-    ("oidc_cache.stored", Kind::Counter, |l| l.stored),
-    ("oidc_cache.evicted", Kind::Counter, |l| l.evicted),
-    ("oidc_cache.expired", Kind::Counter, |l| l.expired),
-    ("oidc_calls.joined", Kind::Counter, |l| l.joined),
-    ("oidc_cache.stale", Kind::Counter, |l| l.stale),
-    ("oidc_calls.failed_over", Kind::Counter, |l| l.failed_over),
-    ("oidc_calls.repeated", Kind::Counter, |l| l.repeated),
-    ("oidc_calls.refused_by_cap", Kind::Counter, |l| l.refused_by_cap),
-    ("oidc_calls.refused_by_breaker", Kind::Counter, |l| l.refused_by_breaker),
-    ("oidc_calls.refused_by_wait", Kind::Counter, |l| l.refused_by_wait),
-    ("oidc_breaker.opened", Kind::Counter, |l| l.opened),
-    ("oidc_breaker.probed", Kind::Counter, |l| l.probed),
-    ("oidc_cache_entries", Kind::Gauge, |l| l.entries as u64),
-    ("oidc_cache_bytes", Kind::Gauge, |l| l.bytes as u64),
-    ("oidc_calls_in_flight", Kind::Gauge, |l| l.calls as u64),
-    ("oidc_requests_waiting", Kind::Gauge, |l| l.waiting as u64),
-    ("oidc_breaker_open", Kind::Gauge, |l| l.open as u64),
-];
+const PLACES: usize = WHY + Reason::ALL.len();
 
 impl Meter {
     pub(super) fn define(stat_name: &str) -> Meter {
@@ -101,7 +67,7 @@ impl Meter {
         let fixed = ["oidc_requests", "oidc_claims_invalid", "oidc_claims_over_budget"];
         let outcomes = Outcome::ALL.map(|outcome| format!("oidc_outcome.{}", outcome.as_str()));
         let sources = Source::ALL.map(|source| format!("oidc_source.{}", source.as_str()));
-        let reasons = REASONS.map(|reason| format!("oidc_reason.{reason}"));
+        let reasons = Reason::ALL.map(|reason| format!("oidc_reason.{}", reason.as_str()));
         let lists = outcomes.iter().chain(&sources).chain(&reasons).map(String::as_str);
         let mut names = fixed.into_iter().chain(lists);
         let counters = std::array::from_fn(|_| {
@@ -139,10 +105,8 @@ impl Meter {
         self.count(SOURCES.saturating_add(record.source as usize), 1);
         self.count(INVALID, record.claims.invalid);
         self.count(OVER_BUDGET, record.claims.over_budget);
-        if let Some(reason) = record.reason
-            && let Some(place) = REASONS.iter().position(|known| *known == reason)
-        {
-            self.count(WHY.saturating_add(place), 1);
+        if let Some(reason) = record.reason {
+            self.count(WHY.saturating_add(reason as usize), 1);
         }
         if let Some(region) = &record.region
             && let Some(region) = self.regions.borrow().get(region)
@@ -190,7 +154,7 @@ fn label(code: &str) -> String {
 
 impl Gauges {
     pub(super) fn define() -> Gauges {
-        let metrics = ENTRIES.map(|(name, kind, _)| match kind {
+        let metrics = Stats::ALL.map(|(name, kind, _)| match kind {
             Kind::Counter => Metric(host::define_counter(name).ok()),
             Kind::Gauge => Metric(host::define_gauge(name).ok()),
         });
@@ -199,7 +163,7 @@ impl Gauges {
 
     /// Publishes what has changed since the last time; whether anything has.
     pub(super) fn publish(&self, stats: &Stats) -> bool {
-        let numbers = ENTRIES.map(|(_, _, number)| number(stats));
+        let numbers = Stats::ALL.map(|(_, _, number)| number(stats));
         let before = self.published.replace(numbers);
         for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
             metric.add(number.wrapping_sub(before).cast_signed());

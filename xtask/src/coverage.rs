@@ -12,7 +12,7 @@ use crate::workspace::ensure;
 const LEAST: f64 = 97.0;
 
 /// The lines that could run, by file, and how often each did.
-type Lines<'r> = BTreeMap<&'r str, Vec<(usize, u64)>>;
+pub(crate) type Lines<'r> = BTreeMap<&'r str, Vec<(usize, u64)>>;
 
 /// `cargo xtask coverage`
 pub fn run(workspace: &Workspace) -> Result<()> {
@@ -46,7 +46,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
 
 /// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run. Leaves out the
 /// shell, which runs in Envoy alone, and everything that is a test.
-fn core<'r>(report: &'r str, root: &str) -> Lines<'r> {
+pub(crate) fn core<'r>(report: &'r str, root: &str) -> Lines<'r> {
     let (mut files, mut file) = (Lines::new(), "");
     for record in report.lines() {
         if let Some(path) = record.strip_prefix("SF:") {

@@ -11,6 +11,7 @@ mod module;
 mod mutants;
 mod suite;
 mod tidy;
+mod walk;
 mod workspace;
 
 use std::ffi::OsString;
@@ -27,9 +28,13 @@ use xshell::cmd;
 enum Cli {
     /// Build the release module and compare its imports and exports with the committed lists.
     ///
-    /// Adds the wasm target if it is missing. Prints the module's path, below CARGO_TARGET_DIR if that
-    /// is set, and its size.
-    Build,
+    /// Adds the wasm target if it is missing. Removes the callbacks that the filter does not use.
+    /// Prints the module's path, below CARGO_TARGET_DIR if that is set, and its size.
+    Build {
+        /// Instead, build the module whose protections the tests remove. Never shipped.
+        #[arg(long)]
+        fault_injection: bool,
+    },
     /// Formatting, repository rules, clippy, native tests, module build, Envoy tests.
     ///
     /// Runs them in that order, stops at the first failure, and prints the command that repeats it.
@@ -77,6 +82,10 @@ enum Cli {
     ///
     /// Prints one line per file of src/, without the shell and tests. Needs `cargo-llvm-cov`.
     Coverage,
+    /// Count the files, functions and lines of the core that one request runs.
+    ///
+    /// For a request that makes the call, and for a hit. Needs `cargo-llvm-cov`.
+    Walk,
     /// Change the core on purpose, piece by piece, and check that a test fails.
     ///
     /// Fails if a mutant survives that docs/mutants.md does not explain. A complete run takes hours.
@@ -137,7 +146,8 @@ fn run(cli: Cli) -> Result<()> {
     let workspace = Workspace::find()?;
     let sh = &workspace.sh;
     match cli {
-        Cli::Build => module::build(&workspace),
+        Cli::Build { fault_injection: true } => module::fault_injection(&workspace),
+        Cli::Build { fault_injection: false } => module::build(&workspace),
         Cli::Test(part) => suite::run(&workspace, &part),
         // File names are relative to the user's directory.
         Cli::CheckConfig { file } => workspace::become_it({
@@ -170,6 +180,7 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Tidy => tidy::run(&workspace),
         Cli::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, &target),
         Cli::Coverage => coverage::run(&workspace),
+        Cli::Walk => walk::run(&workspace),
         Cli::Mutants { file } => mutants::run(&workspace, &file),
     }
 }

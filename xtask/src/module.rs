@@ -1,46 +1,78 @@
-//! Builds the wasm module, and compares what it asks of its host, and has the host call, with
-//! committed lists: a new host call or callback is a change that somebody has looked at, not the
-//! by-product of a dependency.
+//! Builds the wasm module, removes the callbacks that do nothing, and compares what the module asks
+//! of its host, and has the host call, with committed lists: a new host call or callback is a change
+//! that somebody has looked at, not the by-product of a dependency.
+//!
+//! The SDK exports every callback of the proxy-wasm ABI, and Envoy enters the VM for each that it
+//! finds. The file that cargo has linked is replaced, so that there is one module under one name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use wasmparser::{Parser, Payload};
-use xshell::{Cmd, cmd};
+use wasmparser::{Parser, Payload, Validator};
+use xshell::cmd;
 
 use crate::Workspace;
 
 /// What Envoy runs: WASI for the standard library, proxy-wasm for the rest.
 pub const TARGET: &str = "wasm32-wasip1";
 const PACKAGE: &str = "oidc-token-connector";
+const FILE: &str = "oidc_token_connector.wasm";
+
+/// What the module imports.
+const IMPORTS: &str = "src/shell/imports.txt";
+/// What the module exports, after [`stripped`].
+const EXPORTS: &str = "src/shell/exports.txt";
 
 /// `cargo xtask build`
 pub fn build(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace)?;
     let sh = &workspace.sh;
     cmd!(sh, "cargo build --release --target {TARGET} --package {PACKAGE} --lib").run()?;
-    let path = path(workspace);
-    let module = fs::read(&path).with_context(|| path.display().to_string())?;
+    finish(workspace, &path(workspace))
+}
+
+/// Builds the module whose guards the tests take away one at a time, in a directory of its own:
+/// it must never be mistaken for the one that is shipped.
+pub fn fault_injection(workspace: &Workspace) -> Result<()> {
+    ensure_target(workspace)?;
+    let sh = &workspace.sh;
+    let build = cmd!(sh, "cargo build --profile fault-injection --features fault-injection");
+    build.args(["--target", TARGET, "--package", PACKAGE, "--lib"]).run()?;
+    finish(workspace, &workspace.target.join(TARGET).join("fault-injection").join(FILE))
+}
+
+/// Makes of what cargo has linked what Envoy runs.
+fn finish(workspace: &Workspace, path: &Path) -> Result<()> {
+    let sh = &workspace.sh;
+    let linked = fs::read(path).with_context(|| path.display().to_string())?;
+    let lists = [sh.read_file(IMPORTS)?, sh.read_file(EXPORTS)?];
+    let module = stripped(&linked, &listed(&lists[1]))
+        .with_context(|| format!("{}: no wasm module", path.display()))?;
+    // Never half a module under this name; and cargo's own copy, to which the name is a link, stays.
+    let new = path.with_extension("new");
+    fs::write(&new, &module).with_context(|| new.display().to_string())?;
+    fs::rename(&new, path)?;
     println!("{} ({} KiB)", path.display(), module.len().div_ceil(1024));
-    let (imports, exports) =
-        interface(&module).with_context(|| format!("{}: no wasm module", path.display()))?;
-    for (what, list, found) in [
-        ("host imports", "src/shell/imports.txt", imports),
-        ("exports", "src/shell/exports.txt", exports),
-    ] {
-        compare(what, list, &found, &sh.read_file(list)?)?;
+    let (imports, exports) = interface(&module)?;
+    let found = [("host imports", IMPORTS, imports), ("exports", EXPORTS, exports)];
+    for ((what, list, found), text) in found.iter().zip(&lists) {
+        compare(what, list, found, text)?;
         println!("{what}: {}, as listed in {list}", found.len());
     }
     Ok(())
 }
 
-/// Builds the module whose guards the tests take away one at a time, in a directory of its own:
-/// it must never be mistaken for the one that is shipped.
-pub fn fault_injection(workspace: &Workspace) -> Cmd<'_> {
-    let sh = &workspace.sh;
-    let build = cmd!(sh, "cargo build --profile fault-injection --features fault-injection");
-    build.args(["--target", TARGET, "--package", PACKAGE, "--lib"])
+/// The module without the exports that are not kept, and without what only they led to.
+fn stripped(module: &[u8], kept: &[&str]) -> Result<Vec<u8>> {
+    let mut module = walrus::Module::from_buffer(module)?;
+    let idle = module.exports.iter().filter(|export| !kept.contains(&export.name.as_str()));
+    let idle: Vec<_> = idle.map(walrus::Export::id).collect();
+    idle.into_iter().for_each(|export| module.exports.delete(export));
+    walrus::passes::gc::run(&mut module);
+    let module = module.emit_wasm();
+    Validator::new().validate_all(&module).context("what is left is not valid")?;
+    Ok(module)
 }
 
 /// Builds another package of the workspace for Envoy, as the module itself is built.
@@ -67,7 +99,7 @@ pub fn ensure_target(workspace: &Workspace) -> Result<()> {
 
 /// Where a build leaves the module.
 pub fn path(workspace: &Workspace) -> PathBuf {
-    workspace.target.join(TARGET).join("release/oidc_token_connector.wasm")
+    workspace.target.join(TARGET).join("release").join(FILE)
 }
 
 /// The sorted names of what the module imports (`module.name`) and exports.
@@ -94,8 +126,13 @@ fn interface(module: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
     Ok((imports, exports))
 }
 
+/// The names in the text of a list.
+fn listed(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
 fn compare(what: &str, list: &str, found: &[String], text: &str) -> Result<()> {
-    let listed: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let listed = listed(text);
     let new = found.iter().filter(|name| !listed.contains(&name.as_str()));
     let gone = listed.iter().filter(|name| !found.iter().any(|n| n == *name));
     let differences: Vec<String> =
@@ -127,6 +164,41 @@ mod tests {
         assert_eq!(imports, ["env.g", "env.put", "env.t", "m.mem"]);
         assert_eq!(exports, ["add", "mem"]);
         assert!(interface(&MODULE[..MODULE.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn an_idle_export_goes_with_all_that_only_it_led_to() {
+        let module = wat::parse_str(
+            r#"(module
+              (import "env" "used" (func $used))
+              (import "env" "idle" (func $idle))
+              (memory (export "memory") 1)
+              (data (i32.const 0) "kept")
+              (func $asked (export "also_idle") (call $used))
+              (func (export "asks") (call $asked))
+              (func $helps (call $idle))
+              (func (export "idle") (call $helps)))"#,
+        );
+        let module = module.unwrap();
+        let left = stripped(&module, &["asks", "memory", "absent"]).unwrap();
+        let (imports, exports) = interface(&left).unwrap();
+        assert_eq!(
+            (imports, exports),
+            (vec!["env.used".into()], vec!["asks".into(), "memory".into()])
+        );
+        let functions =
+            Parser::new(0).parse_all(&left).filter_map(|payload| match payload.unwrap() {
+                Payload::CodeSectionEntry(_) => Some(()),
+                _ => None,
+            });
+        assert_eq!(functions.count(), 2, "of four");
+        assert!(left.windows(4).any(|bytes| bytes == b"kept"));
+        assert_eq!(
+            stripped(&left, &["asks", "memory"]).unwrap(),
+            left,
+            "nothing is left to remove"
+        );
+        assert!(stripped(&module[..module.len() - 1], &[]).is_err());
     }
 
     #[test]

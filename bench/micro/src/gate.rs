@@ -4,9 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{self, Decision, Event, Gate, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::policy::{self, Policy};
+use oidc_token_connector::provider::response::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
@@ -125,7 +125,7 @@ impl Worker {
 
 /// A configuration with this many injected headers.
 pub(crate) fn policy(headers: usize, members: &str) -> Policy {
-    match config::read(configuration(headers, members).as_bytes()) {
+    match policy::read(configuration(headers, members).as_bytes()) {
         Ok(loaded) => loaded.policy,
         Err(problems) => panic!("{problems:?}"),
     }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use oidc_token_connector::claims::json::{self, Json};
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath};
-use oidc_token_connector::config::{Endpoint, Endpoints, Policy};
 use oidc_token_connector::filter::header_edit::{self, MappedClaims};
+use oidc_token_connector::policy::{Endpoint, Endpoints, Policy};
 use oidc_token_connector::request::strip::StripPlan;
 use oidc_token_connector::verdict;
 
@@ -30,7 +30,8 @@ pub(crate) fn operations() -> Vec<Operation> {
             all.push(Operation::new(name, move || {
                 let (policy, answer) = (policy(headers, ""), answer("200", body));
                 Box::new(move || {
-                    let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
+                    let judged =
+                        verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
                     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
                     Effect::Mapped(MappedClaims::of(&permit, Some(endpoint(&policy))))
                 })
@@ -79,7 +80,7 @@ fn endpoint(policy: &Policy) -> &Endpoint {
 /// The result of an answer without claims: only the client's headers remain to edit.
 fn mapped_claims(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
-    let judged = verdict::judge(&policy.answer.success, &policy.replies, &answer);
+    let judged = verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
     MappedClaims::of(
         &judged.unwrap_or_else(|refusal| panic!("{refusal:?}")),
         Some(endpoint(policy)),

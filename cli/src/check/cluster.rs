@@ -1,6 +1,6 @@
 //! Whether each call to a provider has a cluster, and who can read it on the network.
 
-use oidc_token_connector::config::{Egress, Policy, Site};
+use oidc_token_connector::policy::{Egress, Policy, Site};
 
 use super::carrier::{Carrier, Resolved};
 use super::finding::Findings;

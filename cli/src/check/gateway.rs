@@ -1,7 +1,7 @@
 //! The clusters that Envoy Gateway creates from HTTPRoutes, Backends and BackendTLSPolicies, with
 //! names such as `httproute/default/userinfo/rule/0`.
 
-use oidc_token_connector::config::Site;
+use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};

@@ -2,7 +2,7 @@
 //! request. It refuses requests where Envoy skips the filter. Other conditions of such a filter are
 //! not checked: they let fewer requests pass.
 
-use oidc_token_connector::config::{AccessLog, Preflight};
+use oidc_token_connector::policy::{AccessLog, Preflight};
 use regex_lite::Regex;
 
 use super::finding::Findings;

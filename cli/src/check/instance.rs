@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oidc_token_connector::config::{self, Endpoint, Endpoints, Policy};
+use oidc_token_connector::policy::{self, Endpoint, Endpoints, Policy};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtoValue};
@@ -93,7 +93,7 @@ impl<'a> Instance<'a> {
             Ok(text) => text,
             Err(wrong) => return findings.add(codes::CONFIGURATION, &self.place, wrong),
         };
-        let problems = match config::read(text) {
+        let problems = match policy::read(text) {
             Ok(loaded) => {
                 self.policy = Some(loaded.policy);
                 loaded.faults

@@ -1,7 +1,7 @@
 //! The clusters that Istio creates from ServiceEntries and DestinationRules, with names such as
 //! `outbound|443||idp.example`.
 
-use oidc_token_connector::config::Site;
+use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
 use super::idle::{self, Kept};

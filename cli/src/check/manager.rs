@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oidc_token_connector::config::{Policy, Preflight};
+use oidc_token_connector::policy::{Policy, Preflight};
 
 use super::finding::Findings;
 use super::instance::Instance;
@@ -211,7 +211,7 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
     };
     for instance in instances {
         let Some(policy) = &instance.policy else { continue };
-        let most = policy.answer.max_bytes;
+        let most = policy.call.max_bytes;
         if u64::try_from(most).is_ok_and(|most| limit <= most) {
             let found = format!("{limit}, and {} reads answers up to {most} bytes", instance.name);
             findings.add(codes::ANSWER_LIMIT_TOO_LOW, &at, found);

@@ -2,7 +2,7 @@
 //!
 //! A patch is merged into what Istio makes: what it does not say is not missing.
 
-use oidc_token_connector::config::Preflight;
+use oidc_token_connector::policy::Preflight;
 
 use super::finding::Findings;
 use super::instance::{Instance, Platform};

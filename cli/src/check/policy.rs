@@ -1,6 +1,6 @@
 //! Risky settings of a configuration that loads, and of the plugin around it.
 
-use oidc_token_connector::config::{CacheScope, Caching, Success, Unavailable};
+use oidc_token_connector::policy::{CacheScope, Caching, Success, Unavailable};
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
     let (Some(policy), place) = (&instance.policy, &instance.place) else {
         return;
     };
-    match policy.answer.success {
+    match policy.method.success() {
         Success::ObjectWithSubject | Success::ObjectWithSubjectAt(_) => {}
         Success::Object => {
             findings.add(codes::SUBJECT_NOT_REQUIRED, place, "require_subject is off");

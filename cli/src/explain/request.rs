@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use oidc_token_connector::config::{Endpoints, Policy};
+use oidc_token_connector::policy::{Endpoints, Policy};
 use oidc_token_connector::request::headers::HeaderView;
 
 use super::args::Args;

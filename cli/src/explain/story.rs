@@ -2,7 +2,7 @@
 
 use oidc_token_connector::filter::{Action, Decision, Record};
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 use oidc_token_connector::request::headers::HeaderView;
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::{self, Claim};
-use oidc_token_connector::config::{ClaimRule, Endpoints, Lists, Policy};
-use oidc_token_connector::request::endpoint;
+use oidc_token_connector::policy::{ClaimRule, Endpoints, Lists, Policy};
+use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::headers::{Field, HeaderView};
 
 /// The region that is called, or none, and the reason.

@@ -1,7 +1,7 @@
 //! The additions of a report: where this filter behaves differently from the source system, and the
 //! decisions that the text leaves open. It must report only what concerns the given configuration.
 
-use oidc_token_connector::config::{Authorization, OwnErrors, Policy, ProviderText};
+use oidc_token_connector::policy::{Authorization, OwnErrors, Policy, ProviderText};
 use serde_json::{Map, Value as Json};
 
 use super::clusters::{Cluster, Proxy};

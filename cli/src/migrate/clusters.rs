@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use oidc_token_connector::config::{Egress, Endpoints, Policy};
+use oidc_token_connector::policy::{Egress, Endpoints, Policy};
 
 use super::settings::{Finding, Weight};
 
@@ -261,12 +261,12 @@ const TLS: &str = r#"transport_socket:
 
 #[cfg(test)]
 mod tests {
-    use oidc_token_connector::config;
+    use oidc_token_connector::policy;
 
     use super::*;
 
     fn policy(members: &str) -> Policy {
-        config::read(format!("{{{members}}}").as_bytes()).unwrap().policy
+        policy::read(format!("{{{members}}}").as_bytes()).unwrap().policy
     }
 
     fn default_at(uri: &str) -> Vec<Cluster> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
 use serde_json::{Map, Value as Json};
 
 use super::text::{ENDPOINT_KEYS, KEYS, Member, Value};
@@ -254,7 +254,7 @@ impl Settings {
         if in_endpoint {
             probe = Json::from_iter([("userinfo_endpoint", probe)]);
         }
-        let problems = config::read(probe.to_string().as_bytes()).err().unwrap_or_default();
+        let problems = policy::read(probe.to_string().as_bytes()).err().unwrap_or_default();
         let unknown = problems.iter().find_map(|p| p.message.strip_prefix("unknown key, "));
         let remedy = match unknown {
             Some(near) if near.starts_with("did you mean") => {

@@ -334,7 +334,7 @@ fn damaged_text_never_gives_an_invalid_configuration() {
             let migration = migrate(&text, &given());
             match &migration.result {
                 Some(result) => {
-                    let loaded = config::read(result.filter.as_bytes());
+                    let loaded = policy::read(result.filter.as_bytes());
                     assert!(loaded.is_ok(), "{text}\n{}", migration.report);
                     assert_eq!(
                         migration.whole,

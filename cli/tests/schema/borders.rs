@@ -195,7 +195,7 @@ fn policy(configuration: &Value) -> String {
     if configuration.get("error_set").is_some() {
         configuration["enable_error_set"] = json!(true);
     }
-    let loaded = oidc_token_connector::config::read(configuration.to_string().as_bytes());
+    let loaded = oidc_token_connector::policy::read(configuration.to_string().as_bytes());
     format!("{:?}", loaded.unwrap().policy)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
 use serde_json::{Value, json};
 
 /// Longer than what the reader takes for a slip of another key, so that it lists all.
@@ -63,7 +63,7 @@ pub(crate) fn named(place: &[String]) -> Vec<&str> {
 /// The keys that the reader knows in the object at a place; `None` if it takes any, or no object.
 fn known_to_the_reader(place: &[&str]) -> Option<BTreeSet<String>> {
     let configuration = super::with(&[place, &[STRANGE]].concat(), &Value::Null);
-    let problems = config::read(configuration.to_string().as_bytes()).err()?;
+    let problems = policy::read(configuration.to_string().as_bytes()).err()?;
     problems.iter().filter(|problem| problem.path.contains(STRANGE)).find_map(|problem| {
         let listed = problem.message.strip_prefix("unknown key, expected one of ")?;
         Some(listed.split(", ").map(str::to_owned).collect())

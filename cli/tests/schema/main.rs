@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 
 use jsonschema::Validator;
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
 use serde_json::{Value, json};
 
 fn validator() -> Validator {
@@ -26,14 +26,14 @@ fn validator() -> Validator {
 
 /// Whether the filter's reader finds nothing wrong, faults with which it loads included.
 fn reads(text: &str) -> bool {
-    config::read(text.as_bytes()).is_ok_and(|loaded| loaded.faults.is_empty())
+    policy::read(text.as_bytes()).is_ok_and(|loaded| loaded.faults.is_empty())
 }
 
 /// The common verdict about a configuration.
 #[track_caller]
 fn verdict(validator: &Validator, configuration: &Value) -> bool {
     let (schema, reader) = (validator.is_valid(configuration), reads(&configuration.to_string()));
-    let problems = config::read(configuration.to_string().as_bytes()).err();
+    let problems = policy::read(configuration.to_string().as_bytes()).err();
     let said = validator.iter_errors(configuration).map(|error| error.to_string());
     assert_eq!(
         schema,

@@ -1,7 +1,7 @@
 //! The filter configurations in the manifests load, by the filter's own reader, and every cluster that
 //! they name is one that the manifest around them makes.
 
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
 use serde_json::Value;
 
 use crate::files::{object, objects};
@@ -50,7 +50,7 @@ fn each_configuration_loads_without_problems() {
     let all = configurations();
     assert_eq!(all.len(), 4);
     for found in all {
-        match config::read(found.text.as_bytes()) {
+        match policy::read(found.text.as_bytes()) {
             Ok(loaded) => {
                 let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
                 assert_eq!(faults, Vec::<String>::new(), "{}", found.file);

@@ -4,9 +4,9 @@
 
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{Event, Gate, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::policy::{self, Policy};
+use oidc_token_connector::provider::response::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
@@ -19,7 +19,7 @@ const LONGEST: usize = 256;
 
 thread_local! {
     static POLICY: Rc<Policy> = Rc::new(
-        config::read(br#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+        policy::read(br#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
                           "error_metadata_location": "ResponseHeaders",
                           "error_header_name": "WWW-Authenticate"}"#)
             .expect("a good configuration")

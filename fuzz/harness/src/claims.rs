@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::header_edit::HeaderEdit;
 use oidc_token_connector::filter::{Action, CallId, Event, Gate, Release, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::policy::{self, Policy};
+use oidc_token_connector::provider::response::{Answer, Body};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
@@ -51,7 +51,7 @@ fn policy(variant: &str) -> Rc<Policy> {
                 "defaultURI": "https://idp.example/u"}},
             "inject_headers": {RULES}, "region_header": "X-Idp-Region", {variant}}}"#
     );
-    Rc::new(config::read(text.as_bytes()).expect("a good configuration").policy)
+    Rc::new(policy::read(text.as_bytes()).expect("a good configuration").policy)
 }
 
 /// Runs the target.

@@ -1,10 +1,10 @@
 //! Target: the filter's configuration. Input: its bytes, JSON or a binary Struct.
 
-use oidc_token_connector::config::{self, Endpoints, Policy, Problem};
+use oidc_token_connector::policy::{self, Endpoints, Policy, Problem};
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
-    match (config::read(data), config::read(data)) {
+    match (policy::read(data), policy::read(data)) {
         (Ok(loaded), Ok(again)) => {
             assert_eq!(format!("{:?}", loaded.policy), format!("{:?}", again.policy));
             assert_eq!(loaded.faults, again.faults);
@@ -34,7 +34,7 @@ fn is_sound(policy: &Policy) {
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let printable = |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x7E));
     assert!((1..=30_000).contains(&policy.call.timeout.as_millis()));
-    assert!(matches!(policy.call.method, "GET" | "POST"));
+    assert!(matches!(policy.method.key_parts()[..], ["userinfo", "GET" | "POST", ..]));
     for (name, value) in &policy.call.headers {
         assert!(is_name(name) && printable(value), "{name:?}");
         assert!(!["host", "authorization"].contains(&name.as_str()));

@@ -3,7 +3,7 @@
 use oidc_token_connector::filter::{
     CallId, Decision, Effect, Event, Gate, Release, Slot, StreamId, Took,
 };
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 use oidc_token_connector::time::Now;
 
 /// The result of an event.
@@ -88,7 +88,7 @@ impl Done {
 pub fn arrives(
     gate: &mut Gate,
     stream: StreamId,
-    policy: &std::rc::Rc<oidc_token_connector::config::Policy>,
+    policy: &std::rc::Rc<oidc_token_connector::policy::Policy>,
     headers: &oidc_token_connector::request::headers::HeaderView<'_>,
     now: Now,
 ) -> Admission {

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
 use oidc_token_connector::filter::{Gate, Seed, StreamId};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::policy::{self, Policy};
+use oidc_token_connector::provider::call::Call;
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
@@ -27,7 +27,7 @@ fn policy(choice: usize) -> Rc<Policy> {
             "FR": "https://fr.example/f", "US": "https://us.example:9/u?x=1",
             "De-1": "http://de.example/g"}}{default}}}, "unknown_region": "{unknown}"}}"#
     );
-    Rc::new(config::read(text.as_bytes()).expect("a good configuration").policy)
+    Rc::new(policy::read(text.as_bytes()).expect("a good configuration").policy)
 }
 
 /// Runs the target.

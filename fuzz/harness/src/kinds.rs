@@ -3,9 +3,9 @@
 
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
-use oidc_token_connector::config;
+use oidc_token_connector::policy;
+use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::bearer;
-use oidc_token_connector::request::endpoint;
 use oidc_token_connector::request::headers::HeaderView;
 
 use crate::{challenge, claims};
@@ -19,7 +19,7 @@ pub const KINDS: &[(&str, Accepts)] = &[
     ("bearer", token),
     ("challenge", challenge::accepts),
     ("claims", claims::accepts),
-    ("config", |data| Some(config::read(data).is_ok())),
+    ("config", |data| Some(policy::read(data).is_ok())),
     ("endpoint", asked),
     ("jsonpath", selects),
 ];
@@ -41,7 +41,7 @@ fn asked(data: &[u8]) -> Option<bool> {
             "FR": "https://fr.example/", "US": "https://us.example/",
             "De-1": "https://de.example/"}}{default}}}, "unknown_region": "{unknown}"}}"#
     );
-    let policy = config::read(configuration.as_bytes()).expect("a good configuration").policy;
+    let policy = policy::read(configuration.as_bytes()).expect("a good configuration").policy;
     let lines = text.split(|b| *b == b'\n').filter(|_| text != b"-");
     let head = HeaderView::new(lines.map(|value| (&b"x-region"[..], value)).collect());
     Some(endpoint::choose(&policy.endpoints, &head).is_ok())

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use oidc_token_connector::config::Policy;
 use oidc_token_connector::filter::{CallId, Gate, Seed};
 use oidc_token_connector::outcome::Source;
+use oidc_token_connector::policy::Policy;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 mod admit;

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use wasmparser::{Parser, Payload};
+
 use crate::row::Row;
 use crate::run::{Subject, catalogue};
 
@@ -28,9 +30,8 @@ pub fn module() -> PathBuf {
     };
     assert!(
         path.is_file(),
-        "the module with removable protections, {}, is missing: run `cargo build --profile \
-         fault-injection --features fault-injection --target wasm32-wasip1`, or set \
-         OIDC_FAULT_INJECTION_WASM",
+        "the module with removable protections, {}, is missing: run `cargo xtask build \
+         --fault-injection`, or set OIDC_FAULT_INJECTION_WASM",
         path.display()
     );
     path
@@ -83,10 +84,34 @@ async fn each_removed_protection_makes_a_row_fail() {
     }
 }
 
+fn read(path: PathBuf) -> Vec<u8> {
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Envoy enters the VM for each callback that a module exports. What cargo alone has linked exports
+/// all that the SDK has.
+#[test]
+fn the_modules_under_test_export_what_is_listed() {
+    let list = std::fs::read_to_string(integration::root().join("src/shell/exports.txt")).unwrap();
+    let listed: BTreeSet<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    for (module, command) in [
+        (integration::module().unwrap(), "cargo xtask build"),
+        (module(), "cargo xtask build --fault-injection"),
+    ] {
+        let bytes = read(module.clone());
+        let payloads = Parser::new(0).parse_all(&bytes).map(Result::unwrap);
+        let exports = payloads.filter_map(|payload| match payload {
+            Payload::ExportSection(section) => Some(section),
+            _ => None,
+        });
+        let exports: BTreeSet<&str> =
+            exports.flatten().map(|export| export.unwrap().name).collect();
+        assert_eq!(exports, listed, "{}: run `{command}`", module.display());
+    }
+}
+
 #[test]
 fn the_shipped_module_ignores_fault_injection() {
-    let read =
-        |path: PathBuf| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let (broken, shipped) = (read(module()), read(integration::module().unwrap()));
     for word in [VARIABLE, MESSAGE] {
         let holds = |module: &[u8]| module.windows(word.len()).any(|part| part == word.as_bytes());

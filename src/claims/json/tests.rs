@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use super::{Json, MAX_DEPTH, parse, parse_keeping_duplicates};
+use super::{Json, MAX_DEPTH, REPEATED, parse};
 
 /// Reads `text` and writes it again, or gives `offset: reason`.
 fn check(text: impl AsRef<[u8]>) -> String {
@@ -122,15 +122,6 @@ fn what_is_no_document_says_where() {
         check("{}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
         "1: expected a member name in double quotes"
     );
-}
-
-#[test]
-fn repeated_names_are_kept_for_those_who_ask() {
-    let text = br#"{"a":1,"b":2,"a":3}"#;
-    let document = parse_keeping_duplicates(text).expect("kept");
-    assert_eq!(document.to_compact(), r#"{"a":1,"b":2,"a":3}"#);
-    assert_eq!(document.member("a"), Some(&Json::Number("1".into())));
-    assert_eq!(parse_keeping_duplicates(b"{} x").map_err(|e| e.offset), Err(3));
 }
 
 #[test]
@@ -254,12 +245,13 @@ proptest! {
     ) {
         let text = text.concat();
         let theirs = serde_json::from_str::<serde_json::Value>(&text);
-        match (parse_keeping_duplicates(text.as_bytes()), theirs) {
+        match (parse(text.as_bytes()), theirs) {
             (Ok(ours), Ok(theirs)) => prop_assert_eq!(as_serde(&ours), theirs),
             (Err(_), Err(_)) => {}
             // The one difference: a number beyond f64 keeps its text here.
             (Ok(_), Err(error)) => prop_assert!(error.to_string().contains("number out of range")),
-            (Err(error), Ok(_)) => prop_assert!(false, "{:?}: {:?}", text, error),
+            // And a name that repeats is refused here.
+            (Err(error), Ok(_)) => prop_assert_eq!(error.reason, REPEATED, "{:?}", text),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Bounds, eviction and look-up, with keys made to measure.
 
 use super::*;
-use crate::config::{self, CacheScope, Endpoints, NoStore};
-use crate::provider::userinfo::{Answer, Body};
+use crate::policy::{self, CacheScope, Endpoints, NoStore};
+use crate::provider::response::{Answer, Body};
 use crate::sim;
 use crate::time::{MonotonicTime, UnixTime};
 
@@ -16,7 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new(entries: usize, bytes: usize) -> Bench {
-        let policy = config::read(sim::config(r#""max_userinfo_bytes": 1048576"#).as_bytes())
+        let policy = policy::read(sim::config(r#""max_userinfo_bytes": 1048576"#).as_bytes())
             .unwrap()
             .policy;
         let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
@@ -166,7 +166,7 @@ fn mapped_claims_of_several_instances_are_limited_and_counted() {
     let mut bench = Bench::new(8, 1 << 20);
     let instance = || {
         let members = r#""inject_headers": {"X-User": "$.sub"}"#;
-        let policy = config::read(sim::config(members).as_bytes()).unwrap().policy;
+        let policy = policy::read(sim::config(members).as_bytes()).unwrap().policy;
         let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
         let endpoint = Rc::clone(table.default.as_ref().unwrap());
         (policy, endpoint)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::filter::BreakerEvent;
-use crate::provider::userinfo::Call;
+use crate::provider::call::Call;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BREAKER: &str = r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "1s"}"#;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::filter::lookup::{MOST_HELD, MOST_WAITING};
+use crate::filter::lookups::{MOST_HELD, MOST_WAITING};
 
 /// `max_in_flight` where it is not configured.
 const MOST_CALLS: usize = 1024;

@@ -1,6 +1,7 @@
 //! Outdated verdicts: they serve while no site answers, and never while the site answers others.
 
 use super::*;
+use crate::outcome::Reason;
 
 const STALE: &str = r#""cache": {"ttl": "60s", "stale_if_error": "10m"},
                        "inject_headers": {"X-User": "$.sub"}"#;
@@ -105,7 +106,7 @@ fn too_many_calls_let_no_outdated_verdict_serve() {
     let decision = world.decided(&T);
     assert_eq!(
         (source(&decision), decision.record.reason),
-        (Source::Filter, Some("too_many_waiting"))
+        (Source::Filter, Some(Reason::TooManyWaiting))
     );
     // As many requests as may wait for one call.
     let mut world = outdated(STALE);
@@ -116,7 +117,7 @@ fn too_many_calls_let_no_outdated_verdict_serve() {
     let decision = world.decided(&T);
     assert_eq!(
         (source(&decision), decision.record.reason),
-        (Source::Filter, Some("too_many_waiting"))
+        (Source::Filter, Some(Reason::TooManyWaiting))
     );
     assert_eq!(over_all(world.answer(call, "401", &[], b"")), 4096);
     assert_eq!(world.gate.stats().stale, 0);
@@ -520,7 +521,10 @@ fn unsent_call_is_no_outage() {
         let mut world = outdated(STALE);
         let (_, call, _) = world.held(&T);
         let decision = over(world.goes_on(call, &answer));
-        assert_eq!((source(&decision), decision.record.reason), (Source::Asked, Some("not_sent")));
+        assert_eq!(
+            (source(&decision), decision.record.reason),
+            (Source::Asked, Some(Reason::NotSent))
+        );
     }
 }
 

@@ -23,9 +23,18 @@ pub struct Problem {
     pub what: String,
 }
 
+/// The crate that ARCHITECTURE.md has a picture of.
+const FILTER: &str = "src/";
+
+/// The heading above that picture.
+const PICTURE: &str = "\n## Rooms\n";
+
 /// The import cycles in the files, given as path and text; one for each group of modules that
-/// import each other.
-pub fn problems<'f>(files: impl Iterator<Item = (&'f str, &'f str)>) -> Vec<Problem> {
+/// import each other. With ARCHITECTURE.md also imports that point up in its picture of the rooms.
+pub fn problems<'f>(
+    files: impl Iterator<Item = (&'f str, &'f str)>,
+    picture: Option<&str>,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
     for (path, text) in files {
@@ -40,7 +49,32 @@ pub fn problems<'f>(files: impl Iterator<Item = (&'f str, &'f str)>) -> Vec<Prob
         }
     }
     problems.extend(crates.values_mut().flat_map(Crate::cycles));
+    if let (Some(filter), Some(picture)) = (crates.get(FILTER), picture) {
+        problems.extend(filter.upward(&Levels::of(picture)));
+    }
     problems
+}
+
+/// The picture of the rooms in ARCHITECTURE.md: the level of each, counted from the top.
+struct Levels(BTreeMap<String, usize>);
+
+impl Levels {
+    /// The first block of text after the heading. Each line is a level: its rooms, two blanks, and what
+    /// they are for.
+    fn of(page: &str) -> Levels {
+        let after = page.split_once(PICTURE).map_or("", |(_, after)| after);
+        let block = after.split("```").nth(1).unwrap_or_default();
+        let lines = block.lines().skip(1).filter(|line| !line.starts_with(' ')).enumerate();
+        let rooms = |line: &str| -> Vec<String> {
+            let names = line.split_once("  ").map_or(line, |(names, _)| names);
+            names.split_whitespace().map(str::to_owned).collect()
+        };
+        Levels(
+            lines
+                .flat_map(|(level, line)| rooms(line).into_iter().map(move |r| (r, level)))
+                .collect(),
+        )
+    }
 }
 
 /// A module's name from the root of its crate; empty for the root itself.
@@ -126,6 +160,34 @@ impl Crate {
                 reachable(module, &imports).iter().filter(back).cloned().collect();
             problems.extend(describe(&cycle, &group, &imports));
             seen.extend(group);
+        }
+        problems
+    }
+
+    /// Imports of rooms above, and rooms that the picture lacks.
+    fn upward(&self, levels: &Levels) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (from, imports) in self.imports() {
+            let Some(room) = from.first() else { continue };
+            let Some(level) = levels.0.get(room) else {
+                let path = self.modules.get(&from).map_or_else(String::new, |m| m.path.clone());
+                let what = format!(
+                    "room without a place: got {room}, expected it in the picture under `## Rooms` of \
+                     ARCHITECTURE.md"
+                );
+                problems.push(Problem { path, line: 1, what });
+                continue;
+            };
+            let above =
+                |to: &Name| to.first().and_then(|to| levels.0.get(to)).is_some_and(|l| l < level);
+            for (_, import) in imports.into_iter().filter(|(to, _)| above(to)) {
+                let what = format!(
+                    "import of a room above: got `{}`, expected rooms beside or below {room} in the \
+                     picture under `## Rooms` of ARCHITECTURE.md",
+                    import.written
+                );
+                problems.push(Problem { path: import.path, line: import.line, what });
+            }
         }
         problems
     }

@@ -180,7 +180,7 @@ fn unreadable_files_are_reported_with_reason() {
     let (code, _, err) = run_with(&file, None);
     assert_eq!(code, 2);
     assert!(err.contains("in.txt: not UTF-8 in line 2: save it as UTF-8"), "{err}");
-    fs::write(&file, " ".repeat(config::MAX_CONFIG_BYTES + 1)).unwrap();
+    fs::write(&file, " ".repeat(oidc_token_connector::config::MAX_CONFIG_BYTES + 1)).unwrap();
     let (code, _, err) = run_with(&file, None);
     assert_eq!(code, 2);
     assert!(err.contains("expected at most 262144"), "{err}");

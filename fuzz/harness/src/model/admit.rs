@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use oidc_token_connector::filter::{CallId, Decision, Slot, StreamId};
 use oidc_token_connector::outcome::{Outcome, Source};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::check;
 use super::known::{Fresh, Known};

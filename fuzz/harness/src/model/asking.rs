@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use oidc_token_connector::filter::{CallId, Decision};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::check;
 use super::meaning::Meaning;

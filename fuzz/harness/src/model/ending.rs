@@ -1,6 +1,6 @@
 //! The endings of calls in the model: what comes back.
 
-use oidc_token_connector::provider::userinfo::{Answer, Body};
+use oidc_token_connector::provider::response::{Answer, Body};
 
 use crate::message;
 

@@ -10,7 +10,7 @@
 
 use oidc_token_connector::filter::Decision;
 use oidc_token_connector::outcome::{Outcome, Source};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::ending::Ending;
 use super::meaning::OfTheToken;

@@ -2,7 +2,7 @@
 //! sent.
 
 use oidc_token_connector::filter::{CallId, Event};
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::asking::asked_site;
 use super::request::{asks_for, is_plain, sent};

@@ -1,7 +1,7 @@
 //! The requests of the model: the lookup of each, and its result if no call is made.
 
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::setup::Setup;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use oidc_token_connector::config::{self, Policy};
+use oidc_token_connector::policy::{self, Policy};
 
 use super::Key;
 
@@ -177,7 +177,7 @@ impl Setup {
                 {}}}"#,
             members.join(", ")
         );
-        config::read(text.as_bytes()).expect("a good configuration").policy
+        policy::read(text.as_bytes()).expect("a good configuration").policy
     }
 
     /// Whether it lets outdated verdicts serve.

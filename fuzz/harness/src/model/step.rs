@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 
 use oidc_token_connector::filter::{self, CallId, Slot, StreamId};
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::provider::userinfo::Call;
+use oidc_token_connector::provider::call::Call;
 
 use super::check;
 use super::known::{Fresh, Known};
@@ -238,7 +238,7 @@ impl World {
     }
 
     /// The configuration of a call, its worker, and its duration.
-    fn taken(&self, call: usize) -> (*const oidc_token_connector::config::Policy, String, u128) {
+    fn taken(&self, call: usize) -> (*const oidc_token_connector::policy::Policy, String, u128) {
         let Made { lookup, key, asked, .. } = &self.calls[call];
         let policy = Weak::as_ptr(&self.lookups[*lookup].policy);
         (policy, key.region.to_owned(), u128::from(self.now - asked))

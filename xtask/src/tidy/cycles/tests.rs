@@ -6,7 +6,10 @@ use super::*;
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let paths: Vec<String> = files.iter().map(|(name, _)| format!("src/{name}.rs")).collect();
     let files = paths.iter().zip(files).map(|(path, (_, text))| (path.as_str(), *text));
-    problems(files).into_iter().map(|p| format!("{}:{}: {}", p.path, p.line, p.what)).collect()
+    problems(files, None)
+        .into_iter()
+        .map(|p| format!("{}:{}: {}", p.path, p.line, p.what))
+        .collect()
 }
 
 /// Asserts that there is one cycle, along this path.
@@ -148,7 +151,7 @@ fn other_crates_are_not_counted() {
     cycle("a -> a::b -> a", &[("a", "use b::Y; fn f() { b::g(); }"), child]);
     no_cycle(&[("a", "use ::b::Y; fn f() { ::b::g(); }"), child]);
     let files = [("src/a.rs", "use crate::b::X;"), ("cli/src/b.rs", "use crate::a::X;")];
-    assert_eq!(problems(files.into_iter()), []);
+    assert_eq!(problems(files.into_iter(), None), []);
     let program = [
         ("integration/src/bin/x/main.rs", "mod a; mod b;"),
         ("integration/src/bin/x/a.rs", "use crate::b::X;"),
@@ -156,7 +159,7 @@ fn other_crates_are_not_counted() {
         ("integration/src/a.rs", "use crate::b::X;"),
         ("integration/src/bin/y.rs", "use crate::a::X;"),
     ];
-    let found = problems(program.into_iter());
+    let found = problems(program.into_iter(), None);
     assert!(found.len() == 1 && found[0].path == "integration/src/bin/x/a.rs", "{found:?}");
 }
 
@@ -166,5 +169,44 @@ fn invalid_rust_is_reported() {
     assert!(
         found.len() == 1 && found[0].starts_with("src/a.rs:2: cannot be parsed: "),
         "{found:?}"
+    );
+}
+
+/// The picture's lines are levels; more of a line are words about it.
+const PAGE: &str = "# A\n\n```text\nx  no picture\n```\n\n## Rooms\n\nWords.\n\n```text\ntop side  what for\n         more words: low\nlow  what for\n```\n";
+
+fn against_the_picture(files: &[(&str, &str)]) -> Vec<String> {
+    let paths: Vec<String> = files.iter().map(|(name, _)| format!("src/{name}.rs")).collect();
+    let files = paths.iter().zip(files).map(|(path, (_, text))| (path.as_str(), *text));
+    problems(files, Some(PAGE)).into_iter().map(|p| format!("{}: {}", p.path, p.what)).collect()
+}
+
+#[test]
+fn an_import_points_beside_or_down() {
+    let down = [
+        ("top", "use crate::side::X;"),
+        ("side", ""),
+        ("low", ""),
+        ("top/a", "use crate::low::X;"),
+    ];
+    assert_eq!(against_the_picture(&down), [""; 0]);
+    let up = [("top", ""), ("low/a", "use crate::top::X;")];
+    assert_eq!(
+        against_the_picture(&up),
+        [
+            "src/low/a.rs: import of a room above: got `crate::top::X`, expected rooms beside or below low \
+          in the picture under `## Rooms` of ARCHITECTURE.md"
+        ]
+    );
+}
+
+#[test]
+fn every_room_has_a_place_in_the_picture() {
+    assert_eq!(
+        against_the_picture(&[("other", "")]),
+        [
+            "src/other.rs: room without a place: got other, expected it in the picture under `## Rooms` of \
+          ARCHITECTURE.md"
+        ]
     );
 }

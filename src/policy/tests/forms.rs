@@ -39,7 +39,7 @@ fn not_json() {
         ("userinfo_endpoint: {}", "line 1, column 1"),
         ("{\n  \"realm\": \"x\"\n  \"timeout\": \"5s\"\n}", "line 3, column 3"),
         ("{\"realm\": \"äöü\" x}", "line 1, column 17"),
-        ("{\"realm\": nan}", "line 1, column 11"),
+        ("{\"realm\": nan}", "line 1, column 12"),
         ("{} {}", "line 1, column 4"),
         ("{}\n// end", "line 2, column 1"),
         ("\n\u{1}", "line 2, column 1"),
@@ -49,6 +49,16 @@ fn not_json() {
         assert_eq!(lines.len(), 1, "{text}");
         let begins = format!("invalid JSON at {place}: ");
         assert!(lines[0].starts_with(&begins), "{lines:?} for {text:?}");
+    }
+    for (text, reason) in [
+        ("{realm: 1}", "expected a member name in double quotes"),
+        ("{\"realm\": nan}", "expected null, true or false"),
+        ("{\"realm\": x}", "expected a value"),
+        ("{\"realm\": 1,}", "got a comma, expected a value or a member after it"),
+        ("{} {}", "got text after the end of the document, expected nothing more"),
+        (&"[".repeat(128), "got a value nested deeper than 127, expected at most that"),
+    ] {
+        assert!(refused(text.as_bytes())[0].ends_with(&format!(": {reason}")), "{text}: {reason}");
     }
     for text in [b" ".as_slice(), b"{", b"{\"a\"", b"\xef\xbb\xbf{}", b"{\"realm\": \"\xff\"}"] {
         let lines = refused(text);
@@ -140,9 +150,9 @@ fn the_numbers_of_a_struct() {
         let decoded = binary::decode(&encoded).unwrap();
         assert_eq!(
             decoded,
-            crate::claims::json::Json::Object(vec![(
+            crate::config::tree::Tree::Object(vec![(
                 "realm".into(),
-                crate::claims::json::Json::Number(text.into())
+                crate::config::tree::Tree::Number(text.into())
             )])
         );
         let fields =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{
+use crate::policy::{
     AccessLog, Authorization, Egress, ErrorSet, Lists, OwnErrors, Preflight, ProviderErrors,
     ProviderText, Success, Unavailable, UnknownRegion,
 };
@@ -82,12 +82,12 @@ fn every_default() {
     assert!(table.regions.is_empty());
     assert_eq!(table.unknown_region, UnknownRegion::UseDefault);
     assert!(table.default.as_ref().unwrap().rules.is_empty());
-    assert_eq!(policy.call.method, "GET");
+    assert_eq!(policy.method.key_parts(), ["userinfo", "GET", "object"]);
     assert_eq!(policy.call.timeout, Duration::from_secs(5));
     let agent = concat!("oidc-token-connector/", env!("CARGO_PKG_VERSION")).to_owned();
     assert_eq!(policy.call.headers, [("user-agent".to_owned(), agent)]);
-    assert_eq!(policy.answer.max_bytes, 65_536);
-    assert!(matches!(policy.answer.success, Success::Object));
+    assert_eq!(policy.call.max_bytes, 65_536);
+    assert!(matches!(policy.method.success(), Success::Object));
     assert_eq!(policy.forward.authorization, Authorization::Remove);
     assert_eq!(policy.forward.region_header, None);
     assert_eq!(policy.forward.strip, crate::request::strip::StripList::default());
@@ -289,8 +289,8 @@ fn the_longest_host_endpoint_and_error_body() {
         (host.as_str(), 1787)
     );
     match loaded.policy.replies.own_errors {
-        crate::config::OwnErrors::ErrorSet(set) => assert_eq!(set.response_body, body),
-        crate::config::OwnErrors::Named => panic!("no error set"),
+        crate::policy::OwnErrors::ErrorSet(set) => assert_eq!(set.response_body, body),
+        crate::policy::OwnErrors::Named => panic!("no error set"),
     }
 }
 
@@ -301,7 +301,7 @@ fn the_longest_separator() {
         r#""inject_headers": {{"default": {{"X-A": {{"path": "$.a[*]", "join": "{join}"}}}}}}"#
     )));
     let default = table(&loaded).default.as_ref().unwrap();
-    assert_eq!(default.rules[0].lists, crate::config::Lists::Joined(join));
+    assert_eq!(default.rules[0].lists, crate::policy::Lists::Joined(join));
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn durations_and_numbers_at_their_ends() {
     }
     for bytes in [1, 1_048_576] {
         let loaded = load(&with(&format!(r#""max_userinfo_bytes": {bytes}"#)));
-        assert_eq!(loaded.policy.answer.max_bytes, bytes);
+        assert_eq!(loaded.policy.call.max_bytes, bytes);
     }
 }
 
@@ -400,14 +400,14 @@ fn the_reply_when_the_provider_gives_none() {
 fn where_the_subject_is() {
     for path in ["$.data.sub", "data.sub", "$['sub']", "$.ids[-1]", "sub", "$", "$.true"] {
         let loaded = load(&with(&format!(r#""require_subject": "{path}""#)));
-        let Success::ObjectWithSubjectAt(at) = loaded.policy.answer.success else {
+        let Success::ObjectWithSubjectAt(at) = loaded.policy.method.success() else {
             panic!("{path}");
         };
         assert_eq!(&*at.text, path);
         assert!(at.path.is_singular());
     }
     let loaded = load(&with(r#""require_subject": false"#));
-    assert!(matches!(loaded.policy.answer.success, Success::Object));
+    assert!(matches!(loaded.policy.method.success(), Success::Object));
 }
 
 /// What vouches by one rule says nothing by another: neither shares a call or a verdict.
@@ -492,17 +492,17 @@ fn the_words() {
            "http_proxy_server": "squid.example.com", "http_proxy_port": 3128"#,
     ))
     .policy;
-    assert_eq!(policy.call.method, "POST");
+    assert_eq!(policy.method.key_parts(), ["userinfo", "POST", "sub"]);
     assert_eq!(policy.preflight, Preflight::Pass);
     assert_eq!(policy.access_log, AccessLog::FilterState);
     assert_eq!(policy.replies.realm, r#"a "b" \c"#);
-    assert!(matches!(policy.answer.success, Success::ObjectWithSubject));
+    assert!(matches!(policy.method.success(), Success::ObjectWithSubject));
     assert_eq!(policy.forward.authorization, Authorization::Remove);
     let server = "squid.example.com".to_owned();
     assert_eq!(policy.egress, Egress::Proxy { server, port: 3128 });
 
     let any = load(&with(r#""accept_any_200": true, "require_subject": false"#)).policy;
-    assert!(matches!(any.answer.success, Success::Any));
+    assert!(matches!(any.method.success(), Success::Any));
     let words = r#""userinfo_method": "GET", "preflight": "authenticate",
         "unknown_region": "default", "accept_any_200": false, "access_log_state": false"#;
     assert_eq!(load(&with(words)).policy.preflight, Preflight::Authenticate);
@@ -610,7 +610,7 @@ fn a_shown_policy_keeps_header_values_back() {
 
 #[test]
 fn a_cache_with_its_defaults_and_at_its_limits() {
-    use crate::config::{CachePolicy, CacheScope, Caching, NoStore};
+    use crate::policy::{CachePolicy, CacheScope, Caching, NoStore};
     let cache = |members: &str| load(&with(members)).policy.cache;
     assert_eq!(cache(""), Caching::Off);
     let defaults = CachePolicy {
@@ -648,7 +648,7 @@ fn a_cache_with_its_defaults_and_at_its_limits() {
 
 #[test]
 fn how_sites_are_asked() {
-    use crate::config::Breaker;
+    use crate::policy::Breaker;
     let call = |members: &str| load(&with(members)).policy.call;
     let defaults = call("");
     assert_eq!((defaults.timeout, defaults.deadline), (secs(5), secs(10)));

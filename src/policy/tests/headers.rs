@@ -366,7 +366,7 @@ fn texts_that_become_headers() {
     }
     check(
         r#""error_set": {"content_type": ""}"#,
-        &["error_set.content_type: got empty text, expected a media type"],
+        &["error_set.content_type: got empty text, expected at least one character"],
     );
     check(
         &format!(r#""error_set": {{"response_body": "{}"}}"#, "x".repeat(65_537)),

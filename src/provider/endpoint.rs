@@ -3,9 +3,13 @@
 //! The region header selects an entry of a closed table by exact bytes. No byte of it ever becomes
 //! part of a cluster, a host, a path or a log line.
 
+pub mod table;
+pub mod targets;
+
 use std::rc::Rc;
 
-use crate::config::{Endpoint, Endpoints, UnknownRegion};
+use self::table::{Endpoint, Endpoints};
+use self::targets::UnknownRegion;
 use crate::request::headers::{Field, HeaderView};
 
 /// Why no endpoint serves a request.
@@ -44,8 +48,8 @@ pub fn choose<'p>(
 
 #[cfg(test)]
 mod tests {
+    use super::table::EndpointTable;
     use super::*;
-    use crate::config::{EndpointTable, Success};
     use crate::provider::key::KeyPrefix;
     use crate::sim::call_policy;
 
@@ -55,7 +59,7 @@ mod tests {
             sites: Vec::new(),
             rules: Rc::from([]),
             state: Rc::from([]),
-            key: KeyPrefix::of(&call_policy(), &Success::Object, region, &[]),
+            key: KeyPrefix::of(&[], &call_policy(), region, &[]),
         })
     }
 

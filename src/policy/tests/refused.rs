@@ -139,9 +139,10 @@ fn unknown_keys_at_any_depth() {
         r#""default": {"X-A": {"path": "sub", "joined": ","}}"#,
         &[r#"inject_headers.default["X-A"].joined: unknown key, expected one of path, join"#],
     );
+    let names = crate::config::shape::names_of(crate::policy::ROOMS);
     check_whole(
         &with(r#""regoins": {}"#),
-        &[&format!("regoins: unknown key, expected one of {}", crate::config::KEYS.join(", "))],
+        &[&format!("regoins: unknown key, expected one of {}", names.join(", "))],
     );
     check_whole(
         &with(r#""defaultURI": "https://a.example/u""#),

@@ -1,0 +1,324 @@
+//! `inject_headers` and `filter_state`: which claims become headers for the upstream, and filter state
+//! for Envoy's own filters.
+
+use std::rc::Rc;
+
+use crate::claims::jsonpath::JsonPath;
+use crate::config::file::{Fields, Node};
+use crate::config::key::{Key, Own};
+use crate::config::location::Report;
+use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
+use crate::config::problem::{first_not, quoted};
+use crate::config::shape::{Keys, Object, names_of, text};
+use crate::config::tree::Tree;
+
+/// The keys of this room.
+pub(crate) const KEYS: Keys = &[&INJECT_HEADERS, &FILTER_STATE];
+
+static INJECT_HEADERS: Key<Own> = Key::new(
+    "inject_headers",
+    Own {
+        schema: text(
+            r##"{"anyOf": [
+                {"type": "object", "propertyNames": {"$ref": "#/$defs/HeaderName"},
+                 "additionalProperties": {"$ref": "#/$defs/JsonPath"}},
+                {"type": "object", "additionalProperties": {"$ref": "#/$defs/RegionHeaders"}}]}"##,
+        ),
+        told: text("object"),
+    },
+    text(
+        "headers for the backend: `{\"X-User-Id\": \"$.sub\"}` for all endpoints, or by region: \
+         `{\"FR\": {…}, \"default\": {…}}`; a region without a map of its own gets `default`",
+    ),
+);
+
+static FILTER_STATE: Key<Own> = Key::new(
+    "filter_state",
+    Own {
+        schema: text(
+            r##"{"type": "object",
+                "propertyNames": {"$ref": "#/$defs/Name", "not": {"const": "oidc_outcome"}},
+                "additionalProperties": {"$ref": "#/$defs/ValueRule"}}"##,
+        ),
+        told: text("object name → JSONPath, or `{\"path\": …, \"join\": …}`"),
+    },
+    text(
+        "leaves what is found as filter state `wasm.<name>`, for Envoy's own filters: RBAC, rate \
+         limiting, access log. Names of `a-z`, `0-9` and `_`, a letter first; `oidc_outcome` is \
+         reserved, the filter sets it itself",
+    ),
+);
+
+/// A value as an object.
+pub static VALUE: Object =
+    Object { title: "ListRule", keys: &[&PATH, &JOIN], more: text(r##""required": ["path"]"##) };
+
+static PATH: Key<Own> = Key::new(
+    "path",
+    Own { schema: text(r##"{"$ref": "#/$defs/JsonPath"}"##), told: text("JSONPath") },
+    text("where the value is"),
+);
+
+static JOIN: Key<Own> = Key::new(
+    "join",
+    Own {
+        schema: text(r##"{"$ref": "#/$defs/NoControl", "minLength": 1, "maxLength": 64}"##),
+        told: text("text"),
+    },
+    text(
+        "the text between the elements of a list, instead of a JSON array. An element that would not \
+         come back when the list is taken apart makes the claim invalid; `null`, `\"\"`, arrays and \
+         objects are left out",
+    ),
+);
+
+/// One claim to hand on.
+#[derive(Debug)]
+pub struct ClaimRule {
+    /// The header's name, lower-cased, or that of the filter state.
+    pub name: Rc<str>,
+    /// Where its value is in the UserInfo response.
+    pub path: JsonPath,
+    /// How a found list is written.
+    pub lists: Lists,
+}
+
+/// How a list becomes a header value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lists {
+    /// As a compact JSON array.
+    Json,
+    /// Its elements with this separator between them; one that would not come back when the list
+    /// is taken apart makes the claim invalid.
+    Joined(String),
+}
+
+/// The regions that the endpoints have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Regions<'t> {
+    /// The codes; `None` if that cannot be known.
+    pub(crate) codes: Option<&'t [String]>,
+    /// The header that the code is read from.
+    pub(crate) header: Option<&'t str>,
+}
+
+/// Longest separator of a joined list, in bytes.
+const LONGEST_JOIN: usize = 64;
+
+/// What the filter itself leaves as filter state.
+const OWN: &str = "oidc_outcome";
+
+/// The header maps. One for all regions is kept as that of `default`, which serves every region
+/// without a map of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Injected {
+    maps: Vec<(String, Rc<[ClaimRule]>)>,
+    /// The name of every rule, also of one whose path is refused.
+    names: Vec<String>,
+}
+
+impl Injected {
+    /// The rules for a region, or for `default`.
+    pub(crate) fn rules(&self, region: &str) -> Rc<[ClaimRule]> {
+        let of = |name: &str| self.maps.iter().find(|(region, _)| region == name);
+        of(region)
+            .or_else(|| of(DEFAULT_REGION))
+            .map(|(_, rules)| rules.clone())
+            .unwrap_or_default()
+    }
+
+    /// Every header name of every map, lower-cased.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// Reads `inject_headers`.
+pub(crate) fn read(top: &Fields<'_>, regions: Regions<'_>, report: &mut Report) -> Injected {
+    let Some(node) = INJECT_HEADERS.node(top) else {
+        return Injected::default();
+    };
+    let place = node.place.clone();
+    let Some(map) = Fields::open_map(node, report) else {
+        return Injected::default();
+    };
+    let texts = map.iter().filter(|(_, node)| matches!(node.value, Tree::Text(_))).count();
+    let objects = map.iter().filter(|(_, node)| matches!(node.value, Tree::Object(_))).count();
+    if texts > 0 && objects > 0 {
+        report.problem(
+            &place,
+            format!(
+                "got both text ({texts}) and objects ({objects}), expected header names with \
+                 a JSONPath each, or regions with an object each"
+            ),
+        );
+    }
+    let mut reader = Reader { regions, report, names: Vec::new() };
+    let maps = if objects == 0 {
+        vec![(DEFAULT_REGION.to_owned(), reader.rules(&map, Form::Everywhere))]
+    } else {
+        let regions = map.iter();
+        regions
+            .filter_map(|(name, node)| Some((name.to_owned(), reader.region(name, node)?)))
+            .collect()
+    };
+    Injected { maps, names: reader.names }
+}
+
+/// Reads `filter_state`: names, and where their values are in the UserInfo response.
+pub(crate) fn filter_state(top: &Fields<'_>, report: &mut Report) -> Rc<[ClaimRule]> {
+    let mut rules = Vec::new();
+    for (name, node) in top.map(FILTER_STATE.name(), report).iter().flat_map(Fields::iter) {
+        let wrong = match names::wrong_name(name) {
+            None if name == OWN => Some(format!("reserved name: the filter sets {OWN} itself")),
+            wrong => wrong,
+        };
+        match (wrong, value(&node, report)) {
+            (Some(wrong), _) => report.problem(&node.place, wrong),
+            (None, Some((path, lists))) => rules.push(ClaimRule { name: name.into(), path, lists }),
+            (None, None) => {}
+        }
+    }
+    rules.into()
+}
+
+/// What a header's value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Text alone: an object would be a region.
+    Everywhere,
+    /// Text, or an object with `path`.
+    Regional,
+}
+
+/// Reads header maps, gathering the names in them.
+struct Reader<'r> {
+    regions: Regions<'r>,
+    report: &'r mut Report,
+    names: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// A member where the others are regions.
+    fn region(&mut self, name: &str, node: Node<'_>) -> Option<Rc<[ClaimRule]>> {
+        let codes = self.regions.codes;
+        let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
+        match node.value {
+            Tree::Object(_) if known || name == DEFAULT_REGION => {}
+            Tree::Object(members) => {
+                self.report.problem(&node.place, not_a_region(self.regions));
+                // A header rule in the wrong place: its members are no headers.
+                if members.iter().any(|(name, _)| name == "path") {
+                    return None;
+                }
+            }
+            // The mix has been reported; the rule itself may have more to say.
+            Tree::Text(_) => {
+                self.rule(name, &node, Form::Everywhere);
+                return None;
+            }
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) => {
+                return node.wrong_kind("an object with the headers of a region", self.report);
+            }
+        }
+        let map = Fields::open_map(node, self.report)?;
+        Some(self.rules(&map, Form::Regional))
+    }
+
+    fn rules(&mut self, map: &Fields<'_>, form: Form) -> Rc<[ClaimRule]> {
+        let mut rules = Vec::new();
+        let mut seen: Vec<(Vec<u8>, &str)> = Vec::new();
+        for (name, node) in map.iter() {
+            let folded = fold(name.as_bytes());
+            match seen.iter().find(|(other, _)| *other == folded) {
+                Some((_, twin)) => self.report.problem(&node.place, names::repeats(twin)),
+                None => seen.push((folded, name)),
+            }
+            rules.extend(self.rule(name, &node, form));
+        }
+        rules.into()
+    }
+
+    fn rule(&mut self, name: &str, node: &Node<'_>, form: Form) -> Option<ClaimRule> {
+        let name = match names::writable(name) {
+            Ok(name) if self.regions.header.is_some_and(|header| names::same(header, &name)) => {
+                Err(IS_REGION_CODE.to_owned())
+            }
+            other => other,
+        };
+        let name = name.map_err(|wrong| self.report.problem(&node.place, wrong)).ok();
+        self.names.extend(name.clone());
+        let (path, lists) = match form {
+            Form::Regional => value(node, self.report)?,
+            Form::Everywhere => (json_path(node, "a JSONPath as text", self.report)?, Lists::Json),
+        };
+        Some(ClaimRule { name: name?.into(), path, lists })
+    }
+}
+
+/// Where a value is: a JSONPath as text, or an object with `path`.
+pub(crate) fn value(node: &Node<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
+    if let Tree::Object(_) = node.value {
+        let node = Node { place: node.place.clone(), value: node.value };
+        return list_rule(Fields::open(node, &names_of(&[VALUE.keys]), report)?, report);
+    }
+    let allowed = "a JSONPath as text, or an object with path";
+    Some((json_path(node, allowed, report)?, Lists::Json))
+}
+
+/// A value as an object: `{"path": …, "join": …}`.
+fn list_rule(fields: Fields<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
+    let path = match PATH.node(&fields) {
+        Some(node) => json_path(&node, "a JSONPath as text", report),
+        None => {
+            report.problem(&fields.place.absent(PATH.name()), "missing, expected a JSONPath");
+            None
+        }
+    };
+    let lists = match JOIN.node(&fields) {
+        Some(node) => separator(&node, report).map(Lists::Joined),
+        None => Some(Lists::Json),
+    };
+    Some((path?, lists?))
+}
+
+fn separator(node: &Node<'_>, report: &mut Report) -> Option<String> {
+    let text = node.text("the text between two elements", report)?;
+    let wrong = if text.is_empty() {
+        "got empty text, expected at least one character between two elements".to_owned()
+    } else if text.len() > LONGEST_JOIN {
+        format!("got {} bytes, expected at most {LONGEST_JOIN}", text.len())
+    } else if let Some(found) = first_not(text, |c| !c.is_control()) {
+        format!("got {found}, expected no control characters")
+    } else {
+        return Some(text.to_owned());
+    };
+    report.problem(&node.place, wrong);
+    None
+}
+
+/// Compiles a JSONPath; the position it reports counts characters from 1.
+pub(crate) fn json_path(node: &Node<'_>, allowed: &str, report: &mut Report) -> Option<JsonPath> {
+    let text = node.text(allowed, report)?;
+    let error = match JsonPath::compile(text) {
+        Ok(path) => return Some(path),
+        Err(error) => error,
+    };
+    let position = error.offset.map(|offset| {
+        let before = text.char_indices().take_while(|(at, _)| *at < offset).count();
+        format!(" at {}", before.saturating_add(1))
+    });
+    let position = position.unwrap_or_default();
+    report.problem(&node.place, format!("invalid JSONPath{position}: {}", error.reason));
+    None
+}
+
+fn not_a_region(regions: Regions<'_>) -> String {
+    let codes = regions.codes.unwrap_or_default();
+    let allowed: Vec<String> = codes.iter().map(|code| format!(", {}", quoted(code))).collect();
+    format!(
+        "unknown region, expected one of \"{DEFAULT_REGION}\"{} (the object form of a header is \
+         accepted only in the map of a region)",
+        allowed.concat()
+    )
+}

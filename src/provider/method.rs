@@ -1,0 +1,57 @@
+//! The seam between the filter and the ways to have a token validated: how a provider is called, and
+//! what its response means. A method never decides what follows from a response: that is
+//! [`CallOutcome`](super::call_outcome::CallOutcome)'s table.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::claims::json::Json;
+use crate::provider::call::Call;
+use crate::provider::error_text::ProviderText;
+use crate::provider::response::Body;
+use crate::provider::settings::{CallPolicy, Site};
+use crate::provider::subject::Success;
+use crate::refusal::Refusal;
+use crate::request::bearer::BearerToken;
+use crate::request::correlation::Correlation;
+use crate::request::headers::HeaderView;
+
+/// A way to have a token validated. An instance has one, with its settings.
+pub trait ValidationMethod: fmt::Debug {
+    /// The call to this site about this token, which gives up after `timeout`.
+    fn request(
+        &self,
+        call: &CallPolicy,
+        site: &Site,
+        token: &BearerToken<'_>,
+        correlation: &Correlation,
+        timeout: Duration,
+    ) -> Call;
+
+    /// The call that shows whether this site responds at all. It is about no token.
+    fn probe(&self, call: &CallPolicy, site: &Site, timeout: Duration) -> Call;
+
+    /// What a whole response of the provider means: what it says of the user, `None` where the policy
+    /// accepts a response that says nothing; or why the token is not vouched for.
+    fn classify<'b>(&self, response: &Response<'_, 'b>) -> Result<Option<Json<'b>>, Refusal>;
+
+    /// Everything of the method that decides the response, besides endpoint, fixed headers and token. It is
+    /// part of the key of cached verdicts and shared calls.
+    fn key_parts(&self) -> Vec<&str>;
+
+    /// What a response has to contain to vouch for a token.
+    fn success(&self) -> &Success;
+}
+
+/// A whole response that the provider itself sent.
+#[derive(Debug)]
+pub struct Response<'h, 'b> {
+    /// Its status; `None` if it has none that is well-formed.
+    pub status: Option<u16>,
+    /// Its headers.
+    pub head: &'h HeaderView<'b>,
+    /// Its body.
+    pub body: Body<'b>,
+    /// Where an error's text is.
+    pub error_text: &'h ProviderText,
+}

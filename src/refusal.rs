@@ -1,0 +1,82 @@
+//! Why a request is not forwarded. Every reason is here once; replies, outcomes and metrics follow from it
+//! by `match` without `_`.
+
+use crate::provider::call_outcome::CallOutcome;
+use crate::provider::endpoint::EndpointFault;
+use crate::provider::error::ProviderError;
+use crate::request::bearer::CredentialFault;
+
+/// Why a request is not forwarded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It carries no usable bearer token.
+    Credentials(CredentialFault),
+    /// No UserInfo endpoint serves it.
+    Endpoint(EndpointFault),
+    /// The provider answered with an error of its own.
+    Provider(Box<ProviderError>),
+    /// A complete 200 with a JSON object that names no subject, where one is required: the provider
+    /// knows the token, but it identifies no user.
+    NotVouched,
+    /// The provider answered 200 with what cannot be used.
+    Unusable(Unusable),
+    /// The provider gave no usable answer.
+    Unavailable(NoAnswer),
+}
+
+impl Refusal {
+    /// What it is evidence of; `None` where the provider has nothing to do with it.
+    pub fn call_outcome(&self) -> Option<CallOutcome> {
+        match self {
+            Refusal::Credentials(_) | Refusal::Endpoint(_) => None,
+            Refusal::Provider(error) => Some(error.call_outcome()),
+            Refusal::NotVouched => Some(CallOutcome::NotVouched),
+            Refusal::Unusable(_) => Some(CallOutcome::Unusable),
+            Refusal::Unavailable(why) => Some(match why {
+                NoAnswer::CutOff | NoAnswer::Unreachable { .. } | NoAnswer::TimedOut => {
+                    CallOutcome::NoAnswer
+                }
+                NoAnswer::NotSent => CallOutcome::NotSent,
+                NoAnswer::UnexpectedStatus => CallOutcome::UnexpectedStatus,
+                NoAnswer::Crowded => CallOutcome::Crowded,
+                NoAnswer::BreakerOpen => CallOutcome::BreakerOpen,
+            }),
+        }
+    }
+}
+
+/// Why a 200 cannot be used. It is about how gateway and provider are set up, or about one user's
+/// data: no outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// Larger than `max_userinfo_bytes`.
+    TooLarge,
+    /// With a `content-encoding`.
+    Encoded,
+    /// A signed or encrypted answer (OpenID Connect Core §5.3.2), which the filter does not read.
+    Jwt,
+    /// Not a JSON object.
+    NotAnObject,
+}
+
+/// Why there is no usable answer from the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Envoy did not make the call: no such cluster, no healthy host, its own circuit breaker open.
+    NotSent,
+    /// The answer ended early, came too late, or was over Envoy's own limit.
+    CutOff,
+    /// Connection refused or reset, TLS failure, or no HTTP: Envoy answered in its place.
+    Unreachable {
+        /// Whether bytes came that were no HTTP: Envoy's 502.
+        bytes_came: bool,
+    },
+    /// Nothing came within the timeout.
+    TimedOut,
+    /// A status other than 200 and 400 to 599.
+    UnexpectedStatus,
+    /// Nobody was asked: too many calls are under way, or too many requests wait for one.
+    Crowded,
+    /// Nobody was asked: the provider has not answered lately.
+    BreakerOpen,
+}
