@@ -28,10 +28,10 @@ use xshell::cmd;
 enum Cli {
     /// Build the release module and compare its imports and exports with the committed lists.
     ///
-    /// Adds the wasm target if it is missing. Removes the callbacks that the filter has no use for. Prints
-    /// the module's path, below CARGO_TARGET_DIR if that is set, and its size.
+    /// Adds the wasm target if it is missing. Removes the callbacks that the filter does not use.
+    /// Prints the module's path, below CARGO_TARGET_DIR if that is set, and its size.
     Build {
-        /// Instead, build the module whose guards the tests take away. Never shipped.
+        /// Instead, build the module whose protections the tests remove. Never shipped.
         #[arg(long)]
         fault_injection: bool,
     },
