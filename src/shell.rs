@@ -4,12 +4,15 @@
 //! holds no `if` about authorization. It must never panic: a panic takes the worker's whole VM and
 //! every request it holds down with it.
 
-mod exports;
+mod calls;
+mod contexts;
 mod host;
 mod http;
 mod instance;
+mod lines;
 mod meter;
 mod phase;
+mod raw;
 mod root;
 mod streams;
 mod worker;

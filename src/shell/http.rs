@@ -5,9 +5,12 @@
 
 use std::rc::Rc;
 
-use super::host::{self, Failed, HeaderBlock, Level};
+use proxy_wasm::types::Action;
+
 use super::instance::Filter;
-use super::phase::{Flow, Phase};
+use super::lines::Line;
+use super::phase::Phase;
+use super::raw::{self, Failed, HeaderBlock};
 use super::streams::Stream;
 use super::worker::Worker;
 use crate::fault_injection::{self, Safeguard};
@@ -16,13 +19,12 @@ use crate::outcome::Outcome;
 use crate::request::strip;
 
 /// The headers of a request have arrived, perhaps without body.
-pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Flow {
+pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Action {
     let phase = match worker.streams.filter(id) {
         Some(filter) => worker.while_arriving(id, || arrive(worker, id, &filter, ends)),
         None => {
-            let what = "request received before any configuration: answered with 500";
-            host::log(Level::Error, what);
-            host::answer_internal_error("unconfigured");
+            Line::Unconfigured.write();
+            raw::answer_internal_error("unconfigured");
             Phase::Answered
         }
     };
@@ -30,7 +32,7 @@ pub(super) fn headers(worker: &Worker, id: StreamId, ends: bool) -> Flow {
     if phase != Phase::Held {
         worker.streams.moves(id, phase);
     }
-    worker.streams.phase(id).flow()
+    worker.streams.phase(id).action()
 }
 
 fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Phase {
@@ -66,12 +68,16 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
 }
 
 /// A part of a request's body has arrived.
-pub(super) fn body(worker: &Worker, id: StreamId) -> Flow {
-    if Safeguard::BodyPause.is_active() { worker.streams.phase(id).flow() } else { Flow::Continue }
+pub(super) fn body(worker: &Worker, id: StreamId) -> Action {
+    if Safeguard::BodyPause.is_active() {
+        worker.streams.phase(id).action()
+    } else {
+        Action::Continue
+    }
 }
 
 /// A request's trailers have arrived.
-pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
+pub(super) fn trailers(worker: &Worker, id: StreamId) -> Action {
     // At once, decided or not: a resumed request is not asked about its trailers again.
     if let Some(filter) = worker.streams.filter(id)
         && strip_trailers(&filter).is_err()
@@ -84,18 +90,18 @@ pub(super) fn trailers(worker: &Worker, id: StreamId) -> Flow {
             }
             // Counted already; but trailers that may be forged must not go on.
             Phase::Forwarding => {
-                host::answer_internal_error("trailers");
+                raw::answer_internal_error("trailers");
                 worker.streams.moves(id, Phase::Answered);
             }
             Phase::Answered => {}
         }
     }
-    worker.streams.phase(id).flow()
+    worker.streams.phase(id).action()
 }
 
 fn strip_trailers(filter: &Filter) -> Result<(), Failed> {
     let block = HeaderBlock::of_trailers()?;
-    host::remove_trailers(&strip::fields_to_remove(&block.head()?, &filter.policy.forward))
+    raw::remove_trailers(&strip::fields_to_remove(&block.head()?, &filter.policy.forward))
 }
 
 /// A request has ended, perhaps while it was waiting.

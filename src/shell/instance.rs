@@ -3,12 +3,13 @@
 
 use std::rc::Rc;
 
-use super::host::{self, Failed, Level};
+use super::lines::Line;
 use super::meter::Meter;
 use super::phase::Phase;
+use super::raw::{self, Failed};
 use crate::config::{AccessLog, Policy};
 use crate::filter::header_edit::HeaderEdit;
-use crate::filter::{Action, CallId, Decision};
+use crate::filter::{Action, Decision};
 use crate::outcome::Outcome;
 
 /// One filter configuration at work on one worker, shared by its root and its streams.
@@ -25,14 +26,6 @@ pub(super) struct Root {
     pub(super) filter: Option<Rc<Filter>>,
     /// The host wants to end it, and is notified when its last call has ended.
     pub(super) ending: bool,
-}
-
-/// A call that the host is making.
-#[derive(Clone, Copy)]
-pub(super) struct UnderWay {
-    /// Whose it is.
-    pub(super) root: u32,
-    pub(super) call: CallId,
 }
 
 impl Root {
@@ -67,7 +60,7 @@ impl Filter {
             },
             Action::Reply(reply) => {
                 self.meter.record(record);
-                host::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
+                raw::send_local_reply(reply.status, &reply.headers, &reply.body, &reply.details);
                 Phase::Answered
             }
         }
@@ -75,25 +68,24 @@ impl Filter {
 
     /// The host refused an operation that it never refuses: the request must not pass.
     pub(super) fn answer_internal_error(&self) -> Phase {
-        let what = "Envoy refused to read or edit a request's headers; answered with 500";
-        host::log(Level::Error, what);
+        Line::HostRefused.write();
         self.meter.ended(Outcome::Internal);
         match self.policy.access_log {
             AccessLog::FilterState => leave_for_access_log("internal;none;none"),
             AccessLog::Silent => {}
         }
-        host::answer_internal_error("host");
+        raw::answer_internal_error("host");
         Phase::Answered
     }
 }
 
 /// Filter state comes first: another filter may refuse the request because of it.
 fn hand_on(edit: &HeaderEdit) -> Result<(), Failed> {
-    edit.state().try_for_each(|(name, value)| host::set_filter_state(name, value))?;
-    host::edit_request(edit)
+    edit.state().try_for_each(|(name, value)| raw::set_filter_state(name, value))?;
+    raw::edit_request(edit)
 }
 
 /// A failure does not change the decision about the request.
 fn leave_for_access_log(state: &str) {
-    let _ = host::set_filter_state("oidc_outcome", state);
+    let _ = raw::set_filter_state("oidc_outcome", state);
 }

@@ -1,16 +1,8 @@
 //! The phase of a request, and the action that its callbacks return to the host.
 
-use super::host;
+use proxy_wasm::types::Action;
 
-/// `proxy_action_t`: what a callback of a request asks Envoy to do with it.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(super) enum Flow {
-    /// On to the next filter.
-    Continue = 0,
-    /// Wait.
-    Pause = 1,
-}
+use super::host;
 
 /// The phase of a request. Only a forwarded one may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,10 +18,10 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) fn flow(self) -> Flow {
+    pub(super) fn action(self) -> Action {
         match self {
-            Phase::Forwarding => Flow::Continue,
-            Phase::New | Phase::Held | Phase::Answered => Flow::Pause,
+            Phase::Forwarding => Action::Continue,
+            Phase::New | Phase::Held | Phase::Answered => Action::Pause,
         }
     }
 

@@ -5,8 +5,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::host::{self, Level};
-use super::instance::{Filter, Root, UnderWay};
+use super::host;
+use super::instance::{Filter, Root};
+use super::lines::Line;
+use super::raw;
 use super::worker::Worker;
 use crate::config;
 
@@ -15,24 +17,17 @@ use crate::config;
 pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
     let Ok(bytes) = host::configuration(size) else {
         // Not `false`: were this to happen in a worker alone, Envoy would leave the filter out.
-        let what = "configuration: cannot be read from Envoy; every request is answered with 500";
-        host::log(Level::Error, what);
+        Line::Unreadable.write();
         return true;
     };
     match config::read(&bytes) {
         Err(problems) => {
-            for problem in problems {
-                host::log(Level::Error, &format!("configuration refused: {problem}"));
-            }
+            problems.iter().for_each(|problem| Line::Refused(problem).write());
             false
         }
         Ok(loaded) => {
-            for fault in &loaded.faults {
-                host::log(Level::Error, &format!("configuration: {fault}"));
-            }
-            for note in loaded.policy.notes() {
-                host::log(Level::Info, &note);
-            }
+            loaded.faults.iter().for_each(|fault| Line::Fault(fault).write());
+            loaded.policy.notes().iter().for_each(|note| Line::Note(note).write());
             let policy = Rc::new(loaded.policy);
             worker.started(id, &policy);
             let meter = worker.meter(&policy);
@@ -51,10 +46,9 @@ pub(super) fn called_back(
     headers: usize,
     body_size: usize,
 ) {
-    let under_way = worker.calls.borrow_mut().remove(&token);
-    let under_way = under_way.filter(|under_way| under_way.root == root);
+    let ended = worker.calls.ended(root, token);
     let at_work = worker.roots.borrow().get(&root).is_some_and(|root| root.filter.is_some());
-    if let (Some(UnderWay { call, .. }), true) = (under_way, at_work) {
+    if let (Some(call), true) = (ended, at_work) {
         worker.called_back(root, call, headers, body_size);
         // Nobody may be left who waited for it.
         if worker.streams.are_over() {
@@ -62,9 +56,10 @@ pub(super) fn called_back(
         }
     }
     let ending = worker.roots.borrow().get(&root).is_some_and(|root| root.ending);
-    if ending && !has_calls(worker, root) {
+    if ending && !worker.calls.any_of(root) {
         retire(worker, root);
-        host::done();
+        // Nothing is left to do where the host did not wait for it.
+        let _ = raw::done();
     }
 }
 
@@ -78,15 +73,11 @@ pub(super) fn done(worker: &Rc<Worker>, id: u32) -> bool {
         }
         None => return true,
     };
-    let over = !at_work || worker.has_one_instance() || !has_calls(worker, id);
+    let over = !at_work || worker.has_one_instance() || !worker.calls.any_of(id);
     if over {
         retire(worker, id);
     }
     over
-}
-
-fn has_calls(worker: &Worker, root: u32) -> bool {
-    worker.calls.borrow().values().any(|under_way| under_way.root == root)
 }
 
 /// Removes a configuration. With the last one of the VM all stored data goes, also from the gauges,
@@ -96,7 +87,7 @@ fn retire(worker: &Rc<Worker>, id: u32) {
         return;
     };
     drop(filter);
-    worker.calls.borrow_mut().retain(|_, under_way| under_way.root != id);
+    worker.calls.forget(id);
     worker.stopped(id);
     // Streams may have been put in effect. The host would keep the timer for ever.
     if host::put_in_effect(id).is_ok() {

@@ -8,6 +8,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::instance::Filter;
 use super::phase::Phase;
+use super::raw;
 use crate::filter::StreamId;
 
 /// One request as the host's stream context.
@@ -29,6 +30,8 @@ pub(super) struct Streams {
     /// The host counts the numbers up, so no client can choose them.
     streams: RefCell<HashMap<StreamId, Stream, FxBuildHasher>>,
     held: Cell<usize>,
+    /// Those that have ended, and that the SDK still knows.
+    ended: RefCell<Vec<StreamId>>,
 }
 
 impl Streams {
@@ -38,10 +41,25 @@ impl Streams {
 
     pub(super) fn end(&self, id: StreamId) -> Option<Stream> {
         let stream = self.streams.borrow_mut().remove(&id)?;
+        self.ended.borrow_mut().push(id);
         if stream.phase == Phase::Held {
             self.held.set(self.held.get().saturating_sub(1));
         }
         Some(stream)
+    }
+
+    /// Has the SDK forget those that have ended. Only while it runs none.
+    pub(super) fn forget_ended(&self) {
+        loop {
+            let ended = self.ended.borrow_mut().pop();
+            let Some(StreamId(id)) = ended else { break };
+            raw::forget(id);
+        }
+    }
+
+    /// The SDK has forgotten this one: by the host's word, where the module exports that callback.
+    pub(super) fn forgotten(&self, id: StreamId) {
+        self.ended.borrow_mut().retain(|ended| *ended != id);
     }
 
     /// The phase of a request; one that has ended does not continue.

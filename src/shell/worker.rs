@@ -10,17 +10,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::host::{self, Failed, HeaderBlock, Level};
-use super::instance::{Root, UnderWay};
+use super::calls::Calls;
+use super::host;
+use super::instance::Root;
+use super::lines::Line;
 use super::meter::{Gauges, Meter};
+use super::raw::{self, Failed, HeaderBlock};
 use super::streams::Streams;
 use crate::config::Policy;
 use crate::fault_injection::Safeguard;
 use crate::filter::{
-    BreakerEvent, CallId, Effect, Effects, Event, Gate, ReadShared, Release, Seed, Stats, StreamId,
-    Took,
+    CallId, Effect, Effects, Event, Gate, ReadShared, Release, Seed, Stats, StreamId, Took,
 };
-use crate::provider::userinfo::{Answer, Body, Call};
+use crate::provider::userinfo::{Answer, Body};
 use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// How often deadlines are looked at. The host reports its own timeouts, so this bounds only a
@@ -47,8 +49,9 @@ pub(super) struct Worker {
     meters: RefCell<BTreeMap<String, Rc<Meter>>>,
     pub(super) roots: RefCell<BTreeMap<u32, Root>>,
     pub(super) streams: Streams,
-    /// The calls that the host is making, by its numbers for them.
-    pub(super) calls: RefCell<BTreeMap<u32, UnderWay>>,
+    /// The roots that the SDK knows, among them some that have ended.
+    known_roots: RefCell<Vec<u32>>,
+    pub(super) calls: Calls,
     /// Decided, but not yet released.
     pending: RefCell<VecDeque<Release>>,
     /// The root that ticks for all: a hundred idle instances must not wake the worker a hundred
@@ -70,12 +73,13 @@ impl Worker {
     pub(super) fn of_vm() -> Rc<Worker> {
         thread_local! {
             static WORKER: Rc<Worker> = Rc::new(Worker {
-                gate: RefCell::new(Gate::new(Seed::new(host::random()))),
+                gate: RefCell::new(Gate::new(Seed::new(raw::random()))),
                 gauges: Gauges::define(),
                 meters: RefCell::default(),
                 roots: RefCell::default(),
+                known_roots: RefCell::default(),
                 streams: Streams::default(),
-                calls: RefCell::default(),
+                calls: Calls::default(),
                 pending: RefCell::default(),
                 ticking: Cell::default(),
                 period: Cell::new(tick()),
@@ -90,7 +94,7 @@ impl Worker {
     /// The host's clocks, as the core counts time. Only one is asked: how far the other is ahead
     /// changes when somebody sets it, and that is noticed at the next tick.
     pub(super) fn now(&self) -> Now {
-        let nanos = host::monotonic_nanos();
+        let nanos = raw::monotonic_nanos();
         let date = nanos.wrapping_add(self.ahead.get()) / 1_000_000_000;
         Now { moment: MonotonicTime::from_nanos(nanos), date: UnixTime(date) }
     }
@@ -150,7 +154,7 @@ impl Worker {
             match effect {
                 Effect::Release(release) => self.pending.borrow_mut().push_back(release),
                 Effect::Call(call, what) => {
-                    if self.dispatch(root, call, &what).is_err() {
+                    if self.calls.make(root, call, what).is_err() {
                         all_made = false;
                         let answer = &Answer::NotSent;
                         effects.extend(self.handle(Event::CallEnded { call, answer }));
@@ -171,13 +175,6 @@ impl Worker {
         if let Some(filter) = filters.find(|filter| Rc::ptr_eq(&filter.policy, policy)) {
             filter.meter.took(region, *time);
         }
-    }
-
-    /// Makes a call, with this root or a stream of it in effect.
-    pub(super) fn dispatch(&self, root: u32, call: CallId, what: &Call) -> Result<(), Failed> {
-        let token = host::http_call(what)?;
-        self.calls.borrow_mut().insert(token, UnderWay { root, call });
-        Ok(())
     }
 
     /// The timer of this root: repeats calls, and releases requests past their deadline.
@@ -275,7 +272,7 @@ impl Worker {
         }
         match self.ticking.get() {
             // What is due is for a root to call that will hear of the end.
-            Some(next) if host::put_in_effect(next).is_ok() => self.tick(next),
+            Some(next) if host::put_in_effect(next).is_ok() => self.hurry(next),
             Some(_) | None => {
                 self.gate.borrow_mut().abandon();
                 self.tick(root);
@@ -283,10 +280,35 @@ impl Worker {
         }
     }
 
+    /// This root, which is in effect, is to tick as soon as can be, unless another does that already.
+    /// Its calls are its own: they cannot be made while a callback of another root runs.
+    fn hurry(&self, root: u32) {
+        if self.hurried.get().is_none() {
+            self.hurried.set(Some(root));
+            host::set_tick_period(HURRY);
+        }
+    }
+
     /// The host has silently dropped the root that ticked.
     fn lost_the_tick(&self, root: u32) {
         self.roots.borrow_mut().remove(&root);
         self.pass_on_the_tick();
+    }
+
+    /// A root begins. The SDK, which runs no context now, forgets those that have ended.
+    pub(super) fn begin_root(&self, root: u32) {
+        let roots = self.roots.borrow();
+        let known = self.known_roots.borrow();
+        let ended: Vec<u32> = known.iter().copied().filter(|id| !roots.contains_key(id)).collect();
+        drop((roots, known));
+        ended.into_iter().for_each(raw::forget);
+        self.known_roots.borrow_mut().push(root);
+        self.roots.borrow_mut().insert(root, Root::default());
+    }
+
+    /// The SDK has forgotten this root: by the host's word, where the module exports that callback.
+    pub(super) fn forgotten(&self, root: u32) {
+        self.known_roots.borrow_mut().retain(|known| *known != root);
     }
 
     /// Another root ticks from now on.
@@ -318,24 +340,8 @@ impl Worker {
         let mut gate = self.gate.borrow_mut();
         let held = self.gauges.publish(&Stats { waiting, ..gate.stats() });
         let counted = self.meters.borrow().values().filter(|meter| meter.publish()).count() > 0;
-        for notice in gate.take_breaker_events() {
-            match notice {
-                BreakerEvent::Opened { cluster } => {
-                    let what = format!("circuit breaker opened: cluster {cluster} does not answer");
-                    host::log(Level::Warn, &what);
-                }
-                BreakerEvent::Deaf { cluster } => {
-                    let what = format!(
-                        "circuit breaker disabled: cluster {cluster} answers calls with a token, \
-                         but no probe without one"
-                    );
-                    host::log(Level::Warn, &what);
-                }
-                BreakerEvent::Closed { cluster } => {
-                    let what = format!("circuit breaker closed: cluster {cluster} answers again");
-                    host::log(Level::Info, &what);
-                }
-            }
+        for event in gate.take_breaker_events() {
+            Line::Breaker(&event).write();
         }
         held || counted
     }
@@ -383,5 +389,5 @@ impl Worker {
 
 /// The offset of the wall clock to the monotonic clock, in nanoseconds.
 fn ahead() -> u64 {
-    host::nanos_since_1970().wrapping_sub(host::monotonic_nanos())
+    raw::nanos_since_1970().wrapping_sub(raw::monotonic_nanos())
 }

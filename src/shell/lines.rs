@@ -1,0 +1,89 @@
+//! Everything that the filter writes to Envoy's log: a closed list, by the `log` facade, behind
+//! which the SDK's logger is. No token, no claim, no body of a configuration and nothing else of a
+//! request or an answer may get into it. A new line is a new entry here; nothing else of this
+//! crate calls `log`, which `clippy.toml` holds it to.
+
+#![allow(clippy::disallowed_macros, reason = "here, and nowhere else")]
+
+use std::fmt;
+use std::panic::PanicHookInfo;
+
+use log::Level;
+
+use crate::config::Problem;
+use crate::filter::BreakerEvent;
+
+/// A line of Envoy's log.
+pub(super) enum Line<'l> {
+    /// A panic: where, and not its message, which may hold bytes of a request.
+    Panic(&'l PanicHookInfo<'l>),
+    /// Envoy does not hand over the configuration.
+    Unreadable,
+    /// A configuration has this problem. Its texts are written for the log, see `config/problem.rs`.
+    Refused(&'l Problem),
+    /// A configuration is taken that has this fault.
+    Fault(&'l Problem),
+    /// What a configuration asks of Envoy's own: names of clusters and hosts.
+    Note(&'l str),
+    /// A request met no configuration.
+    Unconfigured,
+    /// The host refused what it never refuses.
+    HostRefused,
+    /// A circuit breaker has changed: the name of a cluster.
+    Breaker(&'l BreakerEvent),
+}
+
+impl Line<'_> {
+    /// Writes it.
+    pub(super) fn write(&self) {
+        log::log!(self.level(), "{self}");
+    }
+
+    /// Whether an operator has to see to it, may have to, or need not.
+    fn level(&self) -> Level {
+        match self {
+            Line::Panic(_)
+            | Line::Unreadable
+            | Line::Refused(_)
+            | Line::Fault(_)
+            | Line::Unconfigured
+            | Line::HostRefused => Level::Error,
+            Line::Breaker(BreakerEvent::Opened { .. } | BreakerEvent::Deaf { .. }) => Level::Warn,
+            Line::Note(_) | Line::Breaker(BreakerEvent::Closed { .. }) => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Panic(info) => {
+                let (file, line) = info.location().map_or(("", 0), |l| (l.file(), l.line()));
+                write!(f, "panic at {file}:{line}")
+            }
+            Line::Unreadable => f.write_str(
+                "configuration: cannot be read from Envoy; every request is answered with 500",
+            ),
+            Line::Refused(problem) => write!(f, "configuration refused: {problem}"),
+            Line::Fault(fault) => write!(f, "configuration: {fault}"),
+            Line::Note(note) => f.write_str(note),
+            Line::Unconfigured => {
+                f.write_str("request received before any configuration: answered with 500")
+            }
+            Line::HostRefused => {
+                f.write_str("Envoy refused to read or edit a request's headers; answered with 500")
+            }
+            Line::Breaker(BreakerEvent::Opened { cluster }) => {
+                write!(f, "circuit breaker opened: cluster {cluster} does not answer")
+            }
+            Line::Breaker(BreakerEvent::Deaf { cluster }) => write!(
+                f,
+                "circuit breaker disabled: cluster {cluster} answers calls with a token, but no \
+                 probe without one"
+            ),
+            Line::Breaker(BreakerEvent::Closed { cluster }) => {
+                write!(f, "circuit breaker closed: cluster {cluster} answers again")
+            }
+        }
+    }
+}
