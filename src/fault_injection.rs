@@ -2,7 +2,7 @@
 //!
 //! Only the cargo feature `fault_injection` can take one away, and nothing that is shipped is built with
 //! it: without the feature every safeguard is active, and the compiler removes the check. With the feature
-//! a request can also stop the whole VM, to show what comes of that.
+//! a request can also stop the whole VM, or ask for host calls that Envoy refuses, to show what comes of that.
 
 use crate::request::headers::HeaderView;
 
@@ -49,6 +49,13 @@ impl Safeguard {
 /// A request that carries this header stops the VM where `OIDC_FAULT_INJECTION` is `panic`.
 #[cfg(feature = "fault-injection")]
 const TRAP: &str = "x-fault-injection-trap";
+
+/// Whether this request asks for host calls that Envoy refuses, where `OIDC_FAULT_INJECTION` is `refused`.
+#[cfg(feature = "fault-injection")]
+pub fn asks_for_refusals(head: &HeaderView<'_>) -> bool {
+    head.values("x-fault-injection-refused").next().is_some()
+        && std::env::var_os("OIDC_FAULT_INJECTION").is_some_and(|removed| removed == "refused")
+}
 
 /// No request stops the VM.
 #[cfg(not(feature = "fault-injection"))]

@@ -13,6 +13,8 @@ mod lines;
 mod meter;
 mod phase;
 mod raw;
+#[cfg(feature = "fault-injection")]
+mod refused;
 mod root;
 mod streams;
 mod worker;

@@ -3,8 +3,10 @@
 #[allow(dead_code, reason = "each file of tests uses its part")]
 mod base;
 
+use std::path::Path;
+
 use base::{one, regions};
-use integration::{Gateway, Listener, Reply, Running, Setup};
+use integration::{DEFAULT_INSTANCE, Gateway, Listener, Reply, Running, Setup};
 use serde_json::{Value, json};
 
 /// Envoy's filter for access by roles, which lets pass whom this filter state names.
@@ -195,4 +197,77 @@ async fn statistics_say_which_instance_why_and_where() {
             assert!(!taken.iter().any(|label| line.contains(label)), "{own} in {line}");
         }
     }
+}
+
+/// A filter that leaves filter state `wasm.user` which nobody may change.
+const READ_ONLY: &str = r#"(module
+  (import "env" "proxy_call_foreign_function"
+    (func $call (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_set_property" (func $set (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "declare_property")
+  (data (i32.const 32) "\0a\04user\10\01") ;; name = "user", readonly = true
+  (data (i32.const 64) "user")
+  (data (i32.const 80) "mallory")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "_initialize"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 1)
+  (func (export "proxy_on_configure") (param i32 i32) (result i32)
+    (call $call (i32.const 0) (i32.const 16) (i32.const 32) (i32.const 8)
+      (i32.const 96) (i32.const 100))
+    i32.eqz)
+  (func (export "proxy_on_done") (param i32) (result i32) i32.const 1)
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $set (i32.const 64) (i32.const 4) (i32.const 80) (i32.const 7)))
+    i32.const 0))
+"#;
+
+/// Envoy answers `proxy_set_property` with `BadArgument` then. Nobody passes as somebody else, and
+/// the worker goes on.
+#[tokio::test]
+async fn filter_state_that_nobody_may_change_is_no_end_of_the_worker() {
+    // Another suffix than the one by which the rig finds the module under test.
+    let module = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read_only.module");
+    std::fs::write(&module, wat::parse_str(READ_ONLY).unwrap()).unwrap();
+    let read_only = json!({
+        "name": "read-only",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "read-only",
+                "vm_config": {
+                    "vm_id": "read-only",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": module}},
+                },
+            },
+        },
+    });
+    let state = || one(json!({"filter_state": {"user": "$.sub"}}));
+    let running = Setup::new()
+        .listener(Listener::named("occupied").config(state()).connection_manager(move |manager| {
+            let filters = manager["http_filters"].as_array_mut().unwrap();
+            let ours = filters.iter().position(|filter| filter["name"] == DEFAULT_INSTANCE);
+            filters.insert(ours.unwrap(), read_only.clone());
+        }))
+        .listener(Listener::named("free").config(state()))
+        .start()
+        .await;
+    for _ in 0..2 {
+        let gw = running.gateway("occupied");
+        gw.provider.answer(userinfo("alice", &[]));
+        let response = gw.get("/occupied").bearer("token").send().await;
+        assert_eq!(response.status, 500, "{response:?}");
+        gw.upstream.assert_untouched();
+        let entry = running.envoy.access_entry("\"/occupied\"").await;
+        assert_eq!(entry["details"], "oidc_token_connector{internal:host}", "{entry}");
+        running.envoy.log().wait_for("Envoy refused to read or edit a request's headers").await;
+        // In the same VM.
+        let gw = running.gateway("free");
+        gw.provider.answer(userinfo("alice", &[]));
+        gets(&gw, "/free", 200).await;
+    }
+    running.envoy.assert_no_vm_restart().await;
 }

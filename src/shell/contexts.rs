@@ -79,7 +79,11 @@ impl RootContext for ConfigurationContext {
         worker.streams.forget_ended();
         let filter = worker.roots.borrow().get(&self.0).and_then(Root::filter);
         worker.streams.begin(StreamId(id), Stream::new(filter));
-        Some(Box::new(RequestContext(StreamId(id))))
+        Some(Box::new(RequestContext(
+            StreamId(id),
+            #[cfg(feature = "fault-injection")]
+            super::refused::Kept::new(),
+        )))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -88,7 +92,7 @@ impl RootContext for ConfigurationContext {
 }
 
 /// A request.
-struct RequestContext(StreamId);
+struct RequestContext(StreamId, #[cfg(feature = "fault-injection")] super::refused::Kept);
 
 impl Drop for RequestContext {
     fn drop(&mut self) {

@@ -46,6 +46,11 @@ fn arrive(worker: &Worker, id: StreamId, filter: &Rc<Filter>, ends: bool) -> Pha
     };
     let head = head.ending(ends);
     fault_injection::trap(&head);
+    #[cfg(feature = "fault-injection")]
+    if fault_injection::asks_for_refusals(&head) {
+        super::refused::answer(filter.root, id);
+        return Phase::Answered;
+    }
     let event = Event::Request { stream: id, policy: &filter.policy, headers: &head };
     let mut effects = worker.handle(event);
     loop {

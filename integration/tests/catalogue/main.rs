@@ -15,6 +15,7 @@ mod lds;
 mod load;
 mod noticed;
 mod protocol;
+mod refused;
 mod region;
 mod remembered;
 mod row;
