@@ -83,7 +83,7 @@ pub(super) fn done(worker: &Rc<Worker>, id: u32) -> bool {
 /// Removes a configuration. With the last one of the VM all stored data goes, also from the gauges,
 /// which other VMs share.
 fn retire(worker: &Rc<Worker>, id: u32) {
-    let Some(Root { filter: Some(filter), .. }) = worker.remove_root(id) else {
+    let Some(Root { filter: Some(filter), .. }) = worker.roots.borrow_mut().remove(&id) else {
         return;
     };
     drop(filter);

@@ -50,9 +50,16 @@ impl Streams {
 
     /// Has the SDK forget those that have ended. Only while it runs none.
     pub(super) fn forget_ended(&self) {
-        while let Some(StreamId(id)) = self.ended.borrow_mut().pop() {
+        loop {
+            let ended = self.ended.borrow_mut().pop();
+            let Some(StreamId(id)) = ended else { break };
             raw::forget(id);
         }
+    }
+
+    /// The SDK has forgotten this one: by the host's word, where the module exports that callback.
+    pub(super) fn forgotten(&self, id: StreamId) {
+        self.ended.borrow_mut().retain(|ended| *ended != id);
     }
 
     /// The phase of a request; one that has ended does not continue.

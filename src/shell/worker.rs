@@ -49,8 +49,8 @@ pub(super) struct Worker {
     meters: RefCell<BTreeMap<String, Rc<Meter>>>,
     pub(super) roots: RefCell<BTreeMap<u32, Root>>,
     pub(super) streams: Streams,
-    /// Roots that have ended, and that the SDK still knows.
-    ended_roots: RefCell<Vec<u32>>,
+    /// The roots that the SDK knows, among them some that have ended.
+    known_roots: RefCell<Vec<u32>>,
     pub(super) calls: Calls,
     /// Decided, but not yet released.
     pending: RefCell<VecDeque<Release>>,
@@ -77,7 +77,7 @@ impl Worker {
                 gauges: Gauges::define(),
                 meters: RefCell::default(),
                 roots: RefCell::default(),
-                ended_roots: RefCell::default(),
+                known_roots: RefCell::default(),
                 streams: Streams::default(),
                 calls: Calls::default(),
                 pending: RefCell::default(),
@@ -291,22 +291,24 @@ impl Worker {
 
     /// The host has silently dropped the root that ticked.
     fn lost_the_tick(&self, root: u32) {
-        self.remove_root(root);
+        self.roots.borrow_mut().remove(&root);
         self.pass_on_the_tick();
     }
 
-    /// A configuration is gone.
-    pub(super) fn remove_root(&self, root: u32) -> Option<Root> {
-        let removed = self.roots.borrow_mut().remove(&root)?;
-        self.ended_roots.borrow_mut().push(root);
-        Some(removed)
+    /// A root begins. The SDK, which runs no context now, forgets those that have ended.
+    pub(super) fn begin_root(&self, root: u32) {
+        let roots = self.roots.borrow();
+        let known = self.known_roots.borrow();
+        let ended: Vec<u32> = known.iter().copied().filter(|id| !roots.contains_key(id)).collect();
+        drop((roots, known));
+        ended.into_iter().for_each(raw::forget);
+        self.known_roots.borrow_mut().push(root);
+        self.roots.borrow_mut().insert(root, Root::default());
     }
 
-    /// Has the SDK forget the roots that have ended. Only while it runs no context.
-    pub(super) fn forget_ended_roots(&self) {
-        while let Some(root) = self.ended_roots.borrow_mut().pop() {
-            raw::forget(root);
-        }
+    /// The SDK has forgotten this root: by the host's word, where the module exports that callback.
+    pub(super) fn forgotten(&self, root: u32) {
+        self.known_roots.borrow_mut().retain(|known| *known != root);
     }
 
     /// Another root ticks from now on.
