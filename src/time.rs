@@ -80,7 +80,7 @@ mod tests {
                     });
                 released.collect()
             };
-            // A clock that goes back, or stands still, lets nobody go.
+            // A clock that goes back, or stops, releases nobody.
             assert!(tick(at(MonotonicTime::from_nanos(0))).is_empty());
             let saturated =
                 now.after(Duration::from_secs(31)) == MonotonicTime::from_nanos(u64::MAX);

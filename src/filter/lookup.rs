@@ -57,7 +57,7 @@ pub(super) struct SoFar {
     /// One of them gave an answer beside which no outdated verdict may serve, or was passed over
     /// because too many calls are under way.
     no_stale: bool,
-    /// One of them has been asked in vain: before that, being late says nothing of the provider.
+    /// One of them gave no verdict: before that, being late says nothing about the provider.
     some: bool,
     /// One of them was given up when its time was over.
     timed_out: bool,

@@ -34,7 +34,7 @@ pub(super) struct Question {
 
 /// Requests that no provider's verdict decides.
 pub(super) enum NoVerdict {
-    /// All sites were asked in vain.
+    /// No site gave a verdict.
     Unanswered(Lookup),
     /// It has waited too long for a call that goes on.
     Late(Late),

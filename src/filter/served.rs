@@ -29,7 +29,7 @@ fn place(site: &Site) -> (Slot, [u8; 16]) {
     (Slot::of_site(u128::from_le_bytes(name)), name)
 }
 
-/// Where it stands when this site last served anybody.
+/// The slot that says when this site last served anybody.
 pub(super) fn slot(site: &Site) -> Slot {
     place(site).0
 }

@@ -140,14 +140,14 @@ pub struct CallPolicy {
 /// `breaker`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaker {
-    /// A site is always asked.
+    /// A site is always called.
     Off,
-    /// After so many calls that were waited for in vain, and a question of the filter's own that was
-    /// too, a site is not asked about tokens until it answers the filter again.
+    /// After so many calls that took time without a response, and a probe of the filter
+    /// without one, a site gets no calls about tokens until it responds to a probe.
     After {
-        /// Calls that were waited for and got no answer, in a row.
+        /// Calls in a row that took time and got no response.
         failures: u32,
-        /// The longest pause between the filter's own questions while the site is not asked.
+        /// The longest pause between probes while the breaker is open.
         open_for: Duration,
     },
 }

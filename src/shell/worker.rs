@@ -123,7 +123,7 @@ impl Worker {
         self.gate.borrow_mut().handle(event, self.now())
     }
 
-    /// Tells the gate what stands in the shared memory.
+    /// Tells the gate what the shared memory contains.
     pub(super) fn read_shared(&self, read: ReadShared) -> Effects {
         let values = read.slots.iter().map(|slot| host::shared_data(&slot.name())).collect();
         self.handle(Event::SharedData { read, values })
