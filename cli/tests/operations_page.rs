@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 
+use oidc_token_connector::filter::Stats;
 use oidc_token_connector::outcome::{Outcome, Reason};
 use oidc_token_connector::provider::call_outcome::CallOutcome;
 
@@ -95,5 +96,26 @@ fn outcome_table_equals_the_code() {
     let alerts = CallOutcome::ALL.map(|outcome| outcome.consequences().alert);
     for alert in alerts.into_iter().flatten() {
         assert!(rules.contains(&format!("- alert: {alert}\n")), "{alert}");
+    }
+}
+
+/// A counter is named in full, or, behind another one of its family, by its last part: `.evicted`.
+#[test]
+fn pages_name_every_counter_and_outcome() {
+    let (caching, configuration) = (page("caching.md"), page("configuration.md"));
+    for (name, _, _) in Stats::ALL {
+        let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
+        let short = format!("`.{last}`");
+        assert!(
+            caching.contains(&format!("`{name}`")) || caching.contains(&short),
+            "docs/caching.md lacks {name}"
+        );
+    }
+    for outcome in Outcome::ALL {
+        let outcome = outcome.as_str();
+        assert!(
+            configuration.contains(&format!("`{outcome}`")),
+            "configuration.md lacks {outcome}"
+        );
     }
 }
