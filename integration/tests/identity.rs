@@ -199,7 +199,7 @@ async fn statistics_have_instance_reason_and_region() {
     }
 }
 
-/// A filter that leaves filter state `wasm.user` which nobody may change.
+/// A filter that sets filter state `wasm.user` as read-only.
 const READ_ONLY: &str = r#"(module
   (import "env" "proxy_call_foreign_function"
     (func $call (param i32 i32 i32 i32 i32 i32) (result i32)))

@@ -17,10 +17,7 @@ pub(crate) type Lines<'r> = BTreeMap<&'r str, Vec<(usize, u64)>>;
 /// `cargo xtask coverage`
 pub fn run(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
-    ensure(
-        cmd!(sh, "cargo llvm-cov --version"),
-        "`cargo install --locked cargo-llvm-cov; rustup component add llvm-tools`",
-    )?;
+    needed(workspace)?;
     // The core's own tests alone: what only the fuzz harness or xtask reaches is not tested here.
     let report = cmd!(sh, "cargo llvm-cov --package oidc-token-connector --lcov").read()?;
     let (mut all, mut run) = (0, 0);
@@ -42,6 +39,14 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     println!("core: got {percent:.2} % of {all} lines, expected at least {LEAST} %");
     // No line at all is not a number.
     if percent >= LEAST { Ok(()) } else { bail!("tests run too few lines of the core") }
+}
+
+/// Fails without the tool that measures coverage, with the remedy.
+pub(crate) fn needed(workspace: &Workspace) -> Result<()> {
+    ensure(
+        cmd!(workspace.sh, "cargo llvm-cov --version"),
+        "`cargo install --locked cargo-llvm-cov; rustup component add llvm-tools`",
+    )
 }
 
 /// Reads the report: `SF:` opens a file, each `DA:line,count` is a line that could run. Leaves out the

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use xshell::cmd;
 
 use crate::Workspace;
 use crate::coverage;
-use crate::workspace::ensure;
 
 /// The tests, each with one request more than the one before, and what that request is.
 const TESTS: [(&str, &str); 3] = [
@@ -23,10 +22,7 @@ const TESTS: [(&str, &str); 3] = [
 /// `cargo xtask walk`
 pub fn run(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
-    ensure(
-        cmd!(sh, "cargo llvm-cov --version"),
-        "`cargo install --locked cargo-llvm-cov; rustup component add llvm-tools`",
-    )?;
+    coverage::needed(workspace)?;
     let root = format!("{}/", workspace.root.display());
     let mut before: Option<Counts> = None;
     for (test, what) in TESTS {
@@ -37,7 +33,10 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         );
         let counts = Counts::of(&report.read()?, &root);
         if let Some(before) = &before {
-            counts.print(what, before);
+            let more = counts.more_than(before);
+            // A test of another name runs nothing, and succeeds.
+            ensure!(!more.is_empty(), "{name}: got no line that ran, expected a test of that name");
+            print(what, &more);
         }
         before = Some(counts);
     }
@@ -73,24 +72,49 @@ impl Counts {
         Counts(files)
     }
 
-    /// What ran more often than in the test before.
-    fn print(&self, what: &str, before: &Counts) {
-        let (mut files, mut functions, mut lines) = (0, 0, 0);
+    /// What ran more often than in the test before: functions and lines, by file.
+    fn more_than(&self, before: &Counts) -> BTreeMap<&str, (usize, usize)> {
+        let Counts(before) = before;
+        let mut more = BTreeMap::new();
         for (path, file) in &self.0 {
-            let earlier = before.0.get(path);
-            let more = |runs: u64, then: Option<&u64>| runs > then.copied().unwrap_or(0);
-            let of_lines = file.lines.iter().filter(|(line, runs)| {
-                more(**runs, earlier.and_then(|earlier| earlier.lines.get(line)))
+            let earlier = before.get(path);
+            let lines = file.lines.iter().filter(|(line, runs)| {
+                **runs > earlier.and_then(|file| file.lines.get(line)).copied().unwrap_or(0)
             });
-            let of_functions = file.functions.iter().filter(|(name, runs)| {
-                more(**runs, earlier.and_then(|earlier| earlier.functions.get(*name)))
+            let functions = file.functions.iter().filter(|(name, runs)| {
+                **runs > earlier.and_then(|file| file.functions.get(*name)).copied().unwrap_or(0)
             });
-            let (here, called) = (of_lines.count(), of_functions.count());
-            if here > 0 {
-                println!("{what:<30} {called:>4} functions {here:>5} lines  {path}");
-                (files, functions, lines) = (files + 1, functions + called, lines + here);
+            let (functions, lines) = (functions.count(), lines.count());
+            if lines > 0 {
+                more.insert(path.as_str(), (functions, lines));
             }
         }
-        println!("{what}: {files} files, {functions} functions, {lines} lines\n");
+        more
+    }
+}
+
+fn print(what: &str, more: &BTreeMap<&str, (usize, usize)>) {
+    for (path, (functions, lines)) in more {
+        println!("{what:<30} {functions:>4} functions {lines:>5} lines  {path}");
+    }
+    let (functions, lines) =
+        more.values().fold((0, 0), |(f, l), (functions, lines)| (f + functions, l + lines));
+    println!("{what}: {} files, {functions} functions, {lines} lines\n", more.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_ran_more_often_counts() {
+        let before = "SF:/r/src/a.rs\nFNDA:1,f\nDA:1,1\nDA:2,1\nend_of_record\n";
+        let after = "SF:/r/src/a.rs\nFNDA:2,f\nFNDA:0,g\nDA:1,2\nDA:2,1\nDA:3,0\nend_of_record\n\
+            SF:/r/src/b.rs\nFNDA:1,h\nDA:7,1\nend_of_record\n\
+            SF:/r/src/shell/c.rs\nFNDA:1,i\nDA:1,1\nend_of_record\n";
+        let [before, after] = [before, after].map(|report| Counts::of(report, "/r/"));
+        let expected = BTreeMap::from([("src/a.rs", (1, 1)), ("src/b.rs", (1, 1))]);
+        assert_eq!(after.more_than(&before), expected);
+        assert_eq!(after.more_than(&after), BTreeMap::new());
     }
 }
