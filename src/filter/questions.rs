@@ -140,10 +140,15 @@ impl Questions {
         if entries.iter().any(|s| s.kind == Kind::Accepted) {
             self.known_tokens.insert(*key);
         }
-        // A newer answer may be of no use here, but older data must not overwrite it.
-        let heard = self.store.asked(key).max(refused);
+        // A newer answer may be of no use here, but older data must not overwrite it. Nor does a valid
+        // verdict of the same moment: this worker's own may have come after a refusal.
+        let known = self.store.asked(key);
+        let replaces = |s: &CacheEntry| match s.kind {
+            Kind::Accepted => Some(s.asked) > known.max(refused),
+            Kind::Rejected => Some(s.asked) >= known.max(refused),
+        };
         let usable = entries.into_iter();
-        let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && Some(s.asked) >= heard);
+        let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && replaces(s));
         let newest = usable.max_by_key(|s| s.asked);
         if let Some(entry) = newest {
             let verdict = Verdict::of(&entry.answer(), &waiting.policy, &waiting.endpoint);

@@ -86,6 +86,24 @@ fn probe_may_use_a_configuration_that_ends_in_the_same_tick() {
     ]);
 }
 
+/// Of four calls of one moment the third refuses, and the worker that keeps the fourth does not keep
+/// the refusal beside it.
+#[test]
+fn what_was_good_before_a_refusal_does_not_come_back_beside_a_later_good_answer() {
+    World::run(&[
+        admit(0, 5),
+        Event::Answer(0, Ending::Good),
+        admit(1, 7),
+        asks(0, 0, Who::Token(2)),
+        admit(1, 0),
+        admit(0, 0),
+        Event::Answer(1, Ending::Refused),
+        Event::Admit { worker: 1, setup: 6, who: Who::Preflight, region: Region::Absent },
+        Event::Answer(0, Ending::NoStore),
+        admit(1, 3),
+    ]);
+}
+
 /// Evidence that one caller can make is used against that caller alone.
 #[test]
 fn unknown_token_changes_nothing_for_others() {

@@ -254,7 +254,14 @@ impl World {
             let known = self.workers[worker].known.get(&key).map(|known| known.call);
             let refused = self.workers[worker].refused.get(&key).map(|heard| heard.call);
             let since = |newest: usize| {
-                let newer = |other: usize| self.compare(other, newest).is_gt();
+                // Of two valid verdicts of one moment the worker's own counts: it may have come after
+                // a refusal that it no longer knows of.
+                let own = |other: usize| other != newest && !self.refuses(newest);
+                let newer = |other: usize| match self.compare(other, newest) {
+                    Ordering::Less => false,
+                    Ordering::Equal => own(other),
+                    Ordering::Greater => true,
+                };
                 let refusal = |other: usize| self.compare(other, newest).is_ge();
                 known.is_some_and(newer) || refused.is_some_and(refusal)
             };
