@@ -45,6 +45,32 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The provider's own error, if it is one.
+    pub fn provider_error(&self) -> Option<&ProviderError> {
+        match self {
+            Refusal::Provider(error) => Some(error),
+            Refusal::Credentials(_)
+            | Refusal::Endpoint(_)
+            | Refusal::NotVouched
+            | Refusal::Unusable(_)
+            | Refusal::Unavailable(_) => None,
+        }
+    }
+
+    /// Why there is no answer, if that is so.
+    pub fn no_answer(&self) -> Option<NoAnswer> {
+        match self {
+            Refusal::Unavailable(why) => Some(*why),
+            Refusal::Credentials(_)
+            | Refusal::Endpoint(_)
+            | Refusal::Provider(_)
+            | Refusal::NotVouched
+            | Refusal::Unusable(_) => None,
+        }
+    }
+}
+
 /// Why a 200 cannot be used. It is about how gateway and provider are set up, or about one user's
 /// data: no outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

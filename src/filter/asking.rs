@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Release, unavailable};
+use super::decision::Release;
 use super::effects::{Effect, Effects};
 use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
 use super::health::{Ended, NotAllowed, was_waited_for};
@@ -23,7 +23,7 @@ use crate::provider::call::{Call, LEAST};
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::expiry;
 use crate::provider::response::Answer;
-use crate::refusal::{NoAnswer, Refusal};
+use crate::refusal::NoAnswer;
 use crate::time::{MonotonicTime, Now};
 
 /// The longest pause before a call is repeated for the first time, and for the second. Measured: see
@@ -89,7 +89,7 @@ impl Questions {
     ) {
         let Attempt { started, timeout, .. } = lookup.attempt;
         let verdict = Verdict::of(answer, &lookup.lead.policy, &lookup.lead.endpoint);
-        let outcome = verdict.outcome();
+        let outcome = verdict.outcome;
         let consequences = outcome.consequences();
         let taken = now.moment.since(started);
         let ended = Ended {
@@ -135,32 +135,25 @@ impl Questions {
         effects: &mut Effects,
     ) {
         let repeated = lookup.attempt.repeated;
-        let may_repeat = match verdict {
-            Verdict::Rejected(refusal) => match &**refusal {
-                Refusal::Unavailable(why) => {
-                    lookup.silent = *why;
-                    if *why == NoAnswer::TimedOut {
-                        lookup.so_far.timed_out();
-                    }
-                    match why {
-                        NoAnswer::CutOff | NoAnswer::Unreachable { bytes_came: false } => true,
-                        // The cluster may be on its way: an update of it cut the call before this.
-                        NoAnswer::NotSent => repeated > 0,
-                        NoAnswer::Unreachable { bytes_came: true }
-                        | NoAnswer::TimedOut
-                        | NoAnswer::UnexpectedStatus
-                        | NoAnswer::Crowded
-                        | NoAnswer::BreakerOpen => false,
-                    }
-                }
-                // A server that gave the connection up before the request came.
-                Refusal::Provider(error) => error.status == 408,
-                Refusal::NotVouched
-                | Refusal::Unusable(_)
-                | Refusal::Credentials(_)
-                | Refusal::Endpoint(_) => false,
-            },
-            Verdict::Accepted(_) => false,
+        if let Some(why) = verdict.no_answer() {
+            lookup.silent = why;
+            if why == NoAnswer::TimedOut {
+                lookup.so_far.timed_out();
+            }
+        }
+        let may_repeat = match verdict.no_answer() {
+            Some(NoAnswer::CutOff | NoAnswer::Unreachable { bytes_came: false }) => true,
+            // The cluster may be on its way: an update of it cut the call before this.
+            Some(NoAnswer::NotSent) => repeated > 0,
+            Some(
+                NoAnswer::Unreachable { bytes_came: true }
+                | NoAnswer::TimedOut
+                | NoAnswer::UnexpectedStatus
+                | NoAnswer::Crowded
+                | NoAnswer::BreakerOpen,
+            ) => false,
+            // A 408 is of a server that gave the connection up before the request came.
+            None => verdict.provider_error().is_some_and(|error| error.status == 408),
         };
         if ended.answered {
             lookup.declined = StoredResponse::declined(answer).map(Rc::new).or(lookup.declined);
@@ -174,7 +167,7 @@ impl Questions {
             self.lookups.pauses(lookup, until);
             return;
         }
-        let wait = wait(answer, verdict.outcome(), now);
+        let wait = wait(answer, verdict.outcome, now);
         lookup.so_far.site_ended(verdict.consequences().stale, wait);
         self.next_site(lookup, now, effects);
     }
@@ -257,7 +250,7 @@ impl Questions {
             let verdict = match said {
                 LookupEnd::Response(answer, _) => Verdict::of(answer, policy, endpoint),
                 LookupEnd::Stored(words) => Verdict::of(&words.answer(), policy, endpoint),
-                LookupEnd::NoResponse(why) => unavailable(*why),
+                LookupEnd::NoResponse(why) => Verdict::unavailable(*why),
             };
             readings.push((Rc::clone(endpoint), verdict.clone()));
             verdict

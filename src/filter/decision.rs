@@ -8,7 +8,6 @@ use super::ids::StreamId;
 use super::lookup::RequestContext;
 use crate::outcome::{Outcome, Reason, Source};
 use crate::provider::call_outcome::CallOutcome;
-use crate::refusal::{NoAnswer, Refusal};
 use crate::reply::{self, LocalReply};
 
 /// A held request is released.
@@ -72,11 +71,11 @@ impl RequestContext {
             source,
             reason,
             region: Some(Rc::clone(&endpoint.region)),
-            call_outcome: Some(verdict.outcome()),
+            call_outcome: Some(verdict.outcome),
             claims,
         };
-        match verdict {
-            Verdict::Accepted(vouched) => {
+        match &verdict.decision {
+            Ok(vouched) => {
                 let (edit, claims) =
                     header_edit::edit(vouched, &policy.forward, Some(&endpoint), strip_plan);
                 Decision {
@@ -84,7 +83,7 @@ impl RequestContext {
                     record: record(Outcome::Pass, None, claims),
                 }
             }
-            Verdict::Rejected(refusal) => Decision {
+            Err(refusal) => Decision {
                 record: record(refusal.outcome(), Some(refusal.reason()), ClaimFaults::default()),
                 action: Action::Reply(reply::reply(refusal, &policy.replies, dialect)),
             },
@@ -95,10 +94,6 @@ impl RequestContext {
 /// A request that need not wait.
 pub(super) fn decided(waiting: RequestContext, source: Source, verdict: &Verdict) -> Decision {
     RequestContext { source, ..waiting }.decide(verdict)
-}
-
-pub(super) fn unavailable(why: NoAnswer) -> Verdict {
-    Verdict::Rejected(Rc::new(Refusal::Unavailable(why)))
 }
 
 pub(super) fn unasked(outcome: Outcome, reason: Option<Reason>) -> Record {

@@ -11,10 +11,10 @@ use super::header_edit::MappedClaims;
 use crate::policy::{CachePolicy, Endpoint, NoStore, Policy};
 use crate::provider::call_outcome::{CallOutcome, Consequences, Kept};
 use crate::provider::error::ProviderError;
-use crate::provider::expiry::Freshness;
+use crate::provider::expiry::{self, Freshness};
 use crate::provider::key::TokenKey;
 use crate::provider::response::{Answer, Body, is_envoys_own};
-use crate::refusal::Refusal;
+use crate::refusal::{NoAnswer, Refusal};
 use crate::request::headers::{HeaderView, PAIR};
 use crate::time::{MonotonicTime, Now, UnixTime};
 use crate::verdict;
@@ -58,55 +58,71 @@ pub(super) enum Kind {
     Rejected,
 }
 
-/// What an instance of the filter makes of an answer.
+/// What an instance of the filter makes of a response. What the response is evidence of, and until when,
+/// is the provider's word; the decision is the route's, and changes neither.
 #[derive(Debug, Clone)]
-pub(super) enum Verdict {
-    Accepted(Rc<MappedClaims>),
-    Rejected(Rc<Refusal>),
+pub(super) struct Verdict {
+    /// What the response is evidence of.
+    pub(super) outcome: CallOutcome,
+    /// The end that the response states.
+    exp: Option<UnixTime>,
+    /// What requests of the instance get.
+    pub(super) decision: Result<Rc<MappedClaims>, Rc<Refusal>>,
 }
 
 impl Verdict {
-    /// Judges an answer by the rules of the instance that asked this endpoint.
+    /// Judges a response by the rules of the instance that asked this endpoint.
     pub(super) fn of(answer: &Answer<'_>, policy: &Policy, endpoint: &Endpoint) -> Verdict {
         let text = &policy.replies.provider_text;
         match verdict::judge(&*policy.method, text, &within(answer, policy)) {
-            Ok(permit) => Verdict::Accepted(Rc::new(MappedClaims::of(&permit, Some(endpoint)))),
-            Err(refusal) => Verdict::Rejected(Rc::new(refusal)),
+            Ok(permit) => Verdict {
+                outcome: CallOutcome::Accepted,
+                exp: permit.claims().and_then(expiry::of_claims),
+                decision: Ok(Rc::new(MappedClaims::of(&permit, Some(endpoint)))),
+            },
+            Err(refusal) => Verdict::refused(refusal),
         }
     }
 
-    /// What it is evidence of.
-    pub(super) fn outcome(&self) -> CallOutcome {
-        match self {
-            Verdict::Accepted(_) => CallOutcome::Accepted,
-            // What no answer is judged to be says nothing.
-            Verdict::Rejected(refusal) => refusal.call_outcome().unwrap_or(CallOutcome::Unusable),
+    /// A verdict without a response.
+    pub(super) fn unavailable(why: NoAnswer) -> Verdict {
+        Verdict::refused(Refusal::Unavailable(why))
+    }
+
+    fn refused(refusal: Refusal) -> Verdict {
+        Verdict {
+            // What no response is judged to be says nothing.
+            outcome: refusal.call_outcome().unwrap_or(CallOutcome::Unusable),
+            // A refusal says nothing of the token's end, and is soon forgotten anyway.
+            exp: None,
+            decision: Err(Rc::new(refusal)),
         }
     }
 
     /// What follows from it.
     pub(super) fn consequences(&self) -> Consequences {
-        self.outcome().consequences()
+        self.outcome.consequences()
+    }
+
+    /// Why there is no answer, if that is so.
+    pub(super) fn no_answer(&self) -> Option<NoAnswer> {
+        self.decision.as_ref().err().and_then(|refusal| refusal.no_answer())
+    }
+
+    /// The provider's own error, if it is one.
+    pub(super) fn provider_error(&self) -> Option<&ProviderError> {
+        self.decision.as_ref().err().and_then(|refusal| refusal.provider_error())
     }
 
     /// The same, told to come again after so many seconds.
-    pub(super) fn with_retry_after(&self, seconds: u64) -> Verdict {
-        match self {
-            Verdict::Rejected(refusal) => match &**refusal {
-                Refusal::Provider(error) => {
-                    // Ten digits are what is handed on.
-                    let retry_after = Some(seconds.min(9_999_999_999).to_string());
-                    let error = ProviderError { retry_after, ..(**error).clone() };
-                    Verdict::Rejected(Rc::new(Refusal::Provider(Box::new(error))))
-                }
-                Refusal::NotVouched
-                | Refusal::Unusable(_)
-                | Refusal::Unavailable(_)
-                | Refusal::Credentials(_)
-                | Refusal::Endpoint(_) => self.clone(),
-            },
-            Verdict::Accepted(_) => self.clone(),
-        }
+    pub(super) fn with_retry_after(self, seconds: u64) -> Verdict {
+        let Some(error) = self.provider_error() else {
+            return self;
+        };
+        // Ten digits are what is handed on.
+        let retry_after = Some(seconds.min(9_999_999_999).to_string());
+        let error = ProviderError { retry_after, ..error.clone() };
+        Verdict { decision: Err(Rc::new(Refusal::Provider(Box::new(error)))), ..self }
     }
 
     /// What it states about the token, if anything that may be kept.
@@ -120,16 +136,9 @@ impl Verdict {
 
     /// About how many bytes it takes.
     pub(super) fn size(&self) -> usize {
-        let texts = match self {
-            Verdict::Accepted(vouched) => vouched.size(),
-            Verdict::Rejected(refusal) => match &**refusal {
-                Refusal::Provider(error) => error.size(),
-                Refusal::NotVouched
-                | Refusal::Unusable(_)
-                | Refusal::Unavailable(_)
-                | Refusal::Credentials(_)
-                | Refusal::Endpoint(_) => 0,
-            },
+        let texts = match &self.decision {
+            Ok(vouched) => vouched.size(),
+            Err(refusal) => refusal.provider_error().map_or(0, ProviderError::size),
         };
         texts.saturating_add(READING)
     }
@@ -220,10 +229,9 @@ impl CacheEntry {
             return None;
         }
         let Freshness { max_age, no_store } = Freshness::of(head);
-        let exp = match verdict {
-            Verdict::Accepted(vouched) => vouched.exp().into_iter().chain(token_exp).min(),
-            // A refusal says nothing of the token's end, and is soon forgotten anyway.
-            Verdict::Rejected(_) => None,
+        let exp = match kind {
+            Kind::Accepted => verdict.exp.into_iter().chain(token_exp).min(),
+            Kind::Rejected => None,
         };
         Some(CacheEntry { kind, asked, max_age, no_store, exp, words })
     }

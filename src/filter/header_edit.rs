@@ -6,10 +6,8 @@ use std::rc::Rc;
 use crate::claims::jsonpath::Budget;
 use crate::claims::{self, Claim};
 use crate::policy::{ClaimRule, Endpoint, ForwardPolicy};
-use crate::provider::expiry;
 use crate::request::headers::PAIR;
 use crate::request::strip::{Name, StripPlan};
-use crate::time::UnixTime;
 use crate::verdict::Permit;
 
 /// Edits of a request's headers: all removals first, then what is added and replaced.
@@ -65,18 +63,16 @@ pub struct MappedClaims {
     set: Vec<(Rc<str>, String)>,
     state: Vec<(Rc<str>, String)>,
     faults: ClaimFaults,
-    exp: Option<UnixTime>,
 }
 
 impl MappedClaims {
     /// Reads the claims that the endpoint that was asked has rules for; a preflight asked none.
     pub fn of(permit: &Permit<'_>, endpoint: Option<&Endpoint>) -> MappedClaims {
         let (set, state, faults) = (Vec::new(), Vec::new(), ClaimFaults::default());
-        let mut vouched = MappedClaims { set, state, faults, exp: None };
+        let mut vouched = MappedClaims { set, state, faults };
         let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) else {
             return vouched;
         };
-        vouched.exp = expiry::of_claims(claims);
         let mut budget = Budget::for_answer();
         let mut left = claims::MAX_ALL;
         let mut read = |rules: &[ClaimRule], found: &mut Vec<(Rc<str>, String)>| {
@@ -101,11 +97,6 @@ impl MappedClaims {
         read(&endpoint.rules, &mut vouched.set);
         read(&endpoint.state, &mut vouched.state);
         vouched
-    }
-
-    /// When it ends by the answer's own `exp`.
-    pub(crate) fn exp(&self) -> Option<UnixTime> {
-        self.exp
     }
 
     /// About how many bytes it takes.

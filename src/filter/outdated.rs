@@ -4,7 +4,7 @@
 //! An outdated verdict must never serve while a site responds to others: a caller whose token was revoked
 //! could otherwise keep it good.
 
-use super::decision::{Decision, Release, decided, unavailable};
+use super::decision::{Decision, Release, decided};
 use super::effects::{Effect, Effects, ReadShared};
 use super::entry::{StoredResponse, Verdict};
 use super::lookup::{Lookup, RequestContext};
@@ -111,7 +111,7 @@ impl Questions {
                 let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
                 waiting.decide(&verdict)
             }
-            (None, None) => waiting.decide(&unavailable(NoAnswer::TimedOut)),
+            (None, None) => waiting.decide(&Verdict::unavailable(NoAnswer::TimedOut)),
         };
         Release { stream, decision }
     }
@@ -120,7 +120,7 @@ impl Questions {
     /// wait. Being refused here is no outage there.
     pub(super) fn crowded(&mut self, waiting: RequestContext) -> Decision {
         self.stats.refused_by_cap = self.stats.refused_by_cap.saturating_add(1);
-        decided(waiting, Source::Filter, &unavailable(NoAnswer::Crowded))
+        decided(waiting, Source::Filter, &Verdict::unavailable(NoAnswer::Crowded))
     }
 
     /// A request for which nobody is asked, because no site answers.
@@ -129,7 +129,7 @@ impl Questions {
             return decided(waiting, Source::Stale, &stale);
         }
         self.stats.refused_by_breaker = self.stats.refused_by_breaker.saturating_add(1);
-        decided(waiting, Source::Filter, &unavailable(NoAnswer::BreakerOpen))
+        decided(waiting, Source::Filter, &Verdict::unavailable(NoAnswer::BreakerOpen))
     }
 
     /// What a request gets whose token waits: the provider's answer again, with the time left.
