@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +16,7 @@ pub(crate) enum Tree {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number, as text: whole numbers as digits, all others with fraction or exponent.
+    /// A number as written; from a Struct, which does not know that, the shortest text for it.
     Number(String),
     /// Text, escapes resolved.
     Text(String),
@@ -41,7 +42,11 @@ const REASONS: [(&str, &str); 6] = [
 ///
 /// Where the text is no JSON, and why, as product text.
 pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
-    serde_json::from_slice(text).map_err(|error| {
+    let read = serde_json::from_slice(text).and_then(|mut tree: Tree| {
+        tree.spell(serde_json::from_slice(text)?)?;
+        Ok(tree)
+    });
+    read.map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let told = error.to_string();
         let reason = told.strip_suffix(&place).unwrap_or(&told);
@@ -53,6 +58,60 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
         let column = before.filter(|b| (**b & 0xC0) != 0x80).count().saturating_add(1);
         format!("invalid JSON at line {}, column {column}: {reason}", error.line())
     })
+}
+
+impl Tree {
+    /// Gives every number its text in `written`, from which this tree was read.
+    fn spell(&mut self, written: &RawValue) -> Result<(), serde_json::Error> {
+        match self {
+            Tree::Number(text) => written.get().clone_into(text),
+            Tree::List(elements) => {
+                let Raw(parts) = serde_json::from_str(written.get())?;
+                elements.iter_mut().zip(parts).try_for_each(|(tree, part)| tree.spell(part))?;
+            }
+            Tree::Object(members) => {
+                let Raw(parts) = serde_json::from_str(written.get())?;
+                members.iter_mut().zip(parts).try_for_each(|((_, tree), part)| tree.spell(part))?;
+            }
+            Tree::Null | Tree::Bool(_) | Tree::Text(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The values in an array or an object, in order, as written.
+struct Raw<'t>(Vec<&'t RawValue>);
+
+impl<'de> Deserialize<'de> for Raw<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Raw<'de>, D::Error> {
+        from.deserialize_any(Parts)
+    }
+}
+
+struct Parts;
+
+impl<'de> Visitor<'de> for Parts {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Raw<'de>, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(part) = elements.next_element()? {
+            parts.push(part);
+        }
+        Ok(Raw(parts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Raw<'de>, A::Error> {
+        let mut parts = Vec::new();
+        while let Some((IgnoredAny, part)) = members.next_entry()? {
+            parts.push(part);
+        }
+        Ok(Raw(parts))
+    }
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -87,10 +146,7 @@ impl<'de> Visitor<'de> for Anything {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
-        // With its fraction, also where that is zero: `5.0` is not written as a whole number. One that is
-        // too large for an integer has none.
-        let large = value.abs() >= 1e18;
-        Ok(Tree::Number(if large { format!("{value}") } else { format!("{value:?}") }))
+        Ok(Tree::Number(value.to_string()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Tree, E> {

@@ -123,13 +123,9 @@ fn numbers_out_of_range() {
         (
             "max_token_bytes",
             "1 to 65536",
-            ["0", "-1", "65537", "4294967297", "100000000000000000000"],
+            ["0", "-1", "65537", "4294967297", "99999999999999999999"],
         ),
-        (
-            "max_userinfo_bytes",
-            "1 to 1048576",
-            ["0", "-5", "1048577", "4294967296", "18446744073709551615"],
-        ),
+        ("max_userinfo_bytes", "1 to 1048576", ["0", "-5", "1048577", "4294967296", "-0"]),
     ] {
         for value in values {
             let line = format!("{key}: got {value}, expected a whole number from {range}");
@@ -155,17 +151,16 @@ fn numbers_out_of_range() {
             &[&format!("userinfo_unavailable.status: got {status}, expected 401 or 503")],
         );
     }
-    for (fraction, shown) in [("1.0", "1.0"), ("1e3", "1000.0"), ("1E3", "1000.0"), ("-0", "-0.0")]
-    {
+    for fraction in ["1.0", "1e3", "1E3", "0.5"] {
         let config = with(&format!(r#""max_token_bytes": {fraction}"#));
         let line = format!(
-            "max_token_bytes: got {shown}, expected a whole number from 1 to 65536 without \
+            "max_token_bytes: got {fraction}, expected a whole number from 1 to 65536 without \
              fraction or exponent"
         );
         assert_eq!(lines(&read(config.as_bytes()).unwrap_err()), [line]);
     }
-    let config = with(&format!(r#""max_token_bytes": 1{}"#, "0".repeat(300)));
-    let shown = format!("1{}", "0".repeat(23));
+    let config = with(&format!(r#""max_token_bytes": 9{}"#, "9".repeat(299)));
+    let shown = "9".repeat(24);
     let line = format!("max_token_bytes: got {shown}, expected a whole number from 1 to 65536");
     assert_eq!(lines(&read(config.as_bytes()).unwrap_err()), [line]);
 }
