@@ -27,8 +27,6 @@ async fn gateway(name: &str) -> Gateway {
         });
         let cached = json!({"cache": {"shared": true, "negative_ttl": "1m"}});
         let kept = introspecting(cached);
-        let as_other =
-            json!({"introspection_client": {"client_id": "other", "client_secret": "x"}});
         start(vec![
             ("basic", introspecting(json!({}))),
             ("post", introspecting(json!({"introspection_client": post}))),

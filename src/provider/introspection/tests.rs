@@ -1,3 +1,5 @@
+//! The introspection call, and what each response to it means.
+
 use std::rc::Rc;
 
 use super::client::{AuthMethod, Client};
