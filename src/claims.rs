@@ -5,11 +5,20 @@
 
 pub mod json;
 pub mod jsonpath;
+pub mod required;
 pub mod rules;
+pub mod token;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use crate::claims::json::Json;
 use crate::claims::jsonpath::{Budget, Selection};
-use crate::claims::rules::{ClaimRule, Lists};
+use crate::claims::rules::{Encoding, Lists, ValueRule};
+
+/// All but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Longest header value, in bytes.
 pub const MAX_VALUE: usize = 4 * 1024;
@@ -32,7 +41,7 @@ pub enum Claim {
 }
 
 /// Reads one rule's claim.
-pub fn read(document: &Json<'_>, rule: &ClaimRule, budget: &mut Budget) -> Claim {
+pub fn read(document: &Json<'_>, rule: &ValueRule, budget: &mut Budget) -> Claim {
     let selection = rule.path.select(document, budget);
     let text = match (&rule.lists, &selection) {
         (_, Selection::OverBudget) => return Claim::OverBudget,
@@ -44,12 +53,34 @@ pub fn read(document: &Json<'_>, rule: &ClaimRule, budget: &mut Budget) -> Claim
         }
         // One value is a list of one, as providers write it: a group `a,b` must not become two.
         (Lists::Joined(separator), Selection::One(node)) => joined([*node].into_iter(), separator),
-        (Lists::Joined(_) | Lists::Json, _) => text(&selection, MAX_VALUE),
+        (Lists::Always, Selection::One(node)) => list_of_one(node),
+        (Lists::Joined(_) | Lists::Json | Lists::Always, _) => text(&selection, MAX_VALUE),
     };
-    match text {
+    match text.map(|text| encoded(text, rule.encoding)) {
         Ok(text) if text.is_empty() => Claim::Absent,
-        Ok(text) if is_header_safe(&text) => Claim::Value(text),
+        Ok(text) if text.len() <= MAX_VALUE && is_header_safe(&text) => Claim::Value(text),
         Ok(_) | Err(Unwritable) => Claim::Invalid,
+    }
+}
+
+/// A JSON array also of one value; what says nothing is no value.
+fn list_of_one(node: &Json<'_>) -> Result<String, Unwritable> {
+    match node {
+        Json::Null => Ok(String::new()),
+        Json::String(text) if text.is_empty() => Ok(String::new()),
+        Json::Array(_) => text(&Selection::One(node), MAX_VALUE),
+        Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => {
+            text(&Selection::Many(vec![node]), MAX_VALUE)
+        }
+    }
+}
+
+/// The UTF-8 of a text in characters that any backend takes.
+fn encoded(text: String, encoding: Encoding) -> String {
+    match encoding {
+        Encoding::Plain => text,
+        Encoding::Percent => percent_encoding::utf8_percent_encode(&text, RESERVED).to_string(),
+        Encoding::Base64Url => URL_SAFE_NO_PAD.encode(text),
     }
 }
 
@@ -159,10 +190,9 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, join: Option<&str>, body: &str, expected: Claim) {
-        let rule = ClaimRule {
-            name: "x-claim".into(),
-            path: JsonPath::compile(path).unwrap(),
+        let rule = ValueRule {
             lists: join.map_or(Lists::Json, |s| Lists::Joined(s.to_owned())),
+            ..ValueRule::plain(JsonPath::compile(path).unwrap())
         };
         let document = json::parse(body.as_bytes()).unwrap();
         let claim = read(&document, &rule, &mut Budget::for_answer());
@@ -316,10 +346,9 @@ mod tests {
         for round in 0..20_000 {
             let separator = word(1, 3);
             let elements: Vec<String> = (0..1 + round % 4).map(|_| word(0, 4)).collect();
-            let rule = ClaimRule {
-                name: "x-claim".into(),
-                path: JsonPath::compile("$").unwrap(),
+            let rule = ValueRule {
                 lists: Lists::Joined(separator.clone()),
+                ..ValueRule::plain(JsonPath::compile("$").unwrap())
             };
             let body = serde_json::to_string(&elements).unwrap();
             let document = json::parse(body.as_bytes()).unwrap();
@@ -407,10 +436,9 @@ mod tests {
 
     #[test]
     fn over_budget_is_not_a_value() {
-        let rule = ClaimRule {
-            name: "x".into(),
-            path: JsonPath::compile("$..*").unwrap(),
+        let rule = ValueRule {
             lists: Lists::Json,
+            ..ValueRule::plain(JsonPath::compile("$..*").unwrap())
         };
         let document = json::parse(b"[[[1]]]").unwrap();
         assert_eq!(read(&document, &rule, &mut Budget { steps: 2 }), Claim::OverBudget);

@@ -4,6 +4,7 @@
 
 pub(crate) mod binary;
 pub mod duration;
+pub mod environment;
 pub(crate) mod file;
 pub(crate) mod key;
 pub(crate) mod location;

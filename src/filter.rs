@@ -43,8 +43,8 @@ use crate::verdict::Permit;
 use decision::unasked;
 pub use decision::{Action, Decision, Record, Release};
 pub use effects::{Effect, Effects, Event, ReadShared, Took};
-use header_edit::MappedClaims;
-pub use health::BreakerEvent;
+use header_edit::{MappedClaims, Whose};
+pub use health::SiteEvent;
 use ids::GRACE;
 pub use ids::{CallId, StreamId};
 use lookup::{LookupContext, RequestContext};
@@ -100,21 +100,29 @@ impl Gate {
             let decision = Decision { action, record };
             effects.push(Effect::Release(Release { stream, decision }));
         };
-        if let Some(permit) = Permit::preflight(policy.preflight, head) {
+        if let Some(reply) = policy.metadata.as_ref().and_then(|metadata| metadata.answer(head)) {
+            return decided(Action::Reply(reply), unasked(Outcome::Metadata, None));
+        }
+        let pass = |permit: &Permit<'_>, whose| {
             let strip_plan = StripPlan::of(head, &policy.forward);
-            let vouched = Rc::new(MappedClaims::of(&permit, None));
-            let (edit, claims) = header_edit::edit(&vouched, &policy.forward, None, strip_plan);
-            let record = Record { claims, ..unasked(Outcome::Preflight, None) };
-            let action = Action::Forward(edit);
-            return decided(action, record);
+            let vouched = Rc::new(MappedClaims::none(permit));
+            Action::Forward(header_edit::edit(&vouched, &policy.forward, whose, strip_plan).0)
+        };
+        if let Some(permit) = Permit::preflight(policy.preflight, head) {
+            let action = pass(&permit, Whose::Preflight);
+            return decided(action, unasked(Outcome::Preflight, None));
         }
         let dialect = Dialect::of(head);
-        let chosen = bearer::parse(head, policy.max_token_bytes)
-            .map_err(Refusal::Credentials)
-            .and_then(|token| {
-                let endpoint = endpoint::choose(&policy.endpoints, head);
-                Ok((token, endpoint.map_err(Refusal::Endpoint)?))
-            });
+        let parsed = bearer::parse(head, policy.max_token_bytes);
+        let fault = parsed.as_ref().err().copied();
+        if let Some(permit) = fault.and_then(|f| Permit::anonymous(policy.credentials, f)) {
+            let action = pass(&permit, Whose::Nobody);
+            return decided(action, unasked(Outcome::Anonymous, None));
+        }
+        let chosen = parsed.map_err(Refusal::Credentials).and_then(|token| {
+            let endpoint = endpoint::choose(&policy.endpoints, head, &token);
+            Ok((token, endpoint.map_err(Refusal::Endpoint)?))
+        });
         match chosen {
             Err(refusal) => {
                 let record = unasked(refusal.outcome(), Some(refusal.reason()));
@@ -153,8 +161,8 @@ impl Gate {
     }
 
     /// What an operator wants to know since the last time.
-    pub fn take_breaker_events(&mut self) -> Vec<BreakerEvent> {
-        self.questions.take_breaker_events()
+    pub fn take_site_events(&mut self) -> Vec<SiteEvent> {
+        self.questions.take_site_events()
     }
 
     /// The calls under way will never be reported: nobody is left to hear of them.

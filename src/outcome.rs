@@ -3,9 +3,10 @@
 //! No byte of a request, an answer or a claim ever becomes part of these words; the region is the
 //! configured code.
 
+use crate::claims::required::Unmet;
 use crate::provider::challenge::ErrorCode;
 use crate::provider::endpoint::EndpointFault;
-use crate::refusal::{NoAnswer, Refusal, Unusable};
+use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
 use crate::request::bearer::CredentialFault;
 
 /// An enum whose values are words of a closed list, in the order of their counters: one line each.
@@ -34,6 +35,10 @@ words! {
         Pass = "pass",
         /// Forwarded: a CORS preflight, unauthenticated by configuration.
         Preflight = "preflight",
+        /// Forwarded: without credentials and without an identity, by configuration.
+        Anonymous = "anonymous",
+        /// Answered: the metadata of the protected resource (RFC 9728).
+        Metadata = "metadata",
         /// Refused: no credentials, or none of the scheme `Bearer`.
         NoCredentials = "no_credentials",
         /// Refused: `Bearer` credentials that are not one token.
@@ -45,8 +50,15 @@ words! {
         /// Refused: the provider does not vouch for the token. It answered 401, named the error
         /// `invalid_token`, or said 200 without the subject that is required.
         InvalidToken = "invalid_token",
-        /// Refused: the provider answered 403, or named the error `insufficient_scope`.
+        /// Refused: the provider answered 403, or named the error `insufficient_scope`; or the token has
+        /// not all scopes of `require_scope`.
         Forbidden = "forbidden",
+        /// Refused: the token was issued for another API (`require_audience`).
+        WrongAudience = "wrong_audience",
+        /// Refused: the token was issued by another issuer (`require_issuer`, `issuers`).
+        WrongIssuer = "wrong_issuer",
+        /// Refused: the user has not what the route requires (`require_claims`, `required`).
+        ClaimRefused = "claim_refused",
         /// Refused: the provider answered another error.
         ProviderError = "provider_error",
         /// Refused: the provider gave no answer, or was not asked.
@@ -101,12 +113,36 @@ words! {
         NoDefaultUri = "no_default_uri",
         /// The region code is not configured.
         UnknownCode = "unknown_code",
+        /// The token names an issuer that `issuers` does not list.
+        UnknownIssuer = "unknown_issuer",
         /// The provider responded with a status of 400 to 499.
         Provider4xx = "provider_4xx",
         /// The provider responded with a status of 500 to 599.
         Provider5xx = "provider_5xx",
         /// A 200 without the required subject.
         NoSubject = "no_subject",
+        /// `"active": false`.
+        Inactive = "inactive",
+        /// A refresh token, an ID token, or of another type than `Bearer`.
+        OtherKind = "other_kind",
+        /// Bound to a key (`cnf`).
+        KeyBound = "key_bound",
+        /// Its `exp` is over.
+        Expired = "expired",
+        /// Its `nbf` is ahead.
+        NotYetValid = "not_yet_valid",
+        /// The response names another issuer than the one that was chosen.
+        OtherIssuer = "other_issuer",
+        /// Not all scopes of `require_scope`.
+        ScopeMissing = "scope_missing",
+        /// No audience of `require_audience`.
+        AudienceMissing = "audience_missing",
+        /// No issuer of `require_issuer`.
+        IssuerMissing = "issuer_missing",
+        /// A claim of `require_claims` is not as required.
+        ClaimUnmet = "claim_unmet",
+        /// No valid value for a header with `required`.
+        HeaderMissing = "header_missing",
         /// A 200 over `max_userinfo_bytes`.
         TooLarge = "too_large",
         /// A 200 with a `content-encoding`.
@@ -115,6 +151,8 @@ words! {
         Jwt = "jwt",
         /// A 200 that is not a JSON object.
         NotAJsonObject = "not_a_json_object",
+        /// An introspection response without a boolean `active`.
+        NoActive = "no_active",
         /// Envoy did not make the call.
         NotSent = "not_sent",
         /// The response ended early.
@@ -125,6 +163,8 @@ words! {
         TimedOut = "timed_out",
         /// A status other than 200 and 400 to 599.
         UnexpectedStatus = "unexpected_status",
+        /// The introspection endpoint refuses the gateway's own client or its request.
+        ClientRefused = "introspection_client_refused",
         /// Too many calls are under way, or too many requests wait for one.
         TooManyWaiting = "too_many_waiting",
         /// The circuit breaker is open.
@@ -139,6 +179,7 @@ impl Refusal {
             Refusal::Credentials(fault) if fault.tried_bearer() => Outcome::Malformed,
             Refusal::Credentials(_) => Outcome::NoCredentials,
             Refusal::Endpoint(EndpointFault::UnknownRegion) => Outcome::UnknownRegion,
+            Refusal::Endpoint(EndpointFault::UnknownIssuer) => Outcome::WrongIssuer,
             Refusal::Endpoint(EndpointFault::NotConfigured | EndpointFault::NoDefault) => {
                 Outcome::Misconfigured
             }
@@ -150,7 +191,11 @@ impl Refusal {
                 (403, _) | (400, Some(ErrorCode::InsufficientScope)) => Outcome::Forbidden,
                 _ => Outcome::ProviderError,
             },
-            Refusal::NotVouched => Outcome::InvalidToken,
+            Refusal::NotVouched(_) => Outcome::InvalidToken,
+            Refusal::Unmet(Unmet::Scope) => Outcome::Forbidden,
+            Refusal::Unmet(Unmet::Audience) => Outcome::WrongAudience,
+            Refusal::Unmet(Unmet::Issuer) => Outcome::WrongIssuer,
+            Refusal::Unmet(Unmet::Claim | Unmet::Header) => Outcome::ClaimRefused,
             Refusal::Unusable(_) => Outcome::Unusable,
             Refusal::Unavailable(_) => Outcome::Unavailable,
         }
@@ -172,17 +217,34 @@ impl Refusal {
                 EndpointFault::NotConfigured => Reason::NoUserinfoEndpoint,
                 EndpointFault::NoDefault => Reason::NoDefaultUri,
                 EndpointFault::UnknownRegion => Reason::UnknownCode,
+                EndpointFault::UnknownIssuer => Reason::UnknownIssuer,
             },
             Refusal::Provider(error) => match error.status {
                 400..=499 => Reason::Provider4xx,
                 _ => Reason::Provider5xx,
             },
-            Refusal::NotVouched => Reason::NoSubject,
+            Refusal::NotVouched(why) => match why {
+                NotVouched::NoSubject => Reason::NoSubject,
+                NotVouched::Inactive => Reason::Inactive,
+                NotVouched::OtherKind => Reason::OtherKind,
+                NotVouched::KeyBound => Reason::KeyBound,
+                NotVouched::Expired => Reason::Expired,
+                NotVouched::NotYetValid => Reason::NotYetValid,
+                NotVouched::OtherIssuer => Reason::OtherIssuer,
+            },
+            Refusal::Unmet(what) => match what {
+                Unmet::Scope => Reason::ScopeMissing,
+                Unmet::Audience => Reason::AudienceMissing,
+                Unmet::Issuer => Reason::IssuerMissing,
+                Unmet::Claim => Reason::ClaimUnmet,
+                Unmet::Header => Reason::HeaderMissing,
+            },
             Refusal::Unusable(why) => match why {
                 Unusable::TooLarge => Reason::TooLarge,
                 Unusable::Encoded => Reason::Encoded,
                 Unusable::Jwt => Reason::Jwt,
                 Unusable::NotAnObject => Reason::NotAJsonObject,
+                Unusable::NoActive => Reason::NoActive,
             },
             Refusal::Unavailable(cause) => match cause {
                 NoAnswer::NotSent => Reason::NotSent,
@@ -190,6 +252,7 @@ impl Refusal {
                 NoAnswer::Unreachable { .. } => Reason::Unreachable,
                 NoAnswer::TimedOut => Reason::TimedOut,
                 NoAnswer::UnexpectedStatus => Reason::UnexpectedStatus,
+                NoAnswer::ClientRefused => Reason::ClientRefused,
                 NoAnswer::Crowded => Reason::TooManyWaiting,
                 NoAnswer::BreakerOpen => Reason::BreakerOpen,
             },
@@ -228,16 +291,36 @@ mod tests {
             CredentialFault::TooLong,
             CredentialFault::Several,
         ];
-        let endpoints =
-            [EndpointFault::NotConfigured, EndpointFault::NoDefault, EndpointFault::UnknownRegion];
-        let unusable =
-            [Unusable::TooLarge, Unusable::Encoded, Unusable::Jwt, Unusable::NotAnObject];
+        let endpoints = [
+            EndpointFault::NotConfigured,
+            EndpointFault::NoDefault,
+            EndpointFault::UnknownRegion,
+            EndpointFault::UnknownIssuer,
+        ];
+        let unusable = [
+            Unusable::TooLarge,
+            Unusable::Encoded,
+            Unusable::Jwt,
+            Unusable::NotAnObject,
+            Unusable::NoActive,
+        ];
+        let vouched = [
+            NotVouched::NoSubject,
+            NotVouched::Inactive,
+            NotVouched::OtherKind,
+            NotVouched::KeyBound,
+            NotVouched::Expired,
+            NotVouched::NotYetValid,
+            NotVouched::OtherIssuer,
+        ];
+        let unmet = [Unmet::Scope, Unmet::Audience, Unmet::Issuer, Unmet::Claim, Unmet::Header];
         let answers = [
             NoAnswer::NotSent,
             NoAnswer::CutOff,
             NoAnswer::Unreachable { bytes_came: false },
             NoAnswer::TimedOut,
             NoAnswer::UnexpectedStatus,
+            NoAnswer::ClientRefused,
             NoAnswer::Crowded,
             NoAnswer::BreakerOpen,
         ];
@@ -253,7 +336,8 @@ mod tests {
         let refusals = credentials.map(Refusal::Credentials).into_iter();
         let refusals = refusals.chain(endpoints.map(Refusal::Endpoint));
         let refusals = refusals.chain([401, 500].map(provider));
-        let refusals = refusals.chain([Refusal::NotVouched]);
+        let refusals = refusals.chain(vouched.map(Refusal::NotVouched));
+        let refusals = refusals.chain(unmet.map(Refusal::Unmet));
         let refusals = refusals.chain(unusable.map(Refusal::Unusable));
         let refusals = refusals.chain(answers.map(Refusal::Unavailable));
         let reasons: Vec<Reason> = refusals.map(|refusal| refusal.reason()).collect();

@@ -1,7 +1,7 @@
 //! The configuration as the filter needs it: bytes in, a [`Policy`] or every [`Problem`] at once out.
 //!
 //! Each room has its own keys, with how they are read; here they come together. Reading is a pure
-//! function of the bytes: no clock, no randomness, no shared data. Envoy silently leaves out a filter
+//! function of the bytes and of the VM's environment: no clock, no randomness, no shared data. Envoy silently leaves out a filter
 //! whose configuration fails only in a worker, and requests would then pass unauthenticated. The
 //! configuration's own text never appears in a problem beyond the piece that is wrong, and never a
 //! value that may be a secret.
@@ -13,11 +13,14 @@ mod tests;
 
 use std::rc::Rc;
 
-use crate::claims::rules::{self, Injected, Regions};
-pub use crate::claims::rules::{ClaimRule, Lists};
+use crate::claims::required::{self, Requirements};
+use crate::claims::rules::{self, Document, Injected, Regions};
+pub use crate::claims::rules::{ClaimRule, Lists, ValueRule};
 use crate::config;
+pub use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::location::{Location, Report};
+use crate::config::names::DEFAULT_REGION;
 pub use crate::config::problem::Problem;
 use crate::config::shape::{Keys, names_of};
 use crate::config::uri::Uri;
@@ -28,15 +31,19 @@ pub use crate::filter::observability::AccessLog;
 pub use crate::provider::egress::Egress;
 pub use crate::provider::endpoint::table::{Endpoint, EndpointTable, Endpoints};
 pub use crate::provider::endpoint::targets::UnknownRegion;
-use crate::provider::endpoint::targets::{self, Region, Target, Targets};
+use crate::provider::endpoint::targets::{self, Kind, Region, Target, Targets};
 pub use crate::provider::error_text::ProviderText;
+use crate::provider::introspection::Introspection;
+use crate::provider::introspection::client;
 use crate::provider::key::KeyPrefix;
 use crate::provider::method::ValidationMethod;
 pub use crate::provider::settings::{Breaker, CallPolicy, Site};
 pub use crate::provider::subject::{SubjectPath, Success};
 use crate::provider::{egress, error_text, settings as calls, subject, userinfo};
-use crate::reply::settings as replies;
+pub use crate::reply::metadata::Metadata;
 pub use crate::reply::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
+use crate::reply::{metadata, settings as replies};
+pub use crate::request::bearer::Credentials;
 pub use crate::request::preflight::Preflight;
 use crate::request::strip::settings as forward;
 pub use crate::request::strip::{Authorization, ForwardPolicy};
@@ -46,15 +53,18 @@ use crate::request::{bearer, preflight};
 pub const ROOMS: &[Keys] = &[
     targets::KEYS,
     userinfo::KEYS,
+    client::KEYS,
     calls::KEYS,
     egress::KEYS,
     bearer::KEYS,
     subject::KEYS,
+    required::KEYS,
     caching::KEYS,
     rules::KEYS,
     forward::KEYS,
     preflight::KEYS,
     replies::KEYS,
+    metadata::KEYS,
     error_text::KEYS,
     observability::KEYS,
 ];
@@ -62,12 +72,15 @@ pub const ROOMS: &[Keys] = &[
 /// Everything that decides about a request.
 #[derive(Debug)]
 pub struct Policy {
-    /// Which UserInfo endpoint serves which request.
+    /// Which endpoint serves which request.
     pub endpoints: Endpoints,
     /// How an endpoint is called.
     pub call: CallPolicy,
-    /// How a token is validated.
-    pub method: Box<dyn ValidationMethod>,
+    /// How a token is validated: each endpoint has this method with settings of its own. Calls about no
+    /// token are made by this one.
+    pub method: Rc<dyn ValidationMethod>,
+    /// What a route requires of a token that is good.
+    pub required: Requirements,
     /// What is remembered of the provider's answers.
     pub cache: Caching,
     /// What the upstream gets to see.
@@ -76,6 +89,10 @@ pub struct Policy {
     pub replies: ReplyPolicy,
     /// Longest accepted bearer token, in bytes.
     pub max_token_bytes: usize,
+    /// What a request without credentials gets.
+    pub credentials: Credentials,
+    /// What the filter says of the resource itself.
+    pub metadata: Option<Metadata>,
     /// What a CORS preflight gets.
     pub preflight: Preflight,
     /// Whether the outcome is left for the access log.
@@ -127,11 +144,21 @@ pub struct Loaded {
 /// Every problem in document order, faults included, if there is at least one that is not a
 /// fault. A Struct's members have no order: theirs are read by name.
 pub fn read(bytes: &[u8]) -> Result<Loaded, Vec<Problem>> {
+    read_in(bytes, Environment::Unknown)
+}
+
+/// The same in the environment of a VM: variables that the configuration names are there, or are a
+/// problem.
+///
+/// # Errors
+///
+/// As with [`read`].
+pub fn read_in(bytes: &[u8], environment: Environment<'_>) -> Result<Loaded, Vec<Problem>> {
     let tree = config::document(bytes).map_err(|problem| vec![problem])?;
     let mut report = Report::default();
     let root = Node { place: Location::root(), value: &tree };
     root.report_repeated_keys(&mut report);
-    let policy = read_policy(root, &mut report);
+    let policy = read_policy(root, &environment, &mut report);
     let refused = report.refuses();
     match policy {
         Some(policy) if !refused => Ok(Loaded { policy, faults: report.in_order() }),
@@ -140,23 +167,37 @@ pub fn read(bytes: &[u8]) -> Result<Loaded, Vec<Problem>> {
 }
 
 /// The policy, as far as it could be read; it counts only if nothing was reported.
-fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
+fn read_policy(
+    root: Node<'_>,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Option<Policy> {
     let top = Fields::open(root, &names_of(ROOMS), report)?;
     let targets = targets::read(&top, report);
     let regions = Regions { codes: targets.codes(), header: targets.code_header() };
     let injected = rules::read(&top, regions, report);
-    let forward = forward::read(&top, targets.code_header(), injected.names(), report);
+    let credentials = bearer::credentials(&top, report);
+    let forward = forward::read(&top, targets.code_header(), injected.names(), credentials, report);
     let egress = egress::read(&top, &targets, report);
     let call = calls::call(&top, report);
-    let method = userinfo::read(&top, subject::read(&top, report), report);
+    let required = required::read(&top, report);
+    let methods = methods(&top, &targets, environment, report);
+    let own = (&methods, &call, &required);
+    let metadata = metadata::read(&top, report);
+    let url = metadata.as_ref().map(|metadata| ("resource_metadata", metadata.url.clone()));
+    let parameters =
+        url.into_iter().chain(required.scope().map(|scope| ("scope", scope))).collect();
     Some(Policy {
-        endpoints: endpoints(&top, targets, &injected, (&method, &call), report),
+        method: methods.of(DEFAULT_REGION)?,
+        endpoints: endpoints(&top, targets, &injected, own, report),
         stat_name: observability::stat_name(&top, report),
         call,
-        method: Box::new(method),
+        required,
         cache: caching::read(&top, report),
         forward,
-        replies: replies::read(&top, report),
+        replies: replies::read(&top, parameters, report),
+        metadata,
+        credentials,
         max_token_bytes: bearer::longest(&top, report),
         preflight: preflight::read(&top, report),
         access_log: observability::access_log(&top, report),
@@ -164,20 +205,68 @@ fn read_policy(root: Node<'_>, report: &mut Report) -> Option<Policy> {
     })
 }
 
+/// How tokens are validated, by region.
+struct Methods {
+    regions: Vec<(String, Rc<dyn ValidationMethod>)>,
+    /// Where there is no endpoint, and at those without a method of their own.
+    other: Option<Rc<dyn ValidationMethod>>,
+}
+
+impl Methods {
+    fn of(&self, region: &str) -> Option<Rc<dyn ValidationMethod>> {
+        let own = self.regions.iter().find(|(code, _)| code == region).map(|(_, method)| method);
+        own.or(self.other.as_ref()).or(self.regions.first().map(|(_, method)| method)).cloned()
+    }
+}
+
+fn methods(
+    top: &Fields<'_>,
+    targets: &Targets,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Methods {
+    let success = subject::read(top, report);
+    if targets.kind == Kind::UserInfo {
+        if let Some(node) = client::node(top) {
+            report.problem(
+                &node.place,
+                "got introspection_client without introspection_endpoint, expected both together",
+            );
+        }
+        let is_tls = targets.iter().all(|target| target.uri.scheme == "https");
+        let method = userinfo::read(top, success, is_tls, report);
+        return Methods { regions: Vec::new(), other: Some(Rc::new(method)) };
+    }
+    userinfo::refuse_with_introspection(top, report);
+    subject::refuse_any_200(top, report);
+    calls::refuse_content_type(top, report);
+    let regions: Vec<String> = targets.regions().map(|region| region.code.clone()).collect();
+    let known = targets.codes().map(|_| regions.as_slice());
+    let clients = client::read(top, known, environment, report);
+    let success = Rc::new(success);
+    let method = |code: &String| {
+        let client = clients.of(code)?;
+        let method = Introspection { client: (*client).clone(), success: Rc::clone(&success) };
+        Some((code.clone(), Rc::new(method) as Rc<dyn ValidationMethod>))
+    };
+    Methods { regions: regions.iter().filter_map(method).collect(), other: None }
+}
+
 /// The endpoints as the filter needs them.
 fn endpoints(
     top: &Fields<'_>,
     targets: Targets,
     injected: &Injected,
-    (method, call): (&dyn ValidationMethod, &CallPolicy),
+    (methods, call, required): (&Methods, &CallPolicy, &Requirements),
     report: &mut Report,
 ) -> Endpoints {
     let clusters = targets::clusters(top, report);
     let state = rules::filter_state(top, report);
     let unknown_region = targets::unknown_region(top, report);
-    let Some(table) = targets.0 else {
+    let Some(table) = targets.table else {
         return Endpoints::NotConfigured;
     };
+    let unknown_issuer = targets::unknown_issuer(top, &table, report);
     let site = |target: Target| {
         let Uri { authority, path, scheme } = target.uri;
         let mapped = clusters.get(authority.as_str());
@@ -186,18 +275,26 @@ fn endpoints(
     };
     let endpoint = |region: Region| {
         let sites: Vec<Site> = region.targets.into_iter().map(site).collect();
-        Rc::new(Endpoint {
-            key: KeyPrefix::of(&method.key_parts(), call, &region.code, &sites),
-            rules: injected.rules(&region.code),
+        let method = methods.of(&region.code)?;
+        let rules = injected.rules(&region.code);
+        let reads = |rules: &[ClaimRule]| rules.iter().any(|rule| rule.value.of == Document::Token);
+        let named = (&*region.code, region.issuer.as_deref());
+        Some(Rc::new(Endpoint {
+            key: KeyPrefix::of(&method.key_parts(), call, named, &sites),
+            reads_token: required.reads_token(method.grants()) || reads(&rules) || reads(&state),
+            rules,
             state: Rc::clone(&state),
+            method,
+            issuer: region.issuer.map(Into::into),
             region: region.code.into(),
             sites,
-        })
+        }))
     };
     Endpoints::Configured(EndpointTable {
         region_header: table.region_header,
-        regions: table.regions.into_iter().map(endpoint).collect(),
-        default: table.default.map(endpoint),
+        regions: table.regions.into_iter().filter_map(endpoint).collect(),
+        default: table.default.and_then(endpoint),
         unknown_region,
+        unknown_issuer,
     })
 }

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod error;
 pub mod error_text;
 pub(crate) mod expiry;
+pub mod introspection;
 pub mod key;
 pub mod method;
 pub mod response;

@@ -1,9 +1,11 @@
 //! Why a request is not forwarded. Every reason is here once; replies, outcomes and metrics follow from it
 //! by `match` without `_`.
 
+use crate::claims::required::Unmet;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::endpoint::EndpointFault;
 use crate::provider::error::ProviderError;
+use crate::provider::response::Unreadable;
 use crate::request::bearer::CredentialFault;
 
 /// Why a request is not forwarded.
@@ -15,9 +17,10 @@ pub enum Refusal {
     Endpoint(EndpointFault),
     /// The provider answered with an error of its own.
     Provider(Box<ProviderError>),
-    /// A complete 200 with a JSON object that names no subject, where one is required: the provider
-    /// knows the token, but it identifies no user.
-    NotVouched,
+    /// A complete 200 with a JSON object that does not vouch for the token.
+    NotVouched(NotVouched),
+    /// The provider vouches for the token, and the route requires more.
+    Unmet(Unmet),
     /// The provider answered 200 with what cannot be used.
     Unusable(Unusable),
     /// The provider gave no usable answer.
@@ -30,7 +33,9 @@ impl Refusal {
         match self {
             Refusal::Credentials(_) | Refusal::Endpoint(_) => None,
             Refusal::Provider(error) => Some(error.call_outcome()),
-            Refusal::NotVouched => Some(CallOutcome::NotVouched),
+            Refusal::NotVouched(_) => Some(CallOutcome::NotVouched),
+            // What a route requires says nothing of the provider.
+            Refusal::Unmet(_) => Some(CallOutcome::Accepted),
             Refusal::Unusable(_) => Some(CallOutcome::Unusable),
             Refusal::Unavailable(why) => Some(match why {
                 NoAnswer::CutOff | NoAnswer::Unreachable { .. } | NoAnswer::TimedOut => {
@@ -38,6 +43,7 @@ impl Refusal {
                 }
                 NoAnswer::NotSent => CallOutcome::NotSent,
                 NoAnswer::UnexpectedStatus => CallOutcome::UnexpectedStatus,
+                NoAnswer::ClientRefused => CallOutcome::ClientRefused,
                 NoAnswer::Crowded => CallOutcome::Crowded,
                 NoAnswer::BreakerOpen => CallOutcome::BreakerOpen,
             }),
@@ -52,7 +58,8 @@ impl Refusal {
             Refusal::Provider(error) => Some(error),
             Refusal::Credentials(_)
             | Refusal::Endpoint(_)
-            | Refusal::NotVouched
+            | Refusal::NotVouched(_)
+            | Refusal::Unmet(_)
             | Refusal::Unusable(_)
             | Refusal::Unavailable(_) => None,
         }
@@ -65,10 +72,31 @@ impl Refusal {
             Refusal::Credentials(_)
             | Refusal::Endpoint(_)
             | Refusal::Provider(_)
-            | Refusal::NotVouched
+            | Refusal::NotVouched(_)
+            | Refusal::Unmet(_)
             | Refusal::Unusable(_) => None,
         }
     }
+}
+
+/// Why a 200 with a JSON object does not vouch for the token: the provider knows it, and says no, or less
+/// than is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotVouched {
+    /// No subject, where one is required: it identifies no user.
+    NoSubject,
+    /// `"active": false` (RFC 7662 §2.2).
+    Inactive,
+    /// A refresh token or an ID token, or of another type than `Bearer`: it is not for this use.
+    OtherKind,
+    /// Bound to a key (`cnf`), which a bearer does not show.
+    KeyBound,
+    /// Its `exp` is over, or cannot be understood.
+    Expired,
+    /// Its `nbf` is more than a minute ahead, or cannot be understood.
+    NotYetValid,
+    /// Another `iss` than that of the provider that was chosen.
+    OtherIssuer,
 }
 
 /// Why a 200 cannot be used. It is about how gateway and provider are set up, or about one user's
@@ -79,10 +107,21 @@ pub enum Unusable {
     TooLarge,
     /// With a `content-encoding`.
     Encoded,
-    /// A signed or encrypted answer (OpenID Connect Core §5.3.2), which the filter does not read.
+    /// A signed or encrypted answer (OpenID Connect Core §5.3.2, RFC 9701), where the filter does not read it.
     Jwt,
     /// Not a JSON object.
     NotAnObject,
+    /// An introspection response whose `active` is absent or no boolean.
+    NoActive,
+}
+
+impl From<Unreadable> for Unusable {
+    fn from(why: Unreadable) -> Unusable {
+        match why {
+            Unreadable::TooLarge => Unusable::TooLarge,
+            Unreadable::Encoded => Unusable::Encoded,
+        }
+    }
 }
 
 /// Why there is no usable answer from the provider.
@@ -101,6 +140,8 @@ pub enum NoAnswer {
     TimedOut,
     /// A status other than 200 and 400 to 599.
     UnexpectedStatus,
+    /// The introspection endpoint refuses the gateway's own client, or what it asks: nothing about the token.
+    ClientRefused,
     /// Nobody was asked: too many calls are under way, or too many requests wait for one.
     Crowded,
     /// Nobody was asked: the provider has not answered lately.

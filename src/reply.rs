@@ -2,9 +2,11 @@
 //! statuses, bodies and challenges. A reply contains nothing of the client's request, and of the
 //! provider only what [`ProviderError`] let through.
 
+pub mod metadata;
 pub(crate) mod settings;
 
 use self::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailable};
+use crate::claims::required::Unmet;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
 use crate::provider::endpoint::EndpointFault;
@@ -83,6 +85,20 @@ const INSUFFICIENT_SCOPE: OwnError = OwnError {
     name: "insufficient_scope",
     description: "The access token does not give the privileges that the provider requires.",
 };
+const REQUIRED_SCOPE: OwnError = OwnError {
+    name: "insufficient_scope",
+    description: "The access token does not have the scopes that this resource requires.",
+};
+const OTHER_AUDIENCE: OwnError = OwnError {
+    name: "invalid_token",
+    description: "The access token was not issued for this resource.",
+};
+const OTHER_ISSUER: OwnError = OwnError {
+    name: "invalid_token",
+    description: "The access token was not issued by an issuer that this resource accepts.",
+};
+const CLAIM_REFUSED: OwnError =
+    OwnError { name: "access_denied", description: "The user may not access this resource." };
 const DENIED: OwnError =
     OwnError { name: "access_denied", description: "The provider denied the access token." };
 
@@ -92,21 +108,28 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
         Refusal::Credentials(fault) => {
             own(&INVALID_AUTHORIZATION, &credential_challenge(*fault), policy)
         }
-        Refusal::Endpoint(fault) => {
-            let error = match fault {
-                EndpointFault::NotConfigured => &NO_USERINFO_ENDPOINT,
-                EndpointFault::NoDefault => &NO_DEFAULT_URI,
-                EndpointFault::UnknownRegion => &INVALID_REGION,
-            };
-            own(error, &Challenge::default(), policy)
-        }
+        Refusal::Endpoint(fault) => match fault {
+            EndpointFault::NotConfigured => {
+                own(&NO_USERINFO_ENDPOINT, &Challenge::default(), policy)
+            }
+            EndpointFault::NoDefault => own(&NO_DEFAULT_URI, &Challenge::default(), policy),
+            EndpointFault::UnknownRegion => own(&INVALID_REGION, &Challenge::default(), policy),
+            EndpointFault::UnknownIssuer => {
+                challenged(&OTHER_ISSUER, 401, ErrorCode::InvalidToken, policy)
+            }
+        },
         Refusal::Provider(error) => match policy.provider_errors {
             ProviderErrors::Relay => provider(error, policy),
             ProviderErrors::Map => mapped(error, policy),
         },
-        Refusal::NotVouched => {
-            named(&INVALID_TOKEN, 401, Some(&Challenge::error(ErrorCode::InvalidToken)), policy)
-        }
+        Refusal::NotVouched(_) => challenged(&INVALID_TOKEN, 401, ErrorCode::InvalidToken, policy),
+        Refusal::Unmet(what) => match what {
+            Unmet::Scope => challenged(&REQUIRED_SCOPE, 403, ErrorCode::InsufficientScope, policy),
+            Unmet::Audience => challenged(&OTHER_AUDIENCE, 401, ErrorCode::InvalidToken, policy),
+            Unmet::Issuer => challenged(&OTHER_ISSUER, 401, ErrorCode::InvalidToken, policy),
+            // Without a challenge: a client would ask for another token for ever.
+            Unmet::Claim | Unmet::Header => named(&CLAIM_REFUSED, 403, None, policy),
+        },
         Refusal::Unusable(_) => unusable(policy),
         Refusal::Unavailable(_) => unavailable(None, policy),
     };
@@ -128,6 +151,10 @@ fn credential_challenge(fault: CredentialFault) -> Challenge {
     } else {
         Challenge::default()
     }
+}
+
+fn challenged(error: &OwnError, status: u16, code: ErrorCode, policy: &ReplyPolicy) -> LocalReply {
+    named(error, status, Some(&Challenge::error(code)), policy)
 }
 
 fn own(error: &OwnError, challenge: &Challenge, policy: &ReplyPolicy) -> LocalReply {
@@ -191,6 +218,7 @@ fn mapped(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
         | CallOutcome::NotSent
         | CallOutcome::Unusable
         | CallOutcome::UnexpectedStatus
+        | CallOutcome::ClientRefused
         | CallOutcome::Crowded
         | CallOutcome::BreakerOpen => {
             // "Now" would be no reason to come sooner than the configuration says.
@@ -208,7 +236,9 @@ fn named(
     let body =
         format!("{{\"error\":\"{}\",\"error_description\":\"{}\"}}", error.name, error.description);
     let mut reply = bare(status, "application/json".to_owned(), body);
-    reply.headers.extend(challenge.map(|c| ("www-authenticate", c.header(&policy.realm))));
+    reply.headers.extend(
+        challenge.map(|c| ("www-authenticate", c.header(&policy.realm, &policy.parameters))),
+    );
     if status == 401 {
         reply.headers.push(mashery_401());
     }
@@ -221,7 +251,9 @@ fn error_set(set: &ErrorSet, challenge: &Challenge, policy: &ReplyPolicy) -> Loc
     reply.headers.push(("x-mashery-error-code", "ERR_403_NOT_AUTHORIZED".to_owned()));
     if set.code == 401 {
         // Every 401 carries a challenge (RFC 9110 §11.6.1).
-        reply.headers.push(("www-authenticate", challenge.header(&policy.realm)));
+        reply
+            .headers
+            .push(("www-authenticate", challenge.header(&policy.realm, &policy.parameters)));
     }
     reply
 }
@@ -249,7 +281,9 @@ fn provider_text(
 ) -> LocalReply {
     let mut reply = bare(status, content_type, text);
     reply.headers.push(("x-content-type-options", "nosniff".to_owned()));
-    reply.headers.extend(challenge.map(|c| ("www-authenticate", c.header(&policy.realm))));
+    reply.headers.extend(
+        challenge.map(|c| ("www-authenticate", c.header(&policy.realm, &policy.parameters))),
+    );
     if status == 401 {
         reply.headers.push(mashery_401());
     }
@@ -275,6 +309,7 @@ fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
         Refusal::Endpoint(EndpointFault::NotConfigured) => NO_USERINFO_ENDPOINT.description,
         Refusal::Endpoint(EndpointFault::NoDefault) => NO_DEFAULT_URI.description,
         Refusal::Endpoint(EndpointFault::UnknownRegion) => INVALID_REGION.description,
+        Refusal::Endpoint(EndpointFault::UnknownIssuer) => OTHER_ISSUER.description,
         Refusal::Provider(error) => match (error.call_outcome(), error.status) {
             (CallOutcome::Refused, _) => {
                 // A 400 would become INTERNAL.
@@ -291,7 +326,11 @@ fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
                 "The UserInfo endpoint gave no verdict on the token."
             }
         },
-        Refusal::NotVouched => INVALID_TOKEN.description,
+        Refusal::NotVouched(_) => INVALID_TOKEN.description,
+        Refusal::Unmet(Unmet::Scope) => REQUIRED_SCOPE.description,
+        Refusal::Unmet(Unmet::Audience) => OTHER_AUDIENCE.description,
+        Refusal::Unmet(Unmet::Issuer) => OTHER_ISSUER.description,
+        Refusal::Unmet(Unmet::Claim | Unmet::Header) => CLAIM_REFUSED.description,
         Refusal::Unusable(_) | Refusal::Unavailable(_) => TARGET_ENDPOINT.description,
     }
     .to_owned();

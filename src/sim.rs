@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::filter::{Action, CallId, Decision, Effect, Event, Gate, Release, Seed, Slot, StreamId};
-use crate::policy::{self, CallPolicy, Policy};
+use crate::policy::{self, CallPolicy, Endpoint, Policy};
+use crate::provider::key::KeyPrefix;
+use crate::provider::method::ValidationMethod;
 use crate::provider::{
     call::Call,
     response::{Answer, Body},
@@ -65,6 +67,20 @@ pub(crate) fn seed() -> Seed {
 /// The default userinfo endpoint.
 pub(crate) fn call_policy() -> CallPolicy {
     policy::read(config("").as_bytes()).unwrap().policy.call
+}
+
+/// An endpoint at which tokens are validated by this method.
+pub(crate) fn endpoint(method: Rc<dyn ValidationMethod>) -> Endpoint {
+    Endpoint {
+        region: "default".into(),
+        issuer: None,
+        key: KeyPrefix::of(&method.key_parts(), &call_policy(), ("default", None), &[]),
+        method,
+        sites: Vec::new(),
+        rules: Rc::from([]),
+        state: Rc::from([]),
+        reads_token: false,
+    }
 }
 
 /// A configuration with a default endpoint and two regions, and these further members.

@@ -2,15 +2,18 @@
 //!
 //! This is the only place that can make a [`Permit`], and nothing reaches the upstream without
 //! one: a complete answer with status exactly 200 that is what the policy calls a success, or a
-//! CORS preflight where the configuration lets these pass.
+//! CORS preflight or a request without credentials, where the configuration lets these pass.
 
 use crate::claims::json::Json;
+use crate::provider::endpoint::table::Endpoint;
 use crate::provider::error_text::ProviderText;
-use crate::provider::method::{Response, ValidationMethod};
+use crate::provider::method::Response;
 use crate::provider::response::{Answer, is_envoys_own, status};
-use crate::refusal::{NoAnswer, Refusal};
+use crate::refusal::{NoAnswer, NotVouched, Refusal};
+use crate::request::bearer::{CredentialFault, Credentials};
 use crate::request::headers::{Field, HeaderView};
 use crate::request::preflight::{Preflight, is_preflight};
+use crate::time::UnixTime;
 
 /// Evidence that a request may be forwarded.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub struct Permit<'b> {
 }
 
 impl<'b> Permit<'b> {
-    /// What the provider says of the user; `None` for a preflight, and where `accept_any_200` let
+    /// What the provider says of the user; `None` where nobody was asked, and where `accept_any_200` let
     /// something pass that is not JSON.
     pub fn claims(&self) -> Option<&Json<'b>> {
         self.claims.as_ref()
@@ -34,11 +37,22 @@ impl<'b> Permit<'b> {
     }
 }
 
+impl Permit<'static> {
+    /// The permit of a request without any credentials, where the configuration lets these pass.
+    pub fn anonymous(policy: Credentials, fault: CredentialFault) -> Option<Permit<'static>> {
+        match (policy, fault) {
+            (Credentials::Optional, CredentialFault::Absent) => Some(Permit { claims: None }),
+            (Credentials::Optional | Credentials::Required, _) => None,
+        }
+    }
+}
+
 /// Judges what came back from a call.
 pub fn judge<'b>(
-    method: &dyn ValidationMethod,
+    endpoint: &Endpoint,
     error_text: &ProviderText,
     answer: &Answer<'b>,
+    date: UnixTime,
 ) -> Result<Permit<'b>, Refusal> {
     let (head, body) = match answer {
         Answer::NotSent => return Err(Refusal::Unavailable(NoAnswer::NotSent)),
@@ -60,31 +74,49 @@ pub fn judge<'b>(
             Some(_) | None => {}
         }
     }
-    let claims = method.classify(&Response { status, head, body, error_text })?;
+    let response = Response { status, head, body, date, error_text };
+    let claims = endpoint.method.classify(&response)?;
+    if let Some(issuer) = &endpoint.issuer {
+        // The token chose the provider, which must not vouch for another issuer's.
+        match claims.as_ref().and_then(|claims| claims.member("iss")) {
+            None | Some(Json::Null) => {}
+            Some(Json::String(said)) if **said == **issuer => {}
+            Some(
+                Json::String(_)
+                | Json::Bool(_)
+                | Json::Number(_)
+                | Json::Array(_)
+                | Json::Object(_),
+            ) => return Err(Refusal::NotVouched(NotVouched::OtherIssuer)),
+        }
+    }
     Ok(Permit { claims })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::claims;
     use crate::claims::jsonpath::JsonPath;
     use crate::provider::response::Body;
     use crate::provider::subject::SubjectPath;
     use crate::provider::subject::Success;
-    use crate::provider::userinfo::UserInfo;
+    use crate::provider::userinfo::{SignedUserInfo, UserInfo};
     use crate::refusal::Unusable;
-    use crate::sim::head;
+    use crate::sim::{START, head};
 
     const REAL: (&str, &str) = ("x-envoy-upstream-service-time", "3");
 
-    fn userinfo(success: Success) -> UserInfo {
-        UserInfo { method: "GET", success }
+    fn userinfo(success: Success) -> Endpoint {
+        let method = UserInfo { method: "GET", jwt: SignedUserInfo::Refuse, success };
+        crate::sim::endpoint(Rc::new(method))
     }
 
     fn verdict(success: Success, pairs: &[(&str, &str)], body: &[u8]) -> Result<bool, Refusal> {
         let answer = Answer::Whole { head: head(pairs), body: Body::Read(body) };
-        judge(&userinfo(success), &ProviderText::Withheld, &answer)
+        judge(&userinfo(success), &ProviderText::Withheld, &answer, START)
             .map(|permit| permit.claims().is_some())
     }
 
@@ -121,7 +153,7 @@ mod tests {
         }
         for answer in [Answer::NotSent, Answer::CutOff] {
             assert!(matches!(
-                judge(&userinfo(Success::Any), &ProviderText::Withheld, &answer),
+                judge(&userinfo(Success::Any), &ProviderText::Withheld, &answer, START),
                 Err(Refusal::Unavailable(NoAnswer::NotSent | NoAnswer::CutOff))
             ));
         }
@@ -150,11 +182,36 @@ mod tests {
             (Object, json(), b"{} {}", unusable(NotAnObject)),
             (Object, gzip.clone(), b"{}", unusable(Encoded)),
             (ObjectWithSubject, json(), br#"{"sub":"a"}"#, Ok(true)),
-            (ObjectWithSubject, json(), br#"{"sub":""}"#, Err(Refusal::NotVouched)),
-            (ObjectWithSubject, json(), br#"{"sub":1}"#, Err(Refusal::NotVouched)),
-            (ObjectWithSubject, json(), br#"{"sub":" a"}"#, Err(Refusal::NotVouched)),
-            (ObjectWithSubject, json(), br#"{"sub":"a\u0000"}"#, Err(Refusal::NotVouched)),
-            (ObjectWithSubject, json(), br#"{"ok":true}"#, Err(Refusal::NotVouched)),
+            (
+                ObjectWithSubject,
+                json(),
+                br#"{"sub":""}"#,
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            ),
+            (
+                ObjectWithSubject,
+                json(),
+                br#"{"sub":1}"#,
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            ),
+            (
+                ObjectWithSubject,
+                json(),
+                br#"{"sub":" a"}"#,
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            ),
+            (
+                ObjectWithSubject,
+                json(),
+                br#"{"sub":"a\u0000"}"#,
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            ),
+            (
+                ObjectWithSubject,
+                json(),
+                br#"{"ok":true}"#,
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            ),
             (ObjectWithSubject, json(), b"[]", unusable(NotAnObject)),
             (Any, json(), b"[]", Ok(true)),
             (Any, typed("text/html"), b"<html>", Ok(false)),
@@ -166,7 +223,7 @@ mod tests {
             assert_eq!(verdict(success, &pairs, body), expected, "{named}");
         }
         let large = Answer::Whole { head: head(&json()), body: Body::TooLarge };
-        let refusal = judge(&userinfo(Any), &ProviderText::Withheld, &large).unwrap_err();
+        let refusal = judge(&userinfo(Any), &ProviderText::Withheld, &large, START).unwrap_err();
         assert_eq!(refusal, Refusal::Unusable(TooLarge));
     }
 
@@ -204,10 +261,14 @@ mod tests {
             r#"["a"]"#,
             &long,
         ] {
-            check("$.id", &format!("{{\"id\":{none}}}"), Err(Refusal::NotVouched));
+            check(
+                "$.id",
+                &format!("{{\"id\":{none}}}"),
+                Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            );
         }
         for body in [r#"{"code":401,"data":null}"#, r#"{"sub":"139"}"#, r#"{"data":{}}"#, "{}"] {
-            check("$.data.sub", body, Err(Refusal::NotVouched));
+            check("$.data.sub", body, Err(Refusal::NotVouched(NotVouched::NoSubject)));
         }
         check("$.data.sub", "<html>", Err(Refusal::Unusable(Unusable::NotAnObject)));
     }

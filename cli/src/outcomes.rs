@@ -21,9 +21,11 @@ use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
     match outcome {
         CallOutcome::Accepted => ("200 that validates the token", "the token"),
-        CallOutcome::NotVouched => {
-            ("200, a JSON object without the subject that `require_subject` requires", "the token")
-        }
+        CallOutcome::NotVouched => (
+            "200, a JSON object without the subject that `require_subject` requires; an \
+                 introspection response that says no",
+            "the token",
+        ),
         CallOutcome::Refused => (
             "401; 400 or 403 with the error `invalid_token`, `insufficient_scope` or \
              `insufficient_user_authentication`",
@@ -50,6 +52,10 @@ pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
             "set-up, often one user's data",
         ),
         CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
+        CallOutcome::ClientRefused => (
+            "400, 401, 403, 404, 410 of an introspection endpoint",
+            "the gateway's own client, or set-up",
+        ),
         CallOutcome::Crowded => {
             ("no call: too many calls, or too many requests wait", "this gateway")
         }
@@ -122,6 +128,13 @@ fn samples(outcome: CallOutcome) -> &'static [Sample] {
             &[("200", &[JSON], b"[]"), ("200", &[("content-encoding", "gzip")], b"")]
         }
         CallOutcome::UnexpectedStatus => &[("302", &[], b""), ("204", &[], b"")],
+        CallOutcome::ClientRefused => &[
+            ("400", &[], b""),
+            ("401", &[], b""),
+            ("403", &[], b""),
+            ("404", &[], b""),
+            ("410", &[], b""),
+        ],
         CallOutcome::NoAnswer
         | CallOutcome::NotSent
         | CallOutcome::Crowded
@@ -131,8 +144,15 @@ fn samples(outcome: CallOutcome) -> &'static [Sample] {
 
 /// The client's reply.
 fn client(outcome: CallOutcome, provider_errors: &str) -> String {
+    let method = match outcome {
+        CallOutcome::ClientRefused => {
+            r#""introspection_endpoint": {"defaultURI": "https://idp.example/introspect"},
+               "introspection_client": {"client_id": "gateway", "auth_method": "none"}"#
+        }
+        _ => r#""userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}"#,
+    };
     let config = format!(
-        r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/userinfo"}},
+        r#"{{{method},
             "require_subject": true, "userinfo_unavailable": {{"status": 503, "retry_after": "5s"}},
             "provider_errors": "{provider_errors}"}}"#
     );
@@ -156,7 +176,8 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
         | CallOutcome::Failed
         | CallOutcome::Down
         | CallOutcome::Unusable
-        | CallOutcome::UnexpectedStatus => None,
+        | CallOutcome::UnexpectedStatus
+        | CallOutcome::ClientRefused => None,
     };
     let replies: Vec<LocalReply> = match not_asked {
         Some(why) => {

@@ -45,27 +45,38 @@ pub fn text() -> String {
     format!("{:#}\n", schema())
 }
 
-/// The rows of the reference page: name, type and default, meaning. The members of an object follow it.
+/// The rows of the reference page: name, type and default, meaning. The members of an object follow the
+/// first key that has it; those of objects that are no key's own value come last.
 #[must_use]
 pub fn reference() -> Vec<String> {
     let mut rows = Vec::new();
+    let mut told: Vec<*const Object> = Vec::new();
     for key in ROOMS.iter().flat_map(|room| room.iter()) {
         let shape = key.shape();
         rows.push(row("", *key, &shape));
-        if let Shape::Object(object) = shape {
+        if let Shape::Object(object) = shape
+            && !told.contains(&std::ptr::from_ref(object))
+        {
+            told.push(object);
             let prefix = format!("{}.", key.name());
             rows.extend(object.keys.iter().map(|key| row(&prefix, *key, &key.shape())));
         }
+    }
+    for (meaning, object) in shared::OBJECTS {
+        rows.extend(object.keys.iter().map(|key| {
+            let told = told_of(&key.shape());
+            format!("| `{}` of {meaning} | {told} | {} |", key.name(), key.meaning())
+        }));
     }
     rows
 }
 
 fn row(prefix: &str, key: &dyn AnyKey, shape: &Shape) -> String {
-    format!("| `{prefix}{}` | {} | {} |", key.name(), told(shape), key.meaning())
+    format!("| `{prefix}{}` | {} | {} |", key.name(), told_of(shape), key.meaning())
 }
 
 /// The column "type, default".
-fn told(shape: &Shape) -> String {
+fn told_of(shape: &Shape) -> String {
     match shape {
         Shape::Boolean { default } => format!("boolean, {default}"),
         Shape::Integer { min, max, default } => format!("integer, {default}, {min} to {max}"),

@@ -27,6 +27,10 @@ enum Kind {
     Member,
     /// The members of a route of the reference.
     RouteMetadata,
+    /// The part of a VM's configuration that hands it variables.
+    Environment,
+    /// The route of a protected resource's metadata.
+    MetadataRoute,
     /// A listener, in addition to the reference's.
     Listener,
     /// Clusters; `migration_page.rs` compares them with what is made.
@@ -34,10 +38,12 @@ enum Kind {
 }
 
 /// File, first line, kind.
-const LISTED: [(&str, &str, Kind); 6] = [
+const LISTED: [(&str, &str, Kind); 8] = [
     ("README.md", "http_filters:", Kind::HttpFilters),
     ("docs/caching.md", "\"cache\": {", Kind::Member),
     ("docs/check.md", "metadata:", Kind::RouteMetadata),
+    ("docs/configuration.md", "vm_config:", Kind::Environment),
+    ("docs/configuration.md", "routes:", Kind::MetadataRoute),
     ("docs/deployment.md", "- name: metrics", Kind::Listener),
     ("docs/migration.md", "- name: idp_uki_acme_travel_com_9001", Kind::Clusters),
     ("docs/security.md", "http_filters:", Kind::Guard),
@@ -162,6 +168,17 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
             let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
             let public = routes.iter().find(|route| route["name"] == "public").unwrap();
             same(&value["metadata"], &public["metadata"], "metadata")
+        }
+        Kind::Environment => {
+            let keys = &value["vm_config"]["environment_variables"]["host_env_keys"];
+            same(keys, &json!(["OIDC_CLIENT_SECRET"]), "variables")
+        }
+        Kind::MetadataRoute => {
+            let route = &value["routes"][0];
+            let path = json!("/.well-known/oauth-protected-resource/mcp");
+            same(&route["match"]["path"], &path, "path")?;
+            let switch = json!({"default": {"disabled": true}, "mcp": {}});
+            same(&route["typed_per_filter_config"], &switch, "filters")
         }
         Kind::Listener => {
             let chain = &value[0]["filter_chains"][0]["filters"][0];

@@ -55,7 +55,7 @@ fn the_reference_page_has_every_limit() {
         ("/$defs/HeaderName/maxLength", "header name {}"),
         ("/$defs/JsonPath/maxLength", "JSONPath {}"),
         ("/properties/error_payload_location/maxLength", "JSONPath {}"),
-        ("/$defs/ListRule/properties/join/maxLength", "`join` {}"),
+        ("/$defs/ValueObject/properties/join/maxLength", "`join` {}"),
         ("/properties/clusters/additionalProperties/maxLength", "cluster name {}"),
         ("/properties/userinfo_headers/maxProperties", "`userinfo_headers` {} entries"),
         ("/properties/userinfo_headers/additionalProperties/maxLength", "of at most {}"),
@@ -65,6 +65,10 @@ fn the_reference_page_has_every_limit() {
         ("/properties/http_proxy_server/maxLength", "host name {}"),
         ("/$defs/Name/maxLength", "`filter_state` and `stat_name` {}"),
         ("/$defs/RegionCode/maxLength", "region code {}"),
+        ("/$defs/IntrospectionClient/properties/client_id/maxLength", "`client_id` {}"),
+        ("/$defs/IntrospectionClient/properties/client_secret/maxLength", "secret {}"),
+        ("/properties/require_scope/items/maxLength", "scope {}"),
+        ("/properties/require_audience/items/maxLength", "audience and issuer {}"),
     ] {
         let phrase = phrase.replace("{}", &limit(pointer).to_string());
         assert!(text.contains(&phrase), "{pointer}: {phrase}");
@@ -73,6 +77,6 @@ fn the_reference_page_has_every_limit() {
     assert!(text.contains("`error_set.response_body` 64 KiB"));
     let sites = limit("/$defs/Endpoint/anyOf/1/maxItems");
     assert!(text.contains(&format!("1 to {sites} in order")));
-    let regions = limit("/$defs/UserinfoEndpoint/properties/regionCodeValue/maxProperties");
+    let regions = limit("/$defs/Endpoints/properties/regionCodeValue/maxProperties");
     assert!(text.contains(&format!("1 to {regions} |")));
 }

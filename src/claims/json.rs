@@ -76,6 +76,23 @@ impl Json<'_> {
         }
     }
 
+    /// The same, independent of the text that it was read from.
+    pub(crate) fn into_owned(self) -> Json<'static> {
+        let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Json::Null => Json::Null,
+            Json::Bool(value) => Json::Bool(value),
+            Json::Number(number) => Json::Number(text(number)),
+            Json::String(string) => Json::String(text(string)),
+            Json::Array(elements) => {
+                Json::Array(elements.into_iter().map(Json::into_owned).collect())
+            }
+            Json::Object(members) => Json::Object(
+                members.into_iter().map(|(name, value)| (text(name), value.into_owned())).collect(),
+            ),
+        }
+    }
+
     /// Compact JSON text: no blanks, members in order, numbers as written.
     ///
     /// Control characters, DEL and those up to U+009F among them, are escaped, so a header can

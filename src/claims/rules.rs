@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::claims::jsonpath::JsonPath;
 use crate::config::file::{Fields, Node};
-use crate::config::key::{Key, Own};
+use crate::config::key::{Boolean, Choice, Key, Own};
 use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
 use crate::config::problem::{first_not, quoted};
@@ -40,7 +40,7 @@ static FILTER_STATE: Key<Own> = Key::new(
                 "propertyNames": {"$ref": "#/$defs/Name", "not": {"const": "oidc_outcome"}},
                 "additionalProperties": {"$ref": "#/$defs/ValueRule"}}"##,
         ),
-        told: text("object name → JSONPath, or `{\"path\": …, \"join\": …}`"),
+        told: text("object name → JSONPath, or an object as below"),
     },
     text(
         "leaves what is found as filter state `wasm.<name>`, for Envoy's own filters: RBAC, rate \
@@ -50,8 +50,14 @@ static FILTER_STATE: Key<Own> = Key::new(
 );
 
 /// A value as an object.
-pub static VALUE: Object =
-    Object { title: "ListRule", keys: &[&PATH, &JOIN], more: text(r##""required": ["path"]"##) };
+pub static VALUE: Object = Object {
+    title: "ValueObject",
+    keys: &[&PATH, &JOIN, &LIST, &ENCODE, &OF, &REQUIRED],
+    more: text(
+        r##""required": ["path"],
+            "not": {"properties": {"list": {"const": true}}, "required": ["join", "list"]}"##,
+    ),
+};
 
 static PATH: Key<Own> = Key::new(
     "path",
@@ -72,15 +78,99 @@ static JOIN: Key<Own> = Key::new(
     ),
 );
 
+static LIST: Key<Boolean> = Key::new(
+    "list",
+    Boolean { default: false },
+    text("always a JSON array, also for one value; not together with `join`"),
+);
+
+static ENCODE: Key<Own> = Key::new(
+    "encode",
+    Own {
+        schema: text(r##"{"enum": ["percent", "base64url"]}"##),
+        told: text("`\"percent\"`, `\"base64url\"`"),
+    },
+    text(
+        "for backends that take no UTF-8, and for values with line breaks: percent-encoding of all but \
+         the unreserved characters (RFC 3986 §2.1), or base64url without padding (RFC 4648 §5), of the \
+         value's UTF-8",
+    ),
+);
+
+/// Where a rule reads.
+pub(crate) static OF: Key<Choice<Document>> = Key::new(
+    "of",
+    Choice { default: ("response", Document::Response), others: &[("token", Document::Token)] },
+    text(
+        "`token` reads the payload of the vouched token, where that is a JWT, and not the provider's \
+         response: see *Claims of the token*",
+    ),
+);
+
+static REQUIRED: Key<Boolean> = Key::new(
+    "required",
+    Boolean { default: false },
+    text(
+        "a request for which no valid value is found gets a 403 without a challenge, also when the \
+         value is left out for its size",
+    ),
+);
+
+/// The document that a rule reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    /// The provider's response.
+    Response,
+    /// The payload of the vouched token.
+    Token,
+}
+
+/// How a value becomes characters that any backend takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is, in UTF-8.
+    Plain,
+    /// RFC 3986 §2.1, unreserved characters kept.
+    Percent,
+    /// RFC 4648 §5, without padding.
+    Base64Url,
+}
+
 /// One claim to hand on.
 #[derive(Debug)]
 pub struct ClaimRule {
     /// The header's name, lower-cased, or that of the filter state.
     pub name: Rc<str>,
-    /// Where its value is in the UserInfo response.
+    /// Its value.
+    pub value: ValueRule,
+}
+
+/// Where a value is, and how it is written.
+#[derive(Debug)]
+pub struct ValueRule {
+    /// Where it is in its document.
     pub path: JsonPath,
+    /// Which document that is.
+    pub of: Document,
     /// How a found list is written.
     pub lists: Lists,
+    /// How the value is encoded.
+    pub encoding: Encoding,
+    /// Whether a request without it is refused.
+    pub required: bool,
+}
+
+impl ValueRule {
+    /// What is at this path of the response, as it is.
+    pub fn plain(path: JsonPath) -> ValueRule {
+        ValueRule {
+            path,
+            of: Document::Response,
+            lists: Lists::Json,
+            encoding: Encoding::Plain,
+            required: false,
+        }
+    }
 }
 
 /// How a list becomes a header value.
@@ -88,6 +178,8 @@ pub struct ClaimRule {
 pub enum Lists {
     /// As a compact JSON array.
     Json,
+    /// As a compact JSON array, also where there is one value.
+    Always,
     /// Its elements with this separator between them; one that would not come back when the list
     /// is taken apart makes the claim invalid.
     Joined(String),
@@ -175,7 +267,7 @@ pub(crate) fn filter_state(top: &Fields<'_>, report: &mut Report) -> Rc<[ClaimRu
         };
         match (wrong, value(&node, report)) {
             (Some(wrong), _) => report.problem(&node.place, wrong),
-            (None, Some((path, lists))) => rules.push(ClaimRule { name: name.into(), path, lists }),
+            (None, Some(value)) => rules.push(ClaimRule { name: name.into(), value }),
             (None, None) => {}
         }
     }
@@ -248,38 +340,61 @@ impl Reader<'_> {
         };
         let name = name.map_err(|wrong| self.report.problem(&node.place, wrong)).ok();
         self.names.extend(name.clone());
-        let (path, lists) = match form {
+        let value = match form {
             Form::Regional => value(node, self.report)?,
-            Form::Everywhere => (json_path(node, "a JSONPath as text", self.report)?, Lists::Json),
+            Form::Everywhere => {
+                ValueRule::plain(json_path(node, "a JSONPath as text", self.report)?)
+            }
         };
-        Some(ClaimRule { name: name?.into(), path, lists })
+        Some(ClaimRule { name: name?.into(), value })
     }
 }
 
 /// Where a value is: a JSONPath as text, or an object with `path`.
-pub(crate) fn value(node: &Node<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
+fn value(node: &Node<'_>, report: &mut Report) -> Option<ValueRule> {
     if let Tree::Object(_) = node.value {
         let node = Node { place: node.place.clone(), value: node.value };
-        return list_rule(Fields::open(node, &names_of(&[VALUE.keys]), report)?, report);
+        return object(&Fields::open(node, &names_of(&[VALUE.keys]), report)?, report);
     }
     let allowed = "a JSONPath as text, or an object with path";
-    Some((json_path(node, allowed, report)?, Lists::Json))
+    Some(ValueRule::plain(json_path(node, allowed, report)?))
 }
 
 /// A value as an object: `{"path": …, "join": …}`.
-fn list_rule(fields: Fields<'_>, report: &mut Report) -> Option<(JsonPath, Lists)> {
-    let path = match PATH.node(&fields) {
+fn object(fields: &Fields<'_>, report: &mut Report) -> Option<ValueRule> {
+    let path = match PATH.node(fields) {
         Some(node) => json_path(&node, "a JSONPath as text", report),
         None => {
             report.problem(&fields.place.absent(PATH.name()), "missing, expected a JSONPath");
             None
         }
     };
-    let lists = match JOIN.node(&fields) {
-        Some(node) => separator(&node, report).map(Lists::Joined),
+    let always = LIST.read(fields, report);
+    let lists = match JOIN.node(fields) {
+        Some(node) => {
+            if always {
+                report.problem(
+                    &node.place,
+                    "got join together with list, expected one of the two: a list is either joined \
+                     or a JSON array",
+                );
+            }
+            separator(&node, report).map(Lists::Joined)
+        }
+        None if always => Some(Lists::Always),
         None => Some(Lists::Json),
     };
-    Some((path?, lists?))
+    let encoding = match ENCODE.node(fields) {
+        None => Encoding::Plain,
+        Some(node) => match node.word(&["percent", "base64url"], report) {
+            Some("percent") => Encoding::Percent,
+            Some(_) => Encoding::Base64Url,
+            None => Encoding::Plain,
+        },
+    };
+    let of = OF.read(fields, report);
+    let required = REQUIRED.read(fields, report);
+    Some(ValueRule { path: path?, of, lists: lists?, encoding, required })
 }
 
 fn separator(node: &Node<'_>, report: &mut Report) -> Option<String> {

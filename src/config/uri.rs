@@ -33,6 +33,35 @@ pub(crate) fn endpoint(text: &str) -> Result<Uri, String> {
     parse(text).map_err(|wrong| format!("invalid endpoint URI: {wrong}"))
 }
 
+/// Reads a URI that clients outside may call or compare: `https://`, or `http://` on loopback, with or
+/// without a path, without a query. Of one without a path the path is `/`.
+///
+/// # Errors
+///
+/// What was found and what is allowed, as product text.
+pub(crate) fn public(text: &str) -> Result<Uri, String> {
+    let after =
+        text.find("://").and_then(|at| text.get(at.saturating_add(3)..)).unwrap_or_default();
+    let uri =
+        if after.contains(['/', '?', '#']) { parse(text) } else { parse(&format!("{text}/")) };
+    let uri = uri.map_err(|wrong| format!("invalid URI: {wrong}"))?;
+    if uri.path.contains('?') {
+        return Err("invalid URI: got a query, expected none".to_owned());
+    }
+    let host = uri.authority.rsplit_once(':').map_or(uri.authority.as_str(), |(host, port)| {
+        if port.ends_with(']') { uri.authority.as_str() } else { host }
+    });
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+    if uri.scheme == "http" && !is_loopback {
+        return Err(
+            "invalid URI: got http://, expected https:// (http:// only on loopback)".to_owned()
+        );
+    }
+    Ok(uri)
+}
+
 fn parse(text: &str) -> Result<Uri, String> {
     if text.len() > LONGEST {
         return Err(format!("got {} bytes, expected at most {LONGEST}", text.len()));

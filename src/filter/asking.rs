@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::decision::Release;
 use super::effects::{Effect, Effects};
-use super::entry::{CacheEntry, Kind, StoredResponse, Verdict};
+use super::entry::{CacheEntry, Judge, Kind, StoredResponse, Verdict};
 use super::health::{Ended, NotAllowed, was_waited_for};
 use super::lookup::{Attempt, CacheOwner, Found, Lookup, LookupContext, RequestContext};
 use super::pending::NoVerdict;
@@ -88,7 +88,7 @@ impl Questions {
         effects: &mut Effects,
     ) {
         let Attempt { started, timeout, .. } = lookup.attempt;
-        let verdict = Verdict::of(answer, &lookup.lead.policy, &lookup.lead.endpoint);
+        let verdict = lookup.lead.judge(now).verdict(answer);
         let outcome = verdict.outcome;
         let consequences = outcome.consequences();
         let taken = now.moment.since(started);
@@ -99,6 +99,9 @@ impl Questions {
         };
         self.left(&lookup, ended, now);
         self.tell(&lookup, ended, now, effects);
+        if let (CallOutcome::ClientRefused, Some(site)) = (outcome, lookup.site()) {
+            self.sites.refuses_client(site, now.moment);
+        }
         if consequences.next_site {
             self.unsettled(lookup, answer, &verdict, ended, now, effects);
         } else {
@@ -149,6 +152,7 @@ impl Questions {
                 NoAnswer::Unreachable { bytes_came: true }
                 | NoAnswer::TimedOut
                 | NoAnswer::UnexpectedStatus
+                | NoAnswer::ClientRefused
                 | NoAnswer::Crowded
                 | NoAnswer::BreakerOpen,
             ) => false,
@@ -247,9 +251,10 @@ impl Questions {
             if let Some((_, known)) = readings.iter().find(|(e, _)| Rc::ptr_eq(e, endpoint)) {
                 return known.clone();
             }
+            let judge = Judge { policy, endpoint, token: &lead.token, date: now.date };
             let verdict = match said {
-                LookupEnd::Response(answer, _) => Verdict::of(answer, policy, endpoint),
-                LookupEnd::Stored(words) => Verdict::of(&words.answer(), policy, endpoint),
+                LookupEnd::Response(answer, _) => judge.verdict(answer),
+                LookupEnd::Stored(words) => judge.verdict(&words.answer()),
                 LookupEnd::NoResponse(why) => Verdict::unavailable(*why),
             };
             readings.push((Rc::clone(endpoint), verdict.clone()));
@@ -304,7 +309,7 @@ impl Questions {
                     None
                 }
                 LookupEnd::Stored(_) | LookupEnd::NoResponse(_) => {
-                    self.stale(&key, &waiting, began, now)
+                    self.stale(&key, waiting.judge(&lead.token, now), began, now)
                 }
             };
             let decision = match stale {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 
-use super::entry::{CacheEntry, Kind, Verdict};
-use crate::policy::{CachePolicy, Endpoint, Policy};
+use super::entry::{CacheEntry, Judge, Kind, Verdict};
+use crate::policy::{CachePolicy, Endpoint};
 use crate::provider::key::TokenKey;
 use crate::time::{MonotonicTime, Now};
 
@@ -97,9 +97,8 @@ impl Store {
     pub(super) fn find(
         &mut self,
         key: &TokenKey,
-        policy: &Policy,
+        judge: Judge<'_>,
         cache: &CachePolicy,
-        endpoint: &Rc<Endpoint>,
         now: Now,
     ) -> Option<Verdict> {
         for partition in [&mut self.good, &mut self.bad] {
@@ -108,7 +107,9 @@ impl Store {
                 continue;
             };
             if entry.entry.is_fresh(key, cache, now) {
-                return partition.read(key, policy, endpoint).filter(|read| read.kind().is_some());
+                let kind = entry.entry.kind;
+                // What it says may depend on the time: an entry is used as what it was kept as.
+                return partition.read(key, judge).filter(|read| read.kind() == Some(kind));
             }
             if entry.entry.is_over(self.longest, self.stale, key, now) {
                 partition.remove(key);
@@ -122,16 +123,15 @@ impl Store {
     pub(super) fn find_stale(
         &mut self,
         key: &TokenKey,
-        policy: &Policy,
+        judge: Judge<'_>,
         cache: &CachePolicy,
-        endpoint: &Rc<Endpoint>,
         now: Now,
     ) -> Option<Verdict> {
         let entry = self.good.entries.peek(key)?;
         if !entry.entry.may_serve_stale(key, cache, now) {
             return None;
         }
-        let read = self.good.read(key, policy, endpoint)?;
+        let read = self.good.read(key, judge)?;
         (read.kind() == Some(Kind::Accepted)).then_some(read)
     }
 
@@ -253,17 +253,12 @@ impl Partition {
     }
 
     /// What an instance makes of the entry, which moves to the front.
-    fn read(
-        &mut self,
-        key: &TokenKey,
-        policy: &Policy,
-        endpoint: &Rc<Endpoint>,
-    ) -> Option<Verdict> {
+    fn read(&mut self, key: &TokenKey, judge: Judge<'_>) -> Option<Verdict> {
         let entry = self.entries.get_mut(key)?;
-        if let Some(known) = entry.known(endpoint) {
+        if let Some(known) = entry.known(judge.endpoint) {
             return Some(known.clone());
         }
-        let verdict = Verdict::of(&entry.entry.answer(), policy, endpoint);
+        let verdict = judge.verdict(&entry.entry.answer());
         if entry.readings.len() >= MOST_READINGS {
             let (_, oldest) = entry.readings.remove(0);
             let size = oldest.size();
@@ -271,7 +266,7 @@ impl Partition {
             self.bytes = self.bytes.saturating_sub(size);
         }
         let size = verdict.size();
-        entry.readings.push((Rc::clone(endpoint), verdict.clone()));
+        entry.readings.push((Rc::clone(judge.endpoint), verdict.clone()));
         entry.bytes = entry.bytes.saturating_add(size);
         self.bytes = self.bytes.saturating_add(size);
         self.shrink();

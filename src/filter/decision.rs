@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::entry::Verdict;
-use super::header_edit::{self, ClaimFaults, HeaderEdit};
+use super::header_edit::{self, ClaimFaults, HeaderEdit, Whose};
 use super::ids::StreamId;
 use super::lookup::RequestContext;
 use crate::outcome::{Outcome, Reason, Source};
@@ -77,7 +77,7 @@ impl RequestContext {
         match &verdict.decision {
             Ok(vouched) => {
                 let (edit, claims) =
-                    header_edit::edit(vouched, &policy.forward, Some(&endpoint), strip_plan);
+                    header_edit::edit(vouched, &policy.forward, Whose::User(&endpoint), strip_plan);
                 Decision {
                     action: Action::Forward(edit),
                     record: record(Outcome::Pass, None, claims),

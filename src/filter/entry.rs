@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::header_edit::MappedClaims;
+use crate::claims::required::Documents;
+use crate::claims::token;
 use crate::policy::{CachePolicy, Endpoint, NoStore, Policy};
 use crate::provider::call_outcome::{CallOutcome, Consequences, Kept};
 use crate::provider::error::ProviderError;
@@ -15,6 +17,7 @@ use crate::provider::expiry::{self, Freshness};
 use crate::provider::key::TokenKey;
 use crate::provider::response::{Answer, Body, is_envoys_own};
 use crate::refusal::{NoAnswer, Refusal};
+use crate::request::bearer::BearerToken;
 use crate::request::headers::{HeaderView, PAIR};
 use crate::time::{MonotonicTime, Now, UnixTime};
 use crate::verdict;
@@ -70,20 +73,45 @@ pub(super) struct Verdict {
     pub(super) decision: Result<Rc<MappedClaims>, Rc<Refusal>>,
 }
 
-impl Verdict {
-    /// Judges a response by the rules of the instance that asked this endpoint.
-    pub(super) fn of(answer: &Answer<'_>, policy: &Policy, endpoint: &Endpoint) -> Verdict {
+/// By whose rules a response about a token is judged, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge<'r> {
+    pub(super) policy: &'r Policy,
+    pub(super) endpoint: &'r Rc<Endpoint>,
+    pub(super) token: &'r BearerToken<'r>,
+    pub(super) date: UnixTime,
+}
+
+impl Judge<'_> {
+    /// What the instance makes of a response that its endpoint was asked for.
+    pub(super) fn verdict(&self, answer: &Answer<'_>) -> Verdict {
+        let Judge { policy, endpoint, token, date } = *self;
         let text = &policy.replies.provider_text;
-        match verdict::judge(&*policy.method, text, &within(answer, policy)) {
-            Ok(permit) => Verdict {
-                outcome: CallOutcome::Accepted,
-                exp: permit.claims().and_then(expiry::of_claims),
-                decision: Ok(Rc::new(MappedClaims::of(&permit, Some(endpoint)))),
-            },
-            Err(refusal) => Verdict::refused(refusal),
+        let permit = match verdict::judge(endpoint, text, &within(answer, policy), date) {
+            Ok(permit) => permit,
+            Err(refusal) => return Verdict::refused(refusal),
+        };
+        // Read only now: the provider has vouched for exactly this string.
+        let payload = endpoint.reads_token.then(|| token::payload(token)).flatten();
+        let claims = payload.as_deref().and_then(token::claims);
+        let documents = Documents {
+            response: permit.claims(),
+            token: claims.as_ref(),
+            grants: endpoint.method.grants(),
+        };
+        let decision = match policy.required.unmet(documents) {
+            None => MappedClaims::of(&permit, endpoint, documents),
+            Some(unmet) => Err(unmet),
+        };
+        Verdict {
+            outcome: CallOutcome::Accepted,
+            exp: permit.claims().and_then(expiry::of_claims),
+            decision: decision.map(Rc::new).map_err(|unmet| Rc::new(Refusal::Unmet(unmet))),
         }
     }
+}
 
+impl Verdict {
     /// A verdict without a response.
     pub(super) fn unavailable(why: NoAnswer) -> Verdict {
         Verdict::refused(Refusal::Unavailable(why))

@@ -4,8 +4,9 @@
 use std::rc::Rc;
 
 use crate::claims::jsonpath::Budget;
+use crate::claims::required::{Documents, Unmet};
 use crate::claims::{self, Claim};
-use crate::policy::{ClaimRule, Endpoint, ForwardPolicy};
+use crate::policy::{Endpoint, ForwardPolicy};
 use crate::request::headers::PAIR;
 use crate::request::strip::{Name, StripPlan};
 use crate::verdict::Permit;
@@ -17,7 +18,8 @@ pub struct HeaderEdit {
     pub remove: Vec<Name>,
     /// The provider's claims, shared with the other requests of the token and with the cache.
     vouched: Rc<MappedClaims>,
-    region: Option<(Rc<str>, Rc<str>)>,
+    /// A header of the filter's own: the region, or that there are no credentials.
+    own: Option<(Rc<str>, Rc<str>)>,
     connection: Option<String>,
 }
 
@@ -32,8 +34,8 @@ impl HeaderEdit {
     /// what replacing does.
     pub fn added(&self) -> impl Iterator<Item = (&str, &str)> {
         let claims = self.vouched.set.iter().map(|(name, value)| (&**name, value.as_str()));
-        let region = self.region.iter().map(|(name, region)| (&**name, &**region));
-        claims.chain(region)
+        let own = self.own.iter().map(|(name, value)| (&**name, &**value));
+        claims.chain(own)
     }
 
     /// Those of them that are there.
@@ -66,37 +68,63 @@ pub struct MappedClaims {
 }
 
 impl MappedClaims {
-    /// Reads the claims that the endpoint that was asked has rules for; a preflight asked none.
-    pub fn of(permit: &Permit<'_>, endpoint: Option<&Endpoint>) -> MappedClaims {
-        let (set, state, faults) = (Vec::new(), Vec::new(), ClaimFaults::default());
-        let mut vouched = MappedClaims { set, state, faults };
-        let (Some(endpoint), Some(claims)) = (endpoint, permit.claims()) else {
-            return vouched;
-        };
-        let mut budget = Budget::for_answer();
-        let mut left = claims::MAX_ALL;
-        let mut read = |rules: &[ClaimRule], found: &mut Vec<(Rc<str>, String)>| {
+    /// Of a request that nobody was asked about.
+    pub fn none(_: &Permit<'_>) -> MappedClaims {
+        MappedClaims { set: Vec::new(), state: Vec::new(), faults: ClaimFaults::default() }
+    }
+
+    /// Reads the claims that the endpoint that was asked has rules for.
+    ///
+    /// # Errors
+    ///
+    /// If a rule that has to find something finds nothing.
+    pub fn of(
+        permit: &Permit<'_>,
+        endpoint: &Endpoint,
+        documents: Documents<'_, '_>,
+    ) -> Result<MappedClaims, Unmet> {
+        let mut vouched = MappedClaims::none(permit);
+        let (mut budget, mut left) = (Budget::for_answer(), claims::MAX_ALL);
+        for (rules, found) in
+            [(&endpoint.rules, &mut vouched.set), (&endpoint.state, &mut vouched.state)]
+        {
             let faults = &mut vouched.faults;
-            for rule in rules {
-                match claims::read(claims, rule, &mut budget) {
+            for rule in rules.iter() {
+                let claim = match documents.of(rule.value.of) {
+                    Some(document) => claims::read(document, &rule.value, &mut budget),
+                    None => Claim::Absent,
+                };
+                let value = match claim {
                     Claim::Value(value) => {
                         match left.checked_sub(rule.name.len().saturating_add(value.len())) {
                             Some(rest) => {
                                 left = rest;
-                                found.push((Rc::clone(&rule.name), value));
+                                Some(value)
                             }
-                            None => faults.invalid = faults.invalid.saturating_add(1),
+                            None => {
+                                faults.invalid = faults.invalid.saturating_add(1);
+                                None
+                            }
                         }
                     }
-                    Claim::Absent => {}
-                    Claim::Invalid => faults.invalid = faults.invalid.saturating_add(1),
-                    Claim::OverBudget => faults.over_budget = faults.over_budget.saturating_add(1),
+                    Claim::Absent => None,
+                    Claim::Invalid => {
+                        faults.invalid = faults.invalid.saturating_add(1);
+                        None
+                    }
+                    Claim::OverBudget => {
+                        faults.over_budget = faults.over_budget.saturating_add(1);
+                        None
+                    }
+                };
+                match value {
+                    Some(value) => found.push((Rc::clone(&rule.name), value)),
+                    None if rule.value.required => return Err(Unmet::Header),
+                    None => {}
                 }
             }
-        };
-        read(&endpoint.rules, &mut vouched.set);
-        read(&endpoint.state, &mut vouched.state);
-        vouched
+        }
+        Ok(vouched)
     }
 
     /// About how many bytes it takes.
@@ -107,17 +135,31 @@ impl MappedClaims {
     }
 }
 
-/// The edits that a request is forwarded with. `endpoint` is the one that was asked; a preflight
-/// has none.
+/// Whose request is forwarded.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'e> {
+    /// Of a user for whom this endpoint was asked.
+    User(&'e Endpoint),
+    /// Of nobody: it has no credentials.
+    Nobody,
+    /// A browser's own, before a request.
+    Preflight,
+}
+
+/// The edits that a request is forwarded with.
 pub fn edit(
     vouched: &Rc<MappedClaims>,
     policy: &ForwardPolicy,
-    endpoint: Option<&Endpoint>,
+    whose: Whose<'_>,
     strip_plan: StripPlan,
 ) -> (HeaderEdit, ClaimFaults) {
     let StripPlan { remove, connection } = strip_plan;
-    let region = policy.region_header.as_ref().zip(endpoint);
-    let region = region.map(|(name, asked)| (Rc::clone(name), Rc::clone(&asked.region)));
+    let with = |name: &Option<Rc<str>>, value: Rc<str>| name.clone().map(|name| (name, value));
+    let own = match whose {
+        Whose::User(asked) => with(&policy.region_header, Rc::clone(&asked.region)),
+        Whose::Nobody => with(&policy.anonymous_header, "true".into()),
+        Whose::Preflight => None,
+    };
     let faults = vouched.faults;
-    (HeaderEdit { remove, vouched: Rc::clone(vouched), region, connection }, faults)
+    (HeaderEdit { remove, vouched: Rc::clone(vouched), own, connection }, faults)
 }

@@ -31,14 +31,21 @@ pub(super) struct Sites {
     pub(super) opened: u64,
     /// How often the filter itself has asked.
     pub(super) probed: u64,
-    breaker_events: Vec<BreakerEvent>,
+    events: Vec<SiteEvent>,
+    /// When operators were last told that the gateway's own client is refused.
+    client_refused: Option<MonotonicTime>,
 }
 
 /// Something about a site that an operator wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BreakerEvent {
+pub enum SiteEvent {
     /// It does not answer: the breaker is open.
     Opened {
+        /// The site's cluster.
+        cluster: String,
+    },
+    /// Its introspection endpoint refuses the gateway's own client.
+    ClientRefused {
         /// The site's cluster.
         cluster: String,
     },
@@ -176,7 +183,7 @@ impl Sites {
             if let Some(breaker) = known.and_then(|at| state.breakers.get_mut(at))
                 && breaker.answered()
             {
-                self.breaker_events.push(BreakerEvent::Closed { cluster: site.cluster.clone() });
+                self.events.push(SiteEvent::Closed { cluster: site.cluster.clone() });
                 if leave.trial {
                     // Answered with a token, silent without one? Then its silence means nothing.
                     breaker.phase = Phase::Due { at: now, pause: None };
@@ -254,10 +261,10 @@ impl Sites {
                 if verifying && !answered {
                     (breaker.failures, breaker.phase) = (0, Phase::Closed);
                     breaker.deaf = true;
-                    self.breaker_events.push(BreakerEvent::Deaf { cluster: cluster() });
+                    self.events.push(SiteEvent::Deaf { cluster: cluster() });
                 } else if answered {
                     if breaker.answered() {
-                        self.breaker_events.push(BreakerEvent::Closed { cluster: cluster() });
+                        self.events.push(SiteEvent::Closed { cluster: cluster() });
                     }
                 } else {
                     let taken = now.since(started).unwrap_or_default();
@@ -276,7 +283,7 @@ impl Sites {
                         None if waited => {
                             self.opened = self.opened.saturating_add(1);
                             breaker.opened = now;
-                            self.breaker_events.push(BreakerEvent::Opened { cluster: cluster() });
+                            self.events.push(SiteEvent::Opened { cluster: cluster() });
                             let pause = breaker.settings.first_pause();
                             Phase::Due { at: now.after(pause), pause: Some(pause) }
                         }
@@ -347,7 +354,17 @@ impl Sites {
     /// The ends of calls will never be reported: nothing is known of any site.
     pub(super) fn abandon(&mut self) {
         self.sites.clear();
-        self.breaker_events.clear();
+        self.events.clear();
+    }
+
+    /// A site refuses the gateway's own client: operators are told once a minute.
+    pub(super) fn refuses_client(&mut self, site: &Site, now: MonotonicTime) {
+        const PAUSE: Duration = Duration::from_secs(60);
+        let told = self.client_refused.and_then(|told| now.since(told));
+        if told.is_none_or(|ago| ago >= PAUSE) {
+            self.client_refused = Some(now);
+            self.events.push(SiteEvent::ClientRefused { cluster: site.cluster.clone() });
+        }
     }
 
     /// How many breakers are open.
@@ -357,8 +374,8 @@ impl Sites {
     }
 
     /// What has happened since the last time.
-    pub(super) fn take_breaker_events(&mut self) -> Vec<BreakerEvent> {
-        std::mem::take(&mut self.breaker_events)
+    pub(super) fn take_site_events(&mut self) -> Vec<SiteEvent> {
+        std::mem::take(&mut self.events)
     }
 }
 

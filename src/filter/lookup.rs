@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::entry::StoredResponse;
+use super::entry::{Judge, StoredResponse};
 use super::health::CallPermit;
 use super::ids::{CallId, GRACE, StreamId};
 use super::waits::Wait;
@@ -17,7 +17,7 @@ use crate::reply::Dialect;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::strip::StripPlan;
-use crate::time::{MonotonicTime, UnixTime};
+use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// What a lookup takes beside its texts.
 const QUESTION: usize = 1024;
@@ -175,14 +175,24 @@ impl LookupContext {
 
     /// The call to this site.
     pub(super) fn call(&self, site: &Site, timeout: Duration) -> Call {
-        {
-            let Policy { method, call, .. } = &*self.policy;
-            method.request(call, site, &self.token, &self.correlation, timeout)
-        }
+        let (method, call) = (&self.endpoint.method, &self.policy.call);
+        method.request(call, site, &self.token, &self.correlation, timeout)
+    }
+
+    /// By these rules a response is judged.
+    pub(super) fn judge(&self, now: Now) -> Judge<'_> {
+        let LookupContext { policy, endpoint, token, .. } = self;
+        Judge { policy, endpoint, token, date: now.date }
     }
 }
 
 impl RequestContext {
+    /// By these rules a response about this token is judged.
+    pub(super) fn judge<'r>(&'r self, token: &'r BearerToken<'r>, now: Now) -> Judge<'r> {
+        let RequestContext { policy, endpoint, .. } = self;
+        Judge { policy, endpoint, token, date: now.date }
+    }
+
     /// About how many bytes it takes: its client chooses how many names are to be removed.
     pub(super) fn weight(&self) -> usize {
         REQUEST.saturating_add(self.strip_plan.size())

@@ -14,6 +14,7 @@ use super::entry::StoredResponse;
 use super::ids::{CallId, StreamId};
 use super::lookup::{CacheOwner, Lookup, RequestContext};
 use crate::provider::key::TokenKey;
+use crate::request::bearer::BearerToken;
 use crate::time::MonotonicTime;
 
 /// Most requests that wait for one call.
@@ -75,6 +76,7 @@ impl Load {
 pub(super) struct Late {
     pub(super) stream: StreamId,
     pub(super) key: TokenKey,
+    pub(super) token: BearerToken<'static>,
     pub(super) waiting: RequestContext,
     /// What it may be told.
     pub(super) declined: Option<Rc<StoredResponse>>,
@@ -243,6 +245,7 @@ impl Lookups {
                 let stale = lookup.so_far.stale_for(&waiting.policy, &lookup.lead.policy);
                 gone.push((lookup.lead.is_strange(), waiting.weight()));
                 late.push(Late {
+                    token: lookup.lead.token.clone(),
                     stream,
                     key: lookup.key,
                     waiting,

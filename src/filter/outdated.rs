@@ -6,7 +6,7 @@
 
 use super::decision::{Decision, Release, decided};
 use super::effects::{Effect, Effects, ReadShared};
-use super::entry::{StoredResponse, Verdict};
+use super::entry::{Judge, StoredResponse, Verdict};
 use super::lookup::{Lookup, RequestContext};
 use super::lookups::Late;
 use super::pending::{NoVerdict, Pending};
@@ -17,6 +17,7 @@ use crate::outcome::Source;
 use crate::policy::{CachePolicy, Caching, Endpoint};
 use crate::provider::key::TokenKey;
 use crate::refusal::NoAnswer;
+use crate::request::bearer::BearerToken;
 use crate::time::{MonotonicTime, Now};
 use std::rc::Rc;
 use std::time::Duration;
@@ -70,17 +71,20 @@ impl Questions {
                 wants_to_wait
                     || waiting.values().any(|waiting| {
                         so_far.stale_for(&waiting.policy, &lead.policy)
-                            && self.outdated(key, waiting, *began, now).is_some()
+                            && self
+                                .outdated(key, waiting.judge(&lead.token, now), *began, now)
+                                .is_some()
                     })
             }
-            NoVerdict::Late(Late { key, waiting, began, stale, .. }) => {
-                *stale && self.outdated(key, waiting, *began, now).is_some()
+            NoVerdict::Late(Late { key, token, waiting, began, stale, .. }) => {
+                *stale && self.outdated(key, waiting.judge(token, now), *began, now).is_some()
             }
-            NoVerdict::BreakersOpen(_, key, waiting) => {
-                self.outdated(key, waiting, now.moment, now).is_some()
+            NoVerdict::BreakersOpen(_, key, token, waiting) => {
+                self.outdated(key, waiting.judge(token, now), now.moment, now).is_some()
             }
-            NoVerdict::Waits(_, key, waiting, wait, _) => {
-                wait.stale && self.outdated(key, waiting, now.moment, now).is_some()
+            NoVerdict::Waits(_, key, token, waiting, wait, _) => {
+                wait.stale
+                    && self.outdated(key, waiting.judge(token, now), now.moment, now).is_some()
             }
         }
     }
@@ -90,12 +94,12 @@ impl Questions {
         match requests {
             NoVerdict::Unanswered(lookup) => self.unanswered(lookup, now, effects),
             NoVerdict::Late(late) => effects.push(Effect::Release(self.late(late, now))),
-            NoVerdict::BreakersOpen(stream, key, waiting) => {
-                let decision = self.breakers_open(&key, waiting, now);
+            NoVerdict::BreakersOpen(stream, key, token, waiting) => {
+                let decision = self.breakers_open(&key, &token, waiting, now);
                 effects.push(Effect::Release(Release { stream, decision }));
             }
-            NoVerdict::Waits(stream, key, waiting, wait, words) => {
-                let decision = self.waits(&key, waiting, (wait, &words), now);
+            NoVerdict::Waits(stream, key, token, waiting, wait, words) => {
+                let decision = self.waits((&key, &token), waiting, (wait, &words), now);
                 effects.push(Effect::Release(Release { stream, decision }));
             }
         }
@@ -103,12 +107,13 @@ impl Questions {
 
     /// A request that was not answered in time.
     pub(super) fn late(&mut self, late: Late, now: Now) -> Release {
-        let Late { stream, key, waiting, declined, began, stale } = late;
-        let stale = if stale { self.stale(&key, &waiting, began, now) } else { None };
+        let Late { stream, key, token, waiting, declined, began, stale } = late;
+        let judge = waiting.judge(&token, now);
+        let stale = if stale { self.stale(&key, judge, began, now) } else { None };
         let decision = match (stale, declined) {
             (Some(stale), _) => RequestContext { source: Source::Stale, ..waiting }.decide(&stale),
             (None, Some(words)) => {
-                let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
+                let verdict = judge.verdict(&words.answer());
                 waiting.decide(&verdict)
             }
             (None, None) => waiting.decide(&Verdict::unavailable(NoAnswer::TimedOut)),
@@ -124,8 +129,14 @@ impl Questions {
     }
 
     /// A request for which nobody is asked, because no site answers.
-    fn breakers_open(&mut self, key: &TokenKey, waiting: RequestContext, now: Now) -> Decision {
-        if let Some(stale) = self.stale(key, &waiting, now.moment, now) {
+    fn breakers_open(
+        &mut self,
+        key: &TokenKey,
+        token: &BearerToken<'_>,
+        waiting: RequestContext,
+        now: Now,
+    ) -> Decision {
+        if let Some(stale) = self.stale(key, waiting.judge(token, now), now.moment, now) {
             return decided(waiting, Source::Stale, &stale);
         }
         self.stats.refused_by_breaker = self.stats.refused_by_breaker.saturating_add(1);
@@ -135,18 +146,19 @@ impl Questions {
     /// What a request gets whose token waits: the provider's answer again, with the time left.
     fn waits(
         &mut self,
-        key: &TokenKey,
+        (key, token): (&TokenKey, &BearerToken<'_>),
         waiting: RequestContext,
         (wait, words): (Wait, &StoredResponse),
         now: Now,
     ) -> Decision {
+        let judge = waiting.judge(token, now);
         if wait.stale
-            && let Some(stale) = self.stale(key, &waiting, now.moment, now)
+            && let Some(stale) = self.stale(key, judge, now.moment, now)
         {
             return decided(waiting, Source::Stale, &stale);
         }
         self.stats.refused_by_wait = self.stats.refused_by_wait.saturating_add(1);
-        let verdict = Verdict::of(&words.answer(), &waiting.policy, &waiting.endpoint);
+        let verdict = judge.verdict(&words.answer());
         let verdict = verdict.with_retry_after(wait.seconds_left(now.moment));
         decided(waiting, Source::Filter, &verdict)
     }
@@ -155,11 +167,11 @@ impl Questions {
     pub(super) fn stale(
         &mut self,
         key: &TokenKey,
-        waiting: &RequestContext,
+        judge: Judge<'_>,
         began: MonotonicTime,
         now: Now,
     ) -> Option<Verdict> {
-        let found = self.outdated(key, waiting, began, now)?;
+        let found = self.outdated(key, judge, began, now)?;
         self.stats.stale = self.stats.stale.saturating_add(1);
         Some(found)
     }
@@ -169,17 +181,17 @@ impl Questions {
     fn outdated(
         &mut self,
         key: &TokenKey,
-        waiting: &RequestContext,
+        judge: Judge<'_>,
         began: MonotonicTime,
         now: Now,
     ) -> Option<Verdict> {
-        let Caching::On(cache @ CachePolicy { stale_if_error, .. }) = waiting.policy.cache else {
+        let Caching::On(cache @ CachePolicy { stale_if_error, .. }) = judge.policy.cache else {
             return None;
         };
-        if stale_if_error.is_zero() || self.serves_others(&waiting.endpoint, began) {
+        if stale_if_error.is_zero() || self.serves_others(judge.endpoint, began) {
             return None;
         }
-        self.store.find_stale(key, &waiting.policy, &cache, &waiting.endpoint, now)
+        self.store.find_stale(key, judge, &cache, now)
     }
 
     /// Whether a site of this endpoint has served anybody since then, or lately before.

@@ -39,9 +39,9 @@ pub(super) enum NoVerdict {
     /// It has waited too long for a call that goes on.
     Late(Late),
     /// Every site's circuit breaker is open.
-    BreakersOpen(StreamId, TokenKey, RequestContext),
+    BreakersOpen(StreamId, TokenKey, BearerToken<'static>, RequestContext),
     /// Its token waits, as the provider wants it to.
-    Waits(StreamId, TokenKey, RequestContext, Wait, Rc<StoredResponse>),
+    Waits(StreamId, TokenKey, BearerToken<'static>, RequestContext, Wait, Rc<StoredResponse>),
 }
 
 impl NoVerdict {
@@ -50,8 +50,8 @@ impl NoVerdict {
         match self {
             NoVerdict::Unanswered(lookup) => &lookup.lead.endpoint,
             NoVerdict::Late(Late { waiting, .. })
-            | NoVerdict::BreakersOpen(_, _, waiting)
-            | NoVerdict::Waits(_, _, waiting, ..) => &waiting.endpoint,
+            | NoVerdict::BreakersOpen(.., waiting)
+            | NoVerdict::Waits(_, _, _, waiting, ..) => &waiting.endpoint,
         }
     }
 

@@ -9,8 +9,8 @@ use std::rc::{Rc, Weak};
 use super::cache::Store;
 use super::decision::{Release, decided};
 use super::effects::{Effect, Effects, ReadShared, Took};
-use super::entry::{CacheEntry, Kind, Verdict};
-use super::health::{BreakerEvent, Sites};
+use super::entry::{CacheEntry, Kind};
+use super::health::{SiteEvent, Sites};
 use super::ids::{CallId, StreamId};
 use super::known_tokens::KnownTokens;
 use super::lookup::{CacheOwner, Found, Lookup, LookupContext, RequestContext};
@@ -65,8 +65,7 @@ impl Questions {
             Caching::Off => None,
         };
         if let Some(cache) = &cache
-            && let Some(verdict) =
-                self.store.find(&key, &waiting.policy, cache, &waiting.endpoint, now)
+            && let Some(verdict) = self.store.find(&key, waiting.judge(&token, now), cache, now)
         {
             let count = match verdict.kind() {
                 Some(Kind::Rejected) => &mut self.stats.negative_hits,
@@ -151,8 +150,8 @@ impl Questions {
         let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && replaces(s));
         let newest = usable.max_by_key(|s| s.asked);
         if let Some(entry) = newest {
-            let verdict = Verdict::of(&entry.answer(), &waiting.policy, &waiting.endpoint);
-            if verdict.kind().is_some() {
+            let verdict = waiting.judge(&question.token, now).verdict(&entry.answer());
+            if verdict.kind() == Some(entry.kind) {
                 self.stats.shared_hits = self.stats.shared_hits.saturating_add(1);
                 let reading = (Rc::clone(&waiting.endpoint), verdict.clone());
                 self.store.keep(*key, entry, reading);
@@ -187,7 +186,7 @@ impl Questions {
         }
         if let Some(wait) = self.waits.of(&key, now.moment) {
             let (wait, words) = wait;
-            let requests = NoVerdict::Waits(stream, key, waiting, wait, words);
+            let requests = NoVerdict::Waits(stream, key, token, waiting, wait, words);
             return self.without_a_verdict(requests, now, effects);
         }
         let ends = now.moment.after(LookupContext::patience(&policy, &endpoint));
@@ -208,7 +207,7 @@ impl Questions {
             // That we are crowded says nothing of the provider.
             None if crowded => self.refuse(stream, waiting, effects),
             None => {
-                let requests = NoVerdict::BreakersOpen(stream, key, waiting);
+                let requests = NoVerdict::BreakersOpen(stream, key, lead.token, waiting);
                 self.without_a_verdict(requests, now, effects);
             }
         }
@@ -285,8 +284,8 @@ impl Questions {
     }
 
     /// What an operator wants to know since the last time.
-    pub(super) fn take_breaker_events(&mut self) -> Vec<BreakerEvent> {
-        self.sites.take_breaker_events()
+    pub(super) fn take_site_events(&mut self) -> Vec<SiteEvent> {
+        self.sites.take_site_events()
     }
 
     /// The calls under way will never be reported: nobody is left to hear of them.

@@ -2,11 +2,18 @@
 //! rules between keys. As JSON text, in the part of ECMA-262 that every validator has: no look-around,
 //! no flags. It describes; the rooms' readers decide, and tests hold the two together.
 
-use crate::claims::rules;
+use crate::claims::{required, rules};
 use crate::config::shape::Object;
+use crate::provider::endpoint::issuers;
+use crate::provider::introspection::client;
 
 /// Objects that are no key's own value.
-pub const OBJECTS: &[(&str, &Object)] = &[("a list as one value", &rules::VALUE)];
+pub const OBJECTS: &[(&str, &Object)] = &[
+    ("a value", &rules::VALUE),
+    ("a client", &client::CLIENT),
+    ("an issuer", &issuers::ISSUER),
+    ("values of a claim", &required::ANY_OF),
+];
 
 /// Forms that keys refer to, by name.
 pub const FORMS: &str = r##"{
@@ -47,13 +54,21 @@ pub const FORMS: &str = r##"{
     "description": "A JSONPath: RFC 9535, and the older forms of the connector's guide.",
     "type": "string", "minLength": 1, "maxLength": 256
 },
+"ClaimValue": {
+    "description": "What a claim has to be, a number as written.",
+    "type": ["string", "boolean", "number"]
+},
+"ClaimValues": {
+    "description": "Values of which a claim has to be one.",
+    "type": "array", "items": {"$ref": "#/$defs/ClaimValue"}, "minItems": 1
+},
 "SubjectPath": {
     "description": "A JSONPath of names and indexes alone, to where a provider has the subject that does not have it in `sub`.",
     "type": "string", "minLength": 1, "maxLength": 256, "not": {"enum": ["true", "false"]}
 },
 "ValueRule": {
     "description": "Where a value is.",
-    "anyOf": [{"$ref": "#/$defs/JsonPath"}, {"$ref": "#/$defs/ListRule"}]
+    "anyOf": [{"$ref": "#/$defs/JsonPath"}, {"$ref": "#/$defs/ValueObject"}]
 },
 "RegionHeaders": {
     "description": "The headers of one region.",
@@ -65,7 +80,12 @@ pub const FORMS: &str = r##"{
 /// Rules between keys, as members of the outermost schema. Envoy reaches a forward proxy with CONNECT
 /// alone, so its endpoints are `https://`.
 pub const RULES: &str = r##"{
-"required": ["userinfo_endpoint"],
+"oneOf": [
+    {"required": ["userinfo_endpoint"]},
+    {"required": ["introspection_endpoint", "introspection_client"], "not": {"anyOf": [
+        {"required": ["userinfo_method"]}, {"required": ["userinfo_jwt"]},
+        {"required": ["accept_any_200"]}]}}
+],
 "dependentRequired": {
     "http_proxy_server": ["http_proxy_port"], "http_proxy_port": ["http_proxy_server"]
 },

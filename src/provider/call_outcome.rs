@@ -14,7 +14,8 @@ use crate::provider::challenge::ErrorCode;
 pub enum CallOutcome {
     /// A 200 that vouches for the token.
     Accepted,
-    /// A complete 200 with a JSON object that does not vouch: no subject where one is required.
+    /// A complete 200 with a JSON object that does not vouch: no subject where one is required, or an
+    /// introspection response that says no.
     NotVouched,
     /// A 401; a 400 or 403 that names an error of RFC 6750 or RFC 9470 about the token.
     Refused,
@@ -41,6 +42,9 @@ pub enum CallOutcome {
     Unusable,
     /// A status that is neither 200 nor an error: a redirect, a 204.
     UnexpectedStatus,
+    /// A 400, 401, 403, 404 or 410 of an introspection endpoint: about our client or set-up, never about
+    /// the token.
+    ClientRefused,
     /// Nobody was asked: as many calls are under way, or as many requests wait, as may.
     Crowded,
     /// Nobody was asked: the circuit breaker is open.
@@ -86,11 +90,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const UNAVAILABLE: Option<&str> = Some("OidcProviderUnavailable");
 const ERROR: Option<&str> = Some("OidcProviderError");
 const UNUSABLE: Option<&str> = Some("OidcAnswerUnusable");
+const CLIENT: Option<&str> = Some("OidcIntrospectionClientRefused");
 const CROWDED: Option<&str> = Some("OidcCallsRefused");
 
 impl CallOutcome {
     /// All of them, in the order of the table.
-    pub const ALL: [CallOutcome; 16] = [
+    pub const ALL: [CallOutcome; 17] = [
         CallOutcome::Accepted,
         CallOutcome::NotVouched,
         CallOutcome::Refused,
@@ -105,6 +110,7 @@ impl CallOutcome {
         CallOutcome::NotSent,
         CallOutcome::Unusable,
         CallOutcome::UnexpectedStatus,
+        CallOutcome::ClientRefused,
         CallOutcome::Crowded,
         CallOutcome::BreakerOpen,
     ];
@@ -187,6 +193,7 @@ impl CallOutcome {
             CallOutcome::NotSent => Consequences { next_site: true, alert: UNAVAILABLE, ..NOTHING },
             CallOutcome::Unusable => Consequences { alert: UNUSABLE, ..SERVING },
             CallOutcome::UnexpectedStatus => Consequences { alert: UNAVAILABLE, ..SERVING },
+            CallOutcome::ClientRefused => Consequences { alert: CLIENT, ..SERVING },
             CallOutcome::Crowded => Consequences { alert: CROWDED, ..NOTHING },
             CallOutcome::BreakerOpen => {
                 Consequences { next_site: true, stale: true, alert: UNAVAILABLE, ..NOTHING }

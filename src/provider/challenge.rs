@@ -73,8 +73,9 @@ impl Challenge {
         Challenge { error: Some(code), ..Challenge::default() }
     }
 
-    /// The header value.
-    pub fn header(&self, realm: &str) -> String {
+    /// The header value. The gateway's own parameters come before anything that the provider says: clients
+    /// search the whole header by a pattern. Where both name a scope, the gateway's counts.
+    pub fn header(&self, realm: &str, own: &[(&'static str, String)]) -> String {
         let mut value = format!("Bearer realm=\"{}\"", quote(realm));
         let mut push = |name: &str, text: &str| {
             value.push_str(", ");
@@ -83,16 +84,20 @@ impl Challenge {
             value.push_str(text);
             value.push('"');
         };
+        for (name, text) in own {
+            push(name, text);
+        }
         if let Some(error) = self.error {
             push("error", error.text());
         }
+        let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
         for (name, text) in [
             ("error_description", &self.description),
             ("scope", &self.scope),
             ("acr_values", &self.acr_values),
             ("max_age", &self.max_age),
         ] {
-            if let Some(text) = text {
+            if let (Some(text), false) = (text, is_own(name)) {
                 push(name, text);
             }
         }
@@ -128,11 +133,21 @@ impl Challenge {
     fn of_oauth(get: impl Fn(&str) -> Option<String>) -> Challenge {
         Challenge {
             error: get("error").as_deref().and_then(ErrorCode::of),
-            description: get("error_description").filter(|text| is_description(text)),
+            description: get("error_description").filter(|text| is_harmless(text)),
             scope: get("scope").filter(|text| is_tokens(text)),
             ..Challenge::default()
         }
     }
+}
+
+/// What clients look for in a challenge with a pattern. A provider's text that contains it could have
+/// them register for another scope, or at another provider.
+const LOOKED_FOR: [&str; 3] = ["scope=", "error=", "resource_metadata="];
+
+/// A text that no client takes for another parameter.
+fn is_harmless(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    is_description(&text) && !LOOKED_FOR.iter().any(|parameter| text.contains(parameter))
 }
 
 /// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750 §3)
@@ -144,7 +159,7 @@ fn is_description(text: &str) -> bool {
 /// Tokens of the same characters, one space between two and none around them (RFC 6749 §3.3): with
 /// any other space, readers need not agree which scopes are meant.
 fn is_tokens(text: &str) -> bool {
-    is_description(text) && text.split(' ').all(|token| !token.is_empty())
+    is_harmless(text) && text.split(' ').all(|token| !token.is_empty())
 }
 
 fn is_seconds(text: &str) -> bool {

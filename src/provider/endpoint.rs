@@ -1,15 +1,19 @@
-//! Which UserInfo endpoint serves a request.
+//! Which endpoint serves a request.
 //!
-//! The region header selects an entry of a closed table by exact bytes. No byte of it ever becomes
-//! part of a cluster, a host, a path or a log line.
+//! The region header, or the issuer that the token names, selects an entry of a closed table by exact
+//! bytes. No byte of either ever becomes part of a cluster, a host, a path or a log line.
 
+pub mod issuers;
 pub mod table;
 pub mod targets;
 
 use std::rc::Rc;
 
-use self::table::{Endpoint, Endpoints};
+use self::issuers::UnknownIssuer;
+use self::table::{Endpoint, EndpointTable, Endpoints};
 use self::targets::UnknownRegion;
+use crate::claims::token;
+use crate::request::bearer::BearerToken;
 use crate::request::headers::{Field, HeaderView};
 
 /// Why no endpoint serves a request.
@@ -21,17 +25,23 @@ pub enum EndpointFault {
     NoDefault,
     /// The region code is not configured, and `unknown_region` is `reject`.
     UnknownRegion,
+    /// The token's issuer is not listed, and `unknown_issuer` is `reject`.
+    UnknownIssuer,
 }
 
-/// Chooses the endpoint by the request's region header.
+/// Chooses the endpoint by the request's region header, or by the token's issuer.
 pub fn choose<'p>(
     endpoints: &'p Endpoints,
     head: &HeaderView<'_>,
+    token: &BearerToken<'_>,
 ) -> Result<&'p Rc<Endpoint>, EndpointFault> {
     let table = match endpoints {
         Endpoints::NotConfigured => return Err(EndpointFault::NotConfigured),
         Endpoints::Configured(table) => table,
     };
+    if let Some(unknown) = table.unknown_issuer {
+        return by_issuer(table, unknown, token);
+    }
     let code = table.region_header.as_deref().map_or(Field::Absent, |name| head.field(name));
     let known = match code {
         Field::Absent | Field::One(b"") => None,
@@ -46,21 +56,45 @@ pub fn choose<'p>(
     }
 }
 
+/// The endpoint of the issuer that a token names. What looks like a JWT is shown to no provider that it
+/// does not name; only what is opaque goes to the default.
+fn by_issuer<'p>(
+    table: &'p EndpointTable,
+    unknown: UnknownIssuer,
+    token: &BearerToken<'_>,
+) -> Result<&'p Rc<Endpoint>, EndpointFault> {
+    let default = || table.default.as_ref().ok_or(EndpointFault::NoDefault);
+    let issuer = token::unverified_issuer(token);
+    let is_opaque = issuer.is_none() && !looks_like_jwt(token.expose());
+    let named = |issuer: &str| {
+        let of = |endpoint: &&Rc<Endpoint>| endpoint.issuer.as_deref() == Some(issuer);
+        table.regions.iter().find(of)
+    };
+    match (issuer.as_deref().and_then(named), unknown) {
+        (Some(endpoint), _) => Ok(endpoint),
+        (None, _) if is_opaque => default(),
+        (None, UnknownIssuer::UseDefault) => default(),
+        (None, UnknownIssuer::Reject) => Err(EndpointFault::UnknownIssuer),
+    }
+}
+
+/// Whether a token begins as every JSON object with a member does, encoded, and has parts.
+fn looks_like_jwt(token: &str) -> bool {
+    token.starts_with("ey") && token.contains('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::table::EndpointTable;
     use super::*;
-    use crate::provider::key::KeyPrefix;
-    use crate::sim::call_policy;
+    use crate::provider::subject::Success;
+    use crate::provider::userinfo::{SignedUserInfo, UserInfo};
+    use crate::request::bearer;
 
     fn endpoint(region: &str) -> Rc<Endpoint> {
-        Rc::new(Endpoint {
-            region: region.into(),
-            sites: Vec::new(),
-            rules: Rc::from([]),
-            state: Rc::from([]),
-            key: KeyPrefix::of(&[], &call_policy(), region, &[]),
-        })
+        let method =
+            UserInfo { method: "GET", jwt: SignedUserInfo::Refuse, success: Success::Object };
+        Rc::new(Endpoint { region: region.into(), ..crate::sim::endpoint(Rc::new(method)) })
     }
 
     fn table(unknown_region: UnknownRegion) -> EndpointTable {
@@ -69,12 +103,14 @@ mod tests {
             regions: vec![endpoint("FR"), endpoint("US")],
             default: Some(endpoint("default")),
             unknown_region,
+            unknown_issuer: None,
         }
     }
 
     fn chosen(table: EndpointTable, values: &[&[u8]]) -> Result<String, EndpointFault> {
         let head = HeaderView::new(values.iter().map(|v| (&b"x-region"[..], *v)).collect());
-        choose(&Endpoints::Configured(table), &head).map(|e| e.region.to_string())
+        let token = bearer::of("t");
+        choose(&Endpoints::Configured(table), &head, &token).map(|e| e.region.to_string())
     }
 
     #[test]
@@ -115,7 +151,7 @@ mod tests {
 
     #[test]
     fn no_endpoint_configured() {
-        let chosen = choose(&Endpoints::NotConfigured, &HeaderView::default());
+        let chosen = choose(&Endpoints::NotConfigured, &HeaderView::default(), &bearer::of("t"));
         assert_eq!(chosen.err(), Some(EndpointFault::NotConfigured));
     }
 }

@@ -21,7 +21,12 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 /// The member `exp`, in whole seconds since 1970, rounded down; `None` where it says nothing that
 /// could be understood. A date before 1970 counts as 1970.
 pub(crate) fn of_claims(claims: &Json<'_>) -> Option<UnixTime> {
-    let text = match claims.member("exp")? {
+    date(claims.member("exp")?)
+}
+
+/// A date as a number, in whole seconds since 1970.
+pub(crate) fn date(value: &Json<'_>) -> Option<UnixTime> {
+    let text = match value {
         // Some providers write every claim as text.
         Json::Number(text) | Json::String(text) => text,
         Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,

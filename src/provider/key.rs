@@ -102,7 +102,7 @@ impl KeyPrefix {
     pub(crate) fn of(
         method: &[&str],
         call: &CallPolicy,
-        region: &str,
+        (region, issuer): (&str, Option<&str>),
         sites: &[Site],
     ) -> KeyPrefix {
         let mut begun = Sha256::new();
@@ -111,6 +111,8 @@ impl KeyPrefix {
         feed(&method.len().to_string());
         method.iter().copied().for_each(&mut feed);
         feed(region);
+        // The issuer that the response must name.
+        feed(issuer.unwrap_or_default());
         for Site { cluster, authority, path, scheme } in sites {
             [scheme, cluster.as_str(), authority, path].into_iter().for_each(&mut feed);
         }
@@ -163,7 +165,7 @@ mod tests {
     use crate::claims::jsonpath::JsonPath;
     use crate::provider::method::ValidationMethod as _;
     use crate::provider::subject::{SubjectPath, Success};
-    use crate::provider::userinfo::UserInfo;
+    use crate::provider::userinfo::{SignedUserInfo, UserInfo};
     use crate::request::bearer;
     use crate::request::headers::HeaderView;
     use crate::sim::call_policy;
@@ -173,13 +175,21 @@ mod tests {
 
     fn call(method: &'static str, headers: &[(&str, &str)]) -> Asking {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        (UserInfo { method, success: Success::Object }, CallPolicy { headers, ..call_policy() })
+        (
+            UserInfo { method, jwt: SignedUserInfo::Refuse, success: Success::Object },
+            CallPolicy { headers, ..call_policy() },
+        )
     }
 
     /// Scheme, cluster, authority and path of one site, and a region.
     fn prefix((method, call): &Asking, endpoint: [&'static str; 5]) -> KeyPrefix {
         let [scheme, cluster, authority, path, region] = endpoint;
-        KeyPrefix::of(&method.key_parts(), call, region, &[site(scheme, cluster, authority, path)])
+        KeyPrefix::of(
+            &method.key_parts(),
+            call,
+            (region, None),
+            &[site(scheme, cluster, authority, path)],
+        )
     }
 
     fn site(scheme: &'static str, cluster: &str, authority: &str, path: &str) -> Site {
@@ -227,7 +237,7 @@ mod tests {
         let two =
             [site("https", "idp", "a.example", "/u"), site("https", "idp", "b.example", "/u")];
         for sites in [&two[..], &[two[1].clone(), two[0].clone()], &two[..1]] {
-            let prefix = KeyPrefix::of(&get.0.key_parts(), &get.1, "FR", sites);
+            let prefix = KeyPrefix::of(&get.0.key_parts(), &get.1, ("FR", None), sites);
             keys.push(super::tests::keys(&prefix, "token"));
         }
         // What has to be in the answer: what vouched by one rule says nothing by another.
@@ -239,8 +249,8 @@ mod tests {
         for success in
             [Success::ObjectWithSubject, at("$.sub"), at("$.data.sub"), at("FR"), Success::Any]
         {
-            let method = UserInfo { method: "GET", success };
-            let prefix = KeyPrefix::of(&method.key_parts(), &get.1, "FR", &sites);
+            let method = UserInfo { method: "GET", jwt: SignedUserInfo::Refuse, success };
+            let prefix = KeyPrefix::of(&method.key_parts(), &get.1, ("FR", None), &sites);
             keys.push(super::tests::keys(&prefix, "token"));
         }
         let different: HashSet<TokenKey> = keys.iter().map(|(key, _)| *key).collect();
@@ -263,7 +273,7 @@ mod tests {
         let head = HeaderView::new(vec![(b"authorization", b"Bearer token")]);
         let token = bearer::parse(&head, 100).unwrap();
         let (method, call) = call("GET", &[]);
-        let prefix = KeyPrefix::of(&method.key_parts(), &call, "FR", &[]);
+        let prefix = KeyPrefix::of(&method.key_parts(), &call, ("FR", None), &[]);
         let key = prefix.key(&token, SEED);
         assert_ne!(prefix.key(&token, Seed([8; 16])), key);
         // Both halves are compared: one alone would make keys of half the length.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::claims::json::Json;
+use crate::claims::rules::Document;
 use crate::provider::call::Call;
 use crate::provider::error_text::ProviderText;
 use crate::provider::response::Body;
@@ -15,9 +16,13 @@ use crate::refusal::Refusal;
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
+use crate::time::UnixTime;
 
 /// A way to have a token validated. An instance has one, with its settings.
 pub trait ValidationMethod: fmt::Debug {
+    /// Its name, for those who describe a configuration.
+    fn name(&self) -> &'static str;
+
     /// The call to this site about this token, which gives up after `timeout`.
     fn request(
         &self,
@@ -41,6 +46,9 @@ pub trait ValidationMethod: fmt::Debug {
 
     /// What a response has to contain to vouch for a token.
     fn success(&self) -> &Success;
+
+    /// Which document says scope, audience and issuer of a vouched token.
+    fn grants(&self) -> Document;
 }
 
 /// A whole response that the provider itself sent.
@@ -52,6 +60,8 @@ pub struct Response<'h, 'b> {
     pub head: &'h HeaderView<'b>,
     /// Its body.
     pub body: Body<'b>,
+    /// Today, for responses that say until when they hold.
+    pub date: UnixTime,
     /// Where an error's text is.
     pub error_text: &'h ProviderText,
 }

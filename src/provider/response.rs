@@ -86,10 +86,12 @@ pub(crate) fn is_envoys_own(head: &HeaderView<'_>) -> bool {
     head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
-/// Whether the answer is a JWT (OpenID Connect Core §5.3.2).
+/// Whether the answer is a JWT (OpenID Connect Core §5.3.2, RFC 9701 §5).
 pub(crate) fn is_jwt(head: &HeaderView<'_>) -> bool {
     match head.field("content-type") {
-        Field::One(value) => media_type(value).eq_ignore_ascii_case(b"application/jwt"),
+        Field::One(value) => ["application/jwt", "application/token-introspection+jwt"]
+            .iter()
+            .any(|jwt| media_type(value).eq_ignore_ascii_case(jwt.as_bytes())),
         Field::Absent | Field::Several => false,
     }
 }

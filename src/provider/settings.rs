@@ -9,6 +9,7 @@ use crate::config::key::{Integer, Key, OptionalTime, Own, Time};
 use crate::config::location::Report;
 use crate::config::names;
 use crate::config::shape::{Keys, Object, text};
+use crate::config::tree::Tree;
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys =
@@ -177,6 +178,21 @@ pub(crate) fn call(top: &Fields<'_>, report: &mut Report) -> CallPolicy {
         max_in_flight: MAX_IN_FLIGHT.read_size(top, report),
         max_bytes: MAX_USERINFO_BYTES.read_size(top, report),
         headers: headers(top, report),
+    }
+}
+
+/// Reports a fixed `content-type` where tokens are introspected: the call has a form for a body.
+pub(crate) fn refuse_content_type(top: &Fields<'_>, report: &mut Report) {
+    let map = USERINFO_HEADERS.node(top).filter(|node| matches!(node.value, Tree::Object(_)));
+    for (name, node) in
+        map.and_then(|node| Fields::open_map(node, report)).iter().flat_map(Fields::iter)
+    {
+        if names::same(name, "content-type") {
+            report.problem(
+                &node.place,
+                "reserved header name with introspection_endpoint: the call has a form for a body",
+            );
+        }
     }
 }
 

@@ -63,6 +63,16 @@ pub struct SubjectPath {
 }
 
 impl Success {
+    /// Its part of the token's key.
+    pub(crate) fn key_parts(&self) -> Vec<&str> {
+        match self {
+            Success::Object => vec!["object"],
+            Success::ObjectWithSubject => vec!["sub"],
+            Success::ObjectWithSubjectAt(SubjectPath { text, .. }) => vec!["subject at", text],
+            Success::Any => vec!["any"],
+        }
+    }
+
     /// Whether this body, `None` where it is no JSON, vouches for the token.
     pub(crate) fn holds(&self, document: Option<&Json<'_>>) -> bool {
         let object = document.filter(|document| matches!(document, Json::Object(_)));
@@ -116,6 +126,17 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Success {
         }
     }
     if any { Success::Any } else { success }
+}
+
+/// Reports `accept_any_200` where tokens are introspected: only `"active": true` vouches there.
+pub(crate) fn refuse_any_200(top: &Fields<'_>, report: &mut Report) {
+    if let Some(node) = ACCEPT_ANY_200.node(top) {
+        report.problem(
+            &node.place,
+            "got a value with introspection_endpoint, expected it absent: only \"active\": true vouches \
+             there",
+        );
+    }
 }
 
 /// `require_subject`: true for `sub`, or the path to another place.

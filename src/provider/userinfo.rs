@@ -7,23 +7,25 @@
 use std::time::Duration;
 
 use crate::claims::json::{self, Json};
+use crate::claims::rules::Document;
+use crate::claims::token;
 use crate::config::file::Fields;
 use crate::config::key::{Choice, Key};
 use crate::config::location::Report;
 use crate::config::shape::{Keys, text};
-use crate::provider::call::{Call, HeaderList, LEAST};
+use crate::provider::call::{Call, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
 use crate::provider::method::{Response, ValidationMethod};
-use crate::provider::response::{Body, Unreadable, is_json, is_jwt};
+use crate::provider::response::{Body, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
-use crate::provider::subject::{SubjectPath, Success};
-use crate::refusal::{NoAnswer, Refusal, Unusable};
+use crate::provider::subject::Success;
+use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
 
 /// The keys of this room.
-pub(crate) const KEYS: Keys = &[&USERINFO_METHOD];
+pub(crate) const KEYS: Keys = &[&USERINFO_METHOD, &USERINFO_JWT];
 
 static USERINFO_METHOD: Key<Choice<&str>> = Key::new(
     "userinfo_method",
@@ -31,20 +33,69 @@ static USERINFO_METHOD: Key<Choice<&str>> = Key::new(
     text("HTTP methods are case-sensitive (RFC 9110 §9.1)"),
 );
 
+static USERINFO_JWT: Key<Choice<SignedUserInfo>> = Key::new(
+    "userinfo_jwt",
+    Choice {
+        default: ("refuse", SignedUserInfo::Refuse),
+        others: &[("trust_tls", SignedUserInfo::TrustTls)],
+    },
+    text(
+        "`trust_tls`: a response with `application/jwt` (OpenID Connect Core §5.3.2) counts as its JSON \
+         payload. The signature is **not** checked, a departure from §5.3.4: TLS to the provider stands in \
+         its place, as §3.1.3.7 allows for ID Tokens. Only with `https://` endpoints. Encrypted responses \
+         stay unusable",
+    ),
+);
+
+/// `userinfo_jwt`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedUserInfo {
+    /// Cannot be used.
+    Refuse,
+    /// Read without its signature.
+    TrustTls,
+}
+
 /// UserInfo with its settings.
 #[derive(Debug)]
 pub struct UserInfo {
     /// `GET` or `POST`.
     pub(crate) method: &'static str,
+    pub(crate) jwt: SignedUserInfo,
     pub(crate) success: Success,
 }
 
-/// Reads `userinfo_method`.
-pub(crate) fn read(top: &Fields<'_>, success: Success, report: &mut Report) -> UserInfo {
-    UserInfo { method: USERINFO_METHOD.read(top, report), success }
+/// Reads `userinfo_method` and `userinfo_jwt`. `is_tls` says that every endpoint is `https://`.
+pub(crate) fn read(
+    top: &Fields<'_>,
+    success: Success,
+    is_tls: bool,
+    report: &mut Report,
+) -> UserInfo {
+    let jwt = USERINFO_JWT.read(top, report);
+    if let (SignedUserInfo::TrustTls, false, Some(node)) = (jwt, is_tls, USERINFO_JWT.node(top)) {
+        report.problem(
+            &node.place,
+            "got \"trust_tls\" with an http:// endpoint, expected https:// for every endpoint: \
+             without TLS nothing stands in the place of the signature",
+        );
+    }
+    UserInfo { method: USERINFO_METHOD.read(top, report), jwt, success }
+}
+
+/// Reports the keys that say something of UserInfo alone, where tokens are introspected.
+pub(crate) fn refuse_with_introspection(top: &Fields<'_>, report: &mut Report) {
+    let why = "with introspection_endpoint, expected it absent: it is about UserInfo alone";
+    for node in [USERINFO_METHOD.node(top), USERINFO_JWT.node(top)].into_iter().flatten() {
+        report.problem(&node.place, format!("got a value {why}"));
+    }
 }
 
 impl ValidationMethod for UserInfo {
+    fn name(&self) -> &'static str {
+        "userinfo"
+    }
+
     fn request(
         &self,
         policy: &CallPolicy,
@@ -53,22 +104,19 @@ impl ValidationMethod for UserInfo {
         correlation: &Correlation,
         timeout: Duration,
     ) -> Call {
-        let mut headers = self.begin(site);
+        let mut headers = begin(self.method, site);
         headers.push("authorization", &["Bearer ", token.expose()]);
-        fixed(&mut headers, policy);
-        for (name, value) in correlation.headers() {
-            // What the operator has fixed stays so.
-            if !is_fixed(policy, name) {
-                headers.push(name, &[value]);
-            }
-        }
-        Call { cluster: site.cluster.clone(), headers, timeout: timeout.max(LEAST) }
+        accept(&mut headers, policy);
+        correlated(&mut headers, policy, correlation);
+        let timeout = timeout.max(LEAST);
+        Call { cluster: site.cluster.clone(), headers, body: Vec::new(), timeout }
     }
 
     fn probe(&self, policy: &CallPolicy, site: &Site, timeout: Duration) -> Call {
-        let mut headers = self.begin(site);
-        fixed(&mut headers, policy);
-        Call { cluster: site.cluster.clone(), headers, timeout: timeout.max(LEAST) }
+        let mut headers = begin(self.method, site);
+        accept(&mut headers, policy);
+        let timeout = timeout.max(LEAST);
+        Call { cluster: site.cluster.clone(), headers, body: Vec::new(), timeout }
     }
 
     fn classify<'b>(&self, response: &Response<'_, 'b>) -> Result<Option<Json<'b>>, Refusal> {
@@ -85,13 +133,10 @@ impl ValidationMethod for UserInfo {
 
     fn key_parts(&self) -> Vec<&str> {
         let mut parts = vec!["userinfo", self.method];
-        match &self.success {
-            Success::Object => parts.push("object"),
-            Success::ObjectWithSubject => parts.push("sub"),
-            Success::ObjectWithSubjectAt(SubjectPath { text, .. }) => {
-                parts.extend(["subject at", text]);
-            }
-            Success::Any => parts.push("any"),
+        parts.extend(self.success.key_parts());
+        match self.jwt {
+            SignedUserInfo::Refuse => {}
+            SignedUserInfo::TrustTls => parts.push("trust_tls"),
         }
         parts
     }
@@ -99,54 +144,44 @@ impl ValidationMethod for UserInfo {
     fn success(&self) -> &Success {
         &self.success
     }
+
+    /// UserInfo responses do not carry them, and the `aud` of a signed one is a client.
+    fn grants(&self) -> Document {
+        Document::Token
+    }
 }
 
 impl UserInfo {
-    fn begin(&self, site: &Site) -> HeaderList {
-        let mut headers = HeaderList::default();
-        headers.push(":method", &[self.method]);
-        headers.push(":scheme", &[site.scheme]);
-        headers.push(":authority", &[&site.authority]);
-        headers.push(":path", &[&site.path]);
-        headers
-    }
-
     /// What a 200 says, if that vouches.
     fn vouched<'b>(
         &self,
         head: &HeaderView<'_>,
         body: Body<'b>,
     ) -> Result<Option<Json<'b>>, Refusal> {
-        let bytes = body.plain(head).map_err(|why| {
-            Refusal::Unusable(match why {
-                Unreadable::TooLarge => Unusable::TooLarge,
-                Unreadable::Encoded => Unusable::Encoded,
-            })
-        })?;
-        let document = if is_json(head) { json::parse(bytes).ok() } else { None };
+        let bytes = body.plain(head).map_err(|why| Refusal::Unusable(why.into()))?;
+        let signed = is_jwt(head);
+        let document = match self.jwt {
+            SignedUserInfo::TrustTls if signed => signed_claims(bytes),
+            SignedUserInfo::TrustTls | SignedUserInfo::Refuse if is_json(head) => {
+                json::parse(bytes).ok()
+            }
+            SignedUserInfo::TrustTls | SignedUserInfo::Refuse => None,
+        };
         let is_object = matches!(document, Some(Json::Object(_)));
         match (self.success.holds(document.as_ref()), is_object) {
             (true, _) => Ok(document),
-            (false, true) => Err(Refusal::NotVouched),
-            (false, false) if is_jwt(head) => Err(Refusal::Unusable(Unusable::Jwt)),
+            (false, true) => Err(Refusal::NotVouched(NotVouched::NoSubject)),
+            (false, false) if signed => Err(Refusal::Unusable(Unusable::Jwt)),
             (false, false) => Err(Refusal::Unusable(Unusable::NotAnObject)),
         }
     }
 }
 
-fn fixed(headers: &mut HeaderList, policy: &CallPolicy) {
-    if !is_fixed(policy, "accept") {
-        headers.push("accept", &["application/json"]);
-    }
-    // Without it any coding is allowed (RFC 9110 §12.5.3), and an encoded response is of no use.
-    headers.push("accept-encoding", &["identity"]);
-    for (name, value) in &policy.headers {
-        headers.push(name, &[value]);
-    }
-}
-
-fn is_fixed(policy: &CallPolicy, name: &str) -> bool {
-    policy.headers.iter().any(|(fixed, _)| fixed == name)
+/// The payload of a signed response (OpenID Connect Core §5.3.2), whose signature nobody checks: TLS to
+/// the provider stands in its place. An encrypted one, of five parts, has none.
+fn signed_claims(body: &[u8]) -> Option<Json<'static>> {
+    let payload = token::signed(std::str::from_utf8(body).ok()?.trim_ascii())?;
+    token::claims(&payload).map(Json::into_owned)
 }
 
 #[cfg(test)]
@@ -177,7 +212,8 @@ mod tests {
         };
         let token = bearer::parse(&head, 8).unwrap();
         let correlation = Correlation::of(&head);
-        let method = UserInfo { method: "POST", success: Success::Object };
+        let method =
+            UserInfo { method: "POST", jwt: SignedUserInfo::Refuse, success: Success::Object };
         let call = method.request(&policy, &site, &token, &correlation, Duration::from_secs(2));
         assert_eq!((call.cluster.as_str(), call.timeout), ("idp_fr", Duration::from_secs(2)));
         let headers: Vec<_> = call.headers.iter().collect();

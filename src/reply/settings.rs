@@ -122,6 +122,8 @@ const UP_TO_A_DAY: Range = Range {
 pub struct ReplyPolicy {
     /// `realm` of every challenge.
     pub realm: String,
+    /// The gateway's own parameters of every challenge: where its metadata is, and the scopes wanted.
+    pub parameters: Vec<(&'static str, String)>,
     /// What replaces the errors that the connector itself raises.
     pub own_errors: OwnErrors,
     /// The reply when the provider gave no usable answer.
@@ -179,11 +181,16 @@ pub enum ProviderErrors {
 }
 
 /// Reads the keys.
-pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> ReplyPolicy {
+pub(crate) fn read(
+    top: &Fields<'_>,
+    parameters: Vec<(&'static str, String)>,
+    report: &mut Report,
+) -> ReplyPolicy {
     let error_set = error_set(top, report);
     let unavailable = unavailable(top, report);
     ReplyPolicy {
         realm: REALM.read(top, report),
+        parameters,
         own_errors: match enabled(top) {
             true => OwnErrors::ErrorSet(error_set),
             false => OwnErrors::Named,

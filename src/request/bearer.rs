@@ -4,14 +4,14 @@
 //! two readers could take for different tokens is refused.
 
 use crate::config::file::Fields;
-use crate::config::key::{Integer, Key};
+use crate::config::key::{Choice, Integer, Key};
 use crate::config::location::Report;
 use crate::config::secret::Secret;
 use crate::config::shape::{Keys, text};
 use crate::request::headers::{Field, HeaderView};
 
 /// The keys of this room.
-pub(crate) const KEYS: Keys = &[&MAX_TOKEN_BYTES];
+pub(crate) const KEYS: Keys = &[&MAX_TOKEN_BYTES, &CREDENTIALS];
 
 /// With `Bearer` and its name the header stays below the 8 KiB at which usual servers refuse it; some
 /// drop the whole HTTP/2 connection then, with everybody's calls on it.
@@ -24,6 +24,33 @@ static MAX_TOKEN_BYTES: Key<Integer> = Key::new(
          only where the provider takes more",
     ),
 );
+
+static CREDENTIALS: Key<Choice<Credentials>> = Key::new(
+    "credentials",
+    Choice {
+        default: ("required", Credentials::Required),
+        others: &[("optional", Credentials::Optional)],
+    },
+    text(
+        "`optional`: a request without any `Authorization` goes on, stripped like any other, without an \
+         identity; the backend decides what it may do. A bad, malformed, empty or doubled credential is \
+         refused as always",
+    ),
+);
+
+/// `credentials`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// A request without them is refused.
+    Required,
+    /// A request without them goes on, without an identity.
+    Optional,
+}
+
+/// Reads `credentials`.
+pub(crate) fn credentials(top: &Fields<'_>, report: &mut Report) -> Credentials {
+    CREDENTIALS.read(top, report)
+}
 
 /// Reads `max_token_bytes`.
 pub(crate) fn longest(top: &Fields<'_>, report: &mut Report) -> usize {
@@ -49,6 +76,12 @@ impl BearerToken<'_> {
     pub(crate) fn expose(&self) -> &str {
         self.0.expose()
     }
+}
+
+/// A token, for tests.
+#[cfg(test)]
+pub(crate) fn of(token: &str) -> BearerToken<'_> {
+    BearerToken(Secret::new(token))
 }
 
 /// Why a request carries no usable bearer token.

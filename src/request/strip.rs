@@ -19,6 +19,8 @@ pub struct ForwardPolicy {
     pub authorization: Authorization,
     /// `region_header`, lower-cased: carries the region that was used.
     pub region_header: Option<Rc<str>>,
+    /// `anonymous_header`, lower-cased: says that a request has no credentials.
+    pub anonymous_header: Option<Rc<str>>,
     /// Every header name that only this filter may set, of all regions.
     pub strip: StripList,
 }
@@ -169,6 +171,7 @@ mod tests {
         ForwardPolicy {
             authorization,
             region_header: None,
+            anonymous_header: None,
             strip: StripList::new(["X-User-Email", "X-Unit-Id"]),
         }
     }

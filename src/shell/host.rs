@@ -62,7 +62,8 @@ fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, Failed> {
 /// told to the context whose callback runs: see `calls.rs`.
 pub(super) fn http_call(call: &Call) -> Result<u32, Failed> {
     let headers = call.headers.iter().collect();
-    Ok(hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout)?)
+    let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+    Ok(hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout)?)
 }
 
 /// Lets the request in effect go on, after this callback. No header can be edited any more.

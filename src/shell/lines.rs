@@ -10,7 +10,7 @@ use std::panic::PanicHookInfo;
 
 use log::Level;
 
-use crate::filter::BreakerEvent;
+use crate::filter::SiteEvent;
 use crate::policy::Problem;
 
 /// A line of Envoy's log.
@@ -29,8 +29,8 @@ pub(super) enum Line<'l> {
     Unconfigured,
     /// The host refused what it never refuses.
     HostRefused,
-    /// A circuit breaker has changed: the name of a cluster.
-    Breaker(&'l BreakerEvent),
+    /// A circuit breaker has changed, or a site refuses the gateway: the name of a cluster.
+    Site(&'l SiteEvent),
 }
 
 impl Line<'_> {
@@ -48,8 +48,9 @@ impl Line<'_> {
             | Line::Fault(_)
             | Line::Unconfigured
             | Line::HostRefused => Level::Error,
-            Line::Breaker(BreakerEvent::Opened { .. } | BreakerEvent::Deaf { .. }) => Level::Warn,
-            Line::Note(_) | Line::Breaker(BreakerEvent::Closed { .. }) => Level::Info,
+            Line::Site(SiteEvent::ClientRefused { .. }) => Level::Error,
+            Line::Site(SiteEvent::Opened { .. } | SiteEvent::Deaf { .. }) => Level::Warn,
+            Line::Note(_) | Line::Site(SiteEvent::Closed { .. }) => Level::Info,
         }
     }
 }
@@ -73,15 +74,20 @@ impl fmt::Display for Line<'_> {
             Line::HostRefused => {
                 f.write_str("Envoy refused to read or edit a request's headers; answered with 500")
             }
-            Line::Breaker(BreakerEvent::Opened { cluster }) => {
+            Line::Site(SiteEvent::Opened { cluster }) => {
                 write!(f, "circuit breaker opened: cluster {cluster} does not answer")
             }
-            Line::Breaker(BreakerEvent::Deaf { cluster }) => write!(
+            Line::Site(SiteEvent::Deaf { cluster }) => write!(
                 f,
                 "circuit breaker disabled: cluster {cluster} answers calls with a token, but no \
                  probe without one"
             ),
-            Line::Breaker(BreakerEvent::Closed { cluster }) => {
+            Line::Site(SiteEvent::ClientRefused { cluster }) => write!(
+                f,
+                "introspection_client_refused: cluster {cluster} refuses the gateway's own client or its \
+                 request, so no token can be validated: check introspection_client and the endpoint"
+            ),
+            Line::Site(SiteEvent::Closed { cluster }) => {
                 write!(f, "circuit breaker closed: cluster {cluster} answers again")
             }
         }

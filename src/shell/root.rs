@@ -10,9 +10,10 @@ use super::instance::{Filter, Root};
 use super::lines::Line;
 use super::raw;
 use super::worker::Worker;
-use crate::policy;
+use crate::policy::{self, Environment};
 
-/// Reads a configuration. A pure function of its bytes: where it fails only in a worker, Envoy
+/// Reads a configuration. A pure function of its bytes and of the VM's
+/// environment: where it fails only in a worker, Envoy
 /// leaves the filter out and requests go through unauthenticated.
 pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
     let Ok(bytes) = host::configuration(size) else {
@@ -20,7 +21,9 @@ pub(super) fn configure(worker: &Rc<Worker>, id: u32, size: usize) -> bool {
         Line::Unreadable.write();
         return true;
     };
-    match policy::read(&bytes) {
+    // The VM's environment alone, not the process's: what its configuration gives it.
+    let variable = |name: &str| std::env::var(name).ok();
+    match policy::read_in(&bytes, Environment::Known(&variable)) {
         Err(problems) => {
             problems.iter().for_each(|problem| Line::Refused(problem).write());
             false

@@ -340,8 +340,8 @@ impl Worker {
         let mut gate = self.gate.borrow_mut();
         let held = self.gauges.publish(&Stats { waiting, ..gate.stats() });
         let counted = self.meters.borrow().values().filter(|meter| meter.publish()).count() > 0;
-        for event in gate.take_breaker_events() {
-            Line::Breaker(&event).write();
+        for event in gate.take_site_events() {
+            Line::Site(&event).write();
         }
         held || counted
     }

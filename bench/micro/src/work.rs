@@ -4,9 +4,12 @@ use std::rc::Rc;
 
 use oidc_token_connector::claims::json::{self, Json};
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath};
-use oidc_token_connector::filter::header_edit::{self, MappedClaims};
+use oidc_token_connector::claims::required::Documents;
+use oidc_token_connector::filter::header_edit::{self, MappedClaims, Whose};
 use oidc_token_connector::policy::{Endpoint, Endpoints, Policy};
+use oidc_token_connector::provider::response::Answer;
 use oidc_token_connector::request::strip::StripPlan;
+use oidc_token_connector::time::UnixTime;
 use oidc_token_connector::verdict;
 
 use crate::documents::{SMALL, large};
@@ -29,12 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             let body: &'static str = body.leak();
             all.push(Operation::new(name, move || {
                 let (policy, answer) = (policy(headers, ""), answer("200", body));
-                Box::new(move || {
-                    let judged =
-                        verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
-                    let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
-                    Effect::Mapped(MappedClaims::of(&permit, Some(endpoint(&policy))))
-                })
+                Box::new(move || Effect::Mapped(judged(&policy, &answer)))
             }));
         }
     }
@@ -58,9 +56,8 @@ pub(crate) fn operations() -> Vec<Operation> {
                 let claims = Rc::new(mapped_claims(&policy));
                 Box::new(move || {
                     let strip_plan = StripPlan::of(&view, &policy.forward);
-                    let endpoint = Some(endpoint(&policy));
-                    let (edit, _) =
-                        header_edit::edit(&claims, &policy.forward, endpoint, strip_plan);
+                    let whose = Whose::User(endpoint(&policy));
+                    let (edit, _) = header_edit::edit(&claims, &policy.forward, whose, strip_plan);
                     Effect::Edits(edit)
                 })
             }));
@@ -80,9 +77,16 @@ fn endpoint(policy: &Policy) -> &Endpoint {
 /// The result of an answer without claims: only the client's headers remain to edit.
 fn mapped_claims(policy: &Policy) -> MappedClaims {
     let answer = answer("200", r#"{"sub":"248289761001"}"#);
-    let judged = verdict::judge(&*policy.method, &policy.replies.provider_text, &answer);
-    MappedClaims::of(
-        &judged.unwrap_or_else(|refusal| panic!("{refusal:?}")),
-        Some(endpoint(policy)),
-    )
+    judged(policy, &answer)
+}
+
+/// What the headers of the policy become by this answer.
+fn judged(policy: &Policy, answer: &Answer<'_>) -> MappedClaims {
+    let (endpoint, text) = (endpoint(policy), &policy.replies.provider_text);
+    let judged = verdict::judge(endpoint, text, answer, UnixTime(1_790_000_000));
+    let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let documents =
+        Documents { response: permit.claims(), token: None, grants: endpoint.method.grants() };
+    let claims = MappedClaims::of(&permit, endpoint, documents);
+    claims.unwrap_or_else(|unmet| panic!("{unmet:?}"))
 }

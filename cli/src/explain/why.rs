@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::Budget;
-use oidc_token_connector::claims::{self, Claim};
-use oidc_token_connector::policy::{ClaimRule, Endpoints, Lists, Policy};
+use oidc_token_connector::claims::rules::Document;
+use oidc_token_connector::claims::{self, Claim, token};
+use oidc_token_connector::policy::{ClaimRule, Endpoint, Endpoints, Lists, Policy};
 use oidc_token_connector::provider::endpoint;
+use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::{Field, HeaderView};
 
 /// The region that is called, or none, and the reason.
@@ -15,11 +17,15 @@ pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     let Endpoints::Configured(table) = &policy.endpoints else {
         return "none: the configuration has no userinfo_endpoint".to_owned();
     };
-    let chosen = endpoint::choose(&policy.endpoints, head);
-    let (chosen, known) = match &chosen {
-        Ok(asked) => (&*asked.region, table.regions.iter().any(|known| Rc::ptr_eq(known, asked))),
-        Err(_) => ("none", false),
-    };
+    let chosen = chosen(policy, head);
+    let known = chosen.is_some_and(|asked| table.regions.iter().any(|r| Rc::ptr_eq(r, asked)));
+    let chosen = chosen.map_or("none", |asked| &*asked.region);
+    if table.unknown_issuer.is_some() {
+        return match known {
+            true => format!("{chosen}: the issuer that the token names selects it"),
+            false => format!("{chosen}: the token names no issuer of issuers"),
+        };
+    }
     let Some(header) = &table.region_header else {
         return format!("{chosen}: the configuration has no regionCodeHeader");
     };
@@ -33,6 +39,12 @@ pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     format!("{chosen}: {why} {header}")
 }
 
+/// The endpoint that is called about this request's token.
+fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoint>> {
+    let token = bearer::parse(head, policy.max_token_bytes).ok()?;
+    endpoint::choose(&policy.endpoints, head, &token).ok()
+}
+
 /// Headers and filter state that the request could have got from this answer and did not, each
 /// with the reason. `set` says whether it got one of that name.
 pub(super) fn left_out(
@@ -41,26 +53,32 @@ pub(super) fn left_out(
     body: &[u8],
     set: impl Fn(&str) -> bool,
 ) -> Vec<(String, &'static str)> {
-    let Ok(endpoint) = endpoint::choose(&policy.endpoints, head) else { return Vec::new() };
-    let Ok(document) = json::parse(body) else {
-        let none = "the answer is not JSON";
-        return endpoint.rules.iter().map(|rule| (rule.name.to_string(), none)).collect();
-    };
+    let Some(endpoint) = chosen(policy, head) else { return Vec::new() };
+    let document = json::parse(body).ok();
+    let payload = bearer::parse(head, policy.max_token_bytes).ok().and_then(|t| token::payload(&t));
+    let claims = payload.as_deref().and_then(token::claims);
     // In the filter's order, because all share the budget.
     let mut budget = Budget::for_answer();
-    let mut why = |rule: &ClaimRule| match (claims::read(&document, rule, &mut budget), &rule.lists)
-    {
-        (Claim::Absent, Lists::Json) => "its path finds nothing, null or an empty text",
-        (Claim::Absent, Lists::Joined(_)) => {
-            "its path finds nothing to join: null, empty texts, arrays and objects are left out"
-        }
-        (Claim::Invalid, Lists::Json) => "its value is not allowed in a header or filter state",
-        (Claim::Invalid, Lists::Joined(_)) => {
-            "its value is not allowed in a header, or a reader that splits the list would not \
+    let mut why = |rule: &ClaimRule| {
+        let value = &rule.value;
+        let (read, none) = match value.of {
+            Document::Response => (document.as_ref(), "the answer is not JSON"),
+            Document::Token => (claims.as_ref(), "the token is no JWT whose claims can be read"),
+        };
+        let Some(read) = read else { return none };
+        match (claims::read(read, value, &mut budget), &value.lists) {
+            (Claim::Absent, Lists::Joined(_)) => {
+                "its path finds nothing to join: null, empty texts, arrays and objects are left out"
+            }
+            (Claim::Absent, _) => "its path finds nothing, null or an empty text",
+            (Claim::Invalid, Lists::Joined(_)) => {
+                "its value is not allowed in a header, or a reader that splits the list would not \
                  get the same elements"
+            }
+            (Claim::Invalid, _) => "its value is not allowed in a header or filter state",
+            (Claim::OverBudget, _) => "its path exceeds the step budget",
+            (Claim::Value(_), _) => "all values together would exceed 16 KiB",
         }
-        (Claim::OverBudget, _) => "its path exceeds the step budget",
-        (Claim::Value(_), _) => "all values together would exceed 16 KiB",
     };
     let headers = endpoint.rules.iter().map(|rule| (rule.name.to_string(), why(rule)));
     let headers: Vec<_> = headers.collect();

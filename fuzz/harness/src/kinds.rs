@@ -43,8 +43,10 @@ fn asked(data: &[u8]) -> Option<bool> {
     );
     let policy = policy::read(configuration.as_bytes()).expect("a good configuration").policy;
     let lines = text.split(|b| *b == b'\n').filter(|_| text != b"-");
-    let head = HeaderView::new(lines.map(|value| (&b"x-region"[..], value)).collect());
-    Some(endpoint::choose(&policy.endpoints, &head).is_ok())
+    let pairs = lines.map(|value| (&b"x-region"[..], value));
+    let head = HeaderView::new(pairs.chain([(&b"authorization"[..], &b"Bearer t"[..])]).collect());
+    let token = bearer::parse(&head, 1).expect("a good token");
+    Some(endpoint::choose(&policy.endpoints, &head, &token).is_ok())
 }
 
 /// Whether the path is one and finds something; nothing is shown where it finds nothing.

@@ -1,8 +1,9 @@
 //! Bounds, eviction and look-up, with keys made to measure.
 
 use super::*;
-use crate::policy::{self, CacheScope, Endpoints, NoStore};
+use crate::policy::{self, CacheScope, Endpoints, NoStore, Policy};
 use crate::provider::response::{Answer, Body};
+use crate::request::bearer::{self, BearerToken};
 use crate::sim;
 use crate::time::{MonotonicTime, UnixTime};
 
@@ -42,16 +43,22 @@ impl Bench {
         };
         let head = sim::head(&[(":status", status), ("x-envoy-upstream-service-time", "1")]);
         let answer = Answer::Whole { head, body: Body::Read(body) };
-        let verdict = Verdict::of(&answer, &self.policy, &self.endpoint);
+        let verdict = judge(&self.policy, &self.endpoint).verdict(&answer);
         let entry = CacheEntry::of(&answer, &verdict, at(0).moment, None).unwrap();
         assert_eq!(entry.kind, kind);
         self.store.keep(key, entry, (Rc::clone(&self.endpoint), verdict))
     }
 
     fn find(&mut self, key: TokenKey) -> Option<Kind> {
-        let found = self.store.find(&key, &self.policy, &self.cache, &self.endpoint, at(1));
+        let found = self.store.find(&key, judge(&self.policy, &self.endpoint), &self.cache, at(1));
         found.and_then(|verdict| verdict.kind())
     }
+}
+
+fn judge<'r>(policy: &'r Policy, endpoint: &'r Rc<Endpoint>) -> Judge<'r> {
+    static TOKEN: std::sync::OnceLock<BearerToken<'static>> = std::sync::OnceLock::new();
+    let token = TOKEN.get_or_init(|| bearer::of("t"));
+    Judge { policy, endpoint, token, date: sim::START }
 }
 
 fn at(seconds: u64) -> Now {
@@ -134,7 +141,7 @@ fn every_header_counts_towards_the_size() {
         let mut pairs = vec![(":status", "401"), ("x-envoy-upstream-service-time", "1")];
         pairs.extend(names.iter().map(|name| (name.as_str(), "")));
         let answer = Answer::Whole { head: sim::head(&pairs), body: Body::Read(b"") };
-        let verdict = Verdict::of(&answer, &bench.policy, &bench.endpoint);
+        let verdict = judge(&bench.policy, &bench.endpoint).verdict(&answer);
         let entry = CacheEntry::of(&answer, &verdict, at(0).moment, None).unwrap();
         assert!(bench.store.keep(key(0), entry, (Rc::clone(&bench.endpoint), verdict)));
         bench.store.bytes()
@@ -177,7 +184,8 @@ fn mapped_claims_of_several_instances_are_limited_and_counted() {
     for round in 1..=20 {
         let (policy, endpoint) = instance();
         for _ in 0..3 {
-            let found = bench.store.find(&key(0), &policy, &bench.cache, &endpoint, at(1));
+            let judge = judge(&policy, &endpoint);
+            let found = bench.store.find(&key(0), judge, &bench.cache, at(1));
             assert!(found.is_some());
         }
         // The keeper's own reading has no headers; at most four are kept.

@@ -1,18 +1,18 @@
 //! The circuit breaker: only slow failures count, and only a probe opens it.
 
 use super::*;
-use crate::filter::BreakerEvent;
+use crate::filter::SiteEvent;
 use crate::provider::call::Call;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BREAKER: &str = r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "1s"}"#;
 
-fn opened() -> BreakerEvent {
-    BreakerEvent::Opened { cluster: "idp.example".into() }
+fn opened() -> SiteEvent {
+    SiteEvent::Opened { cluster: "idp.example".into() }
 }
 
-fn closed() -> BreakerEvent {
-    BreakerEvent::Closed { cluster: "idp.example".into() }
+fn closed() -> SiteEvent {
+    SiteEvent::Closed { cluster: "idp.example".into() }
 }
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         let (probe, _) = self.waited(2);
         let (released, next) = self.times_out(probe, TIMEOUT);
         assert!(released.is_empty() && next.is_none());
-        assert_eq!(self.gate.take_breaker_events(), [opened()]);
+        assert_eq!(self.gate.take_site_events(), [opened()]);
     }
 }
 
@@ -56,7 +56,7 @@ fn unanswered_probe_opens_the_breaker() {
     world.leads(1);
     let (released, next) = world.times_out(probe, TIMEOUT);
     assert!(released.is_empty() && next.is_none());
-    assert_eq!(world.gate.take_breaker_events(), [opened()]);
+    assert_eq!(world.gate.take_site_events(), [opened()]);
     assert_eq!(world.refused_for(5), "oidc_token_connector{unavailable:breaker_open}");
     let stats = world.gate.stats();
     assert_eq!((stats.opened, stats.open, stats.refused_by_breaker, stats.probed), (1, 1, 1, 1));
@@ -75,7 +75,7 @@ fn any_answer_to_the_probe_keeps_it_closed() {
         let (probe, _) = world.waited(2);
         assert!(world.answer(probe, status, &[], b"").is_empty());
         assert_eq!((world.gate.stats().opened, world.gate.stats().probed), (0, 2));
-        assert_eq!(world.gate.take_breaker_events(), []);
+        assert_eq!(world.gate.take_site_events(), []);
     }
 }
 
@@ -136,7 +136,7 @@ fn open_site_gets_only_probes_with_growing_pauses() {
     }
     let (probe, _) = world.due();
     assert!(world.answer(probe, "401", &[], b"").is_empty());
-    assert_eq!(world.gate.take_breaker_events(), [closed()]);
+    assert_eq!(world.gate.take_site_events(), [closed()]);
     assert_eq!(world.gate.stats().open, 0);
     (10..20).for_each(|number| _ = world.leads(number));
     assert_eq!((world.gate.stats().opened, world.gate.stats().probed), (1, 6));
@@ -160,9 +160,9 @@ fn any_late_answer_closes_the_breaker() {
     let (probe, _) = next.unwrap();
     world.wait(seconds(28));
     world.goes_on(probe, &Answer::CutOff);
-    assert_eq!(world.gate.take_breaker_events(), [opened()]);
+    assert_eq!(world.gate.take_site_events(), [opened()]);
     world.answer(late, "500", &[], b"");
-    assert_eq!(world.gate.take_breaker_events(), [closed()]);
+    assert_eq!(world.gate.take_site_events(), [closed()]);
     world.leads(2);
     assert_eq!(world.gate.next_due(), None);
 }
@@ -329,13 +329,13 @@ fn site_answering_only_tokens_does_not_stay_open() {
         assert!(is_probe(&call));
         if answers_probes {
             world.answer(probe, "401", &[], b"");
-            assert_eq!(world.gate.take_breaker_events(), [closed()]);
+            assert_eq!(world.gate.take_site_events(), [closed()]);
             world.opens();
             continue;
         }
         world.times_out(probe, TIMEOUT);
-        let deaf = BreakerEvent::Deaf { cluster: "idp.example".into() };
-        assert_eq!(world.gate.take_breaker_events(), [closed(), deaf]);
+        let deaf = SiteEvent::Deaf { cluster: "idp.example".into() };
+        assert_eq!(world.gate.take_site_events(), [closed(), deaf]);
         for number in 0..20 {
             let call = world.leads(100 + number);
             over(world.times_out(call, TIMEOUT));

@@ -220,7 +220,7 @@ fn lists_are_json_unless_joined() {
             "X-C": {"path": "$.roles[*]", "join": ", "}}}"#,
     ));
     let rules = &table(&loaded).default.as_ref().unwrap().rules;
-    let lists: Vec<&Lists> = rules.iter().map(|rule| &rule.lists).collect();
+    let lists: Vec<&Lists> = rules.iter().map(|rule| &rule.value.lists).collect();
     assert_eq!(lists, [&Lists::Json, &Lists::Json, &Lists::Joined(", ".to_owned())]);
 }
 
@@ -301,7 +301,7 @@ fn the_longest_separator() {
         r#""inject_headers": {{"default": {{"X-A": {{"path": "$.a[*]", "join": "{join}"}}}}}}"#
     )));
     let default = table(&loaded).default.as_ref().unwrap();
-    assert_eq!(default.rules[0].lists, crate::policy::Lists::Joined(join));
+    assert_eq!(default.rules[0].value.lists, crate::policy::Lists::Joined(join));
 }
 
 #[test]
@@ -518,7 +518,8 @@ fn what_other_filters_and_statistics_get_to_know() {
     assert_eq!(policy.stat_name.as_deref(), Some("orders"));
     let Endpoints::Configured(table) = &policy.endpoints else { panic!("no endpoints") };
     for endpoint in table.regions.iter().chain(&table.default) {
-        let state: Vec<_> = endpoint.state.iter().map(|rule| (&*rule.name, &rule.lists)).collect();
+        let state: Vec<_> =
+            endpoint.state.iter().map(|rule| (&*rule.name, &rule.value.lists)).collect();
         let joined = Lists::Joined(",".to_owned());
         assert_eq!(state, [("user", &Lists::Json), ("groups_2", &joined)]);
     }

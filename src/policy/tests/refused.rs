@@ -38,7 +38,7 @@ fn everything_at_once_in_document_order() {
              https:// at the start, expected an absolute URI",
             r#"userinfo_endpoint.regionCodeValue[""]: got an empty region code, expected at least one character"#,
             "userinfo_endpoint.extra: unknown key, expected one of regionCodeHeader, \
-             regionCodeValue, defaultURI",
+             regionCodeValue, issuers, defaultURI",
             "inject_headers.FR.Host: reserved header name",
             r#"inject_headers.FR["X-A"]: got a number, expected a JSONPath as text, or an object with path"#,
             r#"inject_headers.UK: unknown region, expected one of "default", "FR", "" (the object form of a header is accepted only in the map of a region)"#,
@@ -137,7 +137,9 @@ fn unknown_keys_at_any_depth() {
     );
     check_inject(
         r#""default": {"X-A": {"path": "sub", "joined": ","}}"#,
-        &[r#"inject_headers.default["X-A"].joined: unknown key, expected one of path, join"#],
+        &[
+            r#"inject_headers.default["X-A"].joined: unknown key, expected one of path, join, list, encode, of, required"#,
+        ],
     );
     let names = crate::config::shape::names_of(crate::policy::ROOMS);
     check_whole(

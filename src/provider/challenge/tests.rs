@@ -11,7 +11,7 @@ fn check(provider: &str, ours: &str) {
 #[track_caller]
 fn check_lines(provider: &[&str], ours: &str) {
     let challenge = Challenge::from_header(provider.iter().map(|line| line.as_bytes()));
-    assert_eq!(challenge.header("api"), format!("Bearer realm=\"api\"{ours}"), "{provider:?}");
+    assert_eq!(challenge.header("api", &[]), format!("Bearer realm=\"api\"{ours}"), "{provider:?}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_better_login() {
 
 #[test]
 fn the_realm_is_a_quoted_string() {
-    assert_eq!(Challenge::default().header(r#"a"b\c"#), r#"Bearer realm="a\"b\\c""#);
+    assert_eq!(Challenge::default().header(r#"a"b\c"#, &[]), r#"Bearer realm="a\"b\\c""#);
 }
 
 #[test]

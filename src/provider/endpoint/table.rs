@@ -1,16 +1,18 @@
-//! The UserInfo endpoints of a policy.
+//! The endpoints of a policy at which tokens are validated.
 
 use std::rc::Rc;
 
 use crate::claims::rules::ClaimRule;
+use crate::provider::endpoint::issuers::UnknownIssuer;
 use crate::provider::endpoint::targets::UnknownRegion;
 use crate::provider::key::KeyPrefix;
+use crate::provider::method::ValidationMethod;
 use crate::provider::settings::Site;
 
-/// The UserInfo endpoints.
+/// The endpoints.
 #[derive(Debug)]
 pub enum Endpoints {
-    /// `userinfo_endpoint` is absent or not an object: every request with a token is refused.
+    /// The endpoint's key is absent or not an object: every request with a token is refused.
     NotConfigured,
     /// The endpoints to choose from.
     Configured(EndpointTable),
@@ -38,19 +40,27 @@ pub struct EndpointTable {
     pub default: Option<Rc<Endpoint>>,
     /// What a code that is not configured gets.
     pub unknown_region: UnknownRegion,
+    /// Where the token's issuer chooses: what a token of another issuer gets.
+    pub unknown_issuer: Option<UnknownIssuer>,
 }
 
-/// The UserInfo endpoint of a region, at one site or several, and what its answers become.
+/// The endpoint of a region, at one site or several, and what its answers become.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// The region code as configured, or `default`.
+    /// The region code as configured, the issuer's name, or `default`.
     pub region: Rc<str>,
+    /// The issuer whose tokens go there, where that chooses.
+    pub issuer: Option<Rc<str>>,
+    /// How tokens are validated there.
+    pub method: Rc<dyn ValidationMethod>,
     /// Where it is asked, in order; at least one.
     pub sites: Vec<Site>,
     /// The headers injected for this region.
     pub rules: Rc<[ClaimRule]>,
     /// What is left as filter state, the same for all regions.
     pub state: Rc<[ClaimRule]>,
+    /// Whether a rule reads the token's own payload.
+    pub reads_token: bool,
     /// What names a question to this endpoint, but for the token.
     pub key: KeyPrefix,
 }

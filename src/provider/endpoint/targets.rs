@@ -1,7 +1,9 @@
-//! `userinfo_endpoint`, `clusters` and `unknown_region`, as the configuration writes them.
+//! `userinfo_endpoint` or `introspection_endpoint`, `clusters` and `unknown_region`, as the configuration
+//! writes them.
 
 use std::collections::BTreeMap;
 
+use super::issuers::{self, ISSUERS, UNKNOWN_ISSUER, UnknownIssuer};
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::{Location, Report};
@@ -12,20 +14,34 @@ use crate::config::tree::Tree;
 use crate::config::uri::{self, Uri};
 
 /// The keys of this room.
-pub(crate) const KEYS: Keys = &[&USERINFO_ENDPOINT, &UNKNOWN_REGION, &CLUSTERS];
+pub(crate) const KEYS: Keys =
+    &[&USERINFO_ENDPOINT, &INTROSPECTION_ENDPOINT, &UNKNOWN_REGION, &UNKNOWN_ISSUER, &CLUSTERS];
 
 static USERINFO_ENDPOINT: Key<&Object> = Key::new(
     "userinfo_endpoint",
-    &Object {
-        title: "UserinfoEndpoint",
-        keys: &[&REGION_CODE_HEADER, &REGION_CODE_VALUE, &DEFAULT_URI],
-        more: text(
-            r##""required": ["defaultURI"], "dependentRequired": {
-                "regionCodeHeader": ["regionCodeValue"], "regionCodeValue": ["regionCodeHeader"]}"##,
-        ),
-    },
-    text("which UserInfo endpoint is called"),
+    &ENDPOINT,
+    text("which UserInfo endpoint is called; not together with `introspection_endpoint`"),
 );
+
+static INTROSPECTION_ENDPOINT: Key<&Object> = Key::new(
+    "introspection_endpoint",
+    &ENDPOINT,
+    text(
+        "which introspection endpoint (RFC 7662) is called instead, with `introspection_client`; same \
+         form. For providers whose UserInfo endpoint does not know machine tokens, or that have none",
+    ),
+);
+
+static ENDPOINT: Object = Object {
+    title: "Endpoints",
+    keys: &[&REGION_CODE_HEADER, &REGION_CODE_VALUE, &ISSUERS, &DEFAULT_URI],
+    more: text(
+        r##""anyOf": [{"required": ["defaultURI"]}, {"required": ["issuers"]}],
+            "not": {"required": ["issuers", "regionCodeHeader"]},
+            "dependentRequired": {
+                "regionCodeHeader": ["regionCodeValue"], "regionCodeValue": ["regionCodeHeader"]}"##,
+    ),
+};
 
 static DEFAULT_URI: Key<Own> = Key::new(
     "defaultURI",
@@ -52,7 +68,7 @@ static REGION_CODE_VALUE: Key<Own> = Key::new(
         ),
         told: text("object code → URI or list of URIs, 1 to 10"),
     },
-    text("the UserInfo endpoint of each region; only with `regionCodeHeader`"),
+    text("the endpoint of each region; only with `regionCodeHeader`"),
 );
 
 static UNKNOWN_REGION: Key<Choice<UnknownRegion>> = Key::new(
@@ -103,14 +119,29 @@ const LONGEST_CODE: usize = 256;
 /// Longest name of a cluster, in bytes.
 const LONGEST_CLUSTER: usize = 1024;
 
-/// The endpoints as written; `None` if `userinfo_endpoint` is absent or not an object.
+/// The endpoints as written; no table if the key is absent or not an object.
 #[derive(Debug)]
-pub(crate) struct Targets(pub(crate) Option<Table>);
+pub(crate) struct Targets {
+    /// How tokens are validated there.
+    pub(crate) kind: Kind,
+    pub(crate) table: Option<Table>,
+}
+
+/// The way in which tokens are validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `userinfo_endpoint`
+    UserInfo,
+    /// `introspection_endpoint`
+    Introspection,
+}
 
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) region_header: Option<String>,
-    /// `None` if `regionCodeValue` could not be read, so that nothing can be said about codes.
+    /// Whether the token's issuer chooses.
+    pub(crate) by_issuer: bool,
+    /// `None` if the regions could not be read, so that nothing can be said about codes.
     pub(crate) codes: Option<Vec<String>>,
     pub(crate) regions: Vec<Region>,
     pub(crate) default: Option<Region>,
@@ -121,6 +152,8 @@ pub(crate) struct Table {
 pub(crate) struct Region {
     /// The region code, or `default`.
     pub(crate) code: String,
+    /// The issuer whose tokens go there, where that chooses.
+    pub(crate) issuer: Option<String>,
     /// In order; at least one.
     pub(crate) targets: Vec<Target>,
 }
@@ -137,39 +170,56 @@ pub(crate) struct Target {
 impl Targets {
     /// The codes that are regions; `None` if that cannot be known.
     pub(crate) fn codes(&self) -> Option<&[String]> {
-        self.0.as_ref()?.codes.as_deref()
+        self.table.as_ref()?.codes.as_deref()
     }
 
     /// The header that the region code is read from, lower-cased.
     pub(crate) fn code_header(&self) -> Option<&str> {
-        self.0.as_ref()?.region_header.as_deref()
+        self.table.as_ref()?.region_header.as_deref()
+    }
+
+    /// Every region that could be read, the default among them.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.table.iter().flat_map(|table| table.regions.iter().chain(&table.default))
     }
 
     /// Every site that could be read.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Target> {
-        let regions = self.0.iter().flat_map(|table| table.regions.iter().chain(&table.default));
-        regions.flat_map(|region| &region.targets)
+        self.regions().flat_map(|region| &region.targets)
     }
 }
 
-/// Reads `userinfo_endpoint`.
+/// Reads the endpoints.
 pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
     const BLOCKED: &str = "every request with a token is answered with \
                            InvalidPreInputConfigurationForUserInfoEndpointURI";
-    let Some(node) = USERINFO_ENDPOINT.node(top) else {
+    let introspection = INTROSPECTION_ENDPOINT.node(top);
+    if let (Some(_), Some(node)) = (USERINFO_ENDPOINT.node(top), &introspection) {
+        report.problem(
+            &node.place,
+            "got introspection_endpoint together with userinfo_endpoint, expected one of the two: an \
+             instance validates tokens in one way",
+        );
+    }
+    let (kind, key) = match introspection {
+        Some(_) => (Kind::Introspection, &INTROSPECTION_ENDPOINT),
+        None => (Kind::UserInfo, &USERINFO_ENDPOINT),
+    };
+    let none = Targets { kind, table: None };
+    let Some(node) = key.node(top) else {
         report.fault(
-            &top.place.absent(USERINFO_ENDPOINT.name()),
+            &top.place.absent(key.name()),
             format!("missing, expected an object with defaultURI: {BLOCKED}"),
         );
-        return Targets(None);
+        return none;
     };
     if !matches!(node.value, Tree::Object(_)) {
         let found = node.kind();
         let message = format!("got {found}, expected an object with defaultURI: {BLOCKED}");
         report.fault(&node.place, message);
-        return Targets(None);
+        return none;
     }
-    Targets(USERINFO_ENDPOINT.open(top, report).map(|fields| table(&fields, report)))
+    Targets { kind, table: key.open(top, report).map(|fields| table(&fields, report)) }
 }
 
 fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
@@ -187,7 +237,18 @@ fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
                 .problem(&node.place, format!("{other} is missing, expected both keys or neither"));
         }
     }
-    Table { region_header, codes, regions, default: default(fields, report) }
+    let issuers = issuers::read(fields, report);
+    if let (Some(node), Some(_)) = (REGION_CODE_HEADER.node(fields), &issuers) {
+        report.problem(
+            &node.place,
+            "got regionCodeHeader together with issuers, expected one of the two: either the client or \
+             the token chooses the provider",
+        );
+    }
+    let by_issuer = issuers.is_some();
+    let default = default(fields, by_issuer, report);
+    let (codes, regions) = issuers.unwrap_or((codes, regions));
+    Table { region_header, by_issuer, codes, regions, default }
 }
 
 fn regions(fields: &Fields<'_>, report: &mut Report) -> (Option<Vec<String>>, Vec<Region>) {
@@ -250,10 +311,14 @@ fn wrong_code(code: &str) -> Option<String> {
     Some(format!("got a region code with {found}, expected no control characters"))
 }
 
-fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
+/// The default endpoint. Tokens may all have an issuer: then none is needed.
+fn default(fields: &Fields<'_>, by_issuer: bool, report: &mut Report) -> Option<Region> {
     const BLOCKED: &str = "requests without a matching region are answered with \
                            DefaultUserInfoURINotPresent";
     let Some(node) = DEFAULT_URI.node(fields) else {
+        if by_issuer {
+            return None;
+        }
         let message = format!("missing, expected an endpoint URI: {BLOCKED}");
         report.fault(&fields.place.absent(DEFAULT_URI.name()), message);
         return None;
@@ -266,7 +331,7 @@ fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
 }
 
 /// A region's endpoint: one URI, or several in the order in which they are tried.
-fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
+pub(super) fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
     let targets: Vec<Target> = match node.value {
         Tree::List(elements) => {
             let count = elements.len();
@@ -291,7 +356,7 @@ fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
             target(&node, allowed, report).into_iter().collect()
         }
     };
-    (!targets.is_empty()).then(|| Region { code: code.to_owned(), targets })
+    (!targets.is_empty()).then(|| Region { code: code.to_owned(), issuer: None, targets })
 }
 
 fn target(node: &Node<'_>, allowed: &str, report: &mut Report) -> Option<Target> {
@@ -328,6 +393,23 @@ pub(crate) fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> BTreeMap<&'
         }
     }
     clusters
+}
+
+/// What a token of another issuer gets; `None` where issuers do not choose.
+pub(crate) fn unknown_issuer(
+    top: &Fields<'_>,
+    table: &Table,
+    report: &mut Report,
+) -> Option<UnknownIssuer> {
+    let unknown = UNKNOWN_ISSUER.read(top, report);
+    if let (false, Some(node)) = (table.by_issuer, UNKNOWN_ISSUER.node(top)) {
+        report.problem(
+            &node.place,
+            "got unknown_issuer without issuers, expected both together: without issuers nothing reads \
+             the issuer of a token",
+        );
+    }
+    table.by_issuer.then_some(unknown)
 }
 
 /// Reads `unknown_region`.

@@ -1,7 +1,7 @@
 //! After each event the state of each worker, its statistics and log, and its next timer must be
 //! those of the model.
 
-use oidc_token_connector::filter::{BreakerEvent, Stats};
+use oidc_token_connector::filter::{SiteEvent, Stats};
 
 use super::sites::{Change, Site};
 use super::{Step, Tally, World};
@@ -53,13 +53,14 @@ impl World {
 
     fn notices(&mut self, at: usize) {
         let worker = &mut self.workers[at];
-        let told = worker.gate.take_breaker_events();
+        let told = worker.gate.take_site_events();
         let mut told: Vec<_> = told
             .iter()
             .map(|notice| match notice {
-                BreakerEvent::Opened { cluster } => (cluster.as_str(), Change::Opened),
-                BreakerEvent::Closed { cluster } => (cluster.as_str(), Change::Closed),
-                BreakerEvent::Deaf { .. } => panic!("no trace is so long that a call may try"),
+                SiteEvent::Opened { cluster } => (cluster.as_str(), Change::Opened),
+                SiteEvent::Closed { cluster } => (cluster.as_str(), Change::Closed),
+                SiteEvent::ClientRefused { .. } => panic!("nothing is introspected"),
+                SiteEvent::Deaf { .. } => panic!("no trace is so long that a call may try"),
             })
             .collect();
         let mut expected = std::mem::take(&mut worker.changes);

@@ -1,0 +1,165 @@
+//! Validation at the introspection endpoint (RFC 7662): the gateway is a client of the provider, and asks
+//! about the token in the body of the call.
+//!
+//! It vouches only for what a bearer may present as an access token. A provider that refuses the gateway
+//! itself says nothing of the token, and must never become a verdict.
+
+pub mod client;
+
+use std::time::Duration;
+
+use crate::claims::json::{self, Json};
+use crate::claims::rules::Document;
+use crate::provider::call::{Call, HeaderList, LEAST, accept, begin, correlated};
+use crate::provider::error::ProviderError;
+use crate::provider::expiry;
+use crate::provider::method::{Response, ValidationMethod};
+use crate::provider::response::{is_json, is_jwt};
+use crate::provider::settings::{CallPolicy, Site};
+use crate::provider::subject::Success;
+use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
+use crate::request::bearer::BearerToken;
+use crate::request::correlation::Correlation;
+use crate::time::UnixTime;
+use client::Client;
+
+/// How far ahead `nbf` may be, in seconds: clocks differ.
+const LEEWAY: u64 = 60;
+
+/// Introspection as one client of the provider.
+#[derive(Debug)]
+pub struct Introspection {
+    pub(crate) client: Client,
+    pub(crate) success: std::rc::Rc<Success>,
+}
+
+impl ValidationMethod for Introspection {
+    fn name(&self) -> &'static str {
+        "introspection"
+    }
+
+    fn request(
+        &self,
+        policy: &CallPolicy,
+        site: &Site,
+        token: &BearerToken<'_>,
+        correlation: &Correlation,
+        timeout: Duration,
+    ) -> Call {
+        let mut headers = head(site, policy);
+        if let Some(value) = self.client.authorization() {
+            headers.push("authorization", &[&value]);
+        }
+        headers.push("content-type", &["application/x-www-form-urlencoded"]);
+        correlated(&mut headers, policy, correlation);
+        let mut body = client::form("token", token.expose());
+        body.push_str("&token_type_hint=access_token");
+        self.client.identify(&mut body);
+        let timeout = timeout.max(LEAST);
+        Call { cluster: site.cluster.clone(), headers, body: body.into_bytes(), timeout }
+    }
+
+    /// Without credentials and without a token: any response shows that the site responds.
+    fn probe(&self, policy: &CallPolicy, site: &Site, timeout: Duration) -> Call {
+        let headers = head(site, policy);
+        let timeout = timeout.max(LEAST);
+        Call { cluster: site.cluster.clone(), headers, body: Vec::new(), timeout }
+    }
+
+    fn classify<'b>(&self, response: &Response<'_, 'b>) -> Result<Option<Json<'b>>, Refusal> {
+        let Response { head, body, error_text, .. } = *response;
+        match response.status {
+            Some(200) => {
+                let bytes = body.plain(head).map_err(|why| Refusal::Unusable(why.into()))?;
+                if is_jwt(head) {
+                    return Err(Refusal::Unusable(Unusable::Jwt));
+                }
+                let document = if is_json(head) { json::parse(bytes).ok() } else { None };
+                match document {
+                    Some(document @ Json::Object(_)) => {
+                        self.vouches(&document, response.date)?;
+                        Ok(Some(document))
+                    }
+                    Some(_) | None => Err(Refusal::Unusable(Unusable::NotAnObject)),
+                }
+            }
+            Some(400 | 401 | 403 | 404 | 410) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
+            Some(status @ 400..=599) => {
+                let error = ProviderError::read(status, head, body, error_text);
+                Err(Refusal::Provider(Box::new(error)))
+            }
+            Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
+        }
+    }
+
+    fn key_parts(&self) -> Vec<&str> {
+        let mut parts = vec!["introspection"];
+        parts.extend(self.client.key_parts());
+        parts.extend(self.success.key_parts());
+        parts
+    }
+
+    fn success(&self) -> &Success {
+        &self.success
+    }
+
+    /// A provider may withhold scopes from this client: what the token itself says must not restore them.
+    fn grants(&self) -> Document {
+        Document::Response
+    }
+}
+
+fn head(site: &Site, policy: &CallPolicy) -> HeaderList {
+    let mut headers = begin("POST", site);
+    accept(&mut headers, policy);
+    headers
+}
+
+impl Introspection {
+    /// Whether an introspection response vouches for the token as a bearer's access token.
+    fn vouches(&self, document: &Json<'_>, date: UnixTime) -> Result<(), Refusal> {
+        let no = |why| Err(Refusal::NotVouched(why));
+        match document.member("active") {
+            Some(Json::Bool(true)) => {}
+            Some(Json::Bool(false)) => return no(NotVouched::Inactive),
+            _ => return Err(Refusal::Unusable(Unusable::NoActive)),
+        }
+        // A member that is null says nothing.
+        let said = |name: &str| document.member(name).filter(|value| **value != Json::Null);
+        let is_bearer = |kind: &Json<'_>| matches!(kind, Json::String(kind) if kind.eq_ignore_ascii_case("bearer"));
+        let another = said("token_type").is_some_and(|kind| !is_bearer(kind))
+            || [said("token_use"), said("typ")].into_iter().flatten().any(is_another_kind);
+        if another {
+            return no(NotVouched::OtherKind);
+        }
+        if said("cnf").is_some() {
+            return no(NotVouched::KeyBound);
+        }
+        let over = |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date);
+        if said("exp").is_some() && over(expiry::of_claims(document)) {
+            return no(NotVouched::Expired);
+        }
+        let ahead =
+            |nbf: Option<UnixTime>| nbf.is_none_or(|nbf| nbf.0 > date.0.saturating_add(LEEWAY));
+        if said("nbf").is_some_and(|nbf| ahead(expiry::date(nbf))) {
+            return no(NotVouched::NotYetValid);
+        }
+        if self.success.holds(Some(document)) { Ok(()) } else { no(NotVouched::NoSubject) }
+    }
+}
+
+/// Whether `token_use` or `typ` names a token for another use than access. Providers say
+/// `"active": true` of refresh tokens too: the hint must not narrow their search (RFC 7662 §2.1).
+fn is_another_kind(kind: &Json<'_>) -> bool {
+    let Json::String(kind) = kind else {
+        return true;
+    };
+    let kind = kind.to_ascii_lowercase();
+    ["refresh", "offline", "id", "logout", "code", "authorization_code", "rt"].iter().any(|other| {
+        let rest = kind.strip_prefix(other);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! `introspection_client`: as which client the gateway asks, and how it proves that.
+//!
+//! A secret must never reach a log, a reply or `Debug`, and never another provider than its own: nothing
+//! falls back from one region to another.
+
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::environment::Environment;
+use crate::config::file::{Fields, Node};
+use crate::config::key::{Choice, Key, Own};
+use crate::config::location::Report;
+use crate::config::problem::{first_not, quoted};
+use crate::config::secret::Secret;
+use crate::config::shape::{Keys, Object, names_of, text};
+use crate::config::tree::Tree;
+
+/// The keys of this room.
+pub(crate) const KEYS: Keys = &[&INTROSPECTION_CLIENT];
+
+static INTROSPECTION_CLIENT: Key<Own> = Key::new(
+    "introspection_client",
+    Own {
+        schema: text(
+            r##"{"anyOf": [{"$ref": "#/$defs/IntrospectionClient"},
+                {"type": "object", "minProperties": 1,
+                 "additionalProperties": {"$ref": "#/$defs/IntrospectionClient"}}]}"##,
+        ),
+        told: text("object, or object region → object"),
+    },
+    text(
+        "the client as which the gateway asks; only with `introspection_endpoint`, and required there. \
+         By region, `{\"FR\": {…}, \"default\": {…}}`, every region and the default that exist have their \
+         own: nothing falls back, because a secret must not go to another provider",
+    ),
+);
+
+/// A client as an object.
+pub static CLIENT: Object = Object {
+    title: "IntrospectionClient",
+    keys: &[&CLIENT_ID, &CLIENT_SECRET_ENV, &CLIENT_SECRET, &AUTH_METHOD],
+    more: text(
+        r##""required": ["client_id"],
+            "if": {"properties": {"auth_method": {"const": "none"}}, "required": ["auth_method"]},
+            "then": {"not": {"anyOf": [{"required": ["client_secret"]}, {"required": ["client_secret_env"]}]}},
+            "else": {"oneOf": [{"required": ["client_secret"]}, {"required": ["client_secret_env"]}]}"##,
+    ),
+};
+
+static CLIENT_ID: Key<Own> = Key::new(
+    "client_id",
+    Own {
+        schema: text(r##"{"$ref": "#/$defs/NoControl", "minLength": 1, "maxLength": 1024}"##),
+        told: text("text"),
+    },
+    text("the gateway's own client at the provider, not that of the tokens"),
+);
+
+static CLIENT_SECRET_ENV: Key<Own> = Key::new(
+    "client_secret_env",
+    Own {
+        schema: text(
+            r##"{"type": "string", "maxLength": 128, "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}"##,
+        ),
+        told: text("name of a variable"),
+    },
+    text(
+        "the variable of the VM's environment that has the secret: Envoy hands it over with \
+         `environment_variables.host_env_keys`. Absent or empty, the configuration is refused",
+    ),
+);
+
+static CLIENT_SECRET: Key<Own> = Key::new(
+    "client_secret",
+    Own {
+        schema: text(r##"{"$ref": "#/$defs/NoControl", "minLength": 1, "maxLength": 4096}"##),
+        told: text("text"),
+    },
+    text("the secret itself; everybody who sees the configuration sees it"),
+);
+
+static AUTH_METHOD: Key<Choice<AuthMethod>> = Key::new(
+    "auth_method",
+    Choice {
+        default: ("client_secret_basic", AuthMethod::Basic),
+        others: &[("client_secret_post", AuthMethod::Post), ("none", AuthMethod::None)],
+    },
+    text(
+        "how the client authenticates (RFC 8414 §2): `Authorization: Basic` with both parts form-encoded \
+         (RFC 6749 §2.3.1); both in the form; or only `client_id` in the form, for mutual TLS on the \
+         cluster (RFC 8705)",
+    ),
+);
+
+/// `auth_method`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// `client_secret_basic`
+    Basic,
+    /// `client_secret_post`
+    Post,
+    /// `none`
+    None,
+}
+
+impl AuthMethod {
+    fn name(self) -> &'static str {
+        match self {
+            AuthMethod::Basic => "client_secret_basic",
+            AuthMethod::Post => "client_secret_post",
+            AuthMethod::None => "none",
+        }
+    }
+}
+
+/// The gateway as a client of the provider.
+#[derive(Debug, Clone)]
+pub struct Client {
+    id: String,
+    method: AuthMethod,
+    secret: Secret<'static>,
+    /// The secret's SHA-256 in hexadecimal digits, for keys: answers may differ by client.
+    digest: Secret<'static>,
+}
+
+impl Client {
+    pub(crate) fn new(id: &str, method: AuthMethod, secret: &str) -> Client {
+        let digest: String =
+            Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect();
+        Client {
+            id: id.to_owned(),
+            method,
+            secret: Secret::new(secret).into_owned(),
+            digest: Secret::new(&digest).into_owned(),
+        }
+    }
+
+    /// Its name and method, and a digest of its secret.
+    pub(crate) fn key_parts(&self) -> [&str; 3] {
+        [&self.id, self.method.name(), self.digest.expose()]
+    }
+
+    /// The value of `Authorization`, if it authenticates there.
+    pub(crate) fn authorization(&self) -> Option<String> {
+        (self.method == AuthMethod::Basic).then(|| {
+            let pair = format!("{}:{}", encoded(&self.id), encoded(self.secret.expose()));
+            format!("Basic {}", STANDARD.encode(pair))
+        })
+    }
+
+    /// What the form says of the client.
+    pub(crate) fn identify(&self, body: &mut String) {
+        let secret = match self.method {
+            AuthMethod::Basic => return,
+            AuthMethod::Post => Some(form("client_secret", self.secret.expose())),
+            AuthMethod::None => None,
+        };
+        for field in [Some(form("client_id", &self.id)), secret].into_iter().flatten() {
+            body.push('&');
+            body.push_str(&field);
+        }
+    }
+}
+
+/// One field of a form.
+pub(crate) fn form(name: &str, value: &str) -> String {
+    format!("{name}={}", encoded(value))
+}
+
+/// Form-encoded, in the spelling that every reader takes: blanks as `%20`.
+fn encoded(text: &str) -> String {
+    const RESERVED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// The clients by region.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    everywhere: Option<Rc<Client>>,
+    regions: Vec<(String, Option<Rc<Client>>)>,
+}
+
+impl Clients {
+    /// The client for a region, or for `default`.
+    pub(crate) fn of(&self, region: &str) -> Option<Rc<Client>> {
+        let own = self.regions.iter().find(|(code, _)| code == region);
+        own.map_or(&self.everywhere, |(_, client)| client).clone()
+    }
+}
+
+/// Whether the key is there.
+pub(crate) fn node<'j>(top: &Fields<'j>) -> Option<Node<'j>> {
+    INTROSPECTION_CLIENT.node(top)
+}
+
+/// Reads the key. `regions` are the endpoints that exist, `default` among them; `None` if that cannot be
+/// known.
+pub(crate) fn read(
+    top: &Fields<'_>,
+    regions: Option<&[String]>,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Clients {
+    let Some(node) = INTROSPECTION_CLIENT.node(top) else {
+        report.problem(
+            &top.place.absent(INTROSPECTION_CLIENT.name()),
+            "missing, expected the client as which the gateway asks at introspection_endpoint",
+        );
+        return Clients::default();
+    };
+    let place = node.place.clone();
+    let is_by_region = match node.value {
+        Tree::Object(members) => {
+            !members.is_empty() && members.iter().all(|(_, value)| matches!(value, Tree::Object(_)))
+        }
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::List(_) => false,
+    };
+    if !is_by_region {
+        let everywhere = client(node, environment, report).map(Rc::new);
+        return Clients { everywhere, regions: Vec::new() };
+    }
+    let mut clients = Clients::default();
+    for (code, node) in Fields::open_map(node, report).iter().flat_map(Fields::iter) {
+        if regions.is_some_and(|regions| !regions.iter().any(|known| known == code)) {
+            report.problem(&node.place, unknown(regions.unwrap_or_default()));
+        }
+        let client = client(node, environment, report).map(Rc::new);
+        clients.regions.push((code.to_owned(), client));
+    }
+    for code in regions.unwrap_or_default() {
+        if !clients.regions.iter().any(|(known, _)| known == code) {
+            report.problem(
+                &place,
+                format!(
+                    "no client for {}, expected one for each endpoint: a secret must not go to \
+                     another provider",
+                    quoted(code)
+                ),
+            );
+        }
+    }
+    clients
+}
+
+fn unknown(regions: &[String]) -> String {
+    let allowed: Vec<String> = regions.iter().map(|code| quoted(code)).collect();
+    format!("unknown region, expected one of {}", allowed.join(", "))
+}
+
+fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) -> Option<Client> {
+    let fields = Fields::open(node, &names_of(&[CLIENT.keys]), report)?;
+    let id = match CLIENT_ID.node(&fields) {
+        Some(node) => plain(&node, 1024, report),
+        None => {
+            report.problem(&fields.place.absent(CLIENT_ID.name()), "missing, expected text");
+            None
+        }
+    };
+    let method = AUTH_METHOD.read(&fields, report);
+    let written = CLIENT_SECRET.node(&fields);
+    let named = CLIENT_SECRET_ENV.node(&fields);
+    if let (AuthMethod::None, Some(node)) = (method, written.as_ref().or(named.as_ref())) {
+        report.problem(
+            &node.place,
+            "got a secret with auth_method \"none\", expected no secret: remove it, or choose \
+             client_secret_basic or client_secret_post",
+        );
+        return None;
+    }
+    let secret = match (written, named) {
+        (None, None) if method == AuthMethod::None => Some(String::new()),
+        (None, None) => {
+            report.problem(
+                &fields.place.absent(CLIENT_SECRET_ENV.name()),
+                "missing, expected the name of the environment variable with the secret",
+            );
+            None
+        }
+        (Some(node), Some(_)) => {
+            report.problem(
+                &node.place,
+                "got client_secret together with client_secret_env, expected one of the two",
+            );
+            None
+        }
+        (Some(node), None) => plain(&node, 4096, report).map(str::to_owned),
+        (None, Some(node)) => from_environment(&node, environment, report),
+    };
+    Some(Client::new(id?, method, &secret?))
+}
+
+/// Text that is not empty and has no control characters. It is never shown.
+fn plain<'j>(node: &Node<'j>, longest: usize, report: &mut Report) -> Option<&'j str> {
+    let text = node.text("text", report)?;
+    let wrong = if text.is_empty() {
+        "got empty text, expected at least one character".to_owned()
+    } else if text.len() > longest {
+        format!("got {} bytes, expected at most {longest}", text.len())
+    } else if first_not(text, |c| !c.is_control()).is_some() {
+        "got a control character, expected none".to_owned()
+    } else {
+        return Some(text);
+    };
+    report.problem(&node.place, wrong);
+    None
+}
+
+fn from_environment(
+    node: &Node<'_>,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Option<String> {
+    let name = node.text("the name of an environment variable", report)?;
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_name = name.starts_with(is_first)
+        && name.len() <= 128
+        && name.chars().all(|c| is_first(c) || c.is_ascii_digit());
+    if !is_name {
+        report.problem(
+            &node.place,
+            "got another name, expected a letter or _, then letters, digits and _, at most 128",
+        );
+        return None;
+    }
+    let wrong = match environment.get(name) {
+        Some(secret) if secret.is_empty() => "is empty in",
+        Some(secret) if secret.len() > 4096 || secret.chars().any(char::is_control) => {
+            report.problem(
+                &node.place,
+                format!(
+                    "the variable {name} has a control character, such as a line break at its end, or \
+                     more than 4096 bytes, expected the secret alone"
+                ),
+            );
+            return None;
+        }
+        Some(secret) => return Some(secret),
+        None => "is not in",
+    };
+    report.problem(
+        &node.place,
+        format!(
+            "the variable {name} {wrong} the VM's environment, expected the secret: give it to the VM \
+             with vm_config.environment_variables (host_env_keys), and to Envoy's own process"
+        ),
+    );
+    None
+}
+
+#[cfg(test)]
+mod tests;
