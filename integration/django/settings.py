@@ -10,11 +10,21 @@ SECRET_KEY = "for tests"
 ALLOWED_HOSTS = ["127.0.0.1", "dot.example"]
 ROOT_URLCONF = "server"
 USE_TZ = True
+# What goes wrong is on stderr, where the rig shows it.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["stderr"], "level": "ERROR"}},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": Path(os.environ["DIRECTORY"]) / "tokens.sqlite3",
+        # Requests at the same time wait for each other: a transaction that has read before it
+        # writes would fail at once instead.
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
     }
 }
 INSTALLED_APPS = [

@@ -3,15 +3,17 @@
 // own forms.
 //
 // Settings, all by environment: PORT (0: a free one), TLS_PORT with TLS_KEY and TLS_CERT (PEM; the
-// same provider once more, encrypted), STORE (a file that keeps all tokens over a restart; without
-// it they end with the process), ISSUER, PACKAGE (`oidc-provider-9` is a later release). Prints
-// `listening on http://127.0.0.1:<port>` once it does.
+// same provider once more, encrypted), CLIENT_CA (PEM; who signs clients' certificates), STORE (a
+// file that keeps all tokens over a restart; without it they end with the process), ISSUER, PACKAGE
+// (`oidc-provider-9` is a later release). Prints `listening on http://127.0.0.1:<port>` once it
+// does.
 
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 
-const { PORT = '0', TLS_PORT, TLS_KEY, TLS_CERT, STORE } = process.env;
+const { PORT = '0', TLS_PORT, TLS_KEY, TLS_CERT, CLIENT_CA, STORE } = process.env;
 const { ISSUER = 'https://idp.example', PACKAGE = 'oidc-provider' } = process.env;
 
 // Release 9 calls it, and Node.js 18 does not have it.
@@ -67,6 +69,14 @@ const confidential = (client_id, more = {}) =>
     response_types: [],
     ...more,
   });
+
+// The certificate that a client shows; without TLS in a header, as a proxy before the provider
+// hands it on.
+function certificate(ctx) {
+  if (ctx.socket.encrypted) return ctx.socket.getPeerX509Certificate();
+  const pem = ctx.get('x-client-certificate');
+  return pem ? new X509Certificate(decodeURIComponent(pem)) : undefined;
+}
 
 // The provider's state, as `<model>:<id>` -> { payload, expires }.
 const memory = new Map();
@@ -149,11 +159,21 @@ const configuration = {
       grant_types: ['client_credentials'],
       token_endpoint_auth_method: 'client_secret_post',
     }),
+    // Its tokens are bound to its certificate (RFC 8705 §3).
+    confidential('bound', {
+      grant_types: ['client_credentials'],
+      token_endpoint_auth_method: 'client_secret_post',
+      tls_client_certificate_bound_access_tokens: true,
+    }),
     // The gateway itself, which asks about tokens, with its secret in one place or another. The
     // second one's needs escaping: every part of it means something in a form or in Basic.
     confidential('gateway'),
     confidential('gateway:+%', { client_secret: 'secret + 100%:&=/' }),
     confidential('gateway_post', { token_endpoint_auth_method: 'client_secret_post' }),
+    confidential('gateway_tls', {
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_san_dns: 'gateway.example',
+    }),
   ],
   claims: {
     openid: ['sub'],
@@ -162,6 +182,7 @@ const configuration = {
     groups: ['groups'],
     account: ['account'],
   },
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'tls_client_auth', 'none'],
   cookies: { keys: ['cookies of tests'] },
   features: {
     // The package's own login and consent forms: any password will do.
@@ -169,6 +190,16 @@ const configuration = {
     clientCredentials: { enabled: true },
     introspection: { enabled: true },
     jwtUserinfo: { enabled: true },
+    mTLS: {
+      enabled: true,
+      certificateBoundAccessTokens: true,
+      tlsClientAuth: true,
+      getCertificate: certificate,
+      certificateAuthorized: (ctx) => ctx.socket.authorized === true,
+      certificateSubjectMatches: (ctx, property, expected) =>
+        property === 'tls_client_auth_san_dns' &&
+        certificate(ctx)?.checkHost(expected) !== undefined,
+    },
     // Clients of MCP register themselves (RFC 7591).
     registration: { enabled: true },
     // A token for a resource has it as its audience, and is none for the UserInfo endpoint.
@@ -201,6 +232,9 @@ const listening = (server, port) =>
 
 const { port } = await listening(http.createServer(answer), PORT);
 if (TLS_PORT) {
-  await listening(https.createServer({ key: TLS_KEY, cert: TLS_CERT }, answer), TLS_PORT);
+  // A certificate is a client's affair: most show none.
+  const clients = { ca: CLIENT_CA, requestCert: true, rejectUnauthorized: false };
+  const tls = { key: TLS_KEY, cert: TLS_CERT, ...clients };
+  await listening(https.createServer(tls, answer), TLS_PORT);
 }
 console.log(`listening on http://127.0.0.1:${port}`);

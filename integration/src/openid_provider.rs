@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::available;
 use crate::directory::Directory;
+use crate::identity::Pems;
 use crate::install::{npm, python};
 use crate::process::{self, Place};
 use crate::tls::trusted_certificate;
@@ -20,6 +21,8 @@ use crate::tls::trusted_certificate;
 pub struct OpenIdProvider {
     installed: npm::Installed,
     sockets: Sockets,
+    /// For its clients.
+    clients: Pems,
     store: PathBuf,
     settings: Vec<(&'static str, String)>,
     running: Option<process::Running>,
@@ -28,6 +31,8 @@ pub struct OpenIdProvider {
 impl OpenIdProvider {
     /// The name that the provider bears: in its issuer, and in its certificate.
     pub const NAME: &str = "idp.example";
+    /// The name that the client `gateway_tls` has to have in its certificate.
+    pub const GATEWAY: &str = "gateway.example";
 
     /// Installs the provider where it is missing.
     ///
@@ -77,6 +82,7 @@ impl OpenIdProvider {
         let mut provider = OpenIdProvider {
             store: installed.directory.join(file),
             installed,
+            clients: Pems::make(&[OpenIdProvider::GATEWAY]).expect("a certificate"),
             settings: settings(sockets.plain.address()),
             sockets,
             running: None,
@@ -99,6 +105,12 @@ impl OpenIdProvider {
         self.sockets.encrypted.address()
     }
 
+    /// A certificate for [`OpenIdProvider::GATEWAY`] that it accepts from a client (RFC 8705).
+    #[must_use]
+    pub fn client_certificate(&self) -> &Pems {
+        &self.clients
+    }
+
     /// Starts it where it was before, with the tokens that it knew.
     ///
     /// # Panics
@@ -108,6 +120,7 @@ impl OpenIdProvider {
         assert!(self.running.is_none(), "the provider runs already");
         let mut command = self.installed.command("server.mjs");
         self.sockets.tell(&mut command);
+        command.env("CLIENT_CA", &self.clients.authority);
         command.env("STORE", &self.store).envs(self.settings.iter().map(|(n, v)| (n, v)));
         self.running = Some(process::listening(command).await);
     }

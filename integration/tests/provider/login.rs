@@ -99,6 +99,20 @@ pub(crate) async fn machine(provider: SocketAddr, resource: Option<&str>) -> Str
     tokens(provider, &form).await.access
 }
 
+/// A token of a machine that only whoever shows this certificate may use (RFC 8705 §3).
+pub(crate) async fn bound(provider: SocketAddr, certificate: &str) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "bound"),
+        ("client_secret", "secret-of-bound"),
+    ];
+    let shown = escaped(certificate);
+    let request = post(provider, "/token", &form).header("x-client-certificate", shown);
+    let answer = request.send().await;
+    assert_eq!(answer.status, 200, "no token: {answer:?}");
+    answer.json()["access_token"].as_str().expect("an access token").to_owned()
+}
+
 async fn tokens(provider: SocketAddr, form: &[(&str, &str)]) -> Tokens {
     let answer = post(provider, "/token", form).send().await;
     assert_eq!(answer.status, 200, "no tokens: {answer:?}");
@@ -181,17 +195,18 @@ fn post(provider: SocketAddr, target: &str, form: &[(&str, &str)]) -> Request {
 
 /// Names and values as a query or a form has them.
 pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
-    let escaped = |text: &str| {
-        text.bytes().fold(String::new(), |mut out, byte| {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(char::from(byte));
-                }
-                _ => out.push_str(&format!("%{byte:02X}")),
-            }
-            out
-        })
-    };
     let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
     pairs.collect::<Vec<_>>().join("&")
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
 }

@@ -46,6 +46,8 @@ async fn rig() -> &'static Rig {
         let running = Setup::new()
             .listener(named("asks", json!({})))
             .listener(named("posts", json!({"userinfo_method": "POST"})))
+            .listener(named("reads_jwt", json!({"userinfo_jwt": "trust_tls"})))
+            .listener(named("refuses_jwt", json!({"userinfo_jwt": "refuse"})))
             .listener(named("remembers", json!({"cache": {"ttl": "10m"}})))
             .listener(named("remembers_briefly", json!({"cache": {"ttl": "1s"}})))
             .start()
