@@ -161,7 +161,7 @@ impl DjangoProvider {
     ///
     /// A text for the user: what is missing and the remedy.
     pub fn install() -> Result<(), String> {
-        python::django().map(drop)
+        python::DJANGO.install().map(drop)
     }
 
     /// Installs the provider where it is missing, and starts one that knows no token yet.
@@ -170,10 +170,10 @@ impl DjangoProvider {
     ///
     /// If it cannot be installed or does not start, with the remedy or what it said.
     pub async fn start() -> DjangoProvider {
-        let installed = available(python::django).await;
+        let installed = available(|| python::DJANGO.install()).await;
         let sockets = Sockets::new(DjangoProvider::NAME);
         let directory = Directory::new().expect("a directory under target/");
-        let mut command = installed.command();
+        let mut command = installed.command("server.py");
         sockets.tell(&mut command);
         command.env("DIRECTORY", directory.path());
         let running = process::listening(command).await;

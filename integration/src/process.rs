@@ -26,19 +26,27 @@ impl Drop for Running {
 
 /// A port of loopback that stays ours, also while nothing listens on it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     pub(crate) address: SocketAddr,
     _reserved: TcpSocket,
 }
 
 impl Place {
-    pub(crate) fn reserve() -> Place {
+    /// Takes a free one.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn reserve() -> Place {
         let _entered = runtime().enter();
         let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         Place { address: reserved.local_addr().expect("an address"), _reserved: reserved }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }

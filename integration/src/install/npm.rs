@@ -30,6 +30,14 @@ pub(crate) const OPENID_PROVIDER: Packages = Packages {
     programs: &["server.mjs"],
 };
 
+/// A real MCP client and server.
+pub(crate) const MCP: Packages = Packages {
+    files: "integration/mcp",
+    name: "mcp",
+    what: "MCP for the tests, npm's @modelcontextprotocol/sdk,",
+    programs: &["client.mjs", "login.mjs", "server.mjs"],
+};
+
 /// What runs a program.
 #[derive(Debug)]
 pub(crate) struct Installed {
@@ -124,12 +132,15 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_remedy() {
-        for (node, npm, missing) in
-            [("no-such-node", "sh", "`no-such-node`"), ("sh", "no-such-npm", "`no-such-npm`")]
-        {
-            let why = OPENID_PROVIDER.install_with(node, npm).unwrap_err();
-            assert!(why.contains(&format!("{missing} is not on PATH")), "{why}");
-            assert!(why.contains("`apt-get install nodejs npm`, as root"), "{why}");
+        for packages in [OPENID_PROVIDER, MCP] {
+            for (node, npm, missing) in
+                [("no-such-node", "sh", "`no-such-node`"), ("sh", "no-such-npm", "`no-such-npm`")]
+            {
+                let why = packages.install_with(node, npm).unwrap_err();
+                assert!(why.starts_with(packages.what), "{why}");
+                assert!(why.contains(&format!("{missing} is not on PATH")), "{why}");
+                assert!(why.contains("`apt-get install nodejs npm`, as root"), "{why}");
+            }
         }
     }
 
@@ -148,9 +159,14 @@ mod tests {
 
     #[test]
     fn the_lock_files_name_no_registry() {
-        let path = root().join(OPENID_PROVIDER.files).join("package-lock.json");
-        let text = fs::read_to_string(path).unwrap();
-        assert!(text.contains("node_modules/oidc-provider") && text.contains("integrity"));
-        assert!(!text.contains("\"resolved\""), "it says where to download");
+        for (packages, package) in
+            [(OPENID_PROVIDER, "oidc-provider"), (MCP, "@modelcontextprotocol/sdk")]
+        {
+            let path = root().join(packages.files).join("package-lock.json");
+            let text = fs::read_to_string(path).unwrap();
+            assert!(text.contains(&format!("node_modules/{package}")), "{package}");
+            assert!(text.contains("integrity"), "{package}");
+            assert!(!text.contains("\"resolved\""), "it says where to download: {package}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod base;
 mod django;
 mod introspection;
 mod login;
+mod mcp;
 mod outage;
 mod refused;
 
