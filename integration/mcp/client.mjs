@@ -7,6 +7,8 @@
 // Prints what happens, one JSON object for each step: every exchange but those of the login, each
 // authorization request, the tools and what they answer, or the error that ended it.
 
+import './node18.mjs';
+
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 

@@ -4,6 +4,8 @@
 
 import http from 'node:http';
 
+import './node18.mjs';
+
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 

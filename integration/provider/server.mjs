@@ -8,7 +8,7 @@
 // (`oidc-provider-9` is a later release). Prints `listening on http://127.0.0.1:<port>` once it
 // does.
 
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, webcrypto } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -16,7 +16,8 @@ import https from 'node:https';
 const { PORT = '0', TLS_PORT, TLS_KEY, TLS_CERT, CLIENT_CA, STORE } = process.env;
 const { ISSUER = 'https://idp.example', PACKAGE = 'oidc-provider' } = process.env;
 
-// Release 9 calls it, and Node.js 18 does not have it.
+// Release 9 uses these, and Node.js 18 does not have them.
+globalThis.crypto ??= webcrypto;
 URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
 const { default: Provider, errors } = await import(PACKAGE);
 

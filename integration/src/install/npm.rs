@@ -35,7 +35,7 @@ pub(crate) const MCP: Packages = Packages {
     files: "integration/mcp",
     name: "mcp",
     what: "MCP for the tests, npm's @modelcontextprotocol/sdk,",
-    programs: &["client.mjs", "login.mjs", "server.mjs"],
+    programs: &["client.mjs", "login.mjs", "node18.mjs", "server.mjs"],
 };
 
 /// What runs a program.

@@ -292,18 +292,14 @@ async fn refresh_token_is_refused_where_a_rule_tells_it() {
 /// A token that is bound to a certificate must not be used by whoever merely has it.
 #[tokio::test]
 async fn token_that_is_bound_to_a_certificate_is_refused() {
-    for name in ["introspects", "release_9"] {
-        let (gw, provider) = on(name).await;
-        let certificate = &rig().await.provider.client_certificate().certificate;
-        let token = bound(provider, certificate).await;
-        let said = introspect(provider, &token).await.json();
-        assert_eq!(said["active"], true, "{said}");
-        assert!(said["cnf"]["x5t#S256"].is_string(), "{said}");
-        let path = format!("/{name}/bound");
-        let r = assert_refused(&gw, &path, &token, (401, "invalid_token:key_bound")).await;
-        let said = r.header("www-authenticate");
-        assert_eq!(said.as_deref(), Some(NO_SUCH_TOKEN), "{path} {r:?}");
-    }
+    // Release 9 makes such tokens on Node.js 20 and later alone.
+    let (gw, provider) = on("introspects").await;
+    let token = bound(provider, &rig().await.provider.client_certificate().certificate).await;
+    let said = introspect(provider, &token).await.json();
+    assert_eq!(said["active"], true, "{said}");
+    assert!(said["cnf"]["x5t#S256"].is_string(), "{said}");
+    let r = assert_refused(&gw, "/bound", &token, (401, "invalid_token:key_bound")).await;
+    assert_eq!(r.header("www-authenticate").as_deref(), Some(NO_SUCH_TOKEN), "{r:?}");
 }
 
 /// Release 8 does not know tokens that it does not keep; release 9 answers an error about the call,
