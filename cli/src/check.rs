@@ -9,6 +9,7 @@ mod carrier;
 mod cluster;
 mod codes;
 mod duration;
+mod environment;
 mod envoy;
 mod finding;
 mod gateway;
@@ -18,6 +19,7 @@ mod instance;
 mod istio;
 mod kubernetes;
 mod manager;
+mod metadata;
 mod others;
 mod patches;
 mod policy;
@@ -27,6 +29,7 @@ mod routes;
 mod scope;
 mod search;
 mod tls;
+mod tokens;
 mod world;
 
 use std::process::ExitCode;
@@ -110,7 +113,7 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
             (Platform::Istio, None) => {
                 policy::check_wasm_plugin(instance, &instance.node, &mut findings);
             }
-            (Platform::Gateway, None) => policy::check_extension(&instance.node, &mut findings),
+            (Platform::Gateway, None) => policy::check_extension(instance, &mut findings),
             (Platform::Envoy | Platform::Alone, None) => {}
         }
         cluster::check(instance, &world, &mut findings);

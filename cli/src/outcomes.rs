@@ -144,12 +144,13 @@ fn samples(outcome: CallOutcome) -> &'static [Sample] {
 
 /// The client's reply.
 fn client(outcome: CallOutcome, provider_errors: &str) -> String {
-    let method = match outcome {
-        CallOutcome::ClientRefused => {
+    // The one that only introspection can have.
+    let method = match outcome == CallOutcome::ClientRefused {
+        true => {
             r#""introspection_endpoint": {"defaultURI": "https://idp.example/introspect"},
                "introspection_client": {"client_id": "gateway", "auth_method": "none"}"#
         }
-        _ => r#""userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}"#,
+        false => r#""userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}"#,
     };
     let config = format!(
         r#"{{{method},

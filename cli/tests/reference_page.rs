@@ -67,7 +67,7 @@ fn the_reference_page_has_every_limit() {
         ("/$defs/RegionCode/maxLength", "region code {}"),
         ("/$defs/IntrospectionClient/properties/client_id/maxLength", "`client_id` {}"),
         ("/$defs/IntrospectionClient/properties/client_secret/maxLength", "secret {}"),
-        ("/properties/require_scope/items/maxLength", "scope {}"),
+        ("/$defs/Scope/maxLength", "scope {}"),
         ("/properties/require_audience/items/maxLength", "audience and issuer {}"),
     ] {
         let phrase = phrase.replace("{}", &limit(pointer).to_string());

@@ -27,7 +27,7 @@ static REQUIRE_SCOPE: Key<Own> = Key::new(
     Own {
         schema: text(
             r##"{"type": "array", "minItems": 1, "maxItems": 32, "uniqueItems": true, "items":
-                {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!#-\\[\\]-~]+$"}}"##,
+                {"$ref": "#/$defs/Scope"}}"##,
         ),
         told: text("list of texts, 1 to 32"),
     },

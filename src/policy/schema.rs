@@ -50,6 +50,27 @@ pub const FORMS: &str = r##"{
         {"type": "array", "items": {"$ref": "#/$defs/Uri"}, "minItems": 1, "maxItems": 5, "uniqueItems": true}
     ]
 },
+"TlsEndpoint": {
+    "description": "An endpoint whose every URI is `https://`.",
+    "pattern": "^[Hh][Tt][Tt][Pp][Ss]://", "items": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://"}
+},
+"TlsEndpoints": {
+    "description": "Endpoints that are `https://`.",
+    "properties": {
+        "defaultURI": {"$ref": "#/$defs/TlsEndpoint"},
+        "regionCodeValue": {"additionalProperties": {"$ref": "#/$defs/TlsEndpoint"}},
+        "issuers": {"additionalProperties": {"properties": {"uri": {"$ref": "#/$defs/TlsEndpoint"}}}}
+    }
+},
+"PublicUri": {
+    "description": "An absolute `https://` URI, or `http://` on loopback, without user-info, query and fragment.",
+    "type": "string", "maxLength": 2048,
+    "pattern": "^([Hh][Tt][Tt][Pp][Ss]://(\\[[0-9A-Fa-f:.]+\\]|[0-9A-Za-z._-]+)|[Hh][Tt][Tt][Pp]://([Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\\[::1\\]|127(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}))(:[0-9]+)?(/([0-9A-Za-z._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?$"
+},
+"Scope": {
+    "description": "One scope (RFC 6749 §3.3).",
+    "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!#-\\[\\]-~]+$"
+},
 "JsonPath": {
     "description": "A JSONPath: RFC 9535, and the older forms of the connector's guide.",
     "type": "string", "minLength": 1, "maxLength": 256
@@ -81,10 +102,14 @@ pub const FORMS: &str = r##"{
 /// alone, so its endpoints are `https://`.
 pub const RULES: &str = r##"{
 "oneOf": [
-    {"required": ["userinfo_endpoint"]},
-    {"required": ["introspection_endpoint", "introspection_client"], "not": {"anyOf": [
-        {"required": ["userinfo_method"]}, {"required": ["userinfo_jwt"]},
-        {"required": ["accept_any_200"]}]}}
+    {"required": ["userinfo_endpoint"], "not": {"anyOf": [
+        {"required": ["introspection_endpoint"]}, {"required": ["introspection_client"]}]}},
+    {"required": ["introspection_endpoint", "introspection_client"],
+     "properties": {"userinfo_headers": {"propertyNames": {
+         "not": {"pattern": "^[Cc][Oo][Nn][Tt][Ee][Nn][Tt][^0-9A-Za-z][Tt][Yy][Pp][Ee]$"}}}},
+     "not": {"anyOf": [
+        {"required": ["userinfo_endpoint"]}, {"required": ["userinfo_method"]},
+        {"required": ["userinfo_jwt"]}, {"required": ["accept_any_200"]}]}}
 ],
 "dependentRequired": {
     "http_proxy_server": ["http_proxy_port"], "http_proxy_port": ["http_proxy_server"]
@@ -93,19 +118,30 @@ pub const RULES: &str = r##"{
     "properties": {"accept_any_200": {"const": true}, "require_subject": {"not": {"const": false}}},
     "required": ["accept_any_200", "require_subject"]
 },
-"dependentSchemas": {"provider_errors": {
-    "if": {"properties": {"provider_errors": {"const": "map"}}},
-    "then": {
-        "properties": {"userinfo_unavailable": {
-            "properties": {"status": {"const": 503}}, "required": ["status"]
-        }},
-        "required": ["userinfo_unavailable"]
-    }
-}},
-"if": {"required": ["http_proxy_server"]},
-"then": {"properties": {"userinfo_endpoint": {"properties": {
-    "defaultURI": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://", "items": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://"}},
-    "regionCodeValue": {"additionalProperties":
-        {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://", "items": {"pattern": "^[Hh][Tt][Tt][Pp][Ss]://"}}}
-}}}}
+"dependentSchemas": {
+    "provider_errors": {
+        "if": {"properties": {"provider_errors": {"const": "map"}}},
+        "then": {
+            "properties": {"userinfo_unavailable": {
+                "properties": {"status": {"const": 503}}, "required": ["status"]
+            }},
+            "required": ["userinfo_unavailable"]
+        }
+    },
+    "anonymous_header": {
+        "properties": {"credentials": {"const": "optional"}}, "required": ["credentials"]
+    },
+    "unknown_issuer": {"properties": {
+        "userinfo_endpoint": {"required": ["issuers"]},
+        "introspection_endpoint": {"required": ["issuers"]}
+    }},
+    "userinfo_jwt": {
+        "if": {"properties": {"userinfo_jwt": {"const": "trust_tls"}}},
+        "then": {"properties": {"userinfo_endpoint": {"$ref": "#/$defs/TlsEndpoints"}}}
+    },
+    "http_proxy_server": {"properties": {
+        "userinfo_endpoint": {"$ref": "#/$defs/TlsEndpoints"},
+        "introspection_endpoint": {"$ref": "#/$defs/TlsEndpoints"}
+    }}
+}
 }"##;

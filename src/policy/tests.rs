@@ -6,6 +6,9 @@ mod accepted;
 mod forms;
 mod headers;
 mod refused;
+mod resource;
+mod rules;
+mod tokens;
 mod values;
 
 use std::collections::BTreeMap;
@@ -82,6 +85,36 @@ fn check_struct(config: &str) -> bool {
     let from_struct = read(&encode(&document)).map(summary);
     assert_eq!(from_struct, from_text, "as a Struct: {config}");
     true
+}
+
+/// Checks what each key says of each kind of value that it does not take: `n`ull, a `b`oolean, a `d`igit,
+/// `t`ext, an `a`rray, an `o`bject. `beside` is what the configuration has besides.
+#[track_caller]
+fn check_kinds(beside: &str, table: &[(&str, &str, &str)]) {
+    for (key, allowed, kinds) in table {
+        for kind in kinds.chars() {
+            let (value, found) = match kind {
+                'n' => ("null", "null"),
+                'b' => ("false", "a boolean"),
+                'd' => ("5", "a number"),
+                't' => (r#""5""#, "text"),
+                'a' => ("[{}]", "an array"),
+                _ => ("{}", "an object"),
+            };
+            let names = key.split('.').rev();
+            let nested =
+                names.fold(value.to_owned(), |inner, name| format!(r#"{{"{name}": {inner}}}"#));
+            let config = match beside {
+                "" => nested,
+                _ => format!("{{{beside}, {}", nested.trim_start_matches('{')),
+            };
+            // What is missing besides is another matter.
+            let problems = lines(&read(config.as_bytes()).unwrap_err());
+            let line = format!("{key}: got {found}, expected {allowed}");
+            assert!(problems.contains(&line), "{line} not among {problems:#?}");
+            check_struct(&config);
+        }
+    }
 }
 
 /// Everything of a loaded configuration, also what its `Debug` keeps back.

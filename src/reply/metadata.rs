@@ -41,12 +41,7 @@ static PROTECTED_RESOURCE: Key<&Object> = Key::new(
 
 static RESOURCE: Key<Own> = Key::new(
     "resource",
-    Own {
-        schema: text(
-            r##"{"type": "string", "maxLength": 2048, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}"##,
-        ),
-        told: text("URI"),
-    },
+    Own { schema: text(r##"{"$ref": "#/$defs/PublicUri"}"##), told: text("URI") },
     text(
         "the resource identifier that clients use: `https://`, or `http://` on loopback, without query and \
          fragment. Requests for the metadata have its host in `:authority`",
@@ -58,7 +53,7 @@ static AUTHORIZATION_SERVERS: Key<Own> = Key::new(
     Own {
         schema: text(
             r##"{"type": "array", "minItems": 1, "maxItems": 10, "uniqueItems": true, "items":
-                {"type": "string", "maxLength": 2048, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}}"##,
+                {"$ref": "#/$defs/PublicUri"}}"##,
         ),
         told: text("list of issuers, 1 to 10"),
     },
@@ -72,7 +67,7 @@ static SCOPES_SUPPORTED: Key<Own> = Key::new(
     Own {
         schema: text(
             r##"{"type": "array", "minItems": 1, "maxItems": 64, "uniqueItems": true, "items":
-                {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!#-\\[\\]-~]+$"}}"##,
+                {"$ref": "#/$defs/Scope"}}"##,
         ),
         told: text("list of scopes, 1 to 64"),
     },
@@ -90,12 +85,7 @@ static RESOURCE_NAME: Key<Own> = Key::new(
 
 static RESOURCE_DOCUMENTATION: Key<Own> = Key::new(
     "resource_documentation",
-    Own {
-        schema: text(
-            r##"{"type": "string", "maxLength": 2048, "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://"}"##,
-        ),
-        told: text("URI"),
-    },
+    Own { schema: text(r##"{"$ref": "#/$defs/PublicUri"}"##), told: text("URI") },
     text("a page for developers"),
 );
 

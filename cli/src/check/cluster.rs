@@ -23,7 +23,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
     for site in instance.endpoints().iter().flat_map(|endpoint| &endpoint.sites) {
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
-                judge(&carrier, site, policy, findings);
+                judge(&carrier, site, instance, policy, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -91,7 +91,13 @@ fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resol
     }
 }
 
-fn judge(carrier: &Carrier<'_>, site: &Site, policy: &Policy, findings: &mut Findings) {
+fn judge(
+    carrier: &Carrier<'_>,
+    site: &Site,
+    instance: &Instance<'_>,
+    policy: &Policy,
+    findings: &mut Findings,
+) {
     let Site { cluster, authority, .. } = site;
     let wanted = match &policy.egress {
         Egress::Proxy { port, .. } => Some(*port),
@@ -109,7 +115,11 @@ fn judge(carrier: &Carrier<'_>, site: &Site, policy: &Policy, findings: &mut Fin
     }
     judge_pool(&carrier.pool, cluster, policy.call.max_in_flight, findings);
     if site.scheme == "https" {
-        let what = format!("cluster {cluster}, which reaches https://{authority},");
+        let trusted = match instance.trusts_tls() {
+            true => " and whose TLS userinfo_jwt takes for the provider's signature,",
+            false => "",
+        };
+        let what = format!("cluster {cluster}, which reaches https://{authority},{trusted}");
         judge_tls(carrier, &what, findings);
     }
 }

@@ -93,7 +93,11 @@ codes! {
     GUARD_REFUSES = "guard-refuses", Error,
         "Envoy's RBAC filter answers 403 to requests that it should let pass",
         "set \"access_log_state\": true, let the guard accept the prefix `pass;` (and `preflight;` \
-         with \"preflight\": \"pass\") behind every instance, and switch it off on public routes";
+         with \"preflight\": \"pass\", `anonymous;` with \"credentials\": \"optional\") behind every \
+         instance, and switch it off on public routes";
+    VARIABLE_MISSING = "variable-missing", Error,
+        "the VM gets only the variables that are listed: without this one the filter does not load",
+        "list it in vm_config.environment_variables.host_env_keys, and set it for Envoy's own process";
     ROUTE_CONFIG_IGNORED = "route-config-ignored", Warning,
         "Envoy silently ignores an optional per-route configuration of a Wasm filter",
         "remove is_optional, and use an instance of its own for another configuration";
@@ -132,6 +136,30 @@ codes! {
     SUBJECT_NOT_REQUIRED = "subject-not-required", Warning,
         "any page that answers 200 with a JSON object validates every token",
         "set \"require_subject\": true";
+    SECRET_IN_CLEAR = "secret-in-clear", Warning,
+        "everybody who can read the configuration, also by Envoy's config_dump, can ask the provider \
+         about tokens as this client",
+        "set client_secret_env, and list the variable in \
+         vm_config.environment_variables.host_env_keys";
+    ENVIRONMENT_DIFFERS = "environment-differs", Warning,
+        "Envoy makes VMs of their own for them: each has its own caches, limits and site health",
+        "list the same environment_variables for all instances of the module";
+    RESOURCE_WITHOUT_AUDIENCE = "resource-without-audience", Warning,
+        "a token that was issued for another resource is accepted here too; MCP requires this check",
+        "set \"require_audience\" to what the provider writes into `aud` for this resource";
+    SERVER_REFUSED = "server-refused", Warning,
+        "clients are sent to an issuer whose tokens the filter refuses; a slash at the end counts",
+        "write the issuer in both places exactly as the provider names itself";
+    RESOURCE_ELSEWHERE = "resource-elsewhere", Warning,
+        "clients are told of a resource at which this instance is not",
+        "correct `resource`: host and path as clients call them, with or without a slash at the end; \
+         or switch the instance on for that route";
+    METADATA_UNREACHABLE = "metadata-unreachable", Warning,
+        "clients that follow the challenge get no metadata, and find no provider",
+        "add a route for that path on which the instance is on, as docs/configuration.md shows";
+    ISSUER_NOT_TOLD = "issuer-not-told", Warning,
+        "subjects of two issuers may be equal: the backend takes one user for another",
+        "set \"region_header\", and join the subject with it in the backend";
     ITERATION_ALLOWED = "iteration-allowed", Warning,
         "request bodies are buffered while a request waits, large ones are answered 413, and \
          before Envoy 1.39 data after the verdict is lost",
@@ -182,6 +210,18 @@ codes! {
     UNAVAILABLE_AS_401 = "unavailable-as-401", Note,
         "clients discard valid tokens when the provider is down",
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
+    ANONYMOUS_PASSES = "anonymous-passes", Note,
+        "requests without credentials reach the backend, which alone decides what they may do",
+        "nothing, if the backend requires an identity where it has to; else remove \"credentials\"";
+    AUDIENCE_NOT_REQUIRED = "audience-not-required", Note,
+        "a token that the provider issued for another API is accepted here too",
+        "set \"require_audience\", if the provider has other APIs";
+    SCOPE_NOT_REQUIRED = "scope-not-required", Note,
+        "a token with any scope is accepted",
+        "set \"require_scope\", if the backend does not look at scopes itself";
+    RULE_NEEDS_JWT = "rule-needs-jwt", Note,
+        "with UserInfo these are read from the token itself: every opaque token is refused",
+        "nothing, if the provider's tokens are JWTs; else use introspection, or require_claims";
     GUARD_NOT_SEEN = "guard-not-seen", Note,
         "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, and then only a \
          second filter behind it can refuse requests",

@@ -64,3 +64,9 @@ impl Findings {
         self.0
     }
 }
+
+/// A place in a message about another one.
+pub(crate) fn shown(node: &Node<'_>) -> String {
+    let document = node.document.number.map(|n| format!("#{n}")).unwrap_or_default();
+    format!("{}{document}: {}", node.document.file, node.place)
+}

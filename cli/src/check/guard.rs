@@ -2,7 +2,8 @@
 //! request. It refuses requests where Envoy skips the filter. Other conditions of such a filter are
 //! not checked: they let fewer requests pass.
 
-use oidc_token_connector::policy::{AccessLog, Preflight};
+use oidc_token_connector::outcome::Outcome;
+use oidc_token_connector::policy::{AccessLog, Credentials, Preflight};
 use regex_lite::Regex;
 
 use super::finding::Findings;
@@ -261,6 +262,12 @@ fn check_words(guard: &Guard<'_>, instances: &[&Instance<'_>], findings: &mut Fi
         }
         if policy.preflight == Preflight::Pass && !guard.lets_pass("preflight;none;none") {
             let found = format!("{name} refuses the preflights that {own} lets pass");
+            findings.add(codes::GUARD_REFUSES, &guard.node, found);
+        }
+        let anonymous = format!("{};none;none", Outcome::Anonymous.as_str());
+        if policy.credentials == Credentials::Optional && !guard.lets_pass(&anonymous) {
+            let found =
+                format!("{name} refuses the requests without credentials that {own} lets pass");
             findings.add(codes::GUARD_REFUSES, &guard.node, found);
         }
     }

@@ -18,7 +18,7 @@ use crate::tree::Node;
 /// The name of the module or its file, in one of these spellings.
 const NAMES: [&str; 2] = ["oidc-token-connector", "oidc_token_connector"];
 /// Keys that no other filter's configuration has.
-const OWN_KEYS: [&str; 2] = ["userinfo_endpoint", "inject_headers"];
+const OWN_KEYS: [&str; 3] = ["userinfo_endpoint", "introspection_endpoint", "inject_headers"];
 
 /// The platform of an instance, which decides what can be known of its surroundings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +137,36 @@ impl<'a> Instance<'a> {
         serde_json::from_slice(self.text().ok()?).ok().map(Cow::Owned)
     }
 
+    /// Whether a key is written, with anything but `null`.
+    pub(crate) fn sets(&self, key: &str) -> bool {
+        self.written().is_some_and(|written| written.get(key).is_some_and(|value| !value.is_null()))
+    }
+
+    /// Whether tokens are introspected.
+    pub(crate) fn introspects(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.method.name() == "introspection")
+    }
+
+    /// Whether an answer counts without its signature: TLS alone vouches for it.
+    pub(crate) fn trusts_tls(&self) -> bool {
+        let written = self.written();
+        written.is_some_and(|written| {
+            written.get("userinfo_jwt").is_some_and(|value| value == "trust_tls")
+        })
+    }
+
+    /// Every client as which tokens are introspected.
+    pub(crate) fn clients(&self) -> Vec<Value> {
+        let written = self.written();
+        match written.as_ref().and_then(|written| written.get("introspection_client")) {
+            Some(Value::Object(members)) if members.values().all(Value::is_object) => {
+                members.values().cloned().collect()
+            }
+            Some(client) => vec![client.clone()],
+            None => Vec::new(),
+        }
+    }
+
     /// Every endpoint that may be called.
     pub(crate) fn endpoints(&self) -> Vec<&Endpoint> {
         match self.policy.as_ref().map(|policy| &policy.endpoints) {
@@ -151,8 +181,9 @@ impl<'a> Instance<'a> {
     pub(crate) fn identity_headers(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         let rules = self.endpoints().into_iter().flat_map(|endpoint| endpoint.rules.iter());
-        let region = self.policy.iter().filter_map(|policy| policy.forward.region_header.as_ref());
-        for name in rules.map(|rule| &rule.name).chain(region) {
+        let forward = self.policy.iter().map(|policy| &policy.forward);
+        let own = forward.flat_map(|forward| [&forward.region_header, &forward.anonymous_header]);
+        for name in rules.map(|rule| &rule.name).chain(own.flatten()) {
             if !names.iter().any(|known| **known == **name) {
                 names.push(name.to_string());
             }

@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration, guard, others, policy};
+use super::{codes, duration, guard, metadata, others, policy};
 use crate::tree::Node;
 
 /// The time of a reply in addition to the calls: 250 ms in docs/operations.md.
@@ -33,6 +33,7 @@ pub(crate) fn check<'a>(
     check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
     check_whole_request(manager, &instances, ways.as_deref(), findings);
     guard::check(manager, &instances, ways.as_deref(), findings);
+    metadata::check(manager, &instances, world, findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
     ways
 }

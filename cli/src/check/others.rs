@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::Findings;
+use super::finding::{Findings, shown};
 use super::instance::Instance;
-use super::policy::shown;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
 use super::{codes, guard};

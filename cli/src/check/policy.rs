@@ -4,10 +4,10 @@ use oidc_token_connector::policy::{CacheScope, Caching, Success, Unavailable};
 
 use serde_json::Value;
 
-use super::codes;
-use super::finding::Findings;
+use super::finding::{Findings, shown};
 use super::instance::{Instance, Platform};
 use super::world::World;
+use super::{codes, environment, tokens};
 use crate::tree::Node;
 
 /// Looks at one instance's own settings.
@@ -16,6 +16,8 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
         return;
     };
     match policy.method.success() {
+        // There `"active": true` validates a token, not the subject.
+        Success::Object if instance.introspects() => {}
         Success::ObjectWithSubject | Success::ObjectWithSubjectAt(_) => {}
         Success::Object => {
             findings.add(codes::SUBJECT_NOT_REQUIRED, place, "require_subject is off");
@@ -38,6 +40,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
         }
     }
     check_ignored(instance, findings);
+    tokens::check(instance, findings);
     match policy.replies.unavailable {
         Unavailable::ServiceUnavailable { .. } => {}
         Unavailable::AsOwnError | Unavailable::Unauthorized => findings.add(
@@ -106,6 +109,7 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
         findings.add(codes::ITERATION_ALLOWED, plugin, "allow_on_headers_stop_iteration: true");
     }
     check_vm_id(instance, plugin, world, findings);
+    environment::check_plugin(instance, plugin, world, findings);
 }
 
 /// A field in both spellings: Envoy takes one of them.
@@ -169,13 +173,16 @@ pub(crate) fn check_wasm_plugin(instance: &Instance<'_>, spec: &Node<'_>, findin
             );
         }
     }
+    environment::check_wasm_plugin(instance, spec, findings);
     if shares_its_cache(instance) {
         without_vm_id(instance, "cache.shared is on, and a WasmPlugin has no vm_id", findings);
     }
 }
 
 /// Looks at what an Envoy Gateway EnvoyExtensionPolicy says of one of its Wasm extensions.
-pub(crate) fn check_extension(wasm: &Node<'_>, findings: &mut Findings) {
+pub(crate) fn check_extension(instance: &Instance<'_>, findings: &mut Findings) {
+    let wasm = &instance.node;
+    environment::check_extension(instance, findings);
     if let Some(open) = wasm.get("failOpen").filter(|_| wasm.is_true("failOpen")) {
         let remedy = Some("remove failOpen".to_owned());
         findings.add_with(codes::FAIL_OPEN, &open, "failOpen: true", remedy);
@@ -197,10 +204,4 @@ fn shares_its_cache(instance: &Instance<'_>) -> bool {
         Some(Caching::On(cache)) => cache.scope == CacheScope::Process,
         Some(Caching::Off) | None => false,
     }
-}
-
-/// A place in a message about another one.
-pub(crate) fn shown(node: &Node<'_>) -> String {
-    let document = node.document.number.map(|n| format!("#{n}")).unwrap_or_default();
-    format!("{}{document}: {}", node.document.file, node.place)
 }

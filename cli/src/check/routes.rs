@@ -134,13 +134,16 @@ pub(crate) fn check_patch<'a>(
 }
 
 /// The parts among which a route divides its requests.
-fn weighted<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
+pub(crate) fn weighted<'a>(route: &Node<'a>) -> Vec<Node<'a>> {
     let clusters = route.at(&["route", "weighted_clusters"]);
     clusters.map(|node| node.list("clusters")).unwrap_or_default()
 }
 
 /// All of a manager's route configurations; `None` if one is not in these files.
-fn configurations<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<Node<'a>>> {
+pub(crate) fn configurations<'a>(
+    manager: &Manager<'a>,
+    world: &World<'a>,
+) -> Option<Vec<Node<'a>>> {
     if let Some(inline) = manager.node.get("route_config") {
         return Some(vec![inline]);
     }
@@ -311,7 +314,7 @@ pub(crate) fn enabled(upgrade: &Node<'_>) -> bool {
 }
 
 /// Whether a level switches the filter of that name on or off.
-fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
+pub(crate) fn switch(level: &Node<'_>, name: &str) -> Option<bool> {
     Some(switches_on(&level.get("typed_per_filter_config")?.member(name)?))
 }
 

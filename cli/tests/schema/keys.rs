@@ -47,7 +47,7 @@ pub(crate) fn forms(schema: &Value) -> Vec<Value> {
 /// The location with generic names instead of the user's own.
 pub(crate) fn named(place: &[String]) -> Vec<&str> {
     let own = |at: usize| match (place[0].as_str(), at) {
-        ("inject_headers", 1) => "default",
+        ("inject_headers" | "introspection_client", 1) => "default",
         ("inject_headers", _) => "X-A",
         ("userinfo_headers", _) => "x-b",
         ("filter_state", _) => "user",
@@ -94,7 +94,14 @@ fn schema_and_reader_have_the_same_keys() {
         "error_set",
         "filter_state.*",
         "inject_headers.*.*",
+        "introspection_client",
+        "introspection_client.*",
+        "introspection_endpoint",
+        "introspection_endpoint.issuers.*",
+        "protected_resource",
+        "require_claims.*",
         "userinfo_endpoint",
+        "userinfo_endpoint.issuers.*",
         "userinfo_unavailable",
     ];
     assert_eq!(closed, expected);

@@ -11,6 +11,7 @@
 
 mod borders;
 mod keys;
+mod tokens;
 mod verdicts;
 
 use std::fs;
@@ -49,22 +50,58 @@ fn base() -> Value {
     json!({"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}})
 }
 
+/// The same with introspection.
+fn introspecting() -> Value {
+    json!({
+        "introspection_endpoint": {"defaultURI": "https://idp.example/introspect"},
+        "introspection_client": {"client_id": "gateway", "client_secret_env": "SECRET"},
+    })
+}
+
 /// The same with a value at a place, and with the keys that it requires.
 fn with(place: &[&str], value: &Value) -> Value {
-    let mut configuration = base();
+    let is_introspecting = place.first().is_some_and(|key| key.starts_with("introspection"));
+    let mut configuration = if is_introspecting { introspecting() } else { base() };
+    let endpoint = |members: Value| {
+        let mut endpoint = json!({"defaultURI": "https://a.example/"});
+        endpoint.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        json!({place[0]: endpoint})
+    };
     let beside = match place {
         ["http_proxy_server"] => json!({"http_proxy_port": 1}),
         ["http_proxy_port"] => json!({"http_proxy_server": "a"}),
         ["deadline"] => json!({"timeout": "1ms"}),
         ["userinfo_unavailable", "retry_after"] => json!({"userinfo_unavailable": {"status": 503}}),
         ["provider_errors"] => json!({"userinfo_unavailable": {"status": 503}}),
-        ["userinfo_endpoint", "regionCodeHeader"] => json!({"userinfo_endpoint": {
-            "defaultURI": "https://a.example/", "regionCodeValue": {"A": "https://a.example/"}}}),
-        ["userinfo_endpoint", "regionCodeValue", ..] => json!({"userinfo_endpoint": {
-            "defaultURI": "https://a.example/", "regionCodeHeader": "x-r"}}),
-        ["inject_headers", _, _, "join"] => json!({"inject_headers": {place[1]: {place[2]:
+        ["anonymous_header"] => json!({"credentials": "optional"}),
+        ["unknown_issuer"] => json!({"userinfo_endpoint": {"defaultURI": "https://a.example/",
+            "issuers": {"A": {"name": "a", "uri": "https://a.example/"}}}}),
+        [_, "regionCodeHeader"] => {
+            endpoint(json!({"regionCodeValue": {"A": "https://a.example/"}}))
+        }
+        [_, "regionCodeValue", ..] => endpoint(json!({"regionCodeHeader": "x-r"})),
+        [_, "issuers", issuer, _] => {
+            endpoint(json!({"issuers": {*issuer: {"name": "a", "uri": "https://a.example/"}}}))
+        }
+        ["introspection_client", key, ..] => {
+            let key = if *key == "default" { place.get(2).unwrap_or(key) } else { key };
+            let members = match (*key, value.as_str()) {
+                ("client_secret" | "client_secret_env", _) | ("auth_method", Some("none")) => {
+                    json!({"client_id": "gateway"})
+                }
+                _ => json!({"client_id": "gateway", "client_secret_env": "SECRET"}),
+            };
+            json!({"introspection_client": match place[1] {
+                "default" => json!({"default": members}),
+                _ => members,
+            }})
+        }
+        ["protected_resource", _] => json!({"protected_resource": {
+            "resource": "https://a.example", "authorization_servers": ["https://a.example"]}}),
+        ["inject_headers", _, _, _] => json!({"inject_headers": {place[1]: {place[2]:
             {"path": "$"}}}}),
-        ["filter_state", name, "join"] => json!({"filter_state": {*name: {"path": "$"}}}),
+        ["filter_state", name, _] => json!({"filter_state": {*name: {"path": "$"}}}),
+        ["require_claims", path, _] => json!({"require_claims": {*path: {"any": [1]}}}),
         _ => json!({}),
     };
     configuration.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
