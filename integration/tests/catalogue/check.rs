@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::row::{CANARY_CLAIM, CANARY_TOKEN, Expected, Row};
 use crate::stage::{Protocol, Stage};
-use crate::worlds::{World, identity};
+use crate::worlds::{self, World, identity};
 
 /// Plays a row and returns everything that is not as it says, with how many bytes came upstream.
 pub async fn run(stage: &Stage, row: &Row, world: &World) -> (Vec<String>, u64) {
@@ -294,11 +294,21 @@ fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
     if calls.len() != expected {
         complaints.push(format!("{} calls at the provider, not {expected}", calls.len()));
     }
-    let authorization = [b"Bearer ", row.token.as_slice()].concat();
+    let introspects = row.world == worlds::INTROSPECTS;
     for call in calls {
-        if call.headers.bytes("authorization") != [authorization.clone()] {
+        if call.token().map(String::into_bytes).as_ref() != Some(&row.token) {
             complaints.push(format!("the provider was told another token: {:?}", call.headers));
         }
+        let lines = call.headers.bytes("authorization").len();
+        if (call.method == "POST", lines) != (introspects, usize::from(!introspects)) {
+            complaints.push(format!("asked in another way: {} {:?}", call.method, call.headers));
+        }
+        let told = match introspects {
+            true => 3,
+            false => 0,
+        };
+        let fields =
+            call.body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()).count();
         let known = [
             "host",
             "authorization",
@@ -311,9 +321,11 @@ fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
             "x-request-id",
             "traceparent",
         ];
-        let odd = |(name, _): &&(String, Vec<u8>)| !known.contains(&name.as_str());
+        let odd = |(name, _): &&(String, Vec<u8>)| {
+            !known.contains(&name.as_str()) && !(introspects && name == "content-type")
+        };
         let odd: Vec<_> = call.headers.0.iter().filter(odd).collect();
-        if !odd.is_empty() || !call.body.is_empty() {
+        if !odd.is_empty() || fields != told {
             complaints.push(format!("the provider was told more than the token: {call:?}"));
         }
         let ids = call.headers.bytes("x-request-id");

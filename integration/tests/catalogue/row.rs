@@ -242,6 +242,7 @@ impl Row {
                     "provider_error:",
                     "unavailable:",
                     "unusable:",
+                    "claim_refused:",
                 ];
                 let asked = asked.iter().any(|outcome| details.starts_with(outcome));
                 usize::from(asked && !self.provider_down && !details.ends_with(":not_sent"))

@@ -69,6 +69,10 @@ pub const IDLE: &str = "idle";
 pub const REMEMBERS: &str = "remembers";
 pub const SHARES: &str = "shares";
 
+/// The world that introspects, and the one that requires something of the token's payload.
+pub const INTROSPECTS: &str = "introspects";
+pub const REQUIRES: &str = "requires";
+
 /// The world of this name.
 pub fn world(name: &str) -> &'static World {
     WORLDS.iter().find(|w| w.name == name).unwrap_or_else(|| panic!("no world {name}"))
@@ -126,6 +130,17 @@ pub static WORLDS: &[World] = &[
     }),
     World::new("busy", |listener, mut config| {
         config["userinfo_unavailable"] = json!({"status": 503, "retry_after": "5s"});
+        listener.config(config)
+    }),
+    World::new(INTROSPECTS, |listener, mut config| {
+        let endpoint = config.as_object_mut().and_then(|c| c.remove("userinfo_endpoint"));
+        config["introspection_endpoint"] = endpoint.expect("an endpoint");
+        config["introspection_client"] = json!({"client_id": "gateway", "auth_method": "none"});
+        listener.config(config)
+    }),
+    World::new(REQUIRES, |listener, mut config| {
+        config["require_scope"] = json!(["orders"]);
+        config["require_audience"] = json!(["api"]);
         listener.config(config)
     }),
     World::new("reject", |listener, mut config| {
