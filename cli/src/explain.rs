@@ -5,6 +5,7 @@
 
 mod args;
 mod request;
+mod rule;
 mod story;
 mod why;
 
@@ -68,6 +69,7 @@ fn explain(args: &Args) -> Result<Story, String> {
     }
     if let Some(given) = &given {
         story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));
+        story.rule = story.refused(|head| rule::unmet(instance, &policy, head, &given.body));
     }
     Ok(story)
 }

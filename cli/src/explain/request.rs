@@ -61,8 +61,8 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     let mut headers = Headers::default();
     headers.add(":method", &args.method);
     headers.add(":scheme", "https");
-    headers.add(":authority", "gateway.example");
-    headers.add(":path", "/");
+    headers.add(":authority", &args.authority);
+    headers.add(":path", &args.path);
     for header in &args.header {
         headers.add_written("--header", header)?;
     }
@@ -73,7 +73,7 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     }
     if let Some(region) = &args.region {
         let Endpoints::Configured(table) = &policy.endpoints else {
-            return Err("--region: the configuration has no userinfo_endpoint".to_owned());
+            return Err("--region: the configuration has no endpoint".to_owned());
         };
         let Some(header) = &table.region_header else {
             return Err("--region: the configuration has no regionCodeHeader".to_owned());

@@ -15,7 +15,7 @@ use oidc_token_connector::request::headers::{Field, HeaderView};
 /// The region that is called, or none, and the reason.
 pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     let Endpoints::Configured(table) = &policy.endpoints else {
-        return "none: the configuration has no userinfo_endpoint".to_owned();
+        return "none: the configuration has no endpoint".to_owned();
     };
     let chosen = chosen(policy, head);
     let known = chosen.is_some_and(|asked| table.regions.iter().any(|r| Rc::ptr_eq(r, asked)));
@@ -40,7 +40,7 @@ pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
 }
 
 /// The endpoint that is called about this request's token.
-fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoint>> {
+pub(super) fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoint>> {
     let token = bearer::parse(head, policy.max_token_bytes).ok()?;
     endpoint::choose(&policy.endpoints, head, &token).ok()
 }
