@@ -5,8 +5,7 @@
 
 use crate::claims::required::Unmet;
 use crate::provider::challenge::ErrorCode;
-use crate::provider::endpoint::EndpointFault;
-use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
+use crate::refusal::{EndpointFault, NoAnswer, NotVouched, Refusal, Unusable};
 use crate::request::bearer::CredentialFault;
 
 /// An enum whose values are words of a closed list, in the order of their counters: one line each.

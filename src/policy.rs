@@ -29,9 +29,10 @@ pub use crate::filter::cache::settings::{CachePolicy, CacheScope, Caching, NoSto
 use crate::filter::observability;
 pub use crate::filter::observability::AccessLog;
 pub use crate::provider::egress::Egress;
+use crate::provider::endpoint::region::{Region, Target};
 pub use crate::provider::endpoint::table::{Endpoint, EndpointTable, Endpoints};
 pub use crate::provider::endpoint::targets::UnknownRegion;
-use crate::provider::endpoint::targets::{self, Kind, Region, Target, Targets};
+use crate::provider::endpoint::targets::{self, Kind, Targets};
 pub use crate::provider::error_text::ProviderText;
 use crate::provider::introspection::Introspection;
 use crate::provider::introspection::client;

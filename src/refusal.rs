@@ -3,7 +3,6 @@
 
 use crate::claims::required::Unmet;
 use crate::provider::call_outcome::CallOutcome;
-use crate::provider::endpoint::EndpointFault;
 use crate::provider::error::ProviderError;
 use crate::provider::response::Unreadable;
 use crate::request::bearer::CredentialFault;
@@ -77,6 +76,19 @@ impl Refusal {
             | Refusal::Unusable(_) => None,
         }
     }
+}
+
+/// Why no endpoint serves a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointFault {
+    /// `userinfo_endpoint` is not configured, or not an object.
+    NotConfigured,
+    /// No region applies and there is no `defaultURI`.
+    NoDefault,
+    /// The region code is not configured, and `unknown_region` is `reject`.
+    UnknownRegion,
+    /// The token's issuer is not listed, and `unknown_issuer` is `reject`.
+    UnknownIssuer,
 }
 
 /// Why a 200 with a JSON object does not vouch for the token: the provider knows it, and says no, or less

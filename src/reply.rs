@@ -9,9 +9,8 @@ use self::settings::{ErrorSet, OwnErrors, ProviderErrors, ReplyPolicy, Unavailab
 use crate::claims::required::Unmet;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
-use crate::provider::endpoint::EndpointFault;
 use crate::provider::error::{ErrorText, ProviderError};
-use crate::refusal::Refusal;
+use crate::refusal::{EndpointFault, Refusal};
 use crate::request::bearer::CredentialFault;
 use crate::request::headers::{Field, HeaderView};
 

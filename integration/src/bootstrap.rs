@@ -30,7 +30,7 @@ pub fn forward_proxy_cluster() -> Result<Value, String> {
     Ok(parsed("envoy/forward-proxy.yaml")?[0].take())
 }
 
-fn parsed(file: &str) -> Result<Value, String> {
+pub(crate) fn parsed(file: &str) -> Result<Value, String> {
     let path = root().join(file);
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
@@ -87,11 +87,11 @@ pub(crate) fn assemble(module: &Path, places: &[Place]) -> Result<Value, String>
     Ok(bootstrap)
 }
 
-fn address(host: &str, port: u16) -> Value {
+pub(crate) fn address(host: &str, port: u16) -> Value {
     json!({"socket_address": {"address": host, "port_value": port}})
 }
 
-fn name(of: &Value) -> &str {
+pub(crate) fn name(of: &Value) -> &str {
     of["name"].as_str().unwrap_or_default()
 }
 
@@ -99,7 +99,7 @@ fn is_provider(cluster: &Value) -> bool {
     name(cluster).starts_with("idp_")
 }
 
-fn point(cluster: &mut Value, to: SocketAddr) {
+pub(crate) fn point(cluster: &mut Value, to: SocketAddr) {
     let endpoints = &mut cluster["load_assignment"]["endpoints"][0]["lb_endpoints"];
     endpoints[0]["endpoint"]["address"] = address(&to.ip().to_string(), to.port());
 }
@@ -166,7 +166,7 @@ fn replace_names(value: &mut Value, names: &[String], suffix: &str) {
     }
 }
 
-fn set_module(value: &mut Value, module: &Path) {
+pub(crate) fn set_module(value: &mut Value, module: &Path) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|v| set_module(v, module)),
         Value::Object(members) => {

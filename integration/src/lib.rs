@@ -27,8 +27,9 @@
 //!   test needs a sleep. It uses HTTP/2 if its cluster does: [`Reply::goaway_at`],
 //!   [`Reply::refused_stream`].
 //! - [`Gateway::upstream`] records the requests: [`Upstream::only`], [`Upstream::assert_untouched`].
-//! - [`ForwardProxy`] is the real `tinyproxy`; [`OpenIdProvider`] is npm's real `oidc-provider`; and
-//!   [`Nginx`] is a real nginx before a scripted provider.
+//! - [`ForwardProxy`] is the real `tinyproxy`; [`OpenIdProvider`] is npm's real `oidc-provider`,
+//!   [`DjangoProvider`] PyPI's real `django-oauth-toolkit`; [`McpServer`] and [`McpClient`] are
+//!   real ones of MCP; and [`Nginx`] is a real nginx before a scripted provider.
 //! - Clients: [`Gateway::get`] and similar methods for ordinary requests, [`Gateway::connect`] for
 //!   exact bytes on HTTP/1.1, [`Gateway::h2`] for HTTP/2, [`frames`] for exact bytes there.
 //! - [`Envoy`] gives statistics, log and access log, each with a wait for the expected entry.
@@ -51,10 +52,12 @@ mod identity;
 mod install;
 mod listener;
 mod logbook;
+mod mcp;
 mod nginx;
 mod openid_provider;
 mod process;
 mod provider;
+mod recipe;
 mod reply;
 mod response;
 mod tally;
@@ -83,10 +86,12 @@ pub use install::{
 };
 pub use listener::{Config, DEFAULT_INSTANCE, GUARD, Listener, PARTNERS_INSTANCE, filter};
 pub use logbook::LogBook;
+pub use mcp::{McpClient, McpServer};
 pub use nginx::Nginx;
-pub use openid_provider::OpenIdProvider;
-pub use process::kib;
+pub use openid_provider::{DjangoProvider, OpenIdProvider};
+pub use process::{Place, kib};
 pub use provider::{Call, Provider};
+pub use recipe::Recipe;
 pub use reply::{Gate, Reply};
 pub use response::Response;
 pub use tls::Certificate;
@@ -163,4 +168,12 @@ fn runtime() -> &'static tokio::runtime::Handle {
             .expect("a tokio runtime")
     });
     RUNTIME.handle()
+}
+
+/// What an installation leaves, made outside of the tests' threads.
+async fn available<T: Send + 'static>(
+    install: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> T {
+    let installed = tokio::task::spawn_blocking(install).await.expect("installing does not panic");
+    installed.unwrap_or_else(|why| panic!("{why}"))
 }

@@ -3,14 +3,15 @@
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::{fs, io, thread};
 
 use tokio::net::TcpSocket;
 
+use crate::logbook::LogBook;
 use crate::provider::socket;
-use crate::runtime;
+use crate::{DEADLINE, runtime};
 
 /// A process of ours. Dropping it kills it.
 #[derive(Debug)]
@@ -25,16 +26,28 @@ impl Drop for Running {
 
 /// A port of loopback that stays ours, also while nothing listens on it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     pub(crate) address: SocketAddr,
     _reserved: TcpSocket,
 }
 
 impl Place {
-    pub(crate) fn reserve() -> Place {
+    /// Takes a free one.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn reserve() -> Place {
         let _entered = runtime().enter();
         let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         Place { address: reserved.local_addr().expect("an address"), _reserved: reserved }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -61,6 +74,25 @@ pub(crate) fn start(mut command: Command) -> io::Result<Child> {
     let (answer, result) = mpsc::channel();
     STARTER.send((command, answer)).expect("the starter thread lives as long as the process");
     result.recv().expect("the starter thread answers every job")
+}
+
+/// Starts a server that prints `listening` when it does, and waits for that.
+pub(crate) async fn listening(mut command: Command) -> Running {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Not the whole command: a key may be in its environment.
+    let program = format!("{:?}", command.get_args());
+    let mut child = start(command).expect("the program can be started");
+    let said = LogBook::of(child.stdout.take().expect("stdout is piped"));
+    let errors = LogBook::of(child.stderr.take().expect("stderr is piped"));
+    let running = Running(child);
+    let listening = said.find(|line| line.starts_with("listening"));
+    let started = tokio::time::timeout(2 * DEADLINE, listening).await;
+    assert!(
+        matches!(started, Ok(Some(_))),
+        "this server does not start: {program}\n{}",
+        errors.text()
+    );
+    running
 }
 
 #[allow(unsafe_code)]

@@ -32,8 +32,6 @@ pub(super) struct Sites {
     /// How often the filter itself has asked.
     pub(super) probed: u64,
     events: Vec<SiteEvent>,
-    /// When operators were last told that the gateway's own client is refused.
-    client_refused: Option<MonotonicTime>,
 }
 
 /// Something about a site that an operator wants to know.
@@ -73,6 +71,8 @@ struct SiteState {
     served: Option<MonotonicTime>,
     /// When other workers were last told of one.
     told: Option<MonotonicTime>,
+    /// When operators were last told that it refuses the gateway's own client.
+    client_refused: Option<MonotonicTime>,
     breakers: Vec<BreakerState>,
 }
 
@@ -357,12 +357,13 @@ impl Sites {
         self.events.clear();
     }
 
-    /// A site refuses the gateway's own client: operators are told once a minute.
+    /// A site refuses the gateway's own client: operators are told once a minute and site.
     pub(super) fn refuses_client(&mut self, site: &Site, now: MonotonicTime) {
         const PAUSE: Duration = Duration::from_secs(60);
-        let told = self.client_refused.and_then(|told| now.since(told));
+        let state = self.sites.entry(site.clone()).or_default();
+        let told = state.client_refused.and_then(|told| now.since(told));
         if told.is_none_or(|ago| ago >= PAUSE) {
-            self.client_refused = Some(now);
+            state.client_refused = Some(now);
             self.events.push(SiteEvent::ClientRefused { cluster: site.cluster.clone() });
         }
     }

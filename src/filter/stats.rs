@@ -25,7 +25,7 @@ macro_rules! stats {
 }
 
 stats! {
-    /// Requests that a verdict kept by this worker let pass.
+    /// Requests that a good verdict kept by this worker decided.
     hits: u64 = Counter "oidc_cache.hit",
     /// Requests that a refusal kept by this worker refused.
     negative_hits: u64 = Counter "oidc_cache.negative_hit",
@@ -41,7 +41,7 @@ stats! {
     expired: u64 = Counter "oidc_cache.expired",
     /// Requests that found a call under way for what they ask.
     joined: u64 = Counter "oidc_calls.joined",
-    /// Requests that an outdated verdict let pass, because nobody answered.
+    /// Requests that an outdated verdict decided, because nobody answered.
     stale: u64 = Counter "oidc_cache.stale",
     /// Calls to a further site, because the one before it gave no verdict.
     failed_over: u64 = Counter "oidc_calls.failed_over",

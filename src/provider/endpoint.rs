@@ -4,6 +4,7 @@
 //! bytes. No byte of either ever becomes part of a cluster, a host, a path or a log line.
 
 pub mod issuers;
+pub(crate) mod region;
 pub mod table;
 pub mod targets;
 
@@ -13,21 +14,9 @@ use self::issuers::UnknownIssuer;
 use self::table::{Endpoint, EndpointTable, Endpoints};
 use self::targets::UnknownRegion;
 use crate::claims::token;
+use crate::refusal::EndpointFault;
 use crate::request::bearer::BearerToken;
 use crate::request::headers::{Field, HeaderView};
-
-/// Why no endpoint serves a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointFault {
-    /// `userinfo_endpoint` is not configured, or not an object.
-    NotConfigured,
-    /// No region applies and there is no `defaultURI`.
-    NoDefault,
-    /// The region code is not configured, and `unknown_region` is `reject`.
-    UnknownRegion,
-    /// The token's issuer is not listed, and `unknown_issuer` is `reject`.
-    UnknownIssuer,
-}
 
 /// Chooses the endpoint by the request's region header, or by the token's issuer.
 pub fn choose<'p>(

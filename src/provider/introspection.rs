@@ -14,7 +14,7 @@ use crate::provider::call::{Call, HeaderList, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
 use crate::provider::expiry;
 use crate::provider::method::{Response, ValidationMethod};
-use crate::provider::response::{is_json, is_jwt};
+use crate::provider::response::{Body, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
 use crate::provider::subject::Success;
 use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
@@ -83,6 +83,9 @@ impl ValidationMethod for Introspection {
                     Some(_) | None => Err(Refusal::Unusable(Unusable::NotAnObject)),
                 }
             }
+            Some(400) if is_about_the_token(&body) => {
+                Err(Refusal::NotVouched(NotVouched::OtherKind))
+            }
             Some(400 | 401 | 403 | 404 | 410) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
             Some(status @ 400..=599) => {
                 let error = ProviderError::read(status, head, body, error_text);
@@ -146,6 +149,17 @@ impl Introspection {
         }
         if self.success.holds(Some(document)) { Ok(()) } else { no(NotVouched::NoSubject) }
     }
+}
+
+/// Whether an error says that such tokens are not introspected (RFC 7009 §2.2.1): some providers say it of
+/// every string that looks like a JWT. It is about this token alone, and any caller can cause it.
+fn is_about_the_token(body: &Body<'_>) -> bool {
+    let Body::Read(bytes) = body else {
+        return false;
+    };
+    let error = json::parse(bytes).ok();
+    let error = error.as_ref().and_then(|document| document.member("error"));
+    matches!(error, Some(Json::String(error)) if error == "unsupported_token_type")
 }
 
 /// Whether `token_use` or `typ` names a token for another use than access. Providers say

@@ -364,7 +364,7 @@ fn details_have_the_reason() {
 /// The details of every reason, and the message for gRPC clients instead of the body.
 #[test]
 fn every_reason_has_details_and_a_grpc_message() {
-    use crate::provider::endpoint::EndpointFault::*;
+    use crate::refusal::EndpointFault::*;
     use crate::refusal::{NoAnswer::*, Refusal, Unusable::*};
     use crate::reply::{Dialect, reply};
     use crate::request::bearer::CredentialFault::*;

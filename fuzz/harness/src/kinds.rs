@@ -8,7 +8,7 @@ use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::HeaderView;
 
-use crate::{challenge, claims};
+use crate::{challenge, claims, introspection, token};
 
 /// Whether the core accepts an input; `None` for one that shows neither.
 pub type Accepts = fn(&[u8]) -> Option<bool>;
@@ -16,16 +16,18 @@ pub type Accepts = fn(&[u8]) -> Option<bool>;
 /// Every target whose inputs are of two kinds; `gate_ops` is not one: a trace does both.
 /// `challenge` and `claims` use what their own `check` compares with the core.
 pub const KINDS: &[(&str, Accepts)] = &[
-    ("bearer", token),
+    ("bearer", is_token),
     ("challenge", challenge::accepts),
     ("claims", claims::accepts),
     ("config", |data| Some(policy::read(data).is_ok())),
     ("endpoint", asked),
+    ("introspection", |data| Some(introspection::passes(data))),
     ("jsonpath", selects),
+    ("token", |data| Some(token::has_claims(data))),
 ];
 
 /// Whether there is a token.
-fn token(data: &[u8]) -> Option<bool> {
+fn is_token(data: &[u8]) -> Option<bool> {
     let (choice, text) = data.split_first()?;
     let values = text.split(|b| *b == b'\n').map(|value| (&b"authorization"[..], value));
     Some(bearer::parse(&HeaderView::new(values.collect()), 1 << (choice % 14)).is_ok())

@@ -14,11 +14,13 @@ pub mod document;
 pub mod drive;
 pub mod endpoint;
 pub mod gate_ops;
+pub mod introspection;
 pub mod jsonpath;
 pub mod kinds;
 pub mod message;
 pub mod model;
 pub mod rules;
+pub mod token;
 
 /// A target: panics where a promise is broken.
 pub type Check = fn(&[u8]);
@@ -31,5 +33,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("config", config::check),
     ("endpoint", endpoint::check),
     ("gate_ops", gate_ops::check),
+    ("introspection", introspection::check),
     ("jsonpath", jsonpath::check),
+    ("token", token::check),
 ];

@@ -3,12 +3,14 @@
 
 use std::process::ExitCode;
 
-use integration::{OpenIdProvider, envoy_binary};
+use integration::{DjangoProvider, McpServer, OpenIdProvider, envoy_binary};
 
 fn main() -> ExitCode {
     let ended = match std::env::args().nth(1).as_deref() {
         Some("envoy") => envoy_binary().map(drop),
-        Some("provider") => OpenIdProvider::install(),
+        Some("provider") => OpenIdProvider::install()
+            .and_then(|()| DjangoProvider::install())
+            .and_then(|()| McpServer::install()),
         _ => Err("usage: fetch envoy|provider".to_owned()),
     };
     match ended {

@@ -22,6 +22,19 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
+/// Writes a file at once and completely, where it is not there already: another process may be
+/// running it.
+pub(crate) fn put(directory: &Path, name: &str, content: &[u8]) -> Result<(), String> {
+    let path = directory.join(name);
+    if fs::read(&path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    let new = directory.join(format!("{name}.new"));
+    fs::write(&new, content)
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// Runs it; if it fails, returns the last lines of its output.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|e| e.to_string())?;

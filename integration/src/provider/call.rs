@@ -34,10 +34,25 @@ impl Call {
         self.gone.get().map(|gone| *gone - self.arrived)
     }
 
-    /// The token of `Authorization: Bearer <token>`, if it has that form.
+    /// The token that the call is about: of `Authorization: Bearer <token>`, else that of the form.
     #[must_use]
     pub fn token(&self) -> Option<String> {
-        self.headers.get("authorization")?.strip_prefix("Bearer ").map(str::to_owned)
+        let authorization = self.headers.get("authorization").unwrap_or_default();
+        let bearer = authorization.strip_prefix("Bearer ").map(str::to_owned);
+        bearer.or_else(|| self.field("token"))
+    }
+
+    /// The value of a field of the form that is the call's body.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        let form = self
+            .headers
+            .get("content-type")
+            .is_some_and(|kind| kind == "application/x-www-form-urlencoded");
+        let body = form.then(|| std::str::from_utf8(&self.body).ok()).flatten()?;
+        let fields = body.split('&').filter_map(|field| field.split_once('='));
+        let (_, value) = fields.into_iter().find(|(known, _)| *known == name)?;
+        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Tokens {
     pub(crate) access: String,
     /// Only if `openid` was requested.
     pub(crate) id: Option<String>,
+    /// Only if `offline_access` was requested.
+    pub(crate) refresh: Option<String>,
 }
 
 impl Login {
@@ -47,11 +49,7 @@ impl Login {
         let secret = format!("secret-of-{}", self.client);
         form.push(("client_secret", &secret));
         form.extend(self.resource.map(|resource| ("resource", resource)));
-        let answer = post(provider, "/token", &form).send().await;
-        assert_eq!(answer.status, 200, "no tokens: {answer:?}");
-        let answer = answer.json();
-        let text = |name: &str| answer[name].as_str().map(str::to_owned);
-        Tokens { access: text("access_token").expect("an access token"), id: text("id_token") }
+        tokens(provider, &form).await
     }
 
     async fn code(self, provider: SocketAddr) -> String {
@@ -62,6 +60,10 @@ impl Login {
             ("scope", self.scope),
         ];
         query.extend(self.resource.map(|resource| ("resource", resource)));
+        if self.scope.contains("offline_access") {
+            // This provider ignores the scope without it.
+            query.push(("prompt", "consent"));
+        }
         let mut browser = Browser { provider, cookies: BTreeMap::new() };
         let mut target = format!("/auth?{}", encoded(&query));
         // A login, a consent, and a redirect or two around each.
@@ -82,6 +84,52 @@ impl Login {
         }
         panic!("the login leads nowhere, at last to {target}");
     }
+}
+
+/// A token of a client that nobody logs in to (RFC 6749 §4.4).
+pub(crate) async fn machine(provider: SocketAddr, resource: Option<&str>) -> String {
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("client_id", "machine"),
+        ("client_secret", "secret-of-machine"),
+    ];
+    if let Some(resource) = resource {
+        form.extend([("resource", resource), ("scope", "orders")]);
+    }
+    tokens(provider, &form).await.access
+}
+
+/// A token of a machine that only whoever shows this certificate may use (RFC 8705 §3).
+pub(crate) async fn bound(provider: SocketAddr, certificate: &str) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "bound"),
+        ("client_secret", "secret-of-bound"),
+    ];
+    let shown = escaped(certificate);
+    let request = post(provider, "/token", &form).header("x-client-certificate", shown);
+    let answer = request.send().await;
+    assert_eq!(answer.status, 200, "no token: {answer:?}");
+    answer.json()["access_token"].as_str().expect("an access token").to_owned()
+}
+
+async fn tokens(provider: SocketAddr, form: &[(&str, &str)]) -> Tokens {
+    let answer = post(provider, "/token", form).send().await;
+    assert_eq!(answer.status, 200, "no tokens: {answer:?}");
+    let answer = answer.json();
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    Tokens {
+        access: text("access_token").expect("an access token"),
+        id: text("id_token"),
+        refresh: text("refresh_token"),
+    }
+}
+
+/// Asks the provider itself about a token (RFC 7662), as the gateway.
+pub(crate) async fn introspect(provider: SocketAddr, token: &str) -> Response {
+    let client = [("client_id", "gateway_post"), ("client_secret", "secret-of-gateway_post")];
+    let form = [("token", token), ("token_type_hint", "access_token")];
+    post(provider, "/token/introspection", &[form, client].concat()).send().await
 }
 
 /// Calls the provider itself to check whether a token is valid.
@@ -146,18 +194,19 @@ fn post(provider: SocketAddr, target: &str, form: &[(&str, &str)]) -> Request {
 }
 
 /// Names and values as a query or a form has them.
-fn encoded(pairs: &[(&str, &str)]) -> String {
-    let escaped = |text: &str| {
-        text.bytes().fold(String::new(), |mut out, byte| {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(char::from(byte));
-                }
-                _ => out.push_str(&format!("%{byte:02X}")),
-            }
-            out
-        })
-    };
+pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
     let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
     pairs.collect::<Vec<_>>().join("&")
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
 }

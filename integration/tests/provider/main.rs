@@ -1,11 +1,15 @@
-//! A real OpenID Provider, npm's certified `oidc-provider`, behind the filter on the real Envoy,
-//! over TLS as in the reference. Tokens come from its own login, and it answers about them itself.
-//! The tests fail if Node.js or npm is missing, with the remedy.
+//! Real OpenID Providers behind the filter on the real Envoy, over TLS as in the reference: npm's
+//! certified `oidc-provider`, and in `django.rs` PyPI's `django-oauth-toolkit`. Tokens come from
+//! their own login and token endpoints, and they answer about them themselves. The tests fail if
+//! Node.js, npm or Python is missing, with the remedy.
 
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
 mod base;
+mod django;
+mod introspection;
 mod login;
+mod mcp;
 mod outage;
 mod refused;
 
@@ -43,6 +47,8 @@ async fn rig() -> &'static Rig {
         let running = Setup::new()
             .listener(named("asks", json!({})))
             .listener(named("posts", json!({"userinfo_method": "POST"})))
+            .listener(named("reads_jwt", json!({"userinfo_jwt": "trust_tls"})))
+            .listener(named("refuses_jwt", json!({"userinfo_jwt": "refuse"})))
             .listener(named("remembers", json!({"cache": {"ttl": "10m"}})))
             .listener(named("remembers_briefly", json!({"cache": {"ttl": "1s"}})))
             .start()

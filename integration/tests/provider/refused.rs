@@ -4,8 +4,9 @@
 use integration::{Gateway, Response};
 use serde_json::{Value, json};
 
+use crate::base::{pairs, upstream_saw};
 use crate::login::{Login, revoke, userinfo};
-use crate::{ALL, ask, came, rig, until};
+use crate::{ALL, IDENTITY, ask, came, rig, until};
 
 const INVALID_TOKEN: &str =
     r#"Bearer realm="api", error="invalid_token", error_description="invalid token provided""#;
@@ -129,19 +130,46 @@ async fn token_for_an_api_is_refused() {
 }
 
 /// A client that is registered for signed UserInfo answers: a JWT is not a JSON object with the
-/// claims.
+/// claims, unless the route says that it is to be read.
 #[tokio::test]
-async fn signed_answer_is_unusable() {
+async fn signed_answer_is_unusable_where_it_is_not_read() {
     let rig = rig().await;
-    let gw = rig.gateway("asks");
     let signed = Login { client: "signed", ..Login::of("alice", ALL) };
     let token = signed.tokens(rig.provider()).await.access;
     let own = userinfo(rig.provider(), &token).await;
     let content_type = own.header("content-type").unwrap_or_default();
     assert!(own.status == 200 && content_type.starts_with("application/jwt"), "{own:?}");
-    let r = assert_refused(&gw, "/signed", &token, "unusable:jwt").await;
-    // Trying again does not help.
-    assert_eq!((r.status, r.header("retry-after")), (502, None), "{r:?}");
-    let said: Value = r.json();
-    assert_eq!(said["error"], json!("TargetEndpointError"), "{r:?}");
+    for name in ["asks", "refuses_jwt"] {
+        let path = format!("/signed/{name}");
+        let r = assert_refused(&rig.gateway(name), &path, &token, "unusable:jwt").await;
+        // Trying again does not help.
+        assert_eq!((r.status, r.header("retry-after")), (502, None), "{r:?}");
+        let said: Value = r.json();
+        assert_eq!(said["error"], json!("TargetEndpointError"), "{r:?}");
+    }
+
+    let gw = rig.gateway("reads_jwt");
+    let (r, line) = ask(&gw, "/signed/read", &token).await;
+    assert_eq!(r.status, 200, "{r:?} {line}");
+    let expected = pairs(&[
+        ("x-user-id", "alice"),
+        ("x-user-name", "Alice Zoë Åström"),
+        ("x-user-email", "alice@example.com"),
+        ("x-user-verified", "true"),
+        ("x-user-groups", "buyers,staff"),
+        ("x-account", "4711"),
+    ]);
+    assert_eq!(upstream_saw(&r, &IDENTITY), expected);
+}
+
+/// Where signed answers are read, those that are not signed are read as everywhere, and the
+/// provider's refusal is one.
+#[tokio::test]
+async fn plain_answers_are_read_where_signed_ones_are() {
+    let rig = rig().await;
+    let gw = rig.gateway("reads_jwt");
+    let token = Login::of("alice", ALL).tokens(rig.provider()).await.access;
+    assert_passes(&gw, "/plain/good", &token, "asked").await;
+    revoke(rig.provider(), &token).await;
+    assert_invalid_token(&gw, "/plain/revoked", &token).await;
 }

@@ -1,3 +1,5 @@
+//! Each requirement with what fulfils it and what does not, and where it is read.
+
 use super::*;
 use crate::claims::json;
 use crate::claims::jsonpath::ANSWER_STEPS;

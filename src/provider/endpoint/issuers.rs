@@ -3,7 +3,7 @@
 //! The issuer is read without any check of the token. It chooses who is asked, from a closed list, and
 //! nothing else; a token is shown to no other provider than the one that it names.
 
-use super::targets::{self, Region};
+use super::region::{self, Region};
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::Report;
@@ -136,7 +136,7 @@ fn one(issuer: &str, node: Node<'_>, names: &[String], report: &mut Report) -> O
         report.problem(&fields.place.absent(URI.name()), "missing, expected an endpoint URI");
         return None;
     };
-    let region = targets::region(&name.unwrap_or_default(), node, report)?;
+    let region = region::region(&name.unwrap_or_default(), node, report)?;
     (!region.code.is_empty()).then(|| Region { issuer: Some(issuer.to_owned()), ..region })
 }
 

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::issuers::{self, ISSUERS, UNKNOWN_ISSUER, UnknownIssuer};
-use crate::config::file::{Fields, Node};
+use super::region::{Region, Target, region};
+use crate::config::file::Fields;
 use crate::config::key::{Choice, Key, Own};
-use crate::config::location::{Location, Report};
+use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION};
 use crate::config::problem::{first_not, quoted};
 use crate::config::shape::{Keys, Object, text};
 use crate::config::tree::Tree;
-use crate::config::uri::{self, Uri};
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys =
@@ -110,9 +110,6 @@ pub enum UnknownRegion {
 /// Most regions of one configuration.
 const MOST_REGIONS: usize = 10;
 
-/// Most sites of one endpoint.
-const MOST_SITES: usize = 5;
-
 /// Longest region code, in bytes.
 const LONGEST_CODE: usize = 256;
 
@@ -145,26 +142,6 @@ pub(crate) struct Table {
     pub(crate) codes: Option<Vec<String>>,
     pub(crate) regions: Vec<Region>,
     pub(crate) default: Option<Region>,
-}
-
-/// One region's endpoint as written.
-#[derive(Debug)]
-pub(crate) struct Region {
-    /// The region code, or `default`.
-    pub(crate) code: String,
-    /// The issuer whose tokens go there, where that chooses.
-    pub(crate) issuer: Option<String>,
-    /// In order; at least one.
-    pub(crate) targets: Vec<Target>,
-}
-
-/// One site as written.
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// Where it is called.
-    pub(crate) uri: Uri,
-    /// Where the configuration says so.
-    pub(crate) place: Location,
 }
 
 impl Targets {
@@ -328,46 +305,6 @@ fn default(fields: &Fields<'_>, by_issuer: bool, report: &mut Report) -> Option<
         return None;
     }
     region(DEFAULT_REGION, node, report)
-}
-
-/// A region's endpoint: one URI, or several in the order in which they are tried.
-pub(super) fn region(code: &str, node: Node<'_>, report: &mut Report) -> Option<Region> {
-    let targets: Vec<Target> = match node.value {
-        Tree::List(elements) => {
-            let count = elements.len();
-            if !(1..=MOST_SITES).contains(&count) {
-                let message = format!("got {count} endpoint URIs, expected 1 to {MOST_SITES}");
-                report.problem(&node.place, message);
-            }
-            let mut targets: Vec<Target> = Vec::new();
-            for element in node.elements() {
-                let Some(target) = target(&element, "an endpoint URI as text", report) else {
-                    continue;
-                };
-                if targets.iter().any(|other| other.uri == target.uri) {
-                    report.problem(&target.place, "repeated endpoint URI, expected each once");
-                }
-                targets.push(target);
-            }
-            targets
-        }
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::Object(_) => {
-            let allowed = "an endpoint URI as text, or an array of them";
-            target(&node, allowed, report).into_iter().collect()
-        }
-    };
-    (!targets.is_empty()).then(|| Region { code: code.to_owned(), issuer: None, targets })
-}
-
-fn target(node: &Node<'_>, allowed: &str, report: &mut Report) -> Option<Target> {
-    let text = node.text(allowed, report)?;
-    match uri::endpoint(text) {
-        Ok(uri) => Some(Target { uri, place: node.place.clone() }),
-        Err(wrong) => {
-            report.problem(&node.place, wrong);
-            None
-        }
-    }
 }
 
 /// Cluster names by authority. An authority that no endpoint has is no mistake: the same table

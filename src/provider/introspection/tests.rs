@@ -1,3 +1,5 @@
+//! The introspection call, and what each response to it means.
+
 use std::rc::Rc;
 
 use super::client::{AuthMethod, Client};
@@ -156,6 +158,21 @@ fn no_error_status_is_a_verdict() {
         let ends_good = outcome.is_some_and(|outcome| outcome.consequences().ends_good);
         assert!(!ends_good, "{status}");
     }
+}
+
+/// What one caller can cause is no fault of the gateway's client.
+#[test]
+fn an_unsupported_token_is_refused() {
+    let pairs = [(":status", "400"), JSON[1], JSON[2]];
+    let refused = judged(Success::Object, &pairs, r#"{"error":"unsupported_token_type"}"#);
+    assert_eq!(refused, Err(Refusal::NotVouched(NotVouched::OtherKind)));
+    for body in [r#"{"error":"invalid_request"}"#, "", r#"["unsupported_token_type"]"#] {
+        let refused = judged(Success::Object, &pairs, body);
+        assert_eq!(refused, Err(Refusal::Unavailable(NoAnswer::ClientRefused)), "{body}");
+    }
+    let other = [(":status", "401"), JSON[1], JSON[2]];
+    let refused = judged(Success::Object, &other, r#"{"error":"unsupported_token_type"}"#);
+    assert_eq!(refused, Err(Refusal::Unavailable(NoAnswer::ClientRefused)));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The metadata of a resource: who asks for it, and what is refused.
+
 use super::*;
 use crate::policy::{Policy, read as read_policy};
 use crate::sim::{config, head};

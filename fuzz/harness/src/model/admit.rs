@@ -116,8 +116,9 @@ impl World {
                 assert!(asking.found.is_none(), "knew it and looked all the same");
                 assert_ne!(fresh, Fresh::No, "nothing is known that may decide it");
                 let tally = &mut self.workers[worker].tally;
-                let passed = decision.record.outcome == Outcome::Pass;
-                *(if passed { &mut tally.hits } else { &mut tally.negative_hits }) += 1;
+                // A rule of the instance's own may refuse by a good verdict.
+                let good = matches!(decision.record.outcome, Outcome::Pass | Outcome::ClaimRefused);
+                *(if good { &mut tally.hits } else { &mut tally.negative_hits }) += 1;
                 known.expect("something is known")
             }
             Source::Shared => {
@@ -144,8 +145,11 @@ impl World {
         let decides = |call: &&usize| {
             let made = &self.calls[**call];
             let says = made.ended.map(|(ending, _)| ending.means(setup));
-            let no_subject = says.is_some_and(|says| says.told.2 == "no_subject");
-            if number.is_some() { number == Some(made.number) } else { no_subject && !made.is_mark }
+            // A reply to a missing subject or header does not show the number.
+            let hidden = says.is_some_and(|says| {
+                matches!(says.told.2, "no_subject" | "header_missing") && !made.is_mark
+            });
+            if number.is_some() { number == Some(made.number) } else { hidden }
         };
         let call = found.iter().filter(decides).max_by(|one, other| self.compare(**one, **other));
         let call = *call.expect("decided by an entry that was not found");

@@ -72,6 +72,9 @@ impl Ending {
             Ending::NoSubject if setup.needs_subject => {
                 ends(OfTheToken::Refused, (Outcome::InvalidToken, 401, "no_subject"))
             }
+            Ending::NoSubject if setup.requires_header => {
+                ends(OfTheToken::Good, (Outcome::ClaimRefused, 403, "header_missing"))
+            }
             Ending::Good
             | Ending::Long
             | Ending::NoSubject

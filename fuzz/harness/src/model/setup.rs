@@ -25,6 +25,9 @@ pub(super) struct Setup {
     pub(super) claim: &'static str,
     pub(super) cache: Option<Cache>,
     pub(super) needs_subject: bool,
+    /// Whether a request without a value for its header is refused: a rule of its own, which says nothing
+    /// of the token.
+    pub(super) requires_header: bool,
     pub(super) lets_preflights_pass: bool,
     /// Whether its calls carry a fixed header, so that the provider sees another client.
     pub(super) has_key: bool,
@@ -65,6 +68,7 @@ const USUAL: Setup = Setup {
     claim: "sub",
     cache: None,
     needs_subject: false,
+    requires_header: false,
     lets_preflights_pass: false,
     has_key: false,
     limit: 65_536,
@@ -111,7 +115,7 @@ pub(super) static SETUPS: [Setup; MOST_SETUPS] = [
         has_key: true,
         ..cache(3_000, 1_000, true, false)
     },
-    Setup { at: 5, ..cache(10_000, 2_000, true, false) },
+    Setup { at: 5, requires_header: true, ..cache(10_000, 2_000, true, false) },
     Setup {
         at: 6,
         timeout: 1_000,
@@ -147,7 +151,15 @@ impl Setup {
         let Setup { timeout, deadline, max_in_flight, header, claim, limit, .. } = self;
         let (failures, open_for) = self.breaker.unwrap_or((0, 5_000));
         let mut members = vec![
-            format!(r#""inject_headers": {{"X-Call": "$.call", "{header}": "$.{claim}"}}"#),
+            match self.requires_header {
+                true => format!(
+                    r#""inject_headers": {{"default": {{"X-Call": "$.call",
+                           "{header}": {{"path": "$.{claim}", "required": true}}}}}}"#
+                ),
+                false => {
+                    format!(r#""inject_headers": {{"X-Call": "$.call", "{header}": "$.{claim}"}}"#)
+                }
+            },
             format!(r#""timeout": "{timeout}ms", "max_userinfo_bytes": {limit}"#),
             format!(r#""require_subject": {}"#, self.needs_subject),
             format!(r#""deadline": "{deadline}ms", "max_in_flight": {max_in_flight}"#),

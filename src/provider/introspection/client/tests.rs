@@ -1,3 +1,5 @@
+//! The client of the gateway: how it is written, presented and kept secret.
+
 use super::*;
 use crate::policy::{Loaded, read_in};
 
