@@ -516,3 +516,29 @@ fn anonymous_requests_and_the_metadata() {
     let elsewhere = explain(&["--no-token", "--path", path]);
     assert!(elsewhere.contains("outcome: anonymous"), "{elsewhere}");
 }
+
+/// A signed UserInfo response is read as the filter reads it.
+#[test]
+fn signed_userinfo_is_read_as_its_payload() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+                     "userinfo_jwt": "trust_tls", "require_claims": {"$.tier": "gold"},
+                     "inject_headers": {"X-User": "$.sub", "X-Mail": "$.email"}}"#;
+    let file = std::env::temp_dir().join(format!("oidc-explain-{}.jwt", std::process::id()));
+    let explain = |payload: &str| {
+        std::fs::write(&file, jwt(payload)).unwrap();
+        let answer = ["--userinfo", file.to_str().unwrap(), "--answer-header"];
+        let arguments =
+            [&["explain", "--config", "-"][..], &answer, &["content-type: application/jwt"]];
+        run_with_input(&arguments.concat(), config).out
+    };
+    let out = explain(r#"{"sub": "u", "tier": "gold"}"#);
+    assert!(out.contains("\n  x-user: u  (set by the filter)\n"), "{out}");
+    assert!(
+        out.contains("left out x-mail: its path finds nothing, null or an empty text"),
+        "{out}"
+    );
+    let out = explain(r#"{"sub": "u"}"#);
+    let rule = "not fulfilled: require_claims: $.tier of the response is none of its values";
+    assert!(out.contains(rule), "{out}");
+    std::fs::remove_file(file).unwrap();
+}

@@ -1,9 +1,11 @@
 //! The request and the provider's answer, as the command line gives them.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::policy::{Endpoints, Policy};
 use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use super::args::Args;
 use crate::output::complain;
@@ -131,4 +133,10 @@ impl Given {
         };
         Ok(Some(Given { headers, body }))
     }
+}
+
+/// The time at which all of it happens.
+pub(super) fn now() -> Now {
+    let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(date.as_secs()) }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::required::{Documents, Unmet};
 use oidc_token_connector::claims::rules::Document;
@@ -14,7 +13,8 @@ use oidc_token_connector::request::headers::HeaderView;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::why::chosen;
+use super::request::Given;
+use super::why::{chosen, document};
 use crate::check::Instance;
 
 /// The rule, if one is not fulfilled.
@@ -22,10 +22,10 @@ pub(super) fn unmet(
     instance: &Instance<'_>,
     policy: &Policy,
     head: &HeaderView<'_>,
-    body: &[u8],
+    given: &Given,
 ) -> Option<String> {
     let endpoint = chosen(policy, head)?;
-    let response = json::parse(body).ok();
+    let response = document(policy, endpoint, given);
     let payload = bearer::parse(head, policy.max_token_bytes).ok().and_then(|t| token::payload(&t));
     let claims = payload.as_deref().and_then(token::claims);
     let grants = endpoint.method.grants();
