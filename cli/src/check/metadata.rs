@@ -40,9 +40,12 @@ pub(crate) fn check(
         };
         let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
         let authority = authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase();
-        let astray = |path: &str| -> Option<String> {
+        // Envoy's filters see a request also where no route takes it, as far as they are on by default.
+        let answers = !instance.disabled;
+        let astray = |path: &str, is_answered: bool| -> Option<String> {
             match lead(config, &[&authority, &format!("{authority}{default}")], path) {
                 Lead::Unknown => None,
+                Lead::Nowhere if is_answered => None,
                 Lead::Nowhere => Some(format!("no route takes {authority}{path}")),
                 Lead::Route(route, levels) => {
                     let mut switches =
@@ -55,9 +58,9 @@ pub(crate) fn check(
                 }
             }
         };
-        if let Some(found) = astray(path) {
+        if let Some(found) = astray(path, false) {
             findings.add(codes::RESOURCE_ELSEWHERE, &instance.place, found);
-        } else if let Some(found) = astray(metadata.path()) {
+        } else if let Some(found) = astray(metadata.path(), answers) {
             findings.add(codes::METADATA_UNREACHABLE, &instance.place, found);
         }
     }
