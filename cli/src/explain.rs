@@ -5,13 +5,13 @@
 
 mod args;
 mod request;
+mod rule;
 mod story;
 mod why;
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::filter::{CallId, Decision, Effect, Event, Gate, Seed, StreamId};
 use oidc_token_connector::policy::{self, Policy};
@@ -19,7 +19,7 @@ use oidc_token_connector::provider::{
     call::Call,
     response::{Answer, Body},
 };
-use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
+use oidc_token_connector::time::Now;
 
 use crate::check::{self, Instance, World};
 use crate::input;
@@ -49,7 +49,7 @@ fn explain(args: &Args) -> Result<Story, String> {
 
     let mut gate = Gate::new(Seed::new(*b"one request only"));
     gate.configured(&policy);
-    let now = now();
+    let now = request::now();
     let headers = request.head();
     let event = Event::Request { stream: StreamId(1), policy: &policy, headers: &headers };
     let mut effects = carried_out(&mut gate, event, now);
@@ -67,7 +67,8 @@ fn explain(args: &Args) -> Result<Story, String> {
         }
     }
     if let Some(given) = &given {
-        story.left_out = story.missing(|head, set| why::left_out(&policy, head, &given.body, set));
+        story.left_out = story.missing(|head, set| why::left_out(&policy, head, given, set));
+        story.rule = story.refused(|head| rule::unmet(instance, &policy, head, given));
     }
     Ok(story)
 }
@@ -164,9 +165,4 @@ fn policy(instance: &Instance<'_>, args: &Args) -> Result<Policy, String> {
             Err(format!("{file}: the filter does not load this configuration:\n  {problems}"))
         }
     }
-}
-
-fn now() -> Now {
-    let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(date.as_secs()) }
 }

@@ -154,6 +154,7 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         proxy: proxy.as_ref(),
         differences: subject.as_ref().map(advice::differences).unwrap_or_default(),
         decisions: subject.as_ref().map(advice::decisions).unwrap_or_default(),
+        beyond: subject.as_ref().map(|_| advice::beyond()).unwrap_or_default(),
     };
     Migration {
         report: report.markdown(),

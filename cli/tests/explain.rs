@@ -311,7 +311,7 @@ fn error_has_reason_and_remedy() {
         ("admin: {}", vec!["--config", "-"], "-: has no instance of the filter"),
         (broken, vec!["--config", "-"], "does not load this configuration:\n  timeout: got a"),
         (plain, vec!["--config", "-", "--region", "FR"], "has no regionCodeHeader"),
-        ("{}", vec!["--config", "-", "--region", "FR"], "has no userinfo_endpoint"),
+        ("{}", vec!["--config", "-", "--region", "FR"], "has no endpoint"),
         (
             plain,
             vec!["--config", "-", "--header", "X"],
@@ -347,4 +347,198 @@ fn filter_state_is_printed() {
     let sub = serde_json::from_str::<Value>(&std::fs::read_to_string(&answer).unwrap()).unwrap();
     let line = format!("filter state wasm.user: {}\n", sub["sub"].as_str().unwrap());
     assert!(ran.out.contains(&line), "{}{}", ran.out, ran.err);
+}
+
+const INTROSPECTION: &str = r#"{
+    "introspection_endpoint": {"issuers": {
+        "https://a.example": {"name": "a", "uri": "https://a.example/introspect"}},
+        "defaultURI": "https://idp.example/introspect"},
+    "introspection_client": {
+        "a": {"client_id": "gate way", "client_secret": "s3cret", "auth_method": "client_secret_post"},
+        "default": {"client_id": "gateway", "client_secret": "s3cret"}},
+    "region_header": "X-Issuer",
+    "require_scope": ["orders:read"], "require_audience": ["orders"],
+    "require_claims": {"$.tier": ["gold", 1.50], "$.azp": {"any": ["shop"], "of": "token"}},
+    "inject_headers": {"default": {"X-User": {"path": "$.username", "required": true}},
+                       "a": {"X-User": {"path": "$.username", "required": true}}}}"#;
+
+/// A JWT of this payload, whose signature nobody looks at.
+fn jwt(payload: &str) -> String {
+    use base64::Engine as _;
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    [part(r#"{"alg":"RS256"}"#), part(payload), part("signature")].join(".")
+}
+
+/// `explain` with a configuration and an answer, as text; neither token nor secret is in it.
+fn with_answer(config: &str, token: &str, answer: &str) -> String {
+    let file = std::env::temp_dir().join(format!("oidc-explain-{}.json", std::process::id()));
+    let thread = format!("{:?}", std::thread::current().id()).replace(['(', ')'], "");
+    let file = file.with_extension(format!("{thread}.json"));
+    std::fs::write(&file, answer).unwrap();
+    let file = file.to_str().unwrap();
+    let mut texts = Vec::new();
+    for format in ["text", "json"] {
+        let arguments =
+            ["explain", "--config", "-", "--format", format, "--token", token, "--userinfo", file];
+        let ran = run_with_input(&arguments, config);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        for secret in [token, "s3cret", "czNjcmV0", "Z2F0ZXdheTpzM2NyZXQ"] {
+            assert!(!ran.out.contains(secret) && !ran.err.contains(secret), "{}", ran.out);
+        }
+        texts.push(ran.out);
+    }
+    std::fs::remove_file(file).unwrap();
+    texts.remove(0)
+}
+
+#[test]
+fn introspection_prints_the_form_without_token_and_secret() {
+    let post = with_answer(INTROSPECTION, &jwt(r#"{"iss":"https://a.example"}"#), "{}");
+    let expected = "\
+calls POST https://a.example/introspect through cluster a.example, for up to 5000 ms, with
+  accept: application/json
+  accept-encoding: identity
+  user-agent: <version>
+  content-type: application/x-www-form-urlencoded
+  form token=<token>
+  form token_type_hint=access_token
+  form client_id=gate%20way
+  form client_secret=<secret>
+region a: the issuer that the token names selects it
+";
+    let version = concat!("oidc-token-connector/", env!("CARGO_PKG_VERSION"));
+    let post = post.replace(version, "<version>");
+    assert!(post.starts_with(expected), "{post}");
+    let basic = with_answer(INTROSPECTION, "0paque-t0ken", "{}").replace(version, "<version>");
+    let expected = "\
+calls POST https://idp.example/introspect through cluster idp.example, for up to 5000 ms, with
+  accept: application/json
+  accept-encoding: identity
+  user-agent: <version>
+  authorization: Basic <client and secret>
+  content-type: application/x-www-form-urlencoded
+  form token=<token>
+  form token_type_hint=access_token
+region default: the token names no issuer of issuers
+";
+    assert!(basic.starts_with(expected), "{basic}");
+}
+
+#[test]
+fn rule_that_is_not_fulfilled_is_named_with_its_document() {
+    let token = jwt(r#"{"iss":"https://a.example","azp":"shop","aud":"orders"}"#);
+    let answer = |more: &str| format!(r#"{{"active": true, "iss": "https://a.example"{more}}}"#);
+    for (token, more, outcome, rule) in [
+        (&token, "", "wrong_audience", "require_audience: `aud` of the response has none of these"),
+        (
+            &token,
+            r#", "aud": "orders""#,
+            "forbidden",
+            "require_scope: `scope`, else `scp`, of the response lacks one of these",
+        ),
+        (
+            &token,
+            r#", "aud": "orders", "scope": "orders:read", "tier": "silver""#,
+            "claim_refused",
+            "require_claims: $.tier of the response is none of its values",
+        ),
+        (
+            &token,
+            r#", "aud": "orders", "scope": "orders:read", "tier": 1.5"#,
+            "claim_refused",
+            "require_claims: $.tier of the response is none of its values",
+        ),
+        (
+            &jwt(r#"{"iss":"https://a.example","azp":"other"}"#),
+            r#", "aud": "orders", "scope": "orders:read", "tier": 1.50"#,
+            "claim_refused",
+            "require_claims: $.azp of the token is none of its values",
+        ),
+        (
+            &"0paque-t0ken".to_owned(),
+            r#", "aud": "orders", "scope": "orders:read", "tier": "gold""#,
+            "claim_refused",
+            "require_claims: $.azp of the token, which is no JWT whose claims can be read is none \
+             of its values",
+        ),
+        (
+            &token,
+            r#", "aud": "orders", "scope": "orders:read", "tier": "gold""#,
+            "claim_refused",
+            "required: no valid value for x-user in the response",
+        ),
+    ] {
+        let out = with_answer(INTROSPECTION, token, &answer(more));
+        assert!(out.contains(&format!("\nnot fulfilled: {rule}\n")), "{rule}: {out}");
+        assert!(out.contains(&format!("\noutcome: {outcome}, ")), "{outcome}: {out}");
+    }
+    let whole = r#", "aud": "orders", "scope": "orders:read", "tier": "gold", "username": "u""#;
+    let out = with_answer(INTROSPECTION, &token, &answer(whole));
+    assert!(out.contains("outcome: pass; access log pass;asked;a\n"), "{out}");
+    assert!(!out.contains("not fulfilled"), "{out}");
+}
+
+/// With UserInfo these are read from the token alone.
+#[test]
+fn rules_of_userinfo_read_the_token() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+                     "require_issuer": ["https://a.example"]}"#;
+    let answer = r#"{"sub": "u", "iss": "https://a.example"}"#;
+    let out = with_answer(config, "0paque-t0ken", answer);
+    let rule = "require_issuer: `iss` of the token, which is no JWT whose claims can be read is \
+                none of these";
+    assert!(out.contains(&format!("not fulfilled: {rule}\n")), "{out}");
+    assert!(out.contains("outcome: wrong_issuer, "), "{out}");
+    let out = with_answer(config, &jwt(r#"{"iss":"https://a.example"}"#), answer);
+    assert!(out.contains("outcome: pass; "), "{out}");
+}
+
+#[test]
+fn anonymous_requests_and_the_metadata() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+        "credentials": "optional", "anonymous_header": "X-Anonymous",
+        "protected_resource": {"resource": "https://api.example/mcp",
+                               "authorization_servers": ["https://idp.example"]}}"#;
+    let explain = |arguments: &[&str]| {
+        let ran = run_with_input(&[&["explain", "--config", "-"], arguments].concat(), config);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    let out = explain(&["--no-token", "--header", "X_Anonymous: false"]);
+    assert!(out.contains("\n  x-anonymous: true  (set by the filter)\n"), "{out}");
+    assert!(out.contains("\nremoved: x_anonymous\n"), "{out}");
+    assert!(out.ends_with("outcome: anonymous; access log anonymous;none;none\n"), "{out}");
+    let path = "/.well-known/oauth-protected-resource/mcp?a=b";
+    let out = explain(&["--no-token", "--path", path, "--authority", "api.example"]);
+    assert!(out.starts_with("answers 200 with\n"), "{out}");
+    assert!(out.contains(r#"{"resource":"https://api.example/mcp""#), "{out}");
+    assert!(out.contains("outcome: metadata"), "{out}");
+    let elsewhere = explain(&["--no-token", "--path", path]);
+    assert!(elsewhere.contains("outcome: anonymous"), "{elsewhere}");
+}
+
+/// A signed UserInfo response is read as the filter reads it.
+#[test]
+fn signed_userinfo_is_read_as_its_payload() {
+    let config = r#"{"userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"},
+                     "userinfo_jwt": "trust_tls", "require_claims": {"$.tier": "gold"},
+                     "inject_headers": {"X-User": "$.sub", "X-Mail": "$.email"}}"#;
+    let file = std::env::temp_dir().join(format!("oidc-explain-{}.jwt", std::process::id()));
+    let explain = |payload: &str| {
+        std::fs::write(&file, jwt(payload)).unwrap();
+        let answer = ["--userinfo", file.to_str().unwrap(), "--answer-header"];
+        let arguments =
+            [&["explain", "--config", "-"][..], &answer, &["content-type: application/jwt"]];
+        run_with_input(&arguments.concat(), config).out
+    };
+    let out = explain(r#"{"sub": "u", "tier": "gold"}"#);
+    assert!(out.contains("\n  x-user: u  (set by the filter)\n"), "{out}");
+    assert!(
+        out.contains("left out x-mail: its path finds nothing, null or an empty text"),
+        "{out}"
+    );
+    let out = explain(r#"{"sub": "u"}"#);
+    let rule = "not fulfilled: require_claims: $.tier of the response is none of its values";
+    assert!(out.contains(rule), "{out}");
+    std::fs::remove_file(file).unwrap();
 }

@@ -163,7 +163,8 @@ impl Requirements {
     }
 
     /// The first requirement that is not fulfilled.
-    pub(crate) fn unmet(&self, documents: Documents<'_, '_>) -> Option<Unmet> {
+    #[must_use]
+    pub fn unmet(&self, documents: Documents<'_, '_>) -> Option<Unmet> {
         let grants = documents.of(documents.grants);
         let said = |name: &str| grants.and_then(|document| document.member(name));
         let any = |wanted: &[String], found: Option<Vec<&str>>| {

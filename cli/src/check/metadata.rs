@@ -40,9 +40,12 @@ pub(crate) fn check(
         };
         let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
         let authority = authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase();
-        let astray = |path: &str| -> Option<String> {
+        // Envoy's filters see a request also where no route takes it, as far as they are on by default.
+        let answers = !instance.disabled;
+        let astray = |path: &str, is_answered: bool| -> Option<String> {
             match lead(config, &[&authority, &format!("{authority}{default}")], path) {
                 Lead::Unknown => None,
+                Lead::Nowhere if is_answered => None,
                 Lead::Nowhere => Some(format!("no route takes {authority}{path}")),
                 Lead::Route(route, levels) => {
                     let mut switches =
@@ -55,9 +58,9 @@ pub(crate) fn check(
                 }
             }
         };
-        if let Some(found) = astray(path) {
+        if let Some(found) = astray(path, false) {
             findings.add(codes::RESOURCE_ELSEWHERE, &instance.place, found);
-        } else if let Some(found) = astray(metadata.path()) {
+        } else if let Some(found) = astray(metadata.path(), answers) {
             findings.add(codes::METADATA_UNREACHABLE, &instance.place, found);
         }
     }
@@ -147,4 +150,72 @@ fn takes(matched: &Node<'_>, path: &str) -> Option<bool> {
     let regex = matched.at(&["safe_regex", "regex"])?;
     let regex = Regex::new(&format!("^(?:{})$", regex.value.as_str()?)).ok()?;
     Some(regex.is_match(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input;
+
+    fn document(json: &str) -> crate::tree::Document {
+        input::documents("f.json", json).unwrap().remove(0)
+    }
+
+    #[test]
+    fn route_takes_a_path_as_envoy_says() {
+        for (matched, path, expected) in [
+            (r#"{"prefix": "/mcp"}"#, "/mcp/a", Some(true)),
+            (r#"{"prefix": "/mcp"}"#, "/MCP", Some(false)),
+            (r#"{"prefix": "/mcp", "case_sensitive": false}"#, "/MCP", Some(true)),
+            (r#"{"prefix": "/mcp", "caseSensitive": true}"#, "/MCP", Some(false)),
+            (r#"{"path": "/mcp"}"#, "/mcp", Some(true)),
+            (r#"{"path": "/mcp"}"#, "/mcp/", Some(false)),
+            (r#"{"pathSeparatedPrefix": "/mcp"}"#, "/mcp/a", Some(true)),
+            (r#"{"path_separated_prefix": "/mcp"}"#, "/mcp", Some(true)),
+            (r#"{"path_separated_prefix": "/mcp"}"#, "/mcps", Some(false)),
+            (r#"{"safe_regex": {"regex": "/m.p"}}"#, "/mcp", Some(true)),
+            (r#"{"safe_regex": {"regex": "/m"}}"#, "/mcp", Some(false)),
+            (r#"{"safe_regex": {"regex": "("}}"#, "/mcp", None),
+            (r#"{"path_match_policy": {}}"#, "/mcp", None),
+        ] {
+            let document = document(matched);
+            assert_eq!(takes(&Node::root(&document), path), expected, "{matched} {path}");
+        }
+    }
+
+    #[test]
+    fn most_particular_domain_takes_a_host() {
+        let hosts = [
+            ("any", r#"["*"]"#),
+            ("suffix", r#"["*.example.com"]"#),
+            ("longer", r#"["*.api.example.com"]"#),
+            ("prefix", r#"["api.example.*"]"#),
+            ("exact", r#"["other.test", "API.example.org", "port.test:443"]"#),
+        ];
+        let hosts = hosts.map(|(name, domains)| {
+            format!(
+                r#"{{"name": "{name}", "domains": {domains},
+                    "routes": [{{"name": "{name}", "match": {{"prefix": "/"}}}}]}}"#
+            )
+        });
+        let document = document(&format!(r#"{{"virtual_hosts": [{}]}}"#, hosts.join(",")));
+        let config = Node::root(&document);
+        for (authority, expected) in [
+            ("api.example.org", "exact"),
+            ("port.test", "exact"),
+            ("a.example.com", "suffix"),
+            ("a.api.example.com", "longer"),
+            ("api.example.net", "prefix"),
+            ("api.example.com", "suffix"),
+            ("example.com", "any"),
+            (".example.com", "any"),
+        ] {
+            match lead(&config, &[authority, &format!("{authority}:443")], "/") {
+                Lead::Route(route, _) => {
+                    assert_eq!(route.text("name"), Some(expected), "{authority}");
+                }
+                Lead::Nowhere | Lead::Unknown => panic!("{authority}"),
+            }
+        }
+    }
 }

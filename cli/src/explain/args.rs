@@ -27,6 +27,12 @@ pub(crate) struct Args {
     /// The request's method
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     pub(super) method: String,
+    /// The request's path, with its query
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(super) path: String,
+    /// The host that the client calls
+    #[arg(long, value_name = "HOST", default_value = "gateway.example")]
+    pub(super) authority: String,
     /// A further header of the request
     #[arg(long, value_name = "NAME: VALUE")]
     pub(super) header: Vec<String>,

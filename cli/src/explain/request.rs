@@ -1,9 +1,11 @@
 //! The request and the provider's answer, as the command line gives them.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::policy::{Endpoints, Policy};
 use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use super::args::Args;
 use crate::output::complain;
@@ -61,8 +63,8 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     let mut headers = Headers::default();
     headers.add(":method", &args.method);
     headers.add(":scheme", "https");
-    headers.add(":authority", "gateway.example");
-    headers.add(":path", "/");
+    headers.add(":authority", &args.authority);
+    headers.add(":path", &args.path);
     for header in &args.header {
         headers.add_written("--header", header)?;
     }
@@ -73,7 +75,7 @@ pub(super) fn of(args: &Args, policy: &Policy) -> Result<Headers, String> {
     }
     if let Some(region) = &args.region {
         let Endpoints::Configured(table) = &policy.endpoints else {
-            return Err("--region: the configuration has no userinfo_endpoint".to_owned());
+            return Err("--region: the configuration has no endpoint".to_owned());
         };
         let Some(header) = &table.region_header else {
             return Err("--region: the configuration has no regionCodeHeader".to_owned());
@@ -131,4 +133,10 @@ impl Given {
         };
         Ok(Some(Given { headers, body }))
     }
+}
+
+/// The time at which all of it happens.
+pub(super) fn now() -> Now {
+    let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { moment: MonotonicTime::from_nanos(0), date: UnixTime(date.as_secs()) }
 }

@@ -3,6 +3,7 @@
 use oidc_token_connector::filter::{Action, Decision, Record};
 use oidc_token_connector::outcome::Outcome;
 use oidc_token_connector::provider::call::Call;
+use oidc_token_connector::provider::call_outcome::CallOutcome;
 use oidc_token_connector::request::headers::HeaderView;
 use serde_json::{Value, json};
 
@@ -14,6 +15,8 @@ use crate::output::{Format, say};
 /// Headers of a call whose value is no secret.
 const OPEN: &[&str] =
     &["accept", "accept-encoding", "user-agent", "x-request-id", "traceparent", "tracestate"];
+/// The type of the form in which a token is introspected.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Headers of a request whose value is a credential.
 const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie"];
 
@@ -27,6 +30,8 @@ pub(super) struct Story {
     region: String,
     /// Headers and filter state that the answer did not give, and why.
     pub(super) left_out: Vec<(String, &'static str)>,
+    /// The rule of the route that a validated token does not fulfil.
+    pub(super) rule: Option<String>,
 }
 
 /// A call to a provider.
@@ -36,6 +41,8 @@ struct Question {
     url: String,
     milliseconds: u128,
     headers: Vec<(String, String)>,
+    /// The fields of its body.
+    form: Vec<(String, String)>,
     /// It repeats the one before, which had no answer.
     again: bool,
 }
@@ -68,7 +75,7 @@ impl Story {
     /// A request that has arrived.
     pub(super) fn new(instance: &str, request: Headers, region: String) -> Story {
         let (instance, questions, left_out) = (instance.to_owned(), Vec::new(), Vec::new());
-        Story { instance, request, questions, end: None, region, left_out }
+        Story { instance, request, questions, end: None, region, left_out, rule: None }
     }
 
     /// The result of `why` for the request, which gets a function that tells whether a name was
@@ -88,6 +95,21 @@ impl Story {
         why(&self.request.head(), &set)
     }
 
+    /// The result of `why` for the request, if it is refused although the provider validates its token.
+    pub(super) fn refused(
+        &self,
+        why: impl FnOnce(&HeaderView<'_>) -> Option<String>,
+    ) -> Option<String> {
+        match &self.end {
+            Some((End::Reply { .. }, record))
+                if record.call_outcome == Some(CallOutcome::Accepted) =>
+            {
+                why(&self.request.head())
+            }
+            Some(_) | None => None,
+        }
+    }
+
     /// Whether a region was looked for at all: what has no token is refused before.
     fn chose_a_region(&self) -> bool {
         let for_region = |(_, record): &(End, Record)| {
@@ -105,7 +127,9 @@ impl Story {
         let headers = call.headers.iter().filter(|(name, _)| !name.starts_with(':'));
         let shown = |(name, value): (&str, &str)| {
             let value = match name {
+                "authorization" if value.starts_with("Basic ") => "Basic <client and secret>",
                 "authorization" => "Bearer <token>",
+                "content-type" if value == FORM => value,
                 _ if OPEN.contains(&name) => value,
                 _ => "<as configured>",
             };
@@ -120,6 +144,7 @@ impl Story {
             url,
             milliseconds: call.timeout.as_millis(),
             headers: headers.map(shown).collect(),
+            form: form(&call.body),
         });
     }
 
@@ -173,12 +198,13 @@ impl Story {
     fn text(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for question in &self.questions {
-            let Question { cluster, method, url, milliseconds, headers, again } = question;
+            let Question { cluster, method, url, milliseconds, headers, form, again } = question;
             let again = if *again { " again, after a pause" } else { "" };
             lines.push(format!(
                 "calls {method} {url}{again} through cluster {cluster}, for up to {milliseconds} ms, with"
             ));
             lines.extend(headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+            lines.extend(form.iter().map(|(name, value)| format!("  form {name}={value}")));
         }
         if self.chose_a_region() {
             lines.push(format!("region {}", self.region));
@@ -217,6 +243,9 @@ impl Story {
         let reason = end.reason().map(|reason| format!(", reason {reason}")).unwrap_or_default();
         let outcome = record.outcome.as_str();
         lines.push(format!("outcome: {outcome}{reason}; access log {}", record.access_log()));
+        if let Some(rule) = &self.rule {
+            lines.push(format!("not fulfilled: {rule}"));
+        }
         if let Some(came) = record.call_outcome {
             let (answer, about) = outcomes::texts(came);
             let follows = came.consequences();
@@ -250,6 +279,7 @@ impl Story {
                 "url": question.url,
                 "timeout_ms": u64::try_from(question.milliseconds).unwrap_or(u64::MAX),
                 "headers": listed(&question.headers),
+                "form": listed(&question.form),
                 "again": question.again,
             })
         });
@@ -300,6 +330,7 @@ impl Story {
                 "region": self.chose_a_region().then_some(&self.region),
                 "left_out": self.left_out.iter().map(|(name, why)| json!({ "name": name, "why": why }))
                     .collect::<Vec<Value>>(),
+                "rule": self.rule,
             },
         })
     }
@@ -313,6 +344,22 @@ impl End {
             End::Reply { details, .. } => Some(details.split_once(':')?.1.trim_end_matches('}')),
         }
     }
+}
+
+/// The fields of a form, as they are sent; of the token and the secret only that they are there.
+fn form(body: &[u8]) -> Vec<(String, String)> {
+    let body = String::from_utf8_lossy(body);
+    let fields = body.split('&').filter(|field| !field.is_empty());
+    let shown = |field: &str| {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        let value = match name {
+            "client_id" | "token_type_hint" => value,
+            "token" => "<token>",
+            _ => "<secret>",
+        };
+        (name.to_owned(), value.to_owned())
+    };
+    fields.map(shown).collect()
 }
 
 fn listed(headers: &[(String, String)]) -> Vec<Value> {

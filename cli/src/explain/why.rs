@@ -3,19 +3,23 @@
 
 use std::rc::Rc;
 
-use oidc_token_connector::claims::json;
+use oidc_token_connector::claims::json::Json;
 use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::rules::Document;
 use oidc_token_connector::claims::{self, Claim, token};
 use oidc_token_connector::policy::{ClaimRule, Endpoint, Endpoints, Lists, Policy};
 use oidc_token_connector::provider::endpoint;
+use oidc_token_connector::provider::method::Response;
+use oidc_token_connector::provider::response::Body;
 use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::{Field, HeaderView};
+
+use super::request::{Given, now};
 
 /// The region that is called, or none, and the reason.
 pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
     let Endpoints::Configured(table) = &policy.endpoints else {
-        return "none: the configuration has no userinfo_endpoint".to_owned();
+        return "none: the configuration has no endpoint".to_owned();
     };
     let chosen = chosen(policy, head);
     let known = chosen.is_some_and(|asked| table.regions.iter().any(|r| Rc::ptr_eq(r, asked)));
@@ -40,9 +44,25 @@ pub(super) fn region(policy: &Policy, head: &HeaderView<'_>) -> String {
 }
 
 /// The endpoint that is called about this request's token.
-fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoint>> {
+pub(super) fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoint>> {
     let token = bearer::parse(head, policy.max_token_bytes).ok()?;
     endpoint::choose(&policy.endpoints, head, &token).ok()
+}
+
+/// What the answer says of the user, as the filter reads it; none if that is no JSON.
+pub(super) fn document<'b>(
+    policy: &Policy,
+    endpoint: &Endpoint,
+    given: &'b Given,
+) -> Option<Json<'b>> {
+    let response = Response {
+        status: Some(200),
+        head: &given.headers.head(),
+        body: Body::Read(&given.body),
+        date: now().date,
+        error_text: &policy.replies.provider_text,
+    };
+    endpoint.method.classify(&response).ok().flatten()
 }
 
 /// Headers and filter state that the request could have got from this answer and did not, each
@@ -50,11 +70,11 @@ fn chosen<'p>(policy: &'p Policy, head: &HeaderView<'_>) -> Option<&'p Rc<Endpoi
 pub(super) fn left_out(
     policy: &Policy,
     head: &HeaderView<'_>,
-    body: &[u8],
+    given: &Given,
     set: impl Fn(&str) -> bool,
 ) -> Vec<(String, &'static str)> {
     let Some(endpoint) = chosen(policy, head) else { return Vec::new() };
-    let document = json::parse(body).ok();
+    let document = document(policy, endpoint, given);
     let payload = bearer::parse(head, policy.max_token_bytes).ok().and_then(|t| token::payload(&t));
     let claims = payload.as_deref().and_then(token::claims);
     // In the filter's order, because all share the budget.

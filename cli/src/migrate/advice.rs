@@ -107,6 +107,21 @@ pub(super) fn differences(subject: &Subject<'_>) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
+/// What the source system has no word for. It is about what a provider's tokens are, so it concerns every
+/// configuration.
+pub(super) fn beyond() -> Vec<String> {
+    [
+        "`introspection_endpoint`: for a provider whose UserInfo endpoint does not know machine tokens, \
+         or that has none. It takes the place of `userinfo_endpoint`.",
+        "`require_audience`, `require_scope`, `require_issuer`, `require_claims`: without them every \
+         token that the provider validates passes, also one that it issued for another API. With \
+         `userinfo_endpoint` the first three read the token itself, and refuse opaque ones.",
+        "`issuers`: the token's issuer chooses the provider, instead of a header of the client.",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
 /// Decisions that the text leaves open.
 pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
     let said = |applies: bool, text: &str| applies.then(|| text.to_owned());

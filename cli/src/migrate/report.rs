@@ -20,6 +20,8 @@ pub(super) struct Report<'a> {
     pub(super) differences: Vec<String>,
     /// Settings that the text does not define.
     pub(super) decisions: Vec<String>,
+    /// What the source system has no word for.
+    pub(super) beyond: Vec<String>,
 }
 
 impl Report<'_> {
@@ -57,6 +59,7 @@ impl Report<'_> {
             self.add_clusters(&mut text);
             list(&mut text, "Differences in behaviour", &self.differences);
             list(&mut text, "Open decisions", &self.decisions);
+            list(&mut text, "Beyond the source system", &self.beyond);
         }
         text
     }

@@ -362,6 +362,7 @@ fn report_lists_only_relevant_differences() {
         ("removed from each client request", true, false),
         ("`1 == '1'` is false", false, false),
         ("`unknown_region", true, false),
+        ("## Beyond the source system\n\n- `introspection_endpoint`: ", true, true),
     ] {
         assert_eq!((guide.contains(said), small.contains(said)), (in_guide, in_small), "{said}");
     }
