@@ -264,10 +264,10 @@ fn endpoints(
     let clusters = targets::clusters(top, report);
     let state = rules::filter_state(top, report);
     let unknown_region = targets::unknown_region(top, report);
+    let unknown_issuer = targets::unknown_issuer(top, &targets, report);
     let Some(table) = targets.table else {
         return Endpoints::NotConfigured;
     };
-    let unknown_issuer = targets::unknown_issuer(top, &table, report);
     let site = |target: Target| {
         let Uri { authority, path, scheme } = target.uri;
         let mapped = clusters.get(authority.as_str());

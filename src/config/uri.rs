@@ -42,12 +42,11 @@ pub(crate) fn endpoint(text: &str) -> Result<Uri, String> {
 pub(crate) fn public(text: &str) -> Result<Uri, String> {
     let after =
         text.find("://").and_then(|at| text.get(at.saturating_add(3)..)).unwrap_or_default();
-    let uri =
-        if after.contains(['/', '?', '#']) { parse(text) } else { parse(&format!("{text}/")) };
-    let uri = uri.map_err(|wrong| format!("invalid URI: {wrong}"))?;
-    if uri.path.contains('?') {
+    if after.contains('?') {
         return Err("invalid URI: got a query, expected none".to_owned());
     }
+    let uri = if after.contains(['/', '#']) { parse(text) } else { parse(&format!("{text}/")) };
+    let uri = uri.map_err(|wrong| format!("invalid URI: {wrong}"))?;
     let host = uri.authority.rsplit_once(':').map_or(uri.authority.as_str(), |(host, port)| {
         if port.ends_with(']') { uri.authority.as_str() } else { host }
     });

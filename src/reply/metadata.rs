@@ -86,7 +86,7 @@ static RESOURCE_NAME: Key<Own> = Key::new(
 static RESOURCE_DOCUMENTATION: Key<Own> = Key::new(
     "resource_documentation",
     Own { schema: text(r##"{"$ref": "#/$defs/PublicUri"}"##), told: text("URI") },
-    text("a page for developers"),
+    text("a page for developers, without query and fragment"),
 );
 
 /// Where every metadata document is (RFC 9728 §3).
@@ -202,7 +202,7 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Option<Metadata> {
     members.extend(scopes.as_ref().map(|scopes| ("scopes_supported", texts(scopes))));
     for (key, value) in [
         ("resource_name", name.as_deref()),
-        ("resource_documentation", documentation.as_ref().map(|(text, _)| text.as_str())),
+        ("resource_documentation", documentation.as_ref().map(|(text, _)| &**text)),
     ] {
         members.extend(value.map(|value| (key, Json::String(Cow::Borrowed(value)))));
     }

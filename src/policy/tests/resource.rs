@@ -95,8 +95,7 @@ fn resource_and_servers() {
             "protected_resource.authorization_servers[3]: got a number, expected a URI as text",
             "protected_resource.authorization_servers[4]: invalid URI: got http://, expected \
              https:// (http:// only on loopback)",
-            "protected_resource.authorization_servers[5]: invalid URI: got no path, expected at \
-             least / after the host",
+            "protected_resource.authorization_servers[5]: invalid URI: got a query, expected none",
             "protected_resource.authorization_servers[6]: invalid URI: got no http:// or https:// at \
              the start, expected an absolute URI",
         ],

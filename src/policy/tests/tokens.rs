@@ -75,8 +75,6 @@ fn wrong_types() {
 
 #[test]
 fn an_introspection_endpoint_that_is_none() {
-    let blocked = "every request with a token is answered with \
-                   InvalidPreInputConfigurationForUserInfoEndpointURI";
     for (value, found) in
         [("null", "null"), (r#""https://a.example/i""#, "text"), ("[]", "an array")]
     {
@@ -85,11 +83,13 @@ fn an_introspection_endpoint_that_is_none() {
         );
         check_whole(
             &config,
-            &[&format!(
-                "introspection_endpoint: got {found}, expected an object with defaultURI: {blocked}"
-            )],
+            &[&format!("introspection_endpoint: got {found}, expected an object with defaultURI")],
         );
     }
+    check_whole(
+        &format!(r#"{{"introspection_endpoint": {{}}, "introspection_client": {{{CLIENT}}}}}"#),
+        &["introspection_endpoint.defaultURI: missing, expected an endpoint URI"],
+    );
     check_whole(
         &format!(
             r#"{{"introspection_endpoint": {{"defaultURI": "idp.example", "region": "x-r"}},

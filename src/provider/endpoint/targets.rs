@@ -191,15 +191,18 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
         return none;
     };
     if !matches!(node.value, Tree::Object(_)) {
-        let found = node.kind();
-        let message = format!("got {found}, expected an object with defaultURI: {BLOCKED}");
-        report.fault(&node.place, message);
+        let expected = format!("got {}, expected an object with defaultURI", node.kind());
+        match kind {
+            Kind::UserInfo => report.fault(&node.place, format!("{expected}: {BLOCKED}")),
+            // No connector of the source system introspects: there is nothing to keep to.
+            Kind::Introspection => report.problem(&node.place, expected),
+        }
         return none;
     }
-    Targets { kind, table: key.open(top, report).map(|fields| table(&fields, report)) }
+    Targets { kind, table: key.open(top, report).map(|fields| table(&fields, kind, report)) }
 }
 
-fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
+fn table(fields: &Fields<'_>, kind: Kind, report: &mut Report) -> Table {
     let region_header = REGION_CODE_HEADER.node(fields).and_then(|node| {
         let name = node.text("the name of a request header", report)?;
         names::region_code(name).map_err(|wrong| report.problem(&node.place, wrong)).ok()
@@ -223,7 +226,15 @@ fn table(fields: &Fields<'_>, report: &mut Report) -> Table {
         );
     }
     let by_issuer = issuers.is_some();
-    let default = default(fields, by_issuer, report);
+    let default = match (DEFAULT_URI.node(fields), kind) {
+        (None, _) if by_issuer => None,
+        (None, Kind::Introspection) if regions.is_empty() => {
+            let place = fields.place.absent(DEFAULT_URI.name());
+            report.problem(&place, "missing, expected an endpoint URI");
+            None
+        }
+        _ => default(fields, report),
+    };
     let (codes, regions) = issuers.unwrap_or((codes, regions));
     Table { region_header, by_issuer, codes, regions, default }
 }
@@ -288,14 +299,10 @@ fn wrong_code(code: &str) -> Option<String> {
     Some(format!("got a region code with {found}, expected no control characters"))
 }
 
-/// The default endpoint. Tokens may all have an issuer: then none is needed.
-fn default(fields: &Fields<'_>, by_issuer: bool, report: &mut Report) -> Option<Region> {
+fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
     const BLOCKED: &str = "requests without a matching region are answered with \
                            DefaultUserInfoURINotPresent";
     let Some(node) = DEFAULT_URI.node(fields) else {
-        if by_issuer {
-            return None;
-        }
         let message = format!("missing, expected an endpoint URI: {BLOCKED}");
         report.fault(&fields.place.absent(DEFAULT_URI.name()), message);
         return None;
@@ -335,10 +342,11 @@ pub(crate) fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> BTreeMap<&'
 /// What a token of another issuer gets; `None` where issuers do not choose.
 pub(crate) fn unknown_issuer(
     top: &Fields<'_>,
-    table: &Table,
+    targets: &Targets,
     report: &mut Report,
 ) -> Option<UnknownIssuer> {
     let unknown = UNKNOWN_ISSUER.read(top, report);
+    let table = targets.table.as_ref()?;
     if let (false, Some(node)) = (table.by_issuer, UNKNOWN_ISSUER.node(top)) {
         report.problem(
             &node.place,

@@ -95,7 +95,7 @@ fn what_is_no_public_resource_is_refused() {
         ("http://a.example/mcp", "got http://, expected https:// (http:// only on loopback)"),
         ("http://localhost.example/", "got http://, expected https:// (http:// only on loopback)"),
         ("https://a.example/mcp?x=1", "got a query, expected none"),
-        ("https://a.example?x=1", "got no path, expected at least / after the host"),
+        ("https://a.example?x=1", "got a query, expected none"),
         ("https://a.example/#f", "got a fragment, expected only path and query"),
         ("https://u@a.example/", "got user-info before the host, expected only host and port"),
         ("a.example", "got no http:// or https:// at the start, expected an absolute URI"),
