@@ -247,9 +247,21 @@ fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>,
                 "The UserInfo endpoint is not configured.",
             ),
         ),
-        "invalid_token" if reason == "no_subject" => (
+        "invalid_token" if !reason.starts_with("provider") => (
             ", error=\"invalid_token\"",
             error("invalid_token", "The provider does not vouch for the access token."),
+        ),
+        // In the world that requires a scope, which every challenge names.
+        "wrong_audience" => (
+            ", scope=\"orders\", error=\"invalid_token\"",
+            error("invalid_token", "The access token was not issued for this resource."),
+        ),
+        "forbidden" if reason == "scope_missing" => (
+            ", scope=\"orders\", error=\"insufficient_scope\"",
+            error(
+                "insufficient_scope",
+                "The access token does not have the scopes that this resource requires.",
+            ),
         ),
         "unavailable" | "unusable" => {
             ("", error("TargetEndpointError", "No usable response from the UserInfo endpoint."))
@@ -267,7 +279,7 @@ fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>,
     if of_provider {
         headers.push(("x-content-type-options", "nosniff".to_owned()));
     }
-    if status == 401 {
+    if status == 401 || reason == "scope_missing" {
         headers.push(("www-authenticate", format!("Bearer realm=\"api\"{challenge}")));
     }
     if status == 401 {
