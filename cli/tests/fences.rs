@@ -213,6 +213,10 @@ fn every_fenced_block_is_valid() {
             assert!(["yaml", "json"].contains(&language.as_str()), "{at}: language {language:?}");
             let entry =
                 LISTED.iter().position(|(file, first, _)| *file == page && text.starts_with(first));
+            // Parts of Envoy's configuration, which `recipes.rs` compares and checks.
+            if page == "docs/recipes.md" {
+                continue;
+            }
             let checked = match entry {
                 Some(entry) => {
                     used.push(entry);

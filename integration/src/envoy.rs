@@ -31,6 +31,8 @@ pub struct Options {
     pub under: Vec<String>,
     /// Most bytes of addresses that it may have (`RLIMIT_AS`).
     pub address_space: Option<u64>,
+    /// Variables that its environment has in addition.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -40,6 +42,7 @@ impl Default for Options {
             component_log_level: None,
             under: Vec::new(),
             address_space: None,
+            variables: Vec::new(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Envoy {
             .args(["--disable-hot-restart", "--use-dynamic-base-id"])
             .args(["--concurrency", &options.concurrency.to_string()])
             .args(["--file-flush-interval-msec", "20"])
+            .envs(options.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -91,6 +91,13 @@ impl Setup {
         self
     }
 
+    /// Gives the Envoy process an environment variable.
+    #[must_use]
+    pub fn process_environment(mut self, name: &str, value: &str) -> Setup {
+        self.options.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Gives the module's VM an environment variable.
     #[must_use]
     pub fn environment(self, name: &str, value: &str) -> Setup {

@@ -1,0 +1,93 @@
+//! The recipes of `docs/recipes.md`: the page shows the files of `envoy/recipes/` as they are, and
+//! `oidc-connector check` finds nothing wrong with the reference that has one of them in it. That they
+//! do what the page says is for `integration/tests/recipes/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+#[allow(dead_code, reason = "only with input here")]
+mod run;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use run::run_with_input;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn yaml(file: &str) -> Value {
+    serde_saphyr::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The files of the recipes.
+fn recipes() -> Vec<String> {
+    let names = fs::read_dir(root().join("envoy/recipes")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.map(|name| format!("envoy/recipes/{name}")).collect()
+}
+
+/// The reference with a recipe in it, as the page says.
+fn with(recipe: &str) -> Value {
+    let mut bootstrap = yaml("envoy/envoy.yaml");
+    let resources = &mut bootstrap["static_resources"];
+    for (key, value) in yaml(recipe).as_object().unwrap() {
+        let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0];
+        match key.as_str() {
+            "http_filters" | "route_config" | "upgrade_configs" => {
+                manager["typed_config"][key] = value.clone();
+            }
+            "secrets" => resources[key] = value.clone(),
+            _ => panic!("{recipe}: the page does not say where {key} belongs"),
+        }
+    }
+    bootstrap
+}
+
+fn found(bootstrap: &Value) -> BTreeSet<String> {
+    let ran = run_with_input(&["check", "--format", "json", "-"], &bootstrap.to_string());
+    let report: Value =
+        serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.err));
+    let of = |finding: &Value| finding["code"].as_str().unwrap().to_owned();
+    report["findings"].as_array().unwrap().iter().map(of).collect()
+}
+
+#[test]
+fn page_shows_every_recipe_verbatim() {
+    let page = text("docs/recipes.md");
+    let files = recipes();
+    assert_eq!(page.matches("```yaml\n").count(), files.len(), "one block for each file");
+    for file in files {
+        let shown = format!("[`{file}`](../{file}):\n\n```yaml\n{}```\n", text(&file));
+        assert!(page.contains(&shown), "docs/recipes.md does not show {file} as it is");
+    }
+}
+
+#[test]
+fn check_finds_nothing_in_the_reference_with_a_recipe() {
+    for recipe in recipes() {
+        assert_eq!(found(&with(&recipe)), BTreeSet::new(), "{recipe}");
+    }
+}
+
+/// What the check sees of a recipe: the filters, routes and surroundings, and not only the object.
+#[test]
+fn check_sees_what_a_recipe_leaves_out() {
+    let mut bootstrap = with("envoy/recipes/tenants.yaml");
+    let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
+    let filters = manager[0]["typed_config"]["http_filters"].as_array_mut().unwrap();
+    filters.retain(|filter| filter["name"] != "oidc-token-connector-guard");
+    assert!(!found(&bootstrap).is_empty());
+}
