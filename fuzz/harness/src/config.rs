@@ -1,6 +1,7 @@
 //! Target: the filter's configuration. Input: its bytes, JSON or a binary Struct.
 
 use oidc_token_connector::policy::{self, Endpoints, Policy, Problem};
+use oidc_token_connector::provider::method::ValidationMethod;
 
 /// Runs the target.
 pub fn check(data: &[u8]) {
@@ -34,21 +35,36 @@ fn is_sound(policy: &Policy) {
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     let printable = |text: &str| text.bytes().all(|b| matches!(b, 0x20..=0x7E));
     assert!((1..=30_000).contains(&policy.call.timeout.as_millis()));
-    assert!(matches!(policy.method.key_parts()[..], ["userinfo", "GET" | "POST", ..]));
+    is_method(&*policy.method);
     for (name, value) in &policy.call.headers {
         assert!(is_name(name) && printable(value), "{name:?}");
         assert!(!["host", "authorization"].contains(&name.as_str()));
     }
     assert!((1..=65_536).contains(&policy.max_token_bytes));
     assert!(printable(&policy.replies.realm));
-    if let Some(name) = &policy.forward.region_header {
+    let own = [&policy.forward.region_header, &policy.forward.anonymous_header];
+    for name in own.into_iter().flatten() {
         assert!(may_be_set(name) && policy.forward.strip.covers(name.as_bytes()), "{name:?}");
     }
     let Endpoints::Configured(table) = &policy.endpoints else { return };
     assert!(table.regions.len() <= 10);
-    assert_eq!(table.region_header.is_some(), !table.regions.is_empty());
+    // Either the client or the token chooses, and never both.
+    let by_issuer = table.unknown_issuer.is_some();
+    assert!(!(by_issuer && table.region_header.is_some()));
+    assert_eq!(table.region_header.is_some() || by_issuer, !table.regions.is_empty());
+    assert!(table.regions.iter().all(|endpoint| endpoint.issuer.is_some() == by_issuer));
+    if let Some(metadata) = &policy.metadata {
+        assert!(metadata.path().starts_with("/.well-known/oauth-protected-resource"));
+        let header =
+            policy.replies.parameters.iter().find(|(name, _)| *name == "resource_metadata");
+        assert_eq!(header.map(|(_, url)| url), Some(&metadata.url));
+    }
+    for (_, value) in &policy.replies.parameters {
+        assert!(printable(value) && !value.contains(['"', '\\']), "splits a challenge: {value:?}");
+    }
     for endpoint in table.regions.iter().chain(&table.default) {
         assert!(!endpoint.region.is_empty());
+        is_method(&*endpoint.method);
         assert!((1..=5).contains(&endpoint.sites.len()));
         for site in &endpoint.sites {
             assert!(graphic(&site.authority) && graphic(&site.path), "{site:?}");
@@ -62,6 +78,20 @@ fn is_sound(policy: &Policy) {
             assert!(policy.forward.strip.covers(rule.name.as_bytes()), "{:?}", rule.name);
             assert!(endpoint.rules[..index].iter().all(|r| folded(&r.name) != folded(&rule.name)));
         }
+    }
+}
+
+/// One of the two ways to validate a token; a secret shows in neither.
+fn is_method(method: &dyn ValidationMethod) {
+    match method.key_parts()[..] {
+        ["userinfo", "GET" | "POST", ..] => {}
+        ["introspection", id, how, digest, ..] => {
+            assert!(!id.is_empty() && !id.chars().any(char::is_control));
+            assert!(["client_secret_basic", "client_secret_post", "none"].contains(&how));
+            assert_eq!(digest.len(), 64);
+            assert!(!format!("{method:?}").contains(digest), "a digest of the secret is shown");
+        }
+        _ => panic!("{:?}", method.key_parts()),
     }
 }
 
