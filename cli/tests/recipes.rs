@@ -75,10 +75,15 @@ fn page_shows_every_recipe_verbatim() {
     }
 }
 
+/// The notes that a recipe has, because it says itself what they say.
+const NOTES: [(&str, &str); 1] = [("envoy/recipes/scope-per-route.yaml", "rule-needs-jwt")];
+
 #[test]
-fn check_finds_nothing_in_the_reference_with_a_recipe() {
+fn check_finds_nothing_else_in_the_reference_with_a_recipe() {
     for recipe in recipes() {
-        assert_eq!(found(&with(&recipe)), BTreeSet::new(), "{recipe}");
+        let notes = NOTES.iter().filter(|(file, _)| *file == recipe);
+        let notes: BTreeSet<String> = notes.map(|(_, code)| (*code).to_owned()).collect();
+        assert_eq!(found(&with(&recipe)), notes, "{recipe}");
     }
 }
 

@@ -37,6 +37,11 @@ async fn whatever_is_no_active_token_for_this_api_is_refused() {
         ("other", json!({"active": true, "client_id": "web", "aud": "https://other.example"}), 401),
         ("anybody", json!({"active": true, "client_id": "web"}), 401),
         ("refresh", json!({"active": true, "client_id": "web", "aud": aud, "typ": "Refresh"}), 401),
+        (
+            "useless",
+            json!({"active": true, "client_id": "web", "aud": aud, "scope": "openid"}),
+            403,
+        ),
         ("nobody", json!({"active": true, "sub": "alice", "aud": aud}), 401),
     ] {
         gw.provider.answer_token(token, claims(&answer));
