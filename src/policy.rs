@@ -243,7 +243,12 @@ fn methods(
     calls::refuse_content_type(top, report);
     let regions: Vec<String> = targets.regions().map(|region| region.code.clone()).collect();
     let known = targets.codes().map(|_| regions.as_slice());
-    let clients = client::read(top, known, environment, report);
+    // Sites of one endpoint are one provider's, two endpoints perhaps not.
+    let mut first = targets.regions().filter_map(|region| region.targets.first());
+    let provider = first.next().map(|target| &target.uri.authority);
+    let is_one = targets.iter().all(|target| Some(&target.uri.authority) == provider);
+    let providers = if is_one { 1 } else { regions.len() };
+    let clients = client::read(top, (known, providers), environment, report);
     let success = Rc::new(success);
     let method = |code: &String| {
         let client = clients.of(code)?;

@@ -53,7 +53,7 @@ pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
         ),
         CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
         CallOutcome::ClientRefused => (
-            "400, 401, 403, 404, 410 of an introspection endpoint",
+            "any 4xx of an introspection endpoint but 408, 421, 425, 429",
             "the gateway's own client, or set-up",
         ),
         CallOutcome::Crowded => {

@@ -52,7 +52,12 @@ fn is_plain(header: &[u8]) -> bool {
     let Ok(header @ Json::Object(_)) = json::parse(header) else {
         return false;
     };
-    let signed = matches!(header.member("alg"), Some(Json::String(alg)) if !alg.eq_ignore_ascii_case("none"));
+    let is_alg = |alg: &str| {
+        !alg.is_empty()
+            && alg.bytes().all(|b| b.is_ascii_graphic())
+            && !alg.eq_ignore_ascii_case("none")
+    };
+    let signed = matches!(header.member("alg"), Some(Json::String(alg)) if is_alg(alg));
     signed && header.member("crit").is_none() && header.member("b64").is_none()
 }
 

@@ -42,8 +42,8 @@ pub enum CallOutcome {
     Unusable,
     /// A status that is neither 200 nor an error: a redirect, a 204.
     UnexpectedStatus,
-    /// A 400, 401, 403, 404 or 410 of an introspection endpoint: about our client or set-up, never about
-    /// the token.
+    /// A 4xx of an introspection endpoint: about our client or set-up, or about an odd token that nobody
+    /// can tell from that; never a verdict.
     ClientRefused,
     /// Nobody was asked: as many calls are under way, or as many requests wait, as may.
     Crowded,

@@ -142,12 +142,12 @@ impl Challenge {
 
 /// What clients look for in a challenge with a pattern. A provider's text that contains it could have
 /// them register for another scope, or at another provider.
-const LOOKED_FOR: [&str; 3] = ["scope=", "error=", "resource_metadata="];
+const LOOKED_FOR: [&str; 3] = ["scope=", "error=", "resource_metadata"];
 
 /// A text that no client takes for another parameter.
 fn is_harmless(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    is_description(&text) && !LOOKED_FOR.iter().any(|parameter| text.contains(parameter))
+    let words = text.to_ascii_lowercase().replace(' ', "");
+    is_description(text) && !LOOKED_FOR.iter().any(|parameter| words.contains(parameter))
 }
 
 /// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750 §3)

@@ -10,6 +10,10 @@ pub mod targets;
 
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use self::issuers::UnknownIssuer;
 use self::table::{Endpoint, EndpointTable, Endpoints};
 use self::targets::UnknownRegion;
@@ -62,14 +66,28 @@ fn by_issuer<'p>(
     match (issuer.as_deref().and_then(named), unknown) {
         (Some(endpoint), _) => Ok(endpoint),
         (None, _) if is_opaque => default(),
-        (None, UnknownIssuer::UseDefault) => default(),
-        (None, UnknownIssuer::Reject) => Err(EndpointFault::UnknownIssuer),
+        // Which issuer a doubtful token names cannot be known: it may be one that is listed.
+        (None, UnknownIssuer::UseDefault) if issuer.is_some() => default(),
+        (None, UnknownIssuer::UseDefault | UnknownIssuer::Reject) => {
+            Err(EndpointFault::UnknownIssuer)
+        }
     }
 }
 
-/// Whether a token begins as every JSON object with a member does, encoded, and has parts.
+/// Whether a token has parts, and the first one is a JSON object to any reader, however lenient.
 fn looks_like_jwt(token: &str) -> bool {
-    token.starts_with("ey") && token.contains('.')
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let Some((header, _)) = token.split_once('.') else {
+        return false;
+    };
+    let header = header.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    let object = LENIENT.decode(header);
+    object.is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(b"{"))
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use crate::claims::json::{self, Json};
 use crate::claims::rules::Document;
 use crate::provider::call::{Call, HeaderList, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
+use crate::provider::error_text::ProviderText;
 use crate::provider::expiry;
 use crate::provider::method::{Response, ValidationMethod};
-use crate::provider::response::{Body, is_json, is_jwt};
+use crate::provider::response::{Body, is_introspection_jwt, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
 use crate::provider::subject::Success;
 use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
@@ -67,11 +68,11 @@ impl ValidationMethod for Introspection {
     }
 
     fn classify<'b>(&self, response: &Response<'_, 'b>) -> Result<Option<Json<'b>>, Refusal> {
-        let Response { head, body, error_text, .. } = *response;
+        let Response { head, body, .. } = *response;
         match response.status {
             Some(200) => {
                 let bytes = body.plain(head).map_err(|why| Refusal::Unusable(why.into()))?;
-                if is_jwt(head) {
+                if is_jwt(head) || is_introspection_jwt(head) {
                     return Err(Refusal::Unusable(Unusable::Jwt));
                 }
                 let document = if is_json(head) { json::parse(bytes).ok() } else { None };
@@ -86,11 +87,14 @@ impl ValidationMethod for Introspection {
             Some(400) if is_about_the_token(&body) => {
                 Err(Refusal::NotVouched(NotVouched::OtherKind))
             }
-            Some(400 | 401 | 403 | 404 | 410) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
-            Some(status @ 400..=599) => {
-                let error = ProviderError::read(status, head, body, error_text);
+            Some(status @ (408 | 421 | 425 | 429 | 500..=599)) => {
+                // What it says is said to the gateway's client, and may repeat the form with its secret.
+                let withheld = &ProviderText::Withheld;
+                let error = ProviderError::read(status, head, Body::Read(b""), withheld);
+                let error = ProviderError { challenge: None, said: None, ..error };
                 Err(Refusal::Provider(Box::new(error)))
             }
+            Some(400..=499) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
             Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
         }
     }
@@ -138,7 +142,8 @@ impl Introspection {
         if said("cnf").is_some() {
             return no(NotVouched::KeyBound);
         }
-        let over = |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date);
+        // A date beyond all dates is none.
+        let over = |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date || exp.0 == u64::MAX);
         if said("exp").is_some() && over(expiry::of_claims(document)) {
             return no(NotVouched::Expired);
         }
@@ -168,11 +173,13 @@ fn is_another_kind(kind: &Json<'_>) -> bool {
     let Json::String(kind) = kind else {
         return true;
     };
+    // `refresh_token`, `RefreshToken` and `application/rt+jwt` are spellings of their own.
     let kind = kind.to_ascii_lowercase();
-    ["refresh", "offline", "id", "logout", "code", "authorization_code", "rt"].iter().any(|other| {
-        let rest = kind.strip_prefix(other);
-        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
-    })
+    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
+    let exact =
+        ["id", "idtoken", "idjwt", "serializedid", "rt", "rtjwt", "code", "authorizationcode"];
+    exact.contains(&&*kind) || ["refresh", "offline", "logout"].iter().any(|k| kind.starts_with(k))
 }
 
 #[cfg(test)]

@@ -86,12 +86,19 @@ pub(crate) fn is_envoys_own(head: &HeaderView<'_>) -> bool {
     head.field("x-envoy-upstream-service-time") == Field::Absent
 }
 
-/// Whether the answer is a JWT (OpenID Connect Core §5.3.2, RFC 9701 §5).
+/// Whether the answer is a JWT (OpenID Connect Core §5.3.2).
 pub(crate) fn is_jwt(head: &HeaderView<'_>) -> bool {
+    is_typed(head, b"application/jwt")
+}
+
+/// Whether the answer is a signed introspection response (RFC 9701 §5).
+pub(crate) fn is_introspection_jwt(head: &HeaderView<'_>) -> bool {
+    is_typed(head, b"application/token-introspection+jwt")
+}
+
+fn is_typed(head: &HeaderView<'_>, kind: &[u8]) -> bool {
     match head.field("content-type") {
-        Field::One(value) => ["application/jwt", "application/token-introspection+jwt"]
-            .iter()
-            .any(|jwt| media_type(value).eq_ignore_ascii_case(jwt.as_bytes())),
+        Field::One(value) => media_type(value).eq_ignore_ascii_case(kind),
         Field::Absent | Field::Several => false,
     }
 }

@@ -15,6 +15,7 @@ use crate::config::location::Report;
 use crate::config::shape::{Keys, text};
 use crate::provider::call::{Call, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
+use crate::provider::expiry;
 use crate::provider::method::{Response, ValidationMethod};
 use crate::provider::response::{Body, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
@@ -23,6 +24,7 @@ use crate::refusal::{NoAnswer, NotVouched, Refusal, Unusable};
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
+use crate::time::UnixTime;
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys = &[&USERINFO_METHOD, &USERINFO_JWT];
@@ -122,7 +124,7 @@ impl ValidationMethod for UserInfo {
     fn classify<'b>(&self, response: &Response<'_, 'b>) -> Result<Option<Json<'b>>, Refusal> {
         let Response { head, body, error_text, .. } = *response;
         match response.status {
-            Some(200) => self.vouched(head, body),
+            Some(200) => self.vouched(head, body, response.date),
             Some(status @ 400..=599) => {
                 let error = ProviderError::read(status, head, body, error_text);
                 Err(Refusal::Provider(Box::new(error)))
@@ -157,6 +159,7 @@ impl UserInfo {
         &self,
         head: &HeaderView<'_>,
         body: Body<'b>,
+        date: UnixTime,
     ) -> Result<Option<Json<'b>>, Refusal> {
         let bytes = body.plain(head).map_err(|why| Refusal::Unusable(why.into()))?;
         let signed = is_jwt(head);
@@ -168,6 +171,10 @@ impl UserInfo {
             SignedUserInfo::TrustTls | SignedUserInfo::Refuse => None,
         };
         let is_object = matches!(document, Some(Json::Object(_)));
+        let end = document.as_ref().filter(|_| signed).and_then(expiry::of_claims);
+        if end.is_some_and(|exp| exp <= date) {
+            return Err(Refusal::NotVouched(NotVouched::Expired));
+        }
         match (self.success.holds(document.as_ref()), is_object) {
             (true, _) => Ok(document),
             (false, true) => Err(Refusal::NotVouched(NotVouched::NoSubject)),

@@ -85,7 +85,7 @@ impl fmt::Display for Line<'_> {
             Line::Site(SiteEvent::ClientRefused { cluster }) => write!(
                 f,
                 "introspection_client_refused: cluster {cluster} refuses the gateway's own client or its \
-                 request, so no token can be validated: check introspection_client and the endpoint"
+                 request: if it does so for every token, check introspection_client and the endpoint"
             ),
             Line::Site(SiteEvent::Closed { cluster }) => {
                 write!(f, "circuit breaker closed: cluster {cluster} answers again")

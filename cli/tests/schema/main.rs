@@ -80,9 +80,9 @@ fn with(place: &[&str], value: &Value) -> Value {
             endpoint(json!({"regionCodeValue": {"A": "https://a.example/"}}))
         }
         [_, "regionCodeValue", ..] => endpoint(json!({"regionCodeHeader": "x-r"})),
-        [_, "issuers", issuer, _] => {
-            endpoint(json!({"issuers": {*issuer: {"name": "a", "uri": "https://a.example/"}}}))
-        }
+        // Alone: one client is for one provider, which the schema cannot say.
+        [key, "issuers", issuer, _] => json!({*key: {
+            "issuers": {*issuer: {"name": "a", "uri": "https://a.example/"}}}}),
         ["introspection_client", key, ..] => {
             let key = if *key == "default" { place.get(2).unwrap_or(key) } else { key };
             let members = match (*key, value.as_str()) {
@@ -105,6 +105,11 @@ fn with(place: &[&str], value: &Value) -> Value {
         _ => json!({}),
     };
     configuration.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    // Endpoints at different hosts have clients of their own.
+    if let ["introspection_endpoint", "regionCodeValue", code, ..] = place {
+        let client = configuration["introspection_client"].clone();
+        configuration["introspection_client"] = json!({*code: client, "default": client});
+    }
     let mut at = &mut configuration;
     for name in place {
         if at.get(name).is_none() {

@@ -88,9 +88,12 @@ fn expected(body: &[u8]) -> Option<bool> {
     let texts = ["typ", "token_use"].iter().all(|name| said(name).is_none_or(Value::is_string));
     let other = ["typ", "token_use"].iter().any(|name| {
         let kind = said(name).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-        ["refresh", "offline", "id", "logout", "code", "authorization_code", "rt"]
-            .iter()
-            .any(|o| kind == *o || kind.strip_prefix(o).is_some_and(|rest| !starts_word(rest)))
+        let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+        let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
+        let whole =
+            ["id", "idtoken", "idjwt", "serializedid", "rt", "rtjwt", "code", "authorizationcode"];
+        let begins = ["refresh", "offline", "logout"];
+        whole.contains(&&*kind) || begins.iter().any(|begin| kind.starts_with(begin))
     });
     let date = |name: &str| {
         said(name).map(|value| match value {
@@ -100,15 +103,12 @@ fn expected(body: &[u8]) -> Option<bool> {
         })
     };
     let now = (DATE + 1) as f64;
-    let over =
-        date("exp").is_some_and(|exp| exp.is_none_or(|exp| exp.is_nan() || exp.floor() <= now));
+    let over = date("exp").is_some_and(|exp| {
+        exp.is_none_or(|exp| exp.is_nan() || exp.floor() <= now || exp >= 1.8e19)
+    });
     let early = date("nbf")
         .is_some_and(|nbf| nbf.is_none_or(|nbf| nbf.is_nan() || nbf.floor() > now + 60.0));
     Some(bearer && texts && !other && said("cnf").is_none() && !over && !early)
-}
-
-fn starts_word(rest: &str) -> bool {
-    rest.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 /// Whether the strict reader refuses it although the other one does not: a name that repeats, a byte order

@@ -23,7 +23,8 @@ pub fn has_claims(data: &[u8]) -> bool {
     let payload = token::payload(&token);
     let claims = payload.as_deref().and_then(token::claims);
     let Some(claims) = claims else { return false };
-    let parts: Vec<&[u8]> = data.split(|byte| *byte == b'.').collect();
+    // More than one blank may part the scheme from the token.
+    let parts: Vec<&[u8]> = data.trim_ascii_start().split(|byte| *byte == b'.').collect();
     let [header, payload, signature] = parts[..] else { panic!("claims of no JWT") };
     // One spelling: encoded again, the same characters come out.
     let decoded = [header, payload, signature].map(|part| {

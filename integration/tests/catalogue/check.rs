@@ -334,7 +334,7 @@ fn calls(complaints: &mut Vec<String>, row: &Row, calls: &[Call]) {
             "traceparent",
         ];
         let odd = |(name, _): &&(String, Vec<u8>)| {
-            !known.contains(&name.as_str()) && !(introspects && name == "content-type")
+            !(known.contains(&name.as_str()) || introspects && name == "content-type")
         };
         let odd: Vec<_> = call.headers.0.iter().filter(odd).collect();
         if !odd.is_empty() || fields != told {

@@ -135,7 +135,8 @@ pub static WORLDS: &[World] = &[
     World::new(INTROSPECTS, |listener, mut config| {
         let endpoint = config.as_object_mut().and_then(|c| c.remove("userinfo_endpoint"));
         config["introspection_endpoint"] = endpoint.expect("an endpoint");
-        config["introspection_client"] = json!({"client_id": "gateway", "auth_method": "none"});
+        let client = json!({"client_id": "gateway", "auth_method": "none"});
+        config["introspection_client"] = json!({"eu": client, "us": client, "default": client});
         listener.config(config)
     }),
     World::new(REQUIRES, |listener, mut config| {

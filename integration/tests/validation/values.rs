@@ -74,6 +74,13 @@ async fn signed_userinfo_counts_where_tls_is_trusted() {
     for (name, reply, status) in [
         ("trusts", good.clone(), 200),
         ("trusts", json.clone(), 200),
+        ("trusts", signed(jwt(&json!({"sub": "alice", "exp": 1}))), 401),
+        (
+            "trusts",
+            Reply::text(200, jwt(&json!({"sub": "alice"})))
+                .header("content-type", "application/token-introspection+jwt"),
+            502,
+        ),
         ("trusts", encrypted.clone(), 502),
         ("trusts", signed(jwt_of(&json!({"alg": "none"}), br#"{"sub":"alice"}"#)), 502),
         ("trusts", signed(jwt_of(&json!({"alg": "RS256"}), b"alice")), 502),

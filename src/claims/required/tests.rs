@@ -186,7 +186,7 @@ fn value_is_compared_exactly() {
         (r#""A""#, r#""A""#),
         (r#""a""#, r#""a""#),
         (r#""\u00e9""#, "\"é\""),
-        ("90071992547409921234", "90071992547409921234"),
+        ("900719925474099", "900719925474099"),
         ("1.50", "1.50"),
         ("1.5", "1.5"),
         ("1e2", "1e2"),
@@ -200,6 +200,20 @@ fn value_is_compared_exactly() {
     }
     for other in ["7.0", "7e0", "70e-1", "07.0e0".trim_start_matches('0'), "null", "[7]", "{}"] {
         assert!(!fulfilled(r#"{"$.c": 7}"#, &format!(r#"{{"c": {other}}}"#)), "{other}");
+    }
+}
+
+/// A Struct would read two such numbers as one.
+#[test]
+fn number_that_a_struct_does_not_keep_is_refused() {
+    for number in ["9007199254740993", "-9007199254740993", "0.1234567890123456"] {
+        let config = crate::sim::config(&format!(r#""require_claims": {{"$.c": [{number}]}}"#));
+        let problems = crate::policy::read(config.as_bytes()).unwrap_err();
+        assert_eq!(
+            problems[0].to_string(),
+            "require_claims[\"$.c\"][0]: got a number of more than 15 digits, expected at most 15: a \
+             Struct does not keep it, and another user's number may be next to it"
+        );
     }
 }
 

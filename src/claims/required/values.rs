@@ -55,6 +55,9 @@ impl Value {
     }
 }
 
+/// How many digits of a number a Struct keeps: it has doubles.
+const EXACT_DIGITS: usize = 15;
+
 const ONE: &str = "text, a number, true or false";
 
 /// Reads one value, a list of them, or an object with `any`.
@@ -97,6 +100,16 @@ fn value(node: &Node<'_>, allowed: &str, report: &mut Report) -> Option<Value> {
     match node.value {
         Tree::Text(text) => Some(Value::Text(text.clone())),
         Tree::Bool(value) => Some(Value::Boolean(*value)),
+        Tree::Number(text) if text.bytes().filter(u8::is_ascii_digit).count() > EXACT_DIGITS => {
+            report.problem(
+                &node.place,
+                format!(
+                    "got a number of more than {EXACT_DIGITS} digits, expected at most {EXACT_DIGITS}: \
+                     a Struct does not keep it, and another user's number may be next to it"
+                ),
+            );
+            None
+        }
         Tree::Number(text) => Some(Value::Number(text.clone())),
         Tree::Null | Tree::List(_) | Tree::Object(_) => node.wrong_kind(allowed, report),
     }

@@ -34,7 +34,7 @@ static INTROSPECTION_CLIENT: Key<Own> = Key::new(
     },
     text(
         "the client as which the gateway asks; only with `introspection_endpoint`, and required there. \
-         By region, `{\"FR\": {…}, \"default\": {…}}`, every region and the default that exist have their \
+         One for all where the endpoints have one host; else by region, `{\"FR\": {…}, \"default\": {…}}`, every region and the default that exist have their \
          own: nothing falls back, because a secret must not go to another provider",
     ),
 );
@@ -199,10 +199,10 @@ pub(crate) fn node<'j>(top: &Fields<'j>) -> Option<Node<'j>> {
 }
 
 /// Reads the key. `regions` are the endpoints that exist, `default` among them; `None` if that cannot be
-/// known.
+/// known. `providers` is how many of them may be different providers'.
 pub(crate) fn read(
     top: &Fields<'_>,
-    regions: Option<&[String]>,
+    (regions, providers): (Option<&[String]>, usize),
     environment: &Environment<'_>,
     report: &mut Report,
 ) -> Clients {
@@ -221,6 +221,15 @@ pub(crate) fn read(
         Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) | Tree::List(_) => false,
     };
     if !is_by_region {
+        if providers > 1 {
+            report.problem(
+                &place,
+                format!(
+                    "got one client for {providers} endpoints at different hosts, expected one for each, \
+                     by region: a secret must not go to another provider"
+                ),
+            );
+        }
         let everywhere = client(node, environment, report).map(Rc::new);
         return Clients { everywhere, regions: Vec::new() };
     }
@@ -327,13 +336,16 @@ fn from_environment(
         );
         return None;
     }
+    // A secret in the place of its variable's name must not be shown.
+    let is_usual = name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    let shown = if is_usual { name } else { "of this name" };
     let wrong = match environment.get(name) {
         Some(secret) if secret.is_empty() => "is empty in",
         Some(secret) if secret.len() > 4096 || secret.chars().any(char::is_control) => {
             report.problem(
                 &node.place,
                 format!(
-                    "the variable {name} has a control character, such as a line break at its end, or \
+                    "the variable {shown} has a control character, such as a line break at its end, or \
                      more than 4096 bytes, expected the secret alone"
                 ),
             );
@@ -345,7 +357,7 @@ fn from_environment(
     report.problem(
         &node.place,
         format!(
-            "the variable {name} {wrong} the VM's environment, expected the secret: give it to the VM \
+            "the variable {shown} {wrong} the VM's environment, expected the secret: give it to the VM \
              with vm_config.environment_variables (host_env_keys), and to Envoy's own process"
         ),
     );

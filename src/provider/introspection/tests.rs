@@ -102,6 +102,13 @@ fn only_an_active_access_token_of_a_bearer_is_vouched_for() {
         (r#""active": true, "typ": "Offline""#, no(OtherKind)),
         (r#""active": true, "typ": "ID""#, no(OtherKind)),
         (r#""active": true, "typ": "logout+jwt""#, no(OtherKind)),
+        (r#""active": true, "typ": "RefreshToken""#, no(OtherKind)),
+        (r#""active": true, "token_use": "idToken""#, no(OtherKind)),
+        (r#""active": true, "typ": "application/rt+jwt""#, no(OtherKind)),
+        (r#""active": true, "typ": "Serialized-ID""#, no(OtherKind)),
+        (r#""active": true, "typ": "identity""#, Ok(())),
+        (r#""active": true, "exp": "inf""#, no(Expired)),
+        (r#""active": true, "exp": 1e99"#, no(Expired)),
         (r#""active": true, "typ": ["at+jwt"]"#, no(OtherKind)),
         (r#""active": true, "cnf": {"jkt": "x"}"#, no(KeyBound)),
         (r#""active": true, "cnf": {}"#, no(KeyBound)),
@@ -150,13 +157,33 @@ fn no_error_status_is_a_verdict() {
         let outcome = refusal.as_ref().and_then(Refusal::call_outcome);
         match status {
             200 => assert_eq!(refusal, Some(Refusal::Unusable(Unusable::NoActive))),
-            400 | 401 | 403 | 404 | 410 => {
+            400..=499 if ![408, 421, 425, 429].contains(&status) => {
                 assert_eq!(refusal, Some(Refusal::Unavailable(NoAnswer::ClientRefused)));
             }
             _ => assert!(outcome.is_some(), "{status}"),
         }
         let ends_good = outcome.is_some_and(|outcome| outcome.consequences().ends_good);
         assert!(!ends_good, "{status}");
+    }
+}
+
+/// What a provider says is said to the gateway's client: it may be a debug page that repeats the form.
+#[test]
+fn no_text_of_the_provider_is_handed_on() {
+    let leak = r#"{"error":"invalid_token","error_description":"s3cret"}"#;
+    for status in ["408", "429", "500", "503"] {
+        let pairs = [
+            (":status", status),
+            JSON[1],
+            JSON[2],
+            ("www-authenticate", r#"Bearer error="invalid_token", error_description="s3cret""#),
+        ];
+        let answer = Answer::Whole { head: head(&pairs), body: Body::Read(leak.as_bytes()) };
+        let endpoint = crate::sim::endpoint(Rc::new(method(Success::Object)));
+        let judged = verdict::judge(&endpoint, &ProviderText::Payload, &answer, START);
+        assert!(!format!("{judged:?}").contains("s3cret"), "{judged:?}");
+        let Err(Refusal::Provider(error)) = judged else { panic!("{status}") };
+        assert!(error.text.is_none() && error.challenge.is_none());
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::{Loaded, read_in};
 
 const ENDPOINT: &str = r#""introspection_endpoint": {"regionCodeHeader": "X-Region",
-    "regionCodeValue": {"FR": "https://fr.idp.example/i"}, "defaultURI": "https://idp.example/i"}"#;
+    "regionCodeValue": {"FR": "https://idp.example/fr"}, "defaultURI": ["https://idp.example/i"]}"#;
 
 fn load(client: &str) -> Result<Loaded, Vec<String>> {
     let variable = |name: &str| match name {
@@ -129,6 +129,28 @@ fn a_client_has_one_secret_or_none() {
             "introspection_client.client_secret: got a control character, expected none",
         ],
     );
+}
+
+/// Whoever names an issuer or a region would choose which provider gets the secret.
+#[test]
+fn one_client_is_for_one_provider() {
+    let one = r#""introspection_client": {"client_id": "a", "client_secret": "s"}"#;
+    let message = "introspection_client: got one client for 2 endpoints at different hosts, expected \
+                   one for each, by region: a secret must not go to another provider";
+    for endpoint in [
+        r#"{"issuers": {"https://a": {"name": "a", "uri": "https://a.example/i"},
+                        "https://b": {"name": "b", "uri": "https://b.example/i"}}}"#,
+        r#"{"regionCodeHeader": "X-Region", "regionCodeValue": {"FR": "https://fr.example/i"},
+            "defaultURI": "https://idp.example/i"}"#,
+    ] {
+        let config = format!(r#"{{"introspection_endpoint": {endpoint}, {one}}}"#);
+        let problems = crate::policy::read(config.as_bytes()).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(lines, [message]);
+    }
+    let sites = r#"{"defaultURI": ["https://a.example/i", "https://b.example/i"]}"#;
+    let config = format!(r#"{{"introspection_endpoint": {sites}, {one}}}"#);
+    assert!(crate::policy::read(config.as_bytes()).is_ok());
 }
 
 #[test]
