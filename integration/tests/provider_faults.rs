@@ -477,8 +477,13 @@ async fn sum_of_outcomes_equals_requests() {
                 "regionCodeHeader": "X-Region",
                 "regionCodeValue": {"FR": "http://idp.example/fr"},
             },
+            "protected_resource": {"resource": "https://api.example", "authorization_servers": ["https://idp.example"]},
         })))
-        .instance("/bare", "/bare", json!({}));
+        .instance("/bare", "/bare", json!({}))
+        .instance("/open", "/open", config(json!({"credentials": "optional"})))
+        .instance("/audience", "/audience", config(json!({"require_audience": ["api"]})))
+        .instance("/issuer", "/issuer", config(json!({"require_issuer": ["https://idp.example"]})))
+        .instance("/claims", "/claims", config(json!({"require_claims": {"$.tier": "gold"}})));
     let gw = Gateway::start(listener).await;
     for (token, status) in [("t403", 403), ("t404", 404), ("t500", 500), ("t204", 204)] {
         gw.provider.answer_token(token, Reply::status(status));
@@ -505,6 +510,11 @@ async fn sum_of_outcomes_equals_requests() {
         ("provider_error", ask("t500"), 1),
         ("unavailable", ask("t204"), 1),
         ("unusable", ask("page"), 1),
+        ("anonymous", gw.get("/open"), 1),
+        ("metadata", gw.get("/.well-known/oauth-protected-resource").host("api.example"), 1),
+        ("wrong_audience", gw.get("/audience").bearer("good"), 1),
+        ("wrong_issuer", gw.get("/issuer").bearer("good"), 1),
+        ("claim_refused", gw.get("/claims").bearer("good"), 1),
     ];
     let mut expected = std::collections::BTreeMap::from([("client_gone", 1), ("internal", 0)]);
     for (outcome, request, times) in requests {
