@@ -301,11 +301,14 @@ async fn counters_add_up() {
         .filter_map(|(n, v)| Some((n.strip_prefix("wasmcustom.oidc_outcome.")?, *v)))
         .collect();
     let expected = [
+        ("anonymous", 0),
+        ("claim_refused", 0),
         ("client_gone", 1),
         ("forbidden", 1),
         ("internal", 0),
         ("invalid_token", 2),
         ("malformed", 1),
+        ("metadata", 0),
         ("misconfigured", 0),
         ("no_credentials", 1),
         ("pass", 3),
@@ -314,6 +317,8 @@ async fn counters_add_up() {
         ("unavailable", 1),
         ("unknown_region", 1),
         ("unusable", 1),
+        ("wrong_audience", 0),
+        ("wrong_issuer", 0),
     ];
     assert_eq!(outcomes, expected);
     let sum: u64 = outcomes.iter().map(|(_, count)| count).sum();
