@@ -1,9 +1,9 @@
 //! The configuration as the filter needs it: bytes in, a [`Policy`] or every [`Problem`] at once out.
 //!
 //! Each room has its own keys, with how they are read; here they come together. Reading is a pure
-//! function of the bytes and of the VM's environment: no clock, no randomness, no shared data. Envoy silently leaves out a filter
-//! whose configuration fails only in a worker, and requests would then pass unauthenticated. The
-//! configuration's own text never appears in a problem beyond the piece that is wrong, and never a
+//! function of the bytes and of the VM's environment: no clock, no randomness, no shared data. Envoy
+//! silently leaves out a filter whose configuration fails only in a worker, and requests would then pass
+//! unauthenticated. The configuration's own text never appears in a problem beyond the piece that is wrong, and never a
 //! value that may be a secret.
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -20,7 +20,6 @@ use crate::config;
 pub use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::location::{Location, Report};
-use crate::config::names::DEFAULT_REGION;
 pub use crate::config::problem::Problem;
 use crate::config::shape::{Keys, names_of};
 use crate::config::uri::Uri;
@@ -189,7 +188,7 @@ fn read_policy(
     let parameters =
         url.into_iter().chain(required.scope().map(|scope| ("scope", scope))).collect();
     Some(Policy {
-        method: methods.of(DEFAULT_REGION)?,
+        method: methods.any()?,
         endpoints: endpoints(&top, targets, &injected, own, report),
         stat_name: observability::stat_name(&top, report),
         call,
@@ -206,17 +205,32 @@ fn read_policy(
     })
 }
 
-/// How tokens are validated, by region.
-struct Methods {
-    regions: Vec<(String, Rc<dyn ValidationMethod>)>,
-    /// Where there is no endpoint, and at those without a method of their own.
-    other: Option<Rc<dyn ValidationMethod>>,
+/// How tokens are validated.
+enum Methods {
+    /// In one way at every endpoint.
+    One(Rc<dyn ValidationMethod>),
+    /// With a secret of each region, which goes to no other.
+    ByRegion(Vec<(String, Rc<dyn ValidationMethod>)>),
 }
 
 impl Methods {
+    /// That of a region.
     fn of(&self, region: &str) -> Option<Rc<dyn ValidationMethod>> {
-        let own = self.regions.iter().find(|(code, _)| code == region).map(|(_, method)| method);
-        own.or(self.other.as_ref()).or(self.regions.first().map(|(_, method)| method)).cloned()
+        match self {
+            Methods::One(method) => Some(Rc::clone(method)),
+            Methods::ByRegion(methods) => {
+                let own = methods.iter().find(|(code, _)| code == region);
+                own.map(|(_, method)| Rc::clone(method))
+            }
+        }
+    }
+
+    /// Any of them, for calls without a token and without a secret.
+    fn any(&self) -> Option<Rc<dyn ValidationMethod>> {
+        match self {
+            Methods::One(method) => Some(Rc::clone(method)),
+            Methods::ByRegion(methods) => methods.first().map(|(_, method)| Rc::clone(method)),
+        }
     }
 }
 
@@ -236,7 +250,7 @@ fn methods(
         }
         let is_tls = targets.iter().all(|target| target.uri.scheme == "https");
         let method = userinfo::read(top, success, is_tls, report);
-        return Methods { regions: Vec::new(), other: Some(Rc::new(method)) };
+        return Methods::One(Rc::new(method));
     }
     userinfo::refuse_with_introspection(top, report);
     subject::refuse_any_200(top, report);
@@ -255,7 +269,7 @@ fn methods(
         let method = Introspection { client: (*client).clone(), success: Rc::clone(&success) };
         Some((code.clone(), Rc::new(method) as Rc<dyn ValidationMethod>))
     };
-    Methods { regions: regions.iter().filter_map(method).collect(), other: None }
+    Methods::ByRegion(regions.iter().filter_map(method).collect())
 }
 
 /// The endpoints as the filter needs them.

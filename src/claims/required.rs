@@ -83,8 +83,8 @@ static REQUIRE_CLAIMS: Key<Own> = Key::new(
         "for every path, one of the selected nodes equals one of the values: of the same type, to the \
          letter, a number as the provider writes it (a Struct does not keep how its own numbers are \
          written). Else 403 without a challenge. What is absent, of another type, or too costly to find \
-         is not fulfilled. numbers have at most 15 digits. `[*]` selects the elements of a list, \
-         and the members of an object: `{\"$.groups[*]\": [\"staff\", \"admin\"]}`",
+         is not fulfilled. Numbers have at most 15 digits. `[*]` selects the elements of a list, and the \
+         members of an object: `{\"$.groups[*]\": [\"staff\", \"admin\"]}`",
     ),
 );
 

@@ -104,6 +104,8 @@ mod tests {
             (format!("{header}..{signature}"), "no payload"),
             (token(r#"{"alg":"none"}"#, PAYLOAD, b"s"), "alg none"),
             (token(r#"{"alg":"NONE"}"#, PAYLOAD, b"s"), "alg none"),
+            (token(r#"{"alg":"none "}"#, PAYLOAD, b"s"), "alg none with a blank"),
+            (token(r#"{"alg":""}"#, PAYLOAD, b"s"), "empty alg"),
             (token(r#"{"alg":1}"#, PAYLOAD, b"s"), "alg of another type"),
             (token("{}", PAYLOAD, b"s"), "no alg"),
             (token("[]", PAYLOAD, b"s"), "header of another type"),

@@ -92,6 +92,8 @@ fn looks_like_jwt(token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::table::EndpointTable;
     use super::*;
     use crate::provider::subject::Success;
@@ -154,6 +156,66 @@ mod tests {
         assert_eq!(chosen(bare(), &[b"US"]), Ok("US".to_owned()));
         assert_eq!(chosen(bare(), &[b"zz"]), Err(EndpointFault::NoDefault));
         assert_eq!(chosen(bare(), &[]), Err(EndpointFault::NoDefault));
+    }
+
+    /// What a token with this header, payload and signature gets, by either `unknown_issuer`.
+    #[track_caller]
+    fn by_issuer_of(
+        token: &str,
+        reject: Result<&str, EndpointFault>,
+        default: Result<&str, EndpointFault>,
+    ) {
+        for (unknown, expected) in [("reject", reject), ("default", default)] {
+            let config = format!(
+                r#"{{"userinfo_endpoint": {{
+                        "issuers": {{"https://a": {{"name": "a", "uri": "https://a.example/u"}}}},
+                        "defaultURI": "https://idp.example/u"}},
+                    "unknown_issuer": "{unknown}"}}"#
+            );
+            let policy = crate::policy::read(config.as_bytes()).unwrap().policy;
+            let token = bearer::of(token);
+            let chosen = choose(&policy.endpoints, &HeaderView::default(), &token);
+            assert_eq!(chosen.map(|e| &*e.region), expected, "{unknown} {token:?}");
+        }
+    }
+
+    /// A token is shown to no other provider than the one that it names, and a doubtful one to none.
+    #[test]
+    fn issuer_of_a_token_chooses_and_a_doubtful_one_reaches_nobody() {
+        let jwt = |header: &str, payload: &str| {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            format!("{}.{}.c2ln", part(header), part(payload))
+        };
+        let (plain, listed, other) =
+            (r#"{"alg":"a"}"#, r#"{"iss":"https://a"}"#, r#"{"iss":"https://c"}"#);
+        let (a, default, none) = (Ok("a"), Ok("default"), Err(EndpointFault::UnknownIssuer));
+        by_issuer_of(&jwt(plain, listed), a, a);
+        by_issuer_of(&jwt(plain, other), none, default);
+        for opaque in ["opaque", "a.b.c", "e30", "..", "~.~", "eyJ", "MTIz.e30.c2ln"] {
+            by_issuer_of(opaque, default, default);
+        }
+        for (header, payload) in [
+            (r#"{"alg":"none"}"#, listed),
+            (r#"{"alg":"a","crit":["x"]}"#, listed),
+            ("{\n \"alg\":\"none\"\n}", listed),
+            ("{\r\n\"typ\":\"JWT\"}", listed),
+            ("\t{\"typ\":\"JWT\"}", listed),
+            (" {}", listed),
+            ("{}", listed),
+            ("{", listed),
+            (plain, "{}"),
+            (plain, "x"),
+            (plain, r#"{"iss":["https://a"]}"#),
+            (plain, r#"{"iss":"https://c","iss":"https://a"}"#),
+        ] {
+            by_issuer_of(&jwt(header, payload), none, none);
+        }
+        let good = jwt(plain, listed);
+        let encrypted = format!("{good}.e30.e30");
+        let two = good.rsplit_once('.').unwrap().0;
+        for doubtful in [&*format!("{good}="), &encrypted, two, &format!("{two}.")] {
+            by_issuer_of(doubtful, none, none);
+        }
     }
 
     #[test]

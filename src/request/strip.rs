@@ -100,7 +100,7 @@ pub struct StripPlan {
 impl StripPlan {
     /// Looks through a request's headers.
     pub fn of(head: &HeaderView<'_>, policy: &ForwardPolicy) -> StripPlan {
-        let mut remove = fields_to_remove(head, policy);
+        let mut remove = fields_to_remove(head, &policy.strip, policy.authorization);
         let mut connection = None;
         match ConnectionOptions::of(head) {
             ConnectionOptions::Harmless => {}
@@ -122,10 +122,20 @@ impl StripPlan {
     }
 }
 
-/// The fields that may not pass, in headers or in trailers, as they are written there.
-pub fn fields_to_remove(fields: &HeaderView<'_>, policy: &ForwardPolicy) -> Vec<Name> {
-    let mut remove = policy.strip.found_in(fields);
-    match policy.authorization {
+/// The trailers that may not pass, as they are written there. Credentials among them, whatever becomes of
+/// those in the headers: nobody has looked at them (RFC 9110 §6.5.1).
+pub fn trailers_to_remove(trailers: &HeaderView<'_>, policy: &ForwardPolicy) -> Vec<Name> {
+    fields_to_remove(trailers, &policy.strip, Authorization::Remove)
+}
+
+/// The fields that may not pass, as they are written there.
+fn fields_to_remove(
+    fields: &HeaderView<'_>,
+    strip: &StripList,
+    authorization: Authorization,
+) -> Vec<Name> {
+    let mut remove = strip.found_in(fields);
+    match authorization {
         Authorization::Remove if fields.field("authorization") != Field::Absent => {
             remove.push(Name::Borrowed(b"authorization"));
         }
@@ -221,9 +231,10 @@ mod tests {
     fn trailers_are_stripped_like_headers() {
         let trailers =
             HeaderView::new(vec![(b"authorization", b"t"), (b"x_unit_id", b"u"), (b"x-sum", b"1")]);
-        let removed = |authorization| fields_to_remove(&trailers, &policy(authorization));
-        assert_eq!(removed(Authorization::Forward), [&b"x_unit_id"[..]]);
+        let removed = |authorization| trailers_to_remove(&trailers, &policy(authorization));
+        // Credentials in a trailer are nobody's: the filter has seen none of them.
         let both = [&b"x_unit_id"[..], &b"authorization"[..]];
+        assert_eq!(removed(Authorization::Forward), both);
         assert_eq!(removed(Authorization::Remove), both);
     }
 

@@ -106,7 +106,7 @@ pub(super) fn trailers(worker: &Worker, id: StreamId) -> Action {
 
 fn strip_trailers(filter: &Filter) -> Result<(), Failed> {
     let block = HeaderBlock::of_trailers()?;
-    raw::remove_trailers(&strip::fields_to_remove(&block.head()?, &filter.policy.forward))
+    raw::remove_trailers(&strip::trailers_to_remove(&block.head()?, &filter.policy.forward))
 }
 
 /// A request has ended, perhaps while it was waiting.

@@ -63,6 +63,29 @@ fn a_scope_is_tokens_with_one_space_between_two() {
     check(&format!("Bearer scope=\"{longest}s\""), "");
 }
 
+/// Clients search the whole challenge by a pattern: no text of a provider's may look like a parameter.
+#[test]
+fn text_that_looks_like_a_parameter_is_left_out() {
+    for evil in [
+        "a, scope=admin",
+        "a SCOPE = admin",
+        "see error=x",
+        "resource_metadata=https://evil",
+        "RESOURCE_METADATA : 'https://evil'",
+    ] {
+        check(
+            &format!("Bearer error=\"invalid_token\", error_description=\"{evil}\""),
+            ", error=\"invalid_token\"",
+        );
+    }
+    check("Bearer scope=\"a error=b\"", "");
+    let plain = "the scope of the token: an error";
+    check(
+        &format!("Bearer error_description=\"{plain}\""),
+        &format!(", error_description=\"{plain}\""),
+    );
+}
+
 #[test]
 fn a_description_may_have_any_spaces() {
     check(

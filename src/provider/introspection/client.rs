@@ -34,8 +34,9 @@ static INTROSPECTION_CLIENT: Key<Own> = Key::new(
     },
     text(
         "the client as which the gateway asks; only with `introspection_endpoint`, and required there. \
-         One for all where the endpoints have one host; else by region, `{\"FR\": {…}, \"default\": {…}}`, every region and the default that exist have their \
-         own: nothing falls back, because a secret must not go to another provider",
+         One for all where the endpoints have one host; else by region, `{\"FR\": {…}, \"default\": {…}}`, \
+         one for each region and the default that exist: nothing falls back, because a secret must not go \
+         to another provider",
     ),
 );
 

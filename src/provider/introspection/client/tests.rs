@@ -85,6 +85,11 @@ fn the_secret_is_in_the_environment() {
              4096 bytes, expected the secret alone"
         )],
     );
+    // A secret that was written in the place of its variable's name.
+    refused(
+        r#"{"client_id": "gateway", "client_secret_env": "hunter2"}"#,
+        &[&format!("{place} of this name is not in {remedy}")],
+    );
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "1-X"}"#,
         &[
