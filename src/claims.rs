@@ -11,14 +11,11 @@ pub mod token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::claims::json::Json;
 use crate::claims::jsonpath::{Budget, Selection};
 use crate::claims::rules::{Encoding, Lists, ValueRule};
-
-/// All but the unreserved characters (RFC 3986 §2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Longest header value, in bytes.
 pub const MAX_VALUE: usize = 4 * 1024;
@@ -75,11 +72,18 @@ fn list_of_one(node: &Json<'_>) -> Result<String, Unwritable> {
     }
 }
 
+/// Percent-encoding of all but the unreserved characters (RFC 3986 §2.3), of the text's UTF-8.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    const RESERVED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// The UTF-8 of a text in characters that any backend takes.
 fn encoded(text: String, encoding: Encoding) -> String {
     match encoding {
         Encoding::Plain => text,
-        Encoding::Percent => percent_encoding::utf8_percent_encode(&text, RESERVED).to_string(),
+        Encoding::Percent => percent_encoded(&text),
         Encoding::Base64Url => URL_SAFE_NO_PAD.encode(text),
     }
 }

@@ -7,6 +7,7 @@ pub mod duration;
 pub mod environment;
 pub(crate) mod file;
 pub(crate) mod key;
+pub(crate) mod list;
 pub(crate) mod location;
 pub(crate) mod names;
 pub mod problem;

@@ -11,8 +11,8 @@ use crate::claims::jsonpath::{Budget, JsonPath, Selection};
 use crate::claims::rules::{Document, json_path};
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Key, Own};
+use crate::config::list;
 use crate::config::location::Report;
-use crate::config::problem::first_not;
 use crate::config::shape::{Keys, text};
 use crate::config::tree::Tree;
 pub use values::ANY_OF;
@@ -90,9 +90,6 @@ static REQUIRE_CLAIMS: Key<Own> = Key::new(
 
 /// Most values of a list.
 const MOST: usize = 32;
-
-/// Longest scope, in bytes.
-const LONGEST_SCOPE: usize = 256;
 
 /// Longest audience or issuer, in bytes.
 const LONGEST_NAME: usize = 2048;
@@ -231,66 +228,20 @@ fn scopes<'j>(node: &'j Json<'_>) -> Option<Vec<&'j str>> {
 
 /// Reads the keys.
 pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Requirements {
-    let scope_char = |c: char| matches!(c, '!' | '#'..='[' | ']'..='~');
-    let scope = |text: &str| match first_not(text, scope_char) {
-        _ if text.len() > LONGEST_SCOPE => {
-            Some(format!("got {} bytes, expected at most {LONGEST_SCOPE}", text.len()))
-        }
-        Some(found) => Some(format!(
-            "got {found}, expected one scope in its characters (RFC 6749 §3.3): each scope is an \
-             element of its own"
-        )),
-        None => None,
-    };
     let name = |text: &str| {
         (text.len() > LONGEST_NAME)
             .then(|| format!("got {} bytes, expected at most {LONGEST_NAME}", text.len()))
     };
+    let mut texts = |key: &Key<Own>, allowed: &str, wrong: &dyn Fn(&str) -> Option<String>| {
+        let node = key.node(top);
+        node.map(|node| list::texts(&node, MOST, allowed, wrong, report)).unwrap_or_default()
+    };
     Requirements {
-        scope: list(&REQUIRE_SCOPE, "a scope as text", scope, top, report),
-        audience: list(&REQUIRE_AUDIENCE, "an audience as text", name, top, report),
-        issuer: list(&REQUIRE_ISSUER, "an issuer as text", name, top, report),
+        scope: texts(&REQUIRE_SCOPE, "a scope as text", &list::wrong_scope),
+        audience: texts(&REQUIRE_AUDIENCE, "an audience as text", &name),
+        issuer: texts(&REQUIRE_ISSUER, "an issuer as text", &name),
         claims: claims(top, report),
     }
-}
-
-/// A list of distinct texts that are not empty, and of which `wrong` says nothing.
-fn list(
-    key: &Key<Own>,
-    allowed: &str,
-    wrong: impl Fn(&str) -> Option<String>,
-    top: &Fields<'_>,
-    report: &mut Report,
-) -> Vec<String> {
-    let Some(node) = key.node(top) else {
-        return Vec::new();
-    };
-    let Tree::List(elements) = node.value else {
-        return node.wrong_kind("an array of texts", report).unwrap_or_default();
-    };
-    let count = elements.len();
-    if !(1..=MOST).contains(&count) {
-        let message = format!("got {count} elements, expected 1 to {MOST}");
-        report.problem(&node.place, message);
-    }
-    let mut texts: Vec<String> = Vec::new();
-    for element in node.elements() {
-        let Some(text) = element.text(allowed, report) else {
-            continue;
-        };
-        let wrong = if text.is_empty() {
-            Some(format!("got empty text, expected {allowed}"))
-        } else if texts.iter().any(|other| other == text) {
-            Some("repeated text, expected each once".to_owned())
-        } else {
-            wrong(text)
-        };
-        match wrong {
-            Some(wrong) => report.problem(&element.place, wrong),
-            None => texts.push(text.to_owned()),
-        }
-    }
-    texts
 }
 
 fn claims(top: &Fields<'_>, report: &mut Report) -> Vec<RequiredClaim> {

@@ -43,8 +43,8 @@ static USERINFO_JWT: Key<Choice<SignedUserInfo>> = Key::new(
     },
     text(
         "`trust_tls`: a response with `application/jwt` (OpenID Connect Core §5.3.2) counts as its JSON \
-         payload. The signature is **not** checked, a departure from §5.3.4: TLS to the provider stands in \
-         its place, as §3.1.3.7 allows for ID Tokens. Only with `https://` endpoints. Encrypted responses \
+         payload. The signature is **not** checked, a departure from §5.3.4: the filter relies on TLS to the \
+         provider instead, as §3.1.3.7 allows for ID Tokens. Only with `https://` endpoints. Encrypted responses \
          stay unusable",
     ),
 );
@@ -79,7 +79,7 @@ pub(crate) fn read(
         report.problem(
             &node.place,
             "got \"trust_tls\" with an http:// endpoint, expected https:// for every endpoint: \
-             without TLS nothing stands in the place of the signature",
+             without TLS nothing protects the response",
         );
     }
     UserInfo { method: USERINFO_METHOD.read(top, report), jwt, success }
@@ -184,8 +184,8 @@ impl UserInfo {
     }
 }
 
-/// The payload of a signed response (OpenID Connect Core §5.3.2), whose signature nobody checks: TLS to
-/// the provider stands in its place. An encrypted one, of five parts, has none.
+/// The payload of a signed response (OpenID Connect Core §5.3.2). The signature is not checked: the filter
+/// relies on TLS to the provider. An encrypted response, of five parts, has no readable payload.
 fn signed_claims(body: &[u8]) -> Option<Json<'static>> {
     let payload = token::signed(std::str::from_utf8(body).ok()?.trim_ascii())?;
     token::claims(&payload).map(Json::into_owned)

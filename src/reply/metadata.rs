@@ -10,9 +10,9 @@ use super::LocalReply;
 use crate::claims::json::Json;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Key, Own};
+use crate::config::list;
 use crate::config::location::Report;
 use crate::config::shape::{Keys, Object, text};
-use crate::config::tree::Tree;
 use crate::config::uri::{self, Uri};
 use crate::request::headers::{Field, HeaderView};
 
@@ -176,18 +176,18 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Option<Metadata> {
     };
     let missing = "missing, expected an array with at least one issuer";
     let servers = match AUTHORIZATION_SERVERS.node(&fields) {
-        Some(node) => list(
-            &node,
-            MOST_SERVERS,
-            |node, report| public(node, report).map(|(text, _)| text),
-            report,
-        ),
+        Some(node) => {
+            let wrong = |text: &str| uri::public(text).err();
+            list::texts(&node, MOST_SERVERS, "a URI as text", wrong, report)
+        }
         None => {
             report.problem(&fields.place.absent(AUTHORIZATION_SERVERS.name()), missing);
             Vec::new()
         }
     };
-    let scopes = SCOPES_SUPPORTED.node(&fields).map(|node| list(&node, MOST_SCOPES, scope, report));
+    let scopes = SCOPES_SUPPORTED
+        .node(&fields)
+        .map(|node| list::texts(&node, MOST_SCOPES, "a scope as text", list::wrong_scope, report));
     let name = RESOURCE_NAME.node(&fields).and_then(|node| name(&node, report));
     let documentation = RESOURCE_DOCUMENTATION.node(&fields).and_then(|node| public(&node, report));
     let (written, Uri { scheme, authority, path }) = resource?;
@@ -241,46 +241,6 @@ fn name(node: &Node<'_>, report: &mut Report) -> Option<String> {
     };
     report.problem(&node.place, wrong);
     None
-}
-
-fn scope(node: &Node<'_>, report: &mut Report) -> Option<String> {
-    let text = node.text("a scope as text", report)?;
-    let is_scope = (1..=256).contains(&text.len())
-        && text.bytes().all(|b| matches!(b, b'!' | b'#'..=b'[' | b']'..=b'~'));
-    if !is_scope {
-        report.problem(
-            &node.place,
-            "got another text, expected one scope of 1 to 256 characters (RFC 6749 §3.3)",
-        );
-    }
-    is_scope.then(|| text.to_owned())
-}
-
-/// An array of distinct texts.
-fn list(
-    node: &Node<'_>,
-    most: usize,
-    one: impl Fn(&Node<'_>, &mut Report) -> Option<String>,
-    report: &mut Report,
-) -> Vec<String> {
-    let Tree::List(elements) = node.value else {
-        return node.wrong_kind("an array of texts", report).unwrap_or_default();
-    };
-    let count = elements.len();
-    if !(1..=most).contains(&count) {
-        report.problem(&node.place, format!("got {count} elements, expected 1 to {most}"));
-    }
-    let mut texts: Vec<String> = Vec::new();
-    for element in node.elements() {
-        match one(&element, report) {
-            Some(text) if texts.contains(&text) => {
-                report.problem(&element.place, "repeated text, expected each once");
-            }
-            Some(text) => texts.push(text),
-            None => {}
-        }
-    }
-    texts
 }
 
 #[cfg(test)]

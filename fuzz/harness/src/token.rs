@@ -28,7 +28,8 @@ pub fn has_claims(data: &[u8]) -> bool {
     let [header, payload, signature] = parts[..] else { panic!("claims of no JWT") };
     // One spelling: encoded again, the same characters come out.
     let decoded = [header, payload, signature].map(|part| {
-        let bytes = URL_SAFE_NO_PAD.decode(part).expect("claims of what is no base64url");
+        let bytes =
+            URL_SAFE_NO_PAD.decode(part).expect("claims from a token that is not base64url");
         assert_eq!(URL_SAFE_NO_PAD.encode(&bytes).as_bytes(), part);
         bytes
     });

@@ -4,13 +4,13 @@
 
 use std::net::SocketAddr;
 
-use integration::{DjangoProvider, Gateway, Listener, Request, Response, Running, Setup};
+use integration::{DjangoProvider, Gateway, Listener, Request, Running, Setup};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::base::{merged, pairs, upstream_saw};
+use crate::base::merged;
 use crate::login::encoded;
-use crate::{ask, came};
+use crate::{assert_refused, passes_with};
 
 /// Every header that the filter injects here.
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-name", "x-client-id", "x-scope"];
@@ -179,26 +179,7 @@ async fn revoke(provider: SocketAddr, token: &str) {
 
 /// The request goes through with exactly these values, and without the token.
 async fn assert_passes(gw: &Gateway, path: &str, token: &str, expected: &[(&str, &str)]) {
-    let (r, line) = ask(gw, path, token).await;
-    assert_eq!(r.status, 200, "{path} {r:?} {line}");
-    assert_eq!(upstream_saw(&r, &IDENTITY), pairs(expected), "{path}");
-    let [received] = came(gw, path).try_into().expect("it came once");
-    assert!(!format!("{received:?}").contains(token), "{received:?}");
-    assert_eq!(line["outcome"], "pass;asked;default", "{path}");
-}
-
-/// A refusal with this status and these details, at this path; nothing of its request came through.
-async fn assert_refused(
-    gw: &Gateway,
-    path: &str,
-    token: &str,
-    (status, details): (u16, &str),
-) -> Response {
-    let (r, line) = ask(gw, path, token).await;
-    let details = format!("oidc_token_connector{{{details}}}");
-    assert_eq!((r.status, &line["details"]), (status, &details.into()), "{path} {r:?}");
-    assert_eq!(came(gw, path).len(), 0, "{path} went through");
-    r
+    passes_with(gw, path, token, &IDENTITY, expected).await;
 }
 
 /// A 401 that says `invalid_token`.
@@ -220,7 +201,7 @@ async fn users_pass_by_userinfo_and_machines_do_not() {
 
     let robot = machine(provider, "orders", None).await;
     assert_invalid_token(&gw, "/userinfo/machine", &robot, BY_PROVIDER).await;
-    // The provider fails on a token with this scope that no user stands behind.
+    // The provider fails on a machine's token with this scope.
     let robot = machine(provider, "openid orders", None).await;
     let r =
         assert_refused(&gw, "/userinfo/500", &robot, (500, "provider_error:provider_5xx")).await;

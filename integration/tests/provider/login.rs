@@ -99,7 +99,7 @@ pub(crate) async fn machine(provider: SocketAddr, resource: Option<&str>) -> Str
     tokens(provider, &form).await.access
 }
 
-/// A token of a machine that only whoever shows this certificate may use (RFC 8705 §3).
+/// A machine's token that is bound to this certificate (RFC 8705 §3).
 pub(crate) async fn bound(provider: SocketAddr, certificate: &str) -> String {
     let form = [
         ("grant_type", "client_credentials"),

@@ -92,8 +92,49 @@ impl Rig {
 
 /// Sends a request, and finds its line in the access log: the path must be its own.
 async fn ask(gw: &Gateway, path: &str, token: &str) -> (Response, Value) {
-    let response = gw.get(path).forging(&IDENTITY).bearer(token).send().await;
+    ask_forging(gw, path, token, &IDENTITY).await
+}
+
+async fn ask_forging(
+    gw: &Gateway,
+    path: &str,
+    token: &str,
+    identity: &[&str],
+) -> (Response, Value) {
+    let response = gw.get(path).forging(identity).bearer(token).send().await;
     (response, gw.envoy.access_entry(&format!("\"path\":\"{path}\"")).await)
+}
+
+/// A request that forges these headers goes through with exactly the expected ones of them, and without
+/// the token.
+async fn passes_with(
+    gw: &Gateway,
+    path: &str,
+    token: &str,
+    identity: &[&str],
+    expected: &[(&str, &str)],
+) {
+    let (r, line) = ask_forging(gw, path, token, identity).await;
+    assert_eq!(r.status, 200, "{path} {r:?} {line}");
+    assert_eq!(upstream_saw(&r, identity), pairs(expected), "{path}");
+    let [received] = came(gw, path).try_into().expect("it came once");
+    assert!(!format!("{received:?}").contains(token), "{received:?}");
+    assert_eq!(line["outcome"], "pass;asked;default", "{path}");
+}
+
+/// A refusal with this status and these details, at this path; nothing of its request came through.
+async fn assert_refused(
+    gw: &Gateway,
+    path: &str,
+    token: &str,
+    (status, details): (u16, &str),
+) -> Response {
+    let (r, line) = ask(gw, path, token).await;
+    let details = format!("oidc_token_connector{{{details}}}");
+    assert_eq!((r.status, &line["details"]), (status, &details.into()), "{path} {r:?}");
+    assert_eq!(r.header("cache-control").as_deref(), Some("no-store"), "{path} {r:?}");
+    assert_eq!(came(gw, path).len(), 0, "{path} went through");
+    r
 }
 
 /// The requests at the upstream on this path: many tests share its listener.

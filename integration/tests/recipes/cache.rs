@@ -17,7 +17,7 @@ pub(crate) fn unsafe_recipe() -> Value {
     recipe
 }
 
-/// The backend allows that the next responses are kept, whoever asks.
+/// The backend allows caches to store the next responses for every user.
 async fn allow(gw: &Recipe, responses: usize) {
     let now = gw.get("/").send().await.header("date").expect("Envoy's own date");
     for _ in 0..responses {

@@ -359,7 +359,7 @@ fn issuers_beside_other_keys() {
 #[test]
 fn jwts_are_trusted_over_tls_alone() {
     let wrong = "userinfo_jwt: got \"trust_tls\" with an http:// endpoint, expected https:// for \
-                 every endpoint: without TLS nothing stands in the place of the signature";
+                 every endpoint: without TLS nothing protects the response";
     for endpoint in [
         r#""defaultURI": "http://a.example/u""#,
         r#""defaultURI": ["https://a.example/u", "http://b.example/u"]"#,

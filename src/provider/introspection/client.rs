@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use crate::claims::percent_encoded;
 use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
@@ -148,7 +148,7 @@ impl Client {
     /// The value of `Authorization`, if it authenticates there.
     pub(crate) fn authorization(&self) -> Option<String> {
         (self.method == AuthMethod::Basic).then(|| {
-            let pair = format!("{}:{}", encoded(&self.id), encoded(self.secret.expose()));
+            let pair = [&self.id, self.secret.expose()].map(percent_encoded).join(":");
             format!("Basic {}", STANDARD.encode(pair))
         })
     }
@@ -167,16 +167,9 @@ impl Client {
     }
 }
 
-/// One field of a form.
+/// One field of a form, encoded in the spelling that every reader takes: blanks as `%20`.
 pub(crate) fn form(name: &str, value: &str) -> String {
-    format!("{name}={}", encoded(value))
-}
-
-/// Form-encoded, in the spelling that every reader takes: blanks as `%20`.
-fn encoded(text: &str) -> String {
-    const RESERVED: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    utf8_percent_encode(text, RESERVED).to_string()
+    format!("{name}={}", percent_encoded(value))
 }
 
 /// The clients by region.

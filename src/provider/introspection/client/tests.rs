@@ -136,7 +136,7 @@ fn a_client_has_one_secret_or_none() {
     );
 }
 
-/// Whoever names an issuer or a region would choose which provider gets the secret.
+/// Otherwise a client could choose, by region or issuer, which provider gets the secret.
 #[test]
 fn one_client_is_for_one_provider() {
     let one = r#""introspection_client": {"client_id": "a", "client_secret": "s"}"#;
