@@ -75,6 +75,13 @@ fn listener(name: &str, config: Value) -> Listener {
     })
 }
 
+/// The `Authorization` header is forwarded, and a request may have none.
+fn forwarding_and_optional() -> Value {
+    let mut config = with("block_authorization_header", false);
+    config["credentials"] = json!("optional");
+    config
+}
+
 fn trailers(name: &str, allow: bool) -> Listener {
     listener(name, config())
         .enable_trailers()
@@ -99,6 +106,11 @@ async fn rig() -> &'static Running {
             .listener(trailers("trailers", false))
             .listener(trailers("trailers_allow", true))
             .listener(trailers("grpc", false))
+            .listener(
+                listener("trailers_forward", forwarding_and_optional())
+                    .enable_trailers()
+                    .http2_upstream(),
+            )
             .listener(trailers("late", false))
             .listener(trailers("late_allow", true))
             .listener(trailers("trailers_refused", false))

@@ -90,6 +90,19 @@ async fn late_forged_trailers_are_stripped() {
     }
 }
 
+/// Credentials in a trailer are nobody's, also where those in the header are forwarded.
+#[tokio::test]
+async fn credentials_in_a_trailer_reach_no_backend() {
+    let gw = gateway("trailers_forward").await;
+    for request in [gw.post("/forward", "body").bearer("good"), gw.post("/forward", "body")] {
+        let request = request.trailer("authorization", EVIL).trailer("x-checksum", "kept");
+        for r in [request.clone().send().await, request.send_h2().await] {
+            assert_eq!(r.status, 200, "{r:?}");
+            assert_eq!(r.json()["trailers"], json!([{"name": "x-checksum", "value": "kept"}]));
+        }
+    }
+}
+
 // Rows 35 and 41.
 #[tokio::test]
 async fn refused_request_with_trailers_is_not_forwarded() {
