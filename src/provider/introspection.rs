@@ -89,9 +89,8 @@ impl ValidationMethod for Introspection {
             }
             Some(status @ (408 | 421 | 425 | 429 | 500..=599)) => {
                 // What it says is said to the gateway's client, and may repeat the form with its secret.
-                let withheld = &ProviderText::Withheld;
-                let error = ProviderError::read(status, head, Body::Read(b""), withheld);
-                let error = ProviderError { challenge: None, said: None, ..error };
+                let error = ProviderError::read(status, head, body, &ProviderText::Withheld);
+                let error = ProviderError { challenge: None, ..error };
                 Err(Refusal::Provider(Box::new(error)))
             }
             Some(400..=499) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),

@@ -253,6 +253,12 @@ mod tests {
             let prefix = KeyPrefix::of(&method.key_parts(), &get.1, ("FR", None), &sites);
             keys.push(super::tests::keys(&prefix, "token"));
         }
+        // The issuer that the response must name.
+        for issuer in ["https://a.example", "https://b.example"] {
+            let named = ("FR", Some(issuer));
+            let prefix = KeyPrefix::of(&get.0.key_parts(), &get.1, named, &sites);
+            keys.push(super::tests::keys(&prefix, "token"));
+        }
         let different: HashSet<TokenKey> = keys.iter().map(|(key, _)| *key).collect();
         assert_eq!(different.len(), keys.len());
         let different: HashSet<SharedKey> = keys.iter().map(|(_, key)| *key).collect();

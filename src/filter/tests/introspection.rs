@@ -56,6 +56,27 @@ fn a_token_that_was_too_early_is_asked_about_again() {
     world.held(&T);
 }
 
+/// The same for another worker: the refusal that it finds is not one any more, and no good verdict either.
+#[test]
+fn a_token_that_was_too_early_is_asked_about_again_by_another_worker() {
+    let members = r#""cache": {"negative_ttl": "1m", "shared": true}"#;
+    let mut first = world(members);
+    let body = format!(r#"{{"active":true,"nbf":{}}}"#, crate::sim::START.0 + 70);
+    first.asked(&[], "200", &JSON, body.as_bytes());
+    for (waited, is_early) in [(5, true), (20, false)] {
+        let mut other = world(members);
+        other.shared = first.shared.clone();
+        other.wait(seconds(waited));
+        if is_early {
+            let decision = other.decided(&T);
+            assert_eq!(decision.record.reason, Some(Reason::NotYetValid));
+            assert_eq!(decision.record.source, Source::Shared);
+        } else {
+            other.held(&T);
+        }
+    }
+}
+
 #[test]
 fn a_refused_client_is_no_verdict_and_operators_are_told_once_a_minute() {
     let members = r#""cache": {"ttl": "10s", "stale_if_error": "10m"}, "userinfo_unavailable": {"status": 503}"#;
