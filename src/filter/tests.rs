@@ -7,6 +7,7 @@ use crate::provider::response::{Answer, Body};
 use crate::sim::Admission;
 use crate::sim::{World, head};
 
+mod admission;
 mod breaker;
 mod caching;
 mod crowding;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::outcome::Reason;
 use crate::provider::call_outcome::CallOutcome;
+use crate::sim::jwt;
 
 const STAFF: &[u8] = br#"{"sub":"a","group":"staff"}"#;
 const GUEST: &[u8] = br#"{"sub":"a","group":"guest"}"#;
@@ -138,13 +139,6 @@ fn preflight_has_no_user() {
         ("access-control-request-method", "GET"),
     ];
     assert_eq!(world.decided(&preflight).record.outcome, Outcome::Preflight);
-}
-
-fn jwt(payload: &str) -> String {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let parts = [br#"{"alg":"RS256"}"#.as_slice(), payload.as_bytes(), b"signature"];
-    format!("Bearer {}", parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join("."))
 }
 
 /// The token of a request that is a hit, waits, or is shared is read like that of one that asks.
