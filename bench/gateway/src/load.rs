@@ -1,6 +1,7 @@
 //! The load: `wrk` for HTTP/1.1, `h2load` for HTTP/2 and for a constant rate. They are not
 //! measured, and must never run where the measured Envoy does.
 
+pub(crate) mod fixed;
 mod script;
 
 use std::fs;

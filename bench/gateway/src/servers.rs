@@ -3,6 +3,7 @@
 //! configured alike except for the filters. All listen on loopback only.
 
 mod config;
+pub(crate) mod floor;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

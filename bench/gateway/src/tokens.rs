@@ -8,6 +8,19 @@ use serde_json::json;
 /// 40 bytes, as an opaque token of a common provider is.
 pub(crate) const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA.k5FhXq0vRtD8mLw3E";
 
+/// Bytes of a token that differ from request to request: seconds since 1970, then a number.
+pub(crate) const VARYING: usize = 17;
+
+/// What all tokens like this one have in common.
+pub(crate) fn kept(like: &str) -> &str {
+    &like[..like.len() - VARYING]
+}
+
+/// A token like this one, with these bytes instead of those that vary.
+pub(crate) fn fresh(like: &str, varying: &str) -> String {
+    format!("{}{varying:0>VARYING$}", kept(like))
+}
+
 /// As long, and refused by the provider.
 pub(crate) const BAD: &str = "badnFZFEjr1zCsicMWpAAAA.k5FhXq0vRtD8mLw3";
 

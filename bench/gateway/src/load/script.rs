@@ -4,9 +4,7 @@
 
 use super::Tokens;
 use crate::numbers;
-
-/// Bytes of a token that differ from request to request: seconds since 1970, then a number.
-const VARYING: usize = 17;
+use crate::tokens::{VARYING, kept};
 
 /// The text before and after a token in a request; `wrk` calls `init` once it knows the host.
 const AROUND: &str = r#"
@@ -22,7 +20,6 @@ end
 /// Each connection waits this many milliseconds before each request; no script if all tokens are
 /// equal.
 pub(super) fn of(tokens: &Tokens, pause: u32) -> Option<String> {
-    let kept = |like: &str| like[..like.len() - VARYING].to_owned();
     let script = match tokens {
         Tokens::None | Tokens::One(_) => return None,
         Tokens::Fresh(like) => format!(

@@ -1,114 +1,213 @@
 //! Instructions instead of time: the instructions of the whole Envoy for a request, by callgrind.
-//! Processor time depends on other load of the machine; this count does not. The floor is a module
-//! of a few instructions that makes the necessary host calls of a hit and decides nothing.
+//! Processor time depends on other load of the machine; this count does not. Each row is compared
+//! with its floor, a module that makes the same host calls and decides nothing.
 
-use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use integration::Options;
+use serde_json::json;
 
 use super::rows;
-use crate::callgrind;
-use crate::load::{self, Order, scratch};
-use crate::measure::{Bench, Case};
-use crate::report::{Section, table};
-use crate::servers::{Chain, Rig, Server, wasm};
+use crate::callgrind::{self, Counted};
+use crate::load::{self, Order, Pace, Tokens, fixed};
+use crate::measure::{Asked, Bench, Case};
+use crate::report::Bound::AtMost;
+use crate::report::{Section, Target, table};
+use crate::servers::{Chain, Rig, Server, floor, ours, remembering};
 
 /// Few, so that what a connection takes to begin is no part of the figures.
 const CONNECTIONS: u32 = 8;
 
-const FLOOR: &str = "host calls of a hit, no decision";
+const HIT_FLOOR: &str = "floor of a hit";
+const CALL_FLOOR: &str = "floor of a call";
+const REQUIRING: &str = "ours: hit, three requirements";
 
-/// The host calls of a hit: all headers, the clock, one header removed, one added. The host's
-/// results in the module's memory may overlap.
-const FLOOR_MODULE: &str = r#"(module
-  (import "env" "proxy_get_header_map_pairs"
-    (func $headers (param i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "clock_time_get"
-    (func $clock (param i32 i64 i32) (result i32)))
-  (import "env" "proxy_remove_header_map_value"
-    (func $remove (param i32 i32 i32) (result i32)))
-  (import "env" "proxy_add_header_map_value"
-    (func $add (param i32 i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 2)
-  (data (i32.const 100) "authorization")
-  (data (i32.const 120) "x-user")
-  (data (i32.const 130) "248289761001")
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "_initialize"))
-  (func (export "proxy_on_memory_allocate") (param i32) (result i32) i32.const 4096)
-  (func (export "proxy_on_context_create") (param i32 i32))
-  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 1)
-  (func (export "proxy_on_configure") (param i32 i32) (result i32) i32.const 1)
-  (func (export "proxy_on_done") (param i32) (result i32) i32.const 1)
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-    (drop (call $headers (i32.const 0) (i32.const 16) (i32.const 20)))
-    (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 24)))
-    (drop (call $remove (i32.const 0) (i32.const 100) (i32.const 13)))
-    (drop (call $add (i32.const 0) (i32.const 120) (i32.const 6) (i32.const 130) (i32.const 12)))
-    i32.const 0))
-"#;
+/// A hit whose verdict has to fulfil three requirements. It shares the hit's VM, as all hits do.
+fn requiring() -> Result<Chain> {
+    let mut keys = remembering();
+    keys["require_claims"] =
+        json!({"$.tenant": "t-4711", "$.plan": ["gold", "silver"], "$.roles[*]": "buyer"});
+    Ok(Chain::new("requiring", [ours("requiring", "remembering", 1, keys)?]))
+}
+
+/// Rows, each with its floor, and the chains that they go through.
+struct Group {
+    cases: Vec<(Case, &'static str)>,
+    chains: Vec<Chain>,
+}
+
+/// Two Envoys: valgrind has addresses for a dozen VMs.
+fn groups() -> Result<[Group; 2]> {
+    let injecting = |name: &str, chain: &str| Case { injected: 1, ..Case::new(name, chain) };
+    let chain_of = |name: &str| -> Result<Chain> {
+        let chains = rows::chains()?.into_iter();
+        chains.into_iter().find(|chain| chain.name == name).context("no such chain")
+    };
+    let [telling, guarded] = rows::guarded_hits();
+    let mut hits = vec![chain_of("none")?, chain_of("do_nothing")?, chain_of("remembering")?];
+    hits.extend(rows::guarded_chains()?);
+    hits.extend([requiring()?, Chain::new("hit-floor", [floor::of_hit("hit-floor")?])]);
+    let calls = Chain::new("call-floor", [floor::of_call("call-floor")?]);
+    let asked = Case { asked: Asked::Always, ..injecting(CALL_FLOOR, "call-floor") };
+    Ok([
+        Group {
+            cases: vec![
+                (rows::no_filter(), ""),
+                (rows::do_nothing(), ""),
+                (injecting(HIT_FLOOR, "hit-floor"), HIT_FLOOR),
+                (rows::hit(), HIT_FLOOR),
+                (injecting(REQUIRING, "requiring"), HIT_FLOOR),
+                (telling, HIT_FLOOR),
+                (guarded, HIT_FLOOR),
+            ],
+            chains: hits,
+        },
+        Group {
+            cases: vec![(asked, CALL_FLOOR), (rows::asks(), CALL_FLOOR), (rows::ext_authz(), "")],
+            chains: vec![calls, chain_of("asking")?, chain_of("ext_authz")?],
+        },
+    ])
+}
+
+/// What one request costs, without what time costs.
+struct PerRequest {
+    all: f64,
+    in_no_file: f64,
+}
+
+/// Solves two loads of one chain, a dense one and a sparse one that takes about as long: what the
+/// timers of all filters do meanwhile is in both, and leaves by the difference.
+fn per_request(dense: (u64, Duration, Counted), sparse: (u64, Duration, Counted)) -> PerRequest {
+    let solve = |of: fn(&Counted) -> u64| {
+        let (n, t, sum) = (dense.0 as f64, dense.1.as_secs_f64(), of(&dense.2) as f64);
+        let (m, u, rest) = (sparse.0 as f64, sparse.1.as_secs_f64(), of(&sparse.2) as f64);
+        (sum * u - rest * t) / (n * u - m * t)
+    };
+    PerRequest {
+        all: solve(|counted| counted.all),
+        in_no_file: solve(|counted| counted.in_no_file),
+    }
+}
 
 pub(crate) async fn run(bench: &Bench) -> Result<Section> {
-    let time = Duration::from_secs(if bench.quick { 4 } else { 8 });
-    let module = scratch()?.join("floor.wasm");
-    fs::write(&module, wat::parse_str(FLOOR_MODULE)?)?;
-    let mut chains = rows::chains()?;
-    chains.extend(rows::guarded_chains()?);
-    chains.push(Chain::new("floor", [wasm("floor", "floor", &module, "")]));
+    let requests = if bench.quick { 1_200 } else { 4_000 };
     let options = Options { under: callgrind::command()?, ..Options::default() };
-    let rig = Rig::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
+    let mut counts: Vec<(String, &str, PerRequest)> = Vec::new();
+    for Group { cases, chains } in groups()? {
+        let rig = Rig::start_as(&bench.placement, &[Server::default()], chains, &options).await?;
+        for (case, floor) in cases {
+            counts.push((case.name.clone(), floor, count(bench, &rig, &case, requests).await?));
+        }
+    }
+    Ok(section(&counts, requests))
+}
 
-    let [telling, guarded] = rows::guarded_hits();
-    let mut counts = Vec::new();
-    for case in [
-        rows::no_filter(),
-        rows::do_nothing(),
-        Case { injected: 1, ..Case::new(FLOOR, "floor") },
-        rows::hit(),
-        telling,
-        guarded,
-        rows::asks(),
-        rows::ext_authz(),
-    ] {
-        let order = |time| Order { connections: CONNECTIONS, ..case.order(&rig, time) };
-        bench.observe(&rig, &case, &order(Duration::from_secs(4)), load::run).await?;
-        let mut counted = None;
-        let counting = |placement: &_, order: &_| {
-            let run = || load::run(placement, order);
-            let (load, count) = callgrind::count(rig.measured.id(), run)?;
-            let requests = load.requests as f64;
-            counted = Some((count.all as f64 / requests, count.in_no_file as f64 / requests));
+/// Counts one row, after a load that warms it up.
+async fn count(bench: &Bench, rig: &Rig, case: &Case, requests: u64) -> Result<PerRequest> {
+    let order = Order { connections: CONNECTIONS, ..case.order(rig, Duration::from_secs(4)) };
+    bench.observe(rig, case, &order, load::run).await?;
+    let mut measured = Vec::new();
+    // One connection, so that no request joins another's call and one token is enough.
+    let pace = Pace::Rate(16.0);
+    let tokens = match &order.tokens {
+        Tokens::Fresh(like) => Tokens::One(like.clone()),
+        other => other.clone(),
+    };
+    let sparse =
+        Order { connections: 1, time: Duration::from_secs(3), pace, tokens, ..order.clone() };
+    for (order, requests) in [(&order, Some(requests)), (&sparse, None)] {
+        let counting = |placement: &_, order: &Order| {
+            let run = || match requests {
+                Some(requests) => fixed::run(order, requests),
+                None => {
+                    let started = Instant::now();
+                    load::run(placement, order).map(|load| (load, started.elapsed()))
+                }
+            };
+            let ((load, time), count) = callgrind::count(rig.measured.id(), run)?;
+            measured.push((load.requests, time, count));
             Ok(load)
         };
-        bench.observe(&rig, &case, &order(time), counting).await?;
-        counts.extend(counted.map(|(all, in_no_file)| (case.name.clone(), all, in_no_file)));
+        bench.observe(rig, case, order, counting).await?;
     }
-    let of = |name| counts.iter().find(|count| count.0 == name).map_or(f64::NAN, |count| count.1);
-    let (do_nothing, ext_authz) = (of(rows::DO_NOTHING), of(rows::EXT_AUTHZ));
-    let cells = |(name, all, in_no_file): &(String, f64, f64)| {
+    let [dense, sparse] = measured.try_into().ok().context("two loads are two counts")?;
+    Ok(per_request(dense, sparse))
+}
+
+fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
+    let all = |name: &str| {
+        counts.iter().find(|count| count.0 == name).map_or(f64::NAN, |count| count.2.all)
+    };
+    let ratio = |instructions: f64, to: &str| match to {
+        "" => String::new(),
+        to => format!("{:.3}", instructions / all(to)),
+    };
+    let cells = |(name, floor, of): &(String, &str, PerRequest)| {
         [
             name.clone(),
-            format!("{all:.0}"),
-            format!("{in_no_file:.0}"),
-            format!("{:.3}", all / do_nothing),
-            format!("{:.3}", all / ext_authz),
+            format!("{:.0}", of.all),
+            format!("{:.0}", of.in_no_file),
+            ratio(of.all, floor),
+            ratio(of.all, rows::DO_NOTHING),
+            ratio(of.all, rows::EXT_AUTHZ),
         ]
     };
-    let heads =
-        ["chain", "instructions/request", "in no file", "× do-nothing Wasm filter", "× ext_authz"];
-    Ok(Section {
+    let heads = [
+        "chain",
+        "instructions/request",
+        "in no file",
+        "× its floor",
+        "× do-nothing Wasm filter",
+        "× ext_authz",
+    ];
+    let [hit, asks] = [rows::HIT, rows::ASKS].map(all);
+    let most = |what, bound, than, figure| Target(what, AtMost(bound), than, figure);
+    Section {
         title: "Instructions of the whole Envoy",
         notes: vec![format!(
-            "By callgrind, {CONNECTIONS} connections of HTTP/1.1, {} s each, without the kernel's \
-             instructions. *In no file* is code that V8 compiled (the module, and its entries and \
-             exits) and the kernel's clock page, which every chain reads. The third row is a module \
-             of a few instructions that makes the host calls of a hit (all headers, the clock, one \
-             removal, one addition) and decides nothing.",
-            time.as_secs()
+            "By callgrind, {requests} requests of HTTP/1.1 on {CONNECTIONS} connections, without \
+             the kernel's instructions. What timers do meanwhile is taken out: a second, sparse \
+             load tells it. *In no file* is code that V8 compiled (the module, and its entries and \
+             exits) and the kernel's clock page, which every chain reads. A floor is a module of a \
+             few instructions that makes the same host calls and decides nothing: all headers, the \
+             clock, one removal and one addition for a hit; for a call also the call, its \
+             response's headers and body, the clock again, and the order to go on."
         )],
         tables: vec![table(&heads, counts.iter().map(cells))],
+        targets: vec![
+            most("hit, instructions", 1.025, "× its floor", hit / all(HIT_FLOOR)),
+            most(
+                "hit, instructions",
+                1.065,
+                "× the do-nothing filter",
+                hit / all(rows::DO_NOTHING),
+            ),
+            most("call, instructions", 1.06, "× its floor", asks / all(CALL_FLOOR)),
+            most("call, instructions", 1.20, "× `ext_authz`", asks / all(rows::EXT_AUTHZ)),
+            most(
+                "hit with three requirements, instructions",
+                1.02,
+                "× a hit",
+                all(REQUIRING) / hit,
+            ),
+        ],
         ..Section::default()
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_time_costs_is_taken_out() {
+        // 100 a request and 1 000 a second.
+        let counted = |requests, seconds| {
+            let all = requests * 100 + seconds * 1_000;
+            (requests, Duration::from_secs(seconds), Counted { all, in_no_file: all / 2 })
+        };
+        let PerRequest { all, in_no_file } = per_request(counted(1_000, 4), counted(40, 5));
+        assert_eq!((all.round(), in_no_file.round()), (100.0, 50.0));
+    }
 }
