@@ -130,6 +130,11 @@ struct Bench {
     /// Instead, count the instructions of the core's hot operations, next to the committed counts.
     #[arg(long)]
     instructions: bool,
+    /// Instead, count the WebAssembly instructions that the built module runs for a request.
+    ///
+    /// The first build takes minutes: it has a WebAssembly engine.
+    #[arg(long, conflicts_with_all = ["instructions", "quick", "write", "only"])]
+    operations: bool,
 }
 
 fn main() -> ExitCode {
@@ -166,6 +171,13 @@ fn run(cli: Cli) -> Result<()> {
         }
         Cli::Bench(bench) if bench.instructions => {
             instructions::run(&workspace, &bench.only, bench.write)
+        }
+        Cli::Bench(bench) if bench.operations => {
+            module::build(&workspace)?;
+            let module = module::path(&workspace);
+            let manifest = workspace.root.join("bench/operations/Cargo.toml");
+            let run = cmd!(sh, "cargo run --quiet --release --locked --manifest-path {manifest}");
+            workspace::become_it(run.arg("--").arg(module))
         }
         Cli::Bench(bench) => {
             module::build(&workspace)?;
@@ -208,6 +220,7 @@ mod tests {
             ("test --provider now", "unexpected argument 'now' found"),
             ("fuzz --seconds 0", "0 is not in 1..=4294967295"),
             ("bench --quick --instructions", "cannot be used with '--instructions'"),
+            ("bench --operations --instructions", "cannot be used with '--instructions'"),
             ("check-config", "<FILE>..."),
         ] {
             let words = ["xtask"].into_iter().chain(line.split_whitespace());

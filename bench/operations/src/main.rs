@@ -1,0 +1,149 @@
+//! Counts the WebAssembly instructions that the built module runs for a request: a figure that is
+//! the same at every run, and on every machine. Envoy's host calls are stubs here that answer as
+//! Envoy does, so only the module's own work is counted.
+//!
+//! `cargo run --release -- MODULE`, a table. It is no member of the workspace: it takes minutes to
+//! build, and nothing but this needs a WebAssembly engine.
+
+mod host;
+
+use host::Guest;
+use serde_json::{Value, json};
+use wasmtime::Result;
+use wasmtime::error::Context as _;
+
+/// What one request runs, by callback.
+#[derive(Default)]
+struct Request {
+    created: u64,
+    headers: u64,
+    response: u64,
+    done: u64,
+}
+
+impl Request {
+    fn all(&self) -> u64 {
+        self.created + self.headers + self.response + self.done
+    }
+}
+
+/// The UserInfo document of the benchmark, 300 bytes.
+fn document() -> String {
+    let mut document = json!({
+        "sub": "248289761001", "email": "jane@example.com", "name": "Jane Doe",
+        "given_name": "Jane", "family_name": "Doe", "preferred_username": "jdoe",
+        "locale": "en-GB", "tenant": "t-4711", "plan": "gold",
+        "roles": ["buyer", "approver"], "updated_at": 1_700_000_000, "groups": "",
+    });
+    let missing = 300 - document.to_string().len();
+    document["groups"] = "member-of ".chars().cycle().take(missing).collect::<String>().into();
+    document.to_string()
+}
+
+/// A configuration that injects this many headers.
+fn configuration(injected: usize, keys: &Value) -> String {
+    const INJECTED: [(&str, &str); 10] = [
+        ("x-user", "$.sub"),
+        ("x-email", "$.email"),
+        ("x-name", "$.name"),
+        ("x-given-name", "$.given_name"),
+        ("x-family-name", "$.family_name"),
+        ("x-login", "$.preferred_username"),
+        ("x-locale", "$.locale"),
+        ("x-tenant", "$.tenant"),
+        ("x-plan", "$.plan"),
+        ("x-role", "$.roles[0]"),
+    ];
+    let mut configuration = json!({
+        "userinfo_endpoint": {"defaultURI": "http://127.0.0.1:10000/userinfo"},
+        "clusters": {"127.0.0.1:10000": "provider"},
+        "inject_headers": {},
+    });
+    for (name, path) in INJECTED.iter().take(injected) {
+        configuration["inject_headers"][*name] = (*path).into();
+    }
+    for (key, value) in keys.as_object().into_iter().flatten() {
+        configuration[key] = value.clone();
+    }
+    configuration.to_string()
+}
+
+/// One request of this token; answers its call if it makes one.
+fn request(guest: &mut Guest, id: u32, token: &str) -> Result<Request> {
+    let authorization = format!("Bearer {token}");
+    let headers = [
+        (":authority", "gateway.example"),
+        (":path", "/orders/01"),
+        (":method", "GET"),
+        (":scheme", "http"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
+        ("accept", "application/json, text/plain;q=0.9"),
+        ("accept-language", "de-DE,de;q=0.9,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("referer", "https://shop.example/orders/2026"),
+        ("x-correlation-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1f6f9a11"),
+        ("authorization", &authorization),
+        ("x-forwarded-proto", "http"),
+        ("x-request-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1f6f9a12"),
+    ];
+    guest.host().request = host::block(&headers);
+    let mut ran = Request {
+        created: guest.run("proxy_on_context_create", &[id, 1])?,
+        headers: guest.run("proxy_on_request_headers", &[id, 13, 1])?,
+        ..Request::default()
+    };
+    if let Some(call) = guest.host().call.take() {
+        let headers = [
+            (":status", "200"),
+            ("content-type", "application/json"),
+            ("content-length", "300"),
+            ("date", "Mon, 01 Jan 2029 00:00:00 GMT"),
+            ("server", "envoy"),
+            ("x-envoy-upstream-service-time", "0"),
+        ];
+        guest.host().response = host::block(&headers);
+        let body = document();
+        let size = u32::try_from(body.len())?;
+        guest.host().body = body.into_bytes();
+        ran.response = guest.run("proxy_on_http_call_response", &[1, call, 6, size, 0])?;
+    }
+    wasmtime::ensure!(guest.host().added > 0, "nothing was injected: the request was refused");
+    guest.host().added = 0;
+    ran.done = guest.run("proxy_on_done", &[id])?;
+    Ok(ran)
+}
+
+fn main() -> Result<()> {
+    let path = std::env::args().nth(1).context("usage: operations MODULE")?;
+    let module = host::Module::read(&path)?;
+    let cache = json!({"cache": {"ttl": "1h"}});
+    let mut requiring = cache.clone();
+    requiring["require_claims"] =
+        json!({"$.tenant": "t-4711", "$.plan": ["gold", "silver"], "$.roles[*]": "buyer"});
+    let rows = [
+        ("hit, 1 header", 1, cache.clone(), true),
+        ("hit, 3 headers", 3, cache.clone(), true),
+        ("hit, 10 headers", 10, cache, true),
+        ("hit, 1 header, 3 requirements", 1, requiring, true),
+        ("call, 1 header", 1, json!({}), false),
+        ("call, 3 headers", 3, json!({}), false),
+        ("call, 10 headers", 10, json!({}), false),
+    ];
+    println!("| request | operations | create | headers | response | done |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    for (name, injected, keys, hit) in rows {
+        let Ok(mut guest) = module.start(&configuration(injected, &keys)) else {
+            println!("| {name} | the module does not take the configuration | | | | |");
+            continue;
+        };
+        let mut ran = Request::default();
+        // The last of many: tables have grown by then.
+        for n in 0..200 {
+            let token = format!("2YotnFZFEjr1zCsicMWpAA.k5FhXq0v{:08}", if hit { 0 } else { n });
+            ran = request(&mut guest, 10 + n, &token)?;
+        }
+        let Request { created, headers, response, done } = ran;
+        println!("| {name} | {} | {created} | {headers} | {response} | {done} |", ran.all());
+    }
+    Ok(())
+}
