@@ -35,6 +35,8 @@ pub mod request;
 pub mod time;
 pub mod verdict;
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod memory;
 #[cfg(test)]
 mod sim;
 

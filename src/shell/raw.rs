@@ -12,6 +12,7 @@
 //! - A local reply: the SDK passes no response code details.
 //! - WASI's clocks and random bytes: the SDK has a wall clock alone, and `std` no number of a
 //!   monotonic clock that means the same in all workers.
+//! - `memcmp`, which the C library has and does by bytes: see `memory.rs`.
 //! - Two callbacks of the SDK itself, which the shell calls: see [`enter`] and [`forget`].
 
 #![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
@@ -81,6 +82,17 @@ unsafe extern "C" {
 unsafe extern "C" {
     fn proxy_on_queue_ready(root: u32, queue: u32);
     fn proxy_on_delete(context: u32);
+}
+
+/// Every comparison of memory in this module, also the compiler's.
+///
+/// # Safety
+///
+/// Both must be readable for `n` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { crate::memory::compare(a, b, n) }
 }
 
 /// WASI's clocks.

@@ -1,0 +1,139 @@
+//! Random operations against a model, small enough for Miri: `cargo +nightly miri test memory`.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// Numbers that look random, by xorshift.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % n as u64).unwrap()
+    }
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+#[test]
+fn classes_hold_their_sizes() {
+    let mut largest = BTreeMap::new();
+    for size in 1..=LARGEST {
+        let (class, block) = class(layout(size, 1)).unwrap();
+        assert!(size <= block && block.is_multiple_of(STEP) && class < CLASSES, "{size}");
+        assert_eq!(*largest.entry(class).or_insert(block), block, "{size}: one size for a class");
+    }
+    assert_eq!(largest.len(), CLASSES, "each class is used");
+    assert_eq!(class(layout(LARGEST + 1, 1)), None);
+    assert_eq!(class(layout(16, 32)), None, "an alignment that blocks do not have");
+    assert_eq!(class(layout(1, 16)), Some((0, 16)));
+}
+
+/// Every block keeps its own bytes, whatever is allocated, grown, shrunk and freed beside it.
+#[test]
+fn blocks_are_apart_and_keep_their_bytes() {
+    let memory = SizeClasses::new(System);
+    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    // Address, layout and the byte that fills it.
+    let mut blocks: Vec<(*mut u8, Layout, u8)> = Vec::new();
+    let check = |(block, layout, byte): &(*mut u8, Layout, u8)| {
+        // SAFETY: the block is out, and was filled.
+        let bytes = unsafe { std::slice::from_raw_parts(*block, layout.size()) };
+        assert!(bytes.iter().all(|b| b == byte), "{layout:?}");
+    };
+    for step in 0..if cfg!(miri) { 1_500 } else { 60_000_usize } {
+        let size = match numbers.below(4) {
+            0 => 1 + numbers.below(40),
+            1 | 2 => 1 + numbers.below(700),
+            _ => 1 + numbers.below(5_000),
+        };
+        let byte = u8::try_from(step % 251).unwrap();
+        match numbers.below(3) {
+            0 if !blocks.is_empty() => {
+                let gone = blocks.swap_remove(numbers.below(blocks.len()));
+                check(&gone);
+                // SAFETY: it is out, with this layout.
+                unsafe { memory.dealloc(gone.0, gone.1) };
+            }
+            1 if !blocks.is_empty() => {
+                let at = numbers.below(blocks.len());
+                let (block, old, filled) = blocks[at];
+                // SAFETY: it is out, with this layout.
+                let moved = unsafe { memory.realloc(block, old, size) };
+                check(&(moved, layout(old.size().min(size), old.align()), filled));
+                // SAFETY: it has that many bytes.
+                unsafe { moved.write_bytes(byte, size) };
+                blocks[at] = (moved, layout(size, old.align()), byte);
+            }
+            _ => {
+                let layout = layout(size, [1, 2, 4, 8, 16, 64][numbers.below(6)]);
+                // SAFETY: its size is not zero.
+                let block = unsafe { memory.alloc(layout) };
+                assert_eq!(block.addr() % layout.align(), 0, "{layout:?}");
+                // SAFETY: it has that many bytes.
+                unsafe { block.write_bytes(byte, size) };
+                blocks.push((block, layout, byte));
+            }
+        }
+        if step % 97 == 0 {
+            blocks.iter().for_each(check);
+        }
+    }
+    for (block, layout, _) in blocks {
+        // SAFETY: each is out, once.
+        unsafe { memory.dealloc(block, layout) };
+    }
+}
+
+/// A block that is free is the next one of its class, so memory does not grow by use alone.
+#[test]
+fn free_blocks_are_used_again() {
+    let memory = SizeClasses::new(System);
+    let of = layout(100, 8);
+    // SAFETY: the size is not zero; each block is freed once.
+    unsafe {
+        let (one, two) = (memory.alloc(of), memory.alloc(of));
+        assert_ne!(one, two);
+        memory.dealloc(one, of);
+        memory.dealloc(two, of);
+        assert_eq!([memory.alloc(of), memory.alloc(layout(112, 16))], [two, one]);
+    }
+}
+
+/// Where there is no memory left, there is none, and nothing is lost.
+#[test]
+fn no_memory_is_said() {
+    struct Nothing;
+    // SAFETY: it never gives anything.
+    unsafe impl GlobalAlloc for Nothing {
+        unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+            ptr::null_mut()
+        }
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+    }
+    let memory = SizeClasses::new(Nothing);
+    // SAFETY: the sizes are not zero.
+    let got = [1, 300, 5_000].map(|size| unsafe { memory.alloc(layout(size, 1)) });
+    assert_eq!(got, [ptr::null_mut(); 3]);
+}
+
+#[test]
+fn memory_compares_as_slices_do() {
+    let mut numbers = Numbers(7);
+    for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
+        let length = numbers.below(40);
+        let a: Vec<u8> = (0..length).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+        let mut b = a.clone();
+        if length > 0 && numbers.below(4) > 0 {
+            b[numbers.below(length)] = u8::try_from(numbers.below(256)).unwrap();
+        }
+        // SAFETY: both have that many bytes.
+        let order = unsafe { compare(a.as_ptr(), b.as_ptr(), length) };
+        assert_eq!(order.cmp(&0), a.cmp(&b), "{a:?} {b:?}");
+    }
+}
