@@ -118,7 +118,4 @@ pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
             filter.meter.ended(Outcome::ClientGone);
         }
     }
-    if worker.streams.are_over() {
-        worker.publish();
-    }
 }
