@@ -179,8 +179,27 @@ pub(crate) fn is_identity(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_VALUE && is_header_safe(text)
 }
 
+/// Whether all bytes are printable ASCII, eight at a time.
+fn is_printable_ascii(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let is_printable = |eight: &[u8; 8]| {
+        let eight = u64::from_le_bytes(*eight);
+        // The highest bit of a byte is set: in a byte below 0x20 by the borrow, in one above 0x7E by the sum,
+        // or it was set before.
+        let control = eight.wrapping_sub(ONES.wrapping_mul(0x20));
+        let high = eight.wrapping_add(ONES);
+        (control | high | eight) & ONES.wrapping_mul(0x80) == 0
+    };
+    eights.iter().all(is_printable) && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Text without control characters and without blanks at its ends.
 fn is_header_safe(text: &str) -> bool {
+    // Nearly all values are printable ASCII, which needs no decoding.
+    if is_printable_ascii(text.as_bytes()) {
+        return !text.starts_with(' ') && !text.ends_with(' ');
+    }
     !text.chars().any(char::is_control)
         && !text.starts_with(char::is_whitespace)
         && !text.ends_with(char::is_whitespace)
@@ -446,5 +465,21 @@ mod tests {
         };
         let document = json::parse(b"[[[1]]]").unwrap();
         assert_eq!(read(&document, &rule, &mut Budget { steps: 2 }), Claim::OverBudget);
+    }
+
+    /// Eight bytes at a time find what one at a time finds, wherever it is.
+    #[test]
+    fn printable_ascii_is_told_by_each_byte() {
+        for length in [1, 7, 8, 9, 20] {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'~'; length];
+                    text[place] = byte;
+                    let printable = (b' '..=b'~').contains(&byte);
+                    assert_eq!(is_printable_ascii(&text), printable, "{byte} at {place}");
+                }
+            }
+        }
+        assert!(is_printable_ascii(b""));
     }
 }

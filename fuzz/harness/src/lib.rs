@@ -15,6 +15,7 @@ pub mod drive;
 pub mod endpoint;
 pub mod gate_ops;
 pub mod introspection;
+pub mod json;
 pub mod jsonpath;
 pub mod kinds;
 pub mod message;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("endpoint", endpoint::check),
     ("gate_ops", gate_ops::check),
     ("introspection", introspection::check),
+    ("json", json::check),
     ("jsonpath", jsonpath::check),
     ("token", token::check),
 ];

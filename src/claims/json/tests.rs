@@ -4,10 +4,11 @@
 
 use proptest::prelude::*;
 
-use super::{Json, MAX_DEPTH, REPEATED, parse};
+use super::{Json, MAX_DEPTH, REPEATED, parse, parse_strictly, quick};
 
-/// Reads `text` and writes it again, or gives `offset: reason`.
+/// Reads `text` and writes it again, or gives `offset: reason`. Both readers have to agree.
 fn check(text: impl AsRef<[u8]>) -> String {
+    assert_eq!(parse(text.as_ref()), parse_strictly(text.as_ref()));
     match parse(text.as_ref()) {
         Ok(document) => document.to_compact(),
         Err(error) => format!("{}: {}", error.offset, error.reason),
@@ -260,5 +261,49 @@ proptest! {
         if let Err(error) = parse(&bytes) {
             prop_assert!(error.offset <= bytes.len());
         }
+    }
+}
+
+/// Documents as providers write them are read in one pass.
+#[test]
+fn usual_documents_are_read_quickly() {
+    let long = format!("[{}1]", "\"member-of\",".repeat(500));
+    let many: Vec<String> = (0..40).map(|n| format!("\"claim{n}\":{n}")).collect();
+    for text in [
+        r#"{"sub":"248289761001","email_verified":true,"updated_at":1700000000,"x":null}"#,
+        r#"{ "sub" : "a", "address": {"formatted": "1 Main St\nAnytown"}, "roles": [] }"#,
+        r#"{"name":"Claes Rosenlöf","picture":"https:\/\/a.example\/\u00f6.png","n":-1.5e+7}"#,
+        &long,
+        &format!("{{{}}}", many.join(",")),
+    ] {
+        assert_eq!(quick::document(text), parse_strictly(text.as_bytes()).ok(), "{text}");
+        assert!(quick::document(text).is_some(), "{text}");
+    }
+}
+
+/// A special byte is found wherever it is among the eight that are looked at together, and what is
+/// beside one in value is none.
+#[test]
+fn every_byte_of_a_string_is_looked_at() {
+    for place in 0..24 {
+        for byte in 0..=0x7F_u8 {
+            let mut text = [b'a'; 24];
+            text[place] = byte;
+            let text = format!("\"{}\"", std::str::from_utf8(&text).unwrap());
+            check(&text);
+            let plain = !matches!(byte, b'"' | b'\\' | ..0x20);
+            assert_eq!(quick::document(&text).is_some(), plain, "{text:?}");
+        }
+    }
+}
+
+proptest! {
+    /// A document that is cut, doubled or changed at one byte: both readers say the same.
+    #[test]
+    fn readers_agree(place in 0_usize..200, byte: u8, cut: bool) {
+        let mut text = br#"{"sub":"a\u00e9b","n":[-0.5e-7,0,{"n":{}}],"t":true,"sub2":"  ","e":[[],null]}"#.to_vec();
+        let place = place % text.len();
+        if cut { text.truncate(place) } else { text[place] = byte }
+        prop_assert_eq!(parse(&text), parse_strictly(&text));
     }
 }
