@@ -184,25 +184,30 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for SizeClasses<A> {
 /// Both must be readable for `n` bytes.
 #[inline(never)]
 pub(crate) unsafe fn compare(a: *const u8, b: *const u8, n: usize) -> i32 {
+    if n < 8 {
+        for at in 0..n {
+            // SAFETY: this byte is within both.
+            let (x, y) = unsafe { (*a.add(at), *b.add(at)) };
+            if x != y {
+                return if x < y { -1 } else { 1 };
+            }
+        }
+        return 0;
+    }
+    // The last eight bytes may overlap with those before them, which are equal by then.
+    let last = n.wrapping_sub(8);
     let mut at: usize = 0;
-    // `n - at` does not underflow: `at` never passes `n`.
-    while n.wrapping_sub(at) >= 8 {
-        // SAFETY: eight bytes are left in both, and need not be aligned.
+    loop {
+        // SAFETY: `at` is at most `last`, so eight bytes are left in both; they need not be aligned.
         let (x, y) = unsafe {
             (a.add(at).cast::<u64>().read_unaligned(), b.add(at).cast::<u64>().read_unaligned())
         };
         if x != y {
             return if u64::from_be(x) < u64::from_be(y) { -1 } else { 1 };
         }
-        at = at.wrapping_add(8);
-    }
-    while at < n {
-        // SAFETY: this byte is within both.
-        let (x, y) = unsafe { (*a.add(at), *b.add(at)) };
-        if x != y {
-            return if x < y { -1 } else { 1 };
+        if at == last {
+            return 0;
         }
-        at = at.wrapping_add(1);
+        at = at.wrapping_add(8).min(last);
     }
-    0
 }

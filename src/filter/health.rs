@@ -127,11 +127,9 @@ impl Sites {
         known: bool,
         now: MonotonicTime,
     ) -> Result<CallPermit, NotAllowed> {
-        if !self.sites.contains_key(site) {
-            self.sites.insert(site.clone(), SiteState::default());
-        }
-        let Some(state) = self.sites.get_mut(site) else {
-            return Err(NotAllowed::Full);
+        let state = match self.sites.get_mut(site) {
+            Some(state) => state,
+            None => self.sites.entry(site.clone()).or_default(),
         };
         let full = state.is_full(policy, known);
         let mut trial = false;

@@ -46,12 +46,15 @@ impl HeaderList {
 
     /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        let mut begin = 0;
-        self.ends.iter().map(move |(name_end, end)| {
-            let name = self.text.get(begin..*name_end).unwrap_or_default();
-            let value = self.text.get(*name_end..*end).unwrap_or_default();
-            begin = *end;
-            (name, value)
+        let (mut rest, mut begin) = (self.text.as_str(), 0);
+        // The next part of the text, which ends there.
+        let mut part = move |end: usize| {
+            let (part, after) = rest.split_at_checked(end.saturating_sub(begin))?;
+            (rest, begin) = (after, end);
+            Some(part)
+        };
+        self.ends.iter().map(move |(name, value)| {
+            (part(*name).unwrap_or_default(), part(*value).unwrap_or_default())
         })
     }
 }

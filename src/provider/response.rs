@@ -98,7 +98,9 @@ pub(crate) fn is_introspection_jwt(head: &HeaderView<'_>) -> bool {
 
 fn is_typed(head: &HeaderView<'_>, kind: &[u8]) -> bool {
     match head.field("content-type") {
-        Field::One(value) => media_type(value).eq_ignore_ascii_case(kind),
+        Field::One(value) => {
+            value.len() >= kind.len() && media_type(value).eq_ignore_ascii_case(kind)
+        }
         Field::Absent | Field::Several => false,
     }
 }

@@ -79,6 +79,9 @@ impl<'b> HeaderView<'b> {
 /// Whether a content type (RFC 9110 §8.3) says JSON: `application/json` or any `+json`. Values
 /// that were joined from several headers say nothing.
 pub fn says_json(content_type: &[u8]) -> bool {
+    if content_type == b"application/json" {
+        return true;
+    }
     let essence = media_type(content_type);
     essence.eq_ignore_ascii_case(b"application/json")
         || essence

@@ -141,35 +141,27 @@ impl HeaderBlock {
         if self.0.is_empty() {
             return Ok(HeaderView::default());
         }
-        let mut lengths = Fields(&self.0);
-        let count = lengths.length()?;
-        let texts = lengths.0.get(count.checked_mul(8).ok_or(Failed)?..).ok_or(Failed)?;
-        let mut texts = Fields(texts);
+        let (count, rest) = self.0.split_first_chunk().ok_or(Failed)?;
+        let size = length(count)?.checked_mul(8).ok_or(Failed)?;
+        let (lengths, mut texts) = rest.split_at_checked(size).ok_or(Failed)?;
+        let mut text = |length: &[u8; 4]| -> Result<&[u8], Failed> {
+            let (text, rest) = texts.split_at_checked(self::length(length)?).ok_or(Failed)?;
+            texts = rest.split_first().ok_or(Failed)?.1;
+            Ok(text)
+        };
+        let (lengths, _) = lengths.as_chunks::<4>();
         // Each pair has its lengths, so the count is bounded by the block's own size here.
-        let mut pairs = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (name, value) = (lengths.length()?, lengths.length()?);
-            pairs.push((texts.text(name)?, texts.text(value)?));
+        let mut pairs = Vec::with_capacity(lengths.len() / 2);
+        for pair in lengths.as_chunks::<2>().0 {
+            let [name, value] = pair;
+            pairs.push((text(name)?, text(value)?));
         }
         Ok(HeaderView::new(pairs))
     }
 }
 
-/// What is left of a serialized header map.
-struct Fields<'b>(&'b [u8]);
-
-impl<'b> Fields<'b> {
-    fn length(&mut self) -> Result<usize, Failed> {
-        let (length, rest) = self.0.split_first_chunk::<4>().ok_or(Failed)?;
-        self.0 = rest;
-        usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Failed)
-    }
-
-    fn text(&mut self, length: usize) -> Result<&'b [u8], Failed> {
-        let (text, rest) = self.0.split_at_checked(length).ok_or(Failed)?;
-        self.0 = rest.get(1..).ok_or(Failed)?;
-        Ok(text)
-    }
+fn length(bytes: &[u8; 4]) -> Result<usize, Failed> {
+    usize::try_from(u32::from_le_bytes(*bytes)).map_err(|_| Failed)
 }
 
 /// Applies edits to the headers of the request in effect.
