@@ -182,25 +182,36 @@ fn read_policy(
     let call = calls::call(&top, report);
     let required = required::read(&top, report);
     let methods = methods(&top, &targets, environment, report);
+    let method = methods.any();
+    // Without a method there is a problem, and nobody reads them.
+    let words = method.as_ref().map(|method| method.words()).unwrap_or_default();
     let own = (&methods, &call, &required);
     let metadata = metadata::read(&top, report);
     let url = metadata.as_ref().map(|metadata| ("resource_metadata", metadata.url.clone()));
     let parameters =
         url.into_iter().chain(required.scope().map(|scope| ("scope", scope))).collect();
+    let endpoints = endpoints(&top, targets, &injected, own, report);
+    let stat_name = observability::stat_name(&top, report);
+    let cache = caching::read(&top, report);
+    let replies = replies::read(&top, words, parameters, report);
+    let max_token_bytes = bearer::longest(&top, report);
+    let preflight = preflight::read(&top, report);
+    let access_log = observability::access_log(&top, report);
     Some(Policy {
-        method: methods.any()?,
-        endpoints: endpoints(&top, targets, &injected, own, report),
-        stat_name: observability::stat_name(&top, report),
+        // Only now: a problem of any room has to be reported.
+        method: method?,
+        endpoints,
         call,
         required,
-        cache: caching::read(&top, report),
+        cache,
         forward,
-        replies: replies::read(&top, parameters, report),
-        metadata,
+        replies,
+        max_token_bytes,
         credentials,
-        max_token_bytes: bearer::longest(&top, report),
-        preflight: preflight::read(&top, report),
-        access_log: observability::access_log(&top, report),
+        metadata,
+        preflight,
+        access_log,
+        stat_name,
         egress,
     })
 }

@@ -378,3 +378,19 @@ fn jwts_are_trusted_over_tls_alone() {
         &[r#"userinfo_jwt: got "Refuse", expected "refuse" or "trust_tls" (case-sensitive)"#],
     );
 }
+
+/// Without a client there is no way to validate a token; what other rooms find is told all the same.
+#[test]
+fn missing_client_hides_no_other_problem() {
+    check_whole(
+        r#"{"introspection_endpoint": {"defaultURI": "https://idp.example/i"},
+            "cache": {"ttl": 5}, "max_token_bytes": 0, "access_log_state": 1}"#,
+        &[
+            "cache.ttl: got a number, expected a duration as text, 0s to 1h",
+            "max_token_bytes: got 0, expected a whole number from 1 to 65536",
+            "access_log_state: got a number, expected true or false",
+            "introspection_client: missing, expected the client as which the gateway asks at \
+             introspection_endpoint",
+        ],
+    );
+}
