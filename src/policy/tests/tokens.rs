@@ -83,13 +83,19 @@ fn an_introspection_endpoint_that_is_none() {
         );
         check_whole(
             &config,
-            &[&format!("introspection_endpoint: got {found}, expected an object with defaultURI")],
+            &[&format!(
+                "introspection_endpoint: got {found}, expected an object with defaultURI or issuers"
+            )],
         );
     }
-    check_whole(
-        &format!(r#"{{"introspection_endpoint": {{}}, "introspection_client": {{{CLIENT}}}}}"#),
-        &["introspection_endpoint.defaultURI: missing, expected an endpoint URI"],
-    );
+    for (endpoint, found) in [("", "missing"), (r#""defaultURI": """#, "got empty text")] {
+        check_whole(
+            &format!(
+                r#"{{"introspection_endpoint": {{{endpoint}}}, "introspection_client": {{{CLIENT}}}}}"#
+            ),
+            &[&format!("introspection_endpoint.defaultURI: {found}, expected an endpoint URI")],
+        );
+    }
     check_whole(
         &format!(
             r#"{{"introspection_endpoint": {{"defaultURI": "idp.example", "region": "x-r"}},
