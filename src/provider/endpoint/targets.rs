@@ -236,7 +236,7 @@ fn table(fields: &Fields<'_>, kind: Kind, report: &mut Report) -> Table {
         (node, Kind::Introspection) if !by_issuer && regions.is_empty() => {
             the_only_one(fields, node, report)
         }
-        _ => default(fields, report),
+        (_, Kind::UserInfo | Kind::Introspection) => default(fields, report),
     };
     let (codes, regions) = issuers.unwrap_or((codes, regions));
     Table { region_header, by_issuer, codes, regions, default }

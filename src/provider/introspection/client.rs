@@ -3,8 +3,6 @@
 //! A secret must never reach a log, a reply or `Debug`, and never another provider than its own: nothing
 //! falls back from one region to another.
 
-use std::rc::Rc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -175,21 +173,26 @@ pub(crate) fn form(name: &str, value: &str) -> String {
 /// The clients by region.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    everywhere: Option<Rc<Client>>,
-    regions: Vec<(String, Option<Rc<Client>>)>,
+    everywhere: Option<Client>,
+    regions: Vec<(String, Option<Client>)>,
 }
 
 impl Clients {
     /// The client for a region, or for `default`.
-    pub(crate) fn of(&self, region: &str) -> Option<Rc<Client>> {
+    pub(crate) fn of(&self, region: &str) -> Option<&Client> {
         let own = self.regions.iter().find(|(code, _)| code == region);
-        own.map_or(&self.everywhere, |(_, client)| client).clone()
+        own.map_or(&self.everywhere, |(_, client)| client).as_ref()
     }
 }
 
-/// Whether the key is there.
-pub(crate) fn node<'j>(top: &Fields<'j>) -> Option<Node<'j>> {
-    INTROSPECTION_CLIENT.node(top)
+/// Reports the key where tokens are not introspected.
+pub(crate) fn refuse_with_userinfo(top: &Fields<'_>, report: &mut Report) {
+    if let Some(node) = INTROSPECTION_CLIENT.node(top) {
+        report.problem(
+            &node.place,
+            "got introspection_client without introspection_endpoint, expected both together",
+        );
+    }
 }
 
 /// Reads the key. `regions` are the endpoints that exist, `default` among them; `None` if that cannot be
@@ -224,7 +227,7 @@ pub(crate) fn read(
                 ),
             );
         }
-        let everywhere = client(node, environment, report).map(Rc::new);
+        let everywhere = client(node, environment, report);
         return Clients { everywhere, regions: Vec::new() };
     }
     let mut clients = Clients::default();
@@ -232,7 +235,7 @@ pub(crate) fn read(
         if regions.is_some_and(|regions| !regions.iter().any(|known| known == code)) {
             report.problem(&node.place, unknown(regions.unwrap_or_default()));
         }
-        let client = client(node, environment, report).map(Rc::new);
+        let client = client(node, environment, report);
         clients.regions.push((code.to_owned(), client));
     }
     for code in regions.unwrap_or_default() {
