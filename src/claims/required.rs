@@ -163,7 +163,11 @@ impl Requirements {
     #[must_use]
     pub fn unmet(&self, documents: Documents<'_, '_>) -> Option<Unmet> {
         let grants = documents.of(documents.grants);
-        let said = |name: &str| grants.and_then(|document| document.member(name));
+        // A member that is null says nothing.
+        let said = |name: &str| {
+            let member = grants.and_then(|document| document.member(name));
+            member.filter(|value| **value != Json::Null)
+        };
         let any = |wanted: &[String], found: Option<Vec<&str>>| {
             let found = found.unwrap_or_default();
             wanted.is_empty() || wanted.iter().any(|wanted| found.contains(&wanted.as_str()))
