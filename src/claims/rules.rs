@@ -194,6 +194,10 @@ pub(crate) struct Regions<'t> {
     pub(crate) header: Option<&'t str>,
 }
 
+/// The words of `encode`; absence is none of them.
+const ENCODINGS: [(&str, Encoding); 2] =
+    [("percent", Encoding::Percent), ("base64url", Encoding::Base64Url)];
+
 /// Longest separator of a joined list, in bytes.
 const LONGEST_JOIN: usize = 64;
 
@@ -386,11 +390,11 @@ fn object(fields: &Fields<'_>, report: &mut Report) -> Option<ValueRule> {
     };
     let encoding = match ENCODE.node(fields) {
         None => Encoding::Plain,
-        Some(node) => match node.word(&["percent", "base64url"], report) {
-            Some("percent") => Encoding::Percent,
-            Some(_) => Encoding::Base64Url,
-            None => Encoding::Plain,
-        },
+        Some(node) => {
+            let word = node.word(&ENCODINGS.map(|(word, _)| word), report);
+            let named = ENCODINGS.iter().find(|(known, _)| Some(*known) == word);
+            named.map_or(Encoding::Plain, |(_, encoding)| *encoding)
+        }
     };
     let of = OF.read(fields, report);
     let required = REQUIRED.read(fields, report);
