@@ -103,7 +103,7 @@ impl Judge<'_> {
             grants: endpoint.method.grants(),
         };
         let mut faults = ClaimFaults::default();
-        let decision = match policy.required.unmet(documents) {
+        let decision = match policy.required.first_unmet(documents, &mut faults) {
             None => MappedClaims::of(&permit, endpoint, documents, &mut faults),
             Some(unmet) => Err(unmet),
         };

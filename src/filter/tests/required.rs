@@ -243,4 +243,10 @@ fn claims_that_refuse_a_request_are_counted() {
             }
         }
     }
+    let mut world = World::new(r#""cache": {}, "require_claims": {"$..[?@==@]": 1}"#);
+    let asked = world.asked(&[], "200", &JSON, large.as_bytes());
+    for (decision, source) in [(asked, Source::Asked), (world.decided(&T), Source::Hit)] {
+        assert_eq!(decision.record.claims, ClaimFaults { invalid: 0, over_budget: 1 });
+        is_refused(decision, source);
+    }
 }
