@@ -129,7 +129,7 @@ const OTHER_ISSUER: OwnError = OwnError {
 };
 const CLAIM_REFUSED: OwnError = OwnError {
     name: "access_denied",
-    description: Text::Fixed("The user may not access this resource."),
+    description: Text::Fixed("The user or client may not access this resource."),
 };
 const DENIED: OwnError = OwnError {
     name: "access_denied",

@@ -321,7 +321,7 @@ const PROBLEMS: [&str; 6] = [
     "inject_headers[\"X-User Email\"]: invalid header name: got space at 7",
     "regionCodeHeader: unknown key, move it into userinfo_endpoint",
     "timeout: got \"1m\", expected 1ms to 30s",
-    "userinfo_headers.Authorization: reserved header name",
+    "userinfo_headers.Authorization: got a reserved header name, expected another one",
     "userinfo_method: got \"get\", expected \"GET\" or \"POST\" (case-sensitive)",
 ];
 

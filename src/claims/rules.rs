@@ -261,7 +261,7 @@ pub(crate) fn read(top: &Fields<'_>, regions: Regions<'_>, report: &mut Report) 
     Injected { maps, names: reader.names }
 }
 
-/// Reads `filter_state`: names, and where their values are in the UserInfo response.
+/// Reads `filter_state`: names, and where their values are.
 pub(crate) fn filter_state(top: &Fields<'_>, report: &mut Report) -> Rc<[ClaimRule]> {
     let mut rules = Vec::new();
     for (name, node) in top.map(FILTER_STATE.name(), report).iter().flat_map(Fields::iter) {
@@ -301,12 +301,20 @@ impl Reader<'_> {
         let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
         match node.value {
             Tree::Object(_) if known || name == DEFAULT_REGION => {}
-            Tree::Object(members) => {
+            // A header rule in the wrong place: its members are no headers.
+            Tree::Object(members) if members.iter().any(|(name, _)| name == "path") => {
+                let name = quoted(name);
+                self.report.problem(
+                    &node.place,
+                    format!(
+                        "got a header as an object, expected it in the map of a region: \
+                         {{\"{DEFAULT_REGION}\": {{{name}: {{\"path\": …}}}}}} is for all"
+                    ),
+                );
+                return None;
+            }
+            Tree::Object(_) => {
                 self.report.problem(&node.place, not_a_region(self.regions));
-                // A header rule in the wrong place: its members are no headers.
-                if members.iter().any(|(name, _)| name == "path") {
-                    return None;
-                }
             }
             // The mix has been reported; the rule itself may have more to say.
             Tree::Text(_) => {

@@ -255,7 +255,7 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "inject_headers: {\n\"Host\": \"$.a\"}",
         false,
-        "line 3: inject_headers.Host: reserved header name; correct",
+        "line 3: inject_headers.Host: got a reserved header name, expected another one; correct",
     ),
     (
         "inject_headers: {\"FR\": {\"A\": \"$.a\"}}",

@@ -157,7 +157,7 @@ fn one_way_of_validating_tokens() {
         check_asked(
             &format!(r#""userinfo_headers": {{"X-A": "a", "{name}": "text/plain"}}"#),
             &[&format!(
-                "userinfo_headers{place}: reserved header name with introspection_endpoint: the call \
+                "userinfo_headers{place}: got a reserved header name with introspection_endpoint, expected another one: the call \
                  has a form for a body"
             )],
         );
@@ -212,7 +212,7 @@ fn clients() {
             "introspection_client.client_secret: got empty text, expected at least one character",
         ],
     );
-    let name = "introspection_client.client_secret_env: got another name, expected a letter or _, \
+    let name = "introspection_client.client_secret_env: got no name of a variable, expected a letter or _, \
                 then letters, digits and _, at most 128";
     for variable in ["", "1A", "A-B", "A B", "é", "$A", &"A".repeat(129)] {
         check_client(
@@ -266,7 +266,7 @@ fn clients_by_region() {
                  "introspection_client": {{"a": {{{CLIENT}}}, "default": {{{CLIENT}}}}}}}"#
         ),
         &[
-            "introspection_client: no client for \"b\", expected one for each endpoint: a secret \
+            "introspection_client: got no client for \"b\", expected one for each endpoint: a secret \
              must not go to another provider",
             "introspection_client.default: unknown region, expected one of \"a\", \"b\"",
         ],
@@ -306,10 +306,10 @@ fn issuers() {
     for name in ["", "A", "a b", "a.b", "é", &"a".repeat(33)] {
         check_issuers(
             &format!(r#""i": {{"name": "{name}", "uri": "https://a.example/u"}}"#),
-            &[
-                "userinfo_endpoint.issuers.i.name: got another name, expected 1 to 32 of a-z, 0-9, _ \
-               and -",
-            ],
+            &[&format!(
+                "userinfo_endpoint.issuers.i.name: got {}, expected 1 to 32 of a-z, 0-9, _ and -",
+                crate::config::problem::quoted(name)
+            )],
         );
     }
     check_issuers(
@@ -319,7 +319,7 @@ fn issuers() {
         &[
             "userinfo_endpoint.issuers.i.name: got default, expected another name: it is reserved \
              for defaultURI",
-            "userinfo_endpoint.issuers.k.name: repeated name, expected each name once",
+            "userinfo_endpoint.issuers.k.name: got a repeated name, expected each name once",
             "userinfo_endpoint.issuers.k.uri: got 0 endpoint URIs, expected 1 to 5",
             "userinfo_endpoint.issuers.k.client: unknown key, expected one of name, uri",
         ],

@@ -216,9 +216,9 @@ fn table(fields: &Fields<'_>, kind: Kind, report: &mut Report) -> Table {
         [(&REGION_CODE_HEADER, &REGION_CODE_VALUE), (&REGION_CODE_VALUE, &REGION_CODE_HEADER)]
     {
         if let (Some(node), None) = (one.node(fields), other.node(fields)) {
-            let other = other.name();
-            report
-                .problem(&node.place, format!("{other} is missing, expected both keys or neither"));
+            let (one, other) = (one.name(), other.name());
+            let wrong = format!("got {one} without {other}, expected both keys or neither");
+            report.problem(&node.place, wrong);
         }
     }
     let issuers = issuers::read(fields, report);

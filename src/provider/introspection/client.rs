@@ -243,7 +243,7 @@ pub(crate) fn read(
             report.problem(
                 &place,
                 format!(
-                    "no client for {}, expected one for each endpoint: a secret must not go to \
+                    "got no client for {}, expected one for each endpoint: a secret must not go to \
                      another provider",
                     quoted(code)
                 ),
@@ -329,7 +329,7 @@ fn from_environment(
     if !is_name {
         report.problem(
             &node.place,
-            "got another name, expected a letter or _, then letters, digits and _, at most 128",
+            "got no name of a variable, expected a letter or _, then letters, digits and _, at most 128",
         );
         return None;
     }
