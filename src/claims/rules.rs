@@ -8,7 +8,7 @@ use crate::config::file::{Fields, Node};
 use crate::config::key::{Boolean, Choice, Key, Own};
 use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
-use crate::config::problem::{first_not, quoted};
+use crate::config::problem::quoted;
 use crate::config::shape::{Keys, Object, names_of, text};
 use crate::config::tree::Tree;
 
@@ -391,7 +391,8 @@ fn object(fields: &Fields<'_>, report: &mut Report) -> Option<ValueRule> {
                      or a JSON array",
                 );
             }
-            separator(&node, report).map(Lists::Joined)
+            let text = node.plain_text("the text between two elements", LONGEST_JOIN, report);
+            text.map(|text| Lists::Joined(text.to_owned()))
         }
         None if always => Some(Lists::Always),
         None => Some(Lists::Json),
@@ -407,21 +408,6 @@ fn object(fields: &Fields<'_>, report: &mut Report) -> Option<ValueRule> {
     let of = OF.read(fields, report);
     let required = REQUIRED.read(fields, report);
     Some(ValueRule { path: path?, of, lists: lists?, encoding, required })
-}
-
-fn separator(node: &Node<'_>, report: &mut Report) -> Option<String> {
-    let text = node.text("the text between two elements", report)?;
-    let wrong = if text.is_empty() {
-        "got empty text, expected at least one character between two elements".to_owned()
-    } else if text.len() > LONGEST_JOIN {
-        format!("got {} bytes, expected at most {LONGEST_JOIN}", text.len())
-    } else if let Some(found) = first_not(text, |c| !c.is_control()) {
-        format!("got {found}, expected no control characters")
-    } else {
-        return Some(text.to_owned());
-    };
-    report.problem(&node.place, wrong);
-    None
 }
 
 /// Compiles a JSONPath; the position it reports counts characters from 1.

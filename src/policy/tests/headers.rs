@@ -258,7 +258,7 @@ fn the_object_form_of_a_header() {
         (
             r#"{"path": "sub", "join": ""}"#,
             ".join",
-            "got empty text, expected at least one character between two elements",
+            "got empty text, expected at least one character",
         ),
         (
             r#"{"path": "sub", "join": null}"#,
@@ -284,7 +284,7 @@ fn the_object_form_of_a_header() {
         r#""default": {"X A": {"path": "sub", "join": ""}}"#,
         &[
             r#"inject_headers.default["X A"]: invalid header name: got space at 2"#,
-            r#"inject_headers.default["X A"].join: got empty text, expected at least one character between two elements"#,
+            r#"inject_headers.default["X A"].join: got empty text, expected at least one character"#,
         ],
     );
 }

@@ -288,7 +288,7 @@ fn the_header_that_carries_the_region() {
 #[test]
 fn clusters() {
     for (name, wrong) in [
-        ("", "got empty text, expected the name of a cluster"),
+        ("", "got empty text, expected at least one character"),
         ("a\\nb", "got control character U+000A at 2, expected no control characters"),
         (&"c".repeat(1025), "got 1025 bytes, expected at most 1024"),
     ] {

@@ -128,7 +128,7 @@ fn what_the_metadata_says_besides() {
             "protected_resource.scopes_supported[2]: got empty text, expected a scope as text",
             "protected_resource.scopes_supported[3]: repeated text, expected each once",
             "protected_resource.scopes_supported[4]: got a number, expected a scope as text",
-            "protected_resource.resource_name: got 0 bytes, expected 1 to 256",
+            "protected_resource.resource_name: got empty text, expected at least one character",
             "protected_resource.resource_documentation: invalid URI: got no http:// or https:// at \
              the start, expected an absolute URI",
         ],
@@ -140,14 +140,15 @@ fn what_the_metadata_says_besides() {
         ),
         &[
             "protected_resource.scopes_supported: got 0 elements, expected 1 to 64",
-            "protected_resource.resource_name: got a control character, expected none",
+            "protected_resource.resource_name: got control character U+0007 at 2, expected no \
+             control characters",
             "protected_resource.resource_documentation: invalid URI: got a fragment, expected only \
              path and query",
         ],
     );
     check_resource(
         &format!(r#"{RESOURCE}, {SERVERS}, "resource_name": "{}""#, "a".repeat(257)),
-        &["protected_resource.resource_name: got 257 bytes, expected 1 to 256"],
+        &["protected_resource.resource_name: got 257 bytes, expected at most 256"],
     );
     let long = "a".repeat(257);
     check_resource(

@@ -208,7 +208,7 @@ fn clients() {
     check_client(
         r#"{"client_id": "a\tb", "client_secret": ""}"#,
         &[
-            "introspection_client.client_id: got a control character, expected none",
+            "introspection_client.client_id: got tab at 2, expected no control characters",
             "introspection_client.client_secret: got empty text, expected at least one character",
         ],
     );

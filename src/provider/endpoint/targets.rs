@@ -341,21 +341,9 @@ fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
 pub(crate) fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> BTreeMap<&'j str, &'j str> {
     let mut clusters = BTreeMap::new();
     for (authority, node) in top.map(CLUSTERS.name(), report).iter().flat_map(Fields::iter) {
-        let Some(name) = node.text("the name of a cluster as text", report) else {
-            continue;
-        };
-        let wrong = if name.is_empty() {
-            Some("got empty text, expected the name of a cluster".to_owned())
-        } else if name.len() > LONGEST_CLUSTER {
-            let length = name.len();
-            Some(format!("got {length} bytes, expected at most {LONGEST_CLUSTER}"))
-        } else {
-            first_not(name, |c| !c.is_control())
-                .map(|found| format!("got {found}, expected no control characters"))
-        };
-        match wrong {
-            Some(wrong) => report.problem(&node.place, wrong),
-            None => drop(clusters.insert(authority, name)),
+        let name = node.plain_text("the name of a cluster as text", LONGEST_CLUSTER, report);
+        if let Some(name) = name {
+            clusters.insert(authority, name);
         }
     }
     clusters

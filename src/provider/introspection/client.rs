@@ -12,7 +12,7 @@ use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::Report;
-use crate::config::problem::{first_not, quoted};
+use crate::config::problem::quoted;
 use crate::config::secret::Secret;
 use crate::config::shape::{Keys, Object, names_of, text};
 use crate::config::tree::Tree;
@@ -261,7 +261,7 @@ fn unknown(regions: &[String]) -> String {
 fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) -> Option<Client> {
     let fields = Fields::open(node, &names_of(&[CLIENT.keys]), report)?;
     let id = match CLIENT_ID.node(&fields) {
-        Some(node) => plain(&node, 1024, report),
+        Some(node) => node.plain_text("text", 1024, report),
         None => {
             report.problem(&fields.place.absent(CLIENT_ID.name()), "missing, expected text");
             None
@@ -294,26 +294,10 @@ fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) ->
             );
             None
         }
-        (Some(node), None) => plain(&node, 4096, report).map(str::to_owned),
+        (Some(node), None) => node.plain_text("text", 4096, report).map(str::to_owned),
         (None, Some(node)) => from_environment(&node, environment, report),
     };
     Some(Client::new(id?, method, &secret?))
-}
-
-/// Text that is not empty and has no control characters. It is never shown.
-fn plain<'j>(node: &Node<'j>, longest: usize, report: &mut Report) -> Option<&'j str> {
-    let text = node.text("text", report)?;
-    let wrong = if text.is_empty() {
-        "got empty text, expected at least one character".to_owned()
-    } else if text.len() > longest {
-        format!("got {} bytes, expected at most {longest}", text.len())
-    } else if first_not(text, |c| !c.is_control()).is_some() {
-        "got a control character, expected none".to_owned()
-    } else {
-        return Some(text);
-    };
-    report.problem(&node.place, wrong);
-    None
 }
 
 fn from_environment(

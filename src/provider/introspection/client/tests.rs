@@ -131,7 +131,8 @@ fn a_client_has_one_secret_or_none() {
         r#"{"client_id": "", "client_secret": "s\u0000"}"#,
         &[
             "introspection_client.client_id: got empty text, expected at least one character",
-            "introspection_client.client_secret: got a control character, expected none",
+            "introspection_client.client_secret: got control character U+0000 at 2, expected \
+             no control characters",
         ],
     );
 }
