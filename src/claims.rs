@@ -1,4 +1,4 @@
-//! From a UserInfo document to values that are safe in a header.
+//! From a document, the provider's response or the token's payload, to values that are safe in a header.
 //!
 //! A claim that cannot be written as it is, is not written: never truncated, rounded or trimmed,
 //! because two users' different claims must not become one header value.
@@ -35,6 +35,27 @@ pub enum Claim {
     Invalid,
     /// The search was given up; counts as nothing found.
     OverBudget,
+}
+
+/// How many claims of one response gave nothing although something was, or may have been, there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClaimFaults {
+    /// Values that no header, and no filter state, may carry.
+    pub invalid: u32,
+    /// Searches given up for their cost.
+    pub over_budget: u32,
+}
+
+impl ClaimFaults {
+    /// A value that cannot be handed on.
+    pub(crate) fn one_invalid(&mut self) {
+        self.invalid = self.invalid.saturating_add(1);
+    }
+
+    /// A search is given up.
+    pub(crate) fn one_over_budget(&mut self) {
+        self.over_budget = self.over_budget.saturating_add(1);
+    }
 }
 
 /// Reads one rule's claim.

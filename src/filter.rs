@@ -106,7 +106,7 @@ impl Gate {
         let pass = |permit: &Permit<'_>, whose| {
             let strip_plan = StripPlan::of(head, &policy.forward);
             let vouched = Rc::new(MappedClaims::none(permit));
-            Action::Forward(header_edit::edit(&vouched, &policy.forward, whose, strip_plan).0)
+            Action::Forward(header_edit::edit(&vouched, &policy.forward, whose, strip_plan))
         };
         if let Some(permit) = Permit::preflight(policy.preflight, head) {
             let action = pass(&permit, Whose::Preflight);

@@ -182,25 +182,36 @@ fn read_policy(
     let call = calls::call(&top, report);
     let required = required::read(&top, report);
     let methods = methods(&top, &targets, environment, report);
+    let method = methods.any();
+    // Without a method there is a problem, and nobody reads them.
+    let words = method.as_ref().map(|method| method.words()).unwrap_or_default();
     let own = (&methods, &call, &required);
     let metadata = metadata::read(&top, report);
     let url = metadata.as_ref().map(|metadata| ("resource_metadata", metadata.url.clone()));
     let parameters =
         url.into_iter().chain(required.scope().map(|scope| ("scope", scope))).collect();
+    let endpoints = endpoints(&top, targets, &injected, own, report);
+    let stat_name = observability::stat_name(&top, report);
+    let cache = caching::read(&top, report);
+    let replies = replies::read(&top, words, parameters, report);
+    let max_token_bytes = bearer::longest(&top, report);
+    let preflight = preflight::read(&top, report);
+    let access_log = observability::access_log(&top, report);
     Some(Policy {
-        method: methods.any()?,
-        endpoints: endpoints(&top, targets, &injected, own, report),
-        stat_name: observability::stat_name(&top, report),
+        // Only now: a problem of any room has to be reported.
+        method: method?,
+        endpoints,
         call,
         required,
-        cache: caching::read(&top, report),
+        cache,
         forward,
-        replies: replies::read(&top, parameters, report),
-        metadata,
+        replies,
+        max_token_bytes,
         credentials,
-        max_token_bytes: bearer::longest(&top, report),
-        preflight: preflight::read(&top, report),
-        access_log: observability::access_log(&top, report),
+        metadata,
+        preflight,
+        access_log,
+        stat_name,
         egress,
     })
 }
@@ -241,20 +252,30 @@ fn methods(
     report: &mut Report,
 ) -> Methods {
     let success = subject::read(top, report);
-    if targets.kind == Kind::UserInfo {
-        if let Some(node) = client::node(top) {
-            report.problem(
-                &node.place,
-                "got introspection_client without introspection_endpoint, expected both together",
-            );
+    match targets.kind {
+        Kind::UserInfo => {
+            client::refuse_with_userinfo(top, report);
+            let is_tls = targets.iter().all(|target| target.uri.scheme == "https");
+            let method = userinfo::read(top, success, is_tls, report);
+            Methods::One(Rc::new(method))
         }
-        let is_tls = targets.iter().all(|target| target.uri.scheme == "https");
-        let method = userinfo::read(top, success, is_tls, report);
-        return Methods::One(Rc::new(method));
+        Kind::Introspection => {
+            userinfo::refuse_with_introspection(top, report);
+            subject::refuse_any_200(top, report);
+            calls::refuse_content_type(top, report);
+            introspection(top, targets, success, environment, report)
+        }
     }
-    userinfo::refuse_with_introspection(top, report);
-    subject::refuse_any_200(top, report);
-    calls::refuse_content_type(top, report);
+}
+
+/// Introspection as a client of its own at each endpoint.
+fn introspection(
+    top: &Fields<'_>,
+    targets: &Targets,
+    success: Success,
+    environment: &Environment<'_>,
+    report: &mut Report,
+) -> Methods {
     let regions: Vec<String> = targets.regions().map(|region| region.code.clone()).collect();
     let known = targets.codes().map(|_| regions.as_slice());
     // Sites of one endpoint are one provider's, two endpoints perhaps not.
@@ -265,8 +286,8 @@ fn methods(
     let clients = client::read(top, (known, providers), environment, report);
     let success = Rc::new(success);
     let method = |code: &String| {
-        let client = clients.of(code)?;
-        let method = Introspection { client: (*client).clone(), success: Rc::clone(&success) };
+        let client = clients.of(code)?.clone();
+        let method = Introspection { client, success: Rc::clone(&success) };
         Some((code.clone(), Rc::new(method) as Rc<dyn ValidationMethod>))
     };
     Methods::ByRegion(regions.iter().filter_map(method).collect())

@@ -12,7 +12,7 @@ use crate::request::bearer::CredentialFault;
 pub enum Refusal {
     /// It carries no usable bearer token.
     Credentials(CredentialFault),
-    /// No UserInfo endpoint serves it.
+    /// No endpoint serves it.
     Endpoint(EndpointFault),
     /// The provider answered with an error of its own.
     Provider(Box<ProviderError>),

@@ -10,7 +10,8 @@ use crate::claims::required::Unmet;
 use crate::provider::call_outcome::CallOutcome;
 use crate::provider::challenge::{Challenge, ErrorCode};
 use crate::provider::error::{ErrorText, ProviderError};
-use crate::refusal::{EndpointFault, Refusal};
+use crate::provider::method::Words;
+use crate::refusal::{EndpointFault, NotVouched, Refusal};
 use crate::request::bearer::CredentialFault;
 use crate::request::headers::{Field, HeaderView};
 
@@ -53,53 +54,87 @@ impl Dialect {
 /// An error that the connector itself raises, by the name its users know.
 struct OwnError {
     name: &'static str,
-    description: &'static str,
+    description: Text,
+}
+
+/// A text of the filter's own: to the letter that of the source system where UserInfo is called.
+#[derive(Clone, Copy)]
+enum Text {
+    /// The same for every endpoint.
+    Fixed(&'static str),
+    /// With the endpoint's name between these two.
+    Endpoint(&'static str, &'static str),
+    /// Why a token without the required subject is refused.
+    NoSubject,
+}
+
+impl Text {
+    fn with(self, words: &Words) -> String {
+        match self {
+            Text::Fixed(text) => text.to_owned(),
+            Text::Endpoint(before, after) => [before, words.endpoint, after].concat(),
+            Text::NoSubject => words.no_subject.to_owned(),
+        }
+    }
 }
 
 const INVALID_AUTHORIZATION: OwnError = OwnError {
     name: "InvalidAuthorizationHeaderValue",
-    description: "The Authorization header is missing, empty or not one Bearer token.",
+    description: Text::Fixed("The Authorization header is missing, empty or not one Bearer token."),
 };
 const NO_USERINFO_ENDPOINT: OwnError = OwnError {
     name: "InvalidPreInputConfigurationForUserInfoEndpointURI",
-    description: "The UserInfo endpoint is not configured.",
+    description: Text::Endpoint("The ", " is not configured."),
 };
 const NO_DEFAULT_URI: OwnError = OwnError {
     name: "DefaultUserInfoURINotPresent",
-    description: "No default UserInfo endpoint is configured.",
+    description: Text::Endpoint("No default ", " is configured."),
 };
-const INVALID_REGION: OwnError =
-    OwnError { name: "InvalidRegionCode", description: "The region code is not configured." };
+const INVALID_REGION: OwnError = OwnError {
+    name: "InvalidRegionCode",
+    description: Text::Fixed("The region code is not configured."),
+};
 const TARGET_ENDPOINT: OwnError = OwnError {
     name: "TargetEndpointError",
-    description: "No usable response from the UserInfo endpoint.",
+    description: Text::Endpoint("No usable response from the ", "."),
 };
 
 // What the provider says, in this filter's words: never replaced by the error set.
 const INVALID_TOKEN: OwnError = OwnError {
     name: "invalid_token",
-    description: "The provider does not vouch for the access token.",
+    description: Text::Fixed("The provider does not vouch for the access token."),
 };
+const NO_SUBJECT: OwnError = OwnError { name: "invalid_token", description: Text::NoSubject };
 const INSUFFICIENT_SCOPE: OwnError = OwnError {
     name: "insufficient_scope",
-    description: "The access token does not give the privileges that the provider requires.",
+    description: Text::Fixed(
+        "The access token does not give the privileges that the provider requires.",
+    ),
 };
 const REQUIRED_SCOPE: OwnError = OwnError {
     name: "insufficient_scope",
-    description: "The access token does not have the scopes that this resource requires.",
+    description: Text::Fixed(
+        "The access token does not have the scopes that this resource requires.",
+    ),
 };
 const OTHER_AUDIENCE: OwnError = OwnError {
     name: "invalid_token",
-    description: "The access token was not issued for this resource.",
+    description: Text::Fixed("The access token was not issued for this resource."),
 };
 const OTHER_ISSUER: OwnError = OwnError {
     name: "invalid_token",
-    description: "The access token was not issued by an issuer that this resource accepts.",
+    description: Text::Fixed(
+        "The access token was not issued by an issuer that this resource accepts.",
+    ),
 };
-const CLAIM_REFUSED: OwnError =
-    OwnError { name: "access_denied", description: "The user may not access this resource." };
-const DENIED: OwnError =
-    OwnError { name: "access_denied", description: "The provider denied the access token." };
+const CLAIM_REFUSED: OwnError = OwnError {
+    name: "access_denied",
+    description: Text::Fixed("The user or client may not access this resource."),
+};
+const DENIED: OwnError = OwnError {
+    name: "access_denied",
+    description: Text::Fixed("The provider denied the access token."),
+};
 
 /// The reply to a refused request.
 pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> LocalReply {
@@ -121,7 +156,9 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
             ProviderErrors::Relay => provider(error, policy),
             ProviderErrors::Map => mapped(error, policy),
         },
-        Refusal::NotVouched(_) => challenged(&INVALID_TOKEN, 401, ErrorCode::InvalidToken, policy),
+        Refusal::NotVouched(why) => {
+            challenged(not_vouched(*why), 401, ErrorCode::InvalidToken, policy)
+        }
         Refusal::Unmet(what) => match what {
             Unmet::Scope => challenged(&REQUIRED_SCOPE, 403, ErrorCode::InsufficientScope, policy),
             Unmet::Audience => challenged(&OTHER_AUDIENCE, 401, ErrorCode::InvalidToken, policy),
@@ -139,7 +176,19 @@ pub fn reply(refusal: &Refusal, policy: &ReplyPolicy, dialect: Dialect) -> Local
     );
     match dialect {
         Dialect::Http => reply,
-        Dialect::Grpc => for_grpc(reply, refusal),
+        Dialect::Grpc => for_grpc(reply, refusal, &policy.words),
+    }
+}
+
+fn not_vouched(why: NotVouched) -> &'static OwnError {
+    match why {
+        NotVouched::NoSubject => &NO_SUBJECT,
+        NotVouched::Inactive
+        | NotVouched::OtherKind
+        | NotVouched::KeyBound
+        | NotVouched::Expired
+        | NotVouched::NotYetValid
+        | NotVouched::OtherIssuer => &INVALID_TOKEN,
     }
 }
 
@@ -232,8 +281,8 @@ fn named(
     challenge: Option<&Challenge>,
     policy: &ReplyPolicy,
 ) -> LocalReply {
-    let body =
-        format!("{{\"error\":\"{}\",\"error_description\":\"{}\"}}", error.name, error.description);
+    let description = error.description.with(&policy.words);
+    let body = format!("{{\"error\":\"{}\",\"error_description\":\"{description}\"}}", error.name);
     let mut reply = bare(status, "application/json".to_owned(), body);
     reply.headers.extend(
         challenge.map(|c| ("www-authenticate", c.header(&policy.realm, &policy.parameters))),
@@ -261,8 +310,8 @@ fn error_set(set: &ErrorSet, challenge: &Challenge, policy: &ReplyPolicy) -> Loc
 fn provider(error: &ProviderError, policy: &ReplyPolicy) -> LocalReply {
     let standard = || ErrorText {
         text: format!(
-            "Error Response retrieved from UserInfo endpoint. Response Code - {}",
-            error.status
+            "Error Response retrieved from {}. Response Code - {}",
+            policy.words.endpoint, error.status
         ),
         content_type: "text/plain".to_owned(),
     };
@@ -301,7 +350,7 @@ fn bare(status: u16, content_type: String, body: String) -> LocalReply {
 /// Envoy makes the gRPC status from the HTTP one, sets the content type itself and turns the body
 /// into `grpc-message`: a fixed text that a developer can read. A status that is not about the token
 /// becomes UNAVAILABLE: Envoy would make UNIMPLEMENTED of a 404, and UNKNOWN of a 500.
-fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
+fn for_grpc(mut reply: LocalReply, refusal: &Refusal, words: &Words) -> LocalReply {
     reply.headers.retain(|(name, _)| !matches!(*name, "content-type" | "x-content-type-options"));
     reply.body = match refusal {
         Refusal::Credentials(_) => INVALID_AUTHORIZATION.description,
@@ -315,24 +364,24 @@ fn for_grpc(mut reply: LocalReply, refusal: &Refusal) -> LocalReply {
                 if reply.status == 400 {
                     reply.status = 401;
                 }
-                "The UserInfo endpoint refused the token."
+                Text::Endpoint("The ", " refused the token.")
             }
-            (CallOutcome::Denied, 403) => "The UserInfo endpoint denied the token.",
+            (CallOutcome::Denied, 403) => Text::Endpoint("The ", " denied the token."),
             _ => {
                 reply.status = 503;
                 // A challenge says that the token is at fault.
                 reply.headers.retain(|(name, _)| *name != "www-authenticate");
-                "The UserInfo endpoint gave no verdict on the token."
+                Text::Endpoint("The ", " gave no verdict on the token.")
             }
         },
-        Refusal::NotVouched(_) => INVALID_TOKEN.description,
+        Refusal::NotVouched(why) => not_vouched(*why).description,
         Refusal::Unmet(Unmet::Scope) => REQUIRED_SCOPE.description,
         Refusal::Unmet(Unmet::Audience) => OTHER_AUDIENCE.description,
         Refusal::Unmet(Unmet::Issuer) => OTHER_ISSUER.description,
         Refusal::Unmet(Unmet::Claim | Unmet::Header) => CLAIM_REFUSED.description,
         Refusal::Unusable(_) | Refusal::Unavailable(_) => TARGET_ENDPOINT.description,
     }
-    .to_owned();
+    .with(words);
     reply
 }
 

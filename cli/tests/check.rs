@@ -139,7 +139,7 @@ fn configuration_problems_have_the_filters_text_and_place() {
         lines,
         [
             "-: error[configuration]: userinfo_endpoint: got a number, expected an object \
-             with defaultURI: every request with a token is answered with \
+             with defaultURI or issuers: every request with a token is answered with \
              InvalidPreInputConfigurationForUserInfoEndpointURI",
             "-: error[configuration]: timeout: got a number, expected a duration as text, 1ms \
              to 30s",

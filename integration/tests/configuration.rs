@@ -321,7 +321,7 @@ const PROBLEMS: [&str; 6] = [
     "inject_headers[\"X-User Email\"]: invalid header name: got space at 7",
     "regionCodeHeader: unknown key, move it into userinfo_endpoint",
     "timeout: got \"1m\", expected 1ms to 30s",
-    "userinfo_headers.Authorization: reserved header name",
+    "userinfo_headers.Authorization: got a reserved header name, expected another one",
     "userinfo_method: got \"get\", expected \"GET\" or \"POST\" (case-sensitive)",
 ];
 
@@ -363,10 +363,10 @@ async fn without_endpoint_every_request_is_refused() {
 #[tokio::test]
 async fn without_endpoint_the_log_reports_it() {
     let log = gateway("absent").await.envoy.log().clone();
-    let object = "expected an object with defaultURI";
+    let object = "expected an object with defaultURI or issuers";
     let uri = "expected an endpoint URI";
     for fault in [
-        format!("userinfo_endpoint: missing, {object}"),
+        format!("userinfo_endpoint: missing, {object}, or introspection_endpoint instead"),
         format!("userinfo_endpoint: got text, {object}"),
         format!("userinfo_endpoint: got null, {object}"),
         format!("userinfo_endpoint.defaultURI: missing, {uri}"),

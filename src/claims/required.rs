@@ -6,6 +6,7 @@
 
 mod values;
 
+use crate::claims::ClaimFaults;
 use crate::claims::json::Json;
 use crate::claims::jsonpath::{Budget, JsonPath, Selection};
 use crate::claims::rules::{Document, json_path};
@@ -162,8 +163,21 @@ impl Requirements {
     /// The first requirement that is not fulfilled.
     #[must_use]
     pub fn unmet(&self, documents: Documents<'_, '_>) -> Option<Unmet> {
+        self.first_unmet(documents, &mut ClaimFaults::default())
+    }
+
+    /// The same, and counts a search that is given up.
+    pub(crate) fn first_unmet(
+        &self,
+        documents: Documents<'_, '_>,
+        faults: &mut ClaimFaults,
+    ) -> Option<Unmet> {
         let grants = documents.of(documents.grants);
-        let said = |name: &str| grants.and_then(|document| document.member(name));
+        // A member that is null says nothing.
+        let said = |name: &str| {
+            let member = grants.and_then(|document| document.member(name));
+            member.filter(|value| **value != Json::Null)
+        };
         let any = |wanted: &[String], found: Option<Vec<&str>>| {
             let found = found.unwrap_or_default();
             wanted.is_empty() || wanted.iter().any(|wanted| found.contains(&wanted.as_str()))
@@ -183,19 +197,19 @@ impl Requirements {
         let mut budget = Budget::for_answer();
         let is_fulfilled = |claim: &RequiredClaim| {
             let document = documents.of(claim.allowed.of);
-            document.is_some_and(|document| claim.is_fulfilled(document, &mut budget))
+            match document.map(|document| claim.path.select(document, &mut budget)) {
+                Some(Selection::One(node)) => claim.allowed.has(node),
+                Some(Selection::Many(nodes)) => {
+                    nodes.into_iter().any(|node| claim.allowed.has(node))
+                }
+                Some(Selection::OverBudget) => {
+                    faults.one_over_budget();
+                    false
+                }
+                Some(Selection::Nothing) | None => false,
+            }
         };
         (!self.claims.iter().all(is_fulfilled)).then_some(Unmet::Claim)
-    }
-}
-
-impl RequiredClaim {
-    fn is_fulfilled(&self, document: &Json<'_>, budget: &mut Budget) -> bool {
-        match self.path.select(document, budget) {
-            Selection::One(node) => self.allowed.has(node),
-            Selection::Many(nodes) => nodes.into_iter().any(|node| self.allowed.has(node)),
-            Selection::Nothing | Selection::OverBudget => false,
-        }
     }
 }
 

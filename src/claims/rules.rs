@@ -8,7 +8,7 @@ use crate::config::file::{Fields, Node};
 use crate::config::key::{Boolean, Choice, Key, Own};
 use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION, IS_REGION_CODE, fold};
-use crate::config::problem::{first_not, quoted};
+use crate::config::problem::quoted;
 use crate::config::shape::{Keys, Object, names_of, text};
 use crate::config::tree::Tree;
 
@@ -194,6 +194,10 @@ pub(crate) struct Regions<'t> {
     pub(crate) header: Option<&'t str>,
 }
 
+/// The words of `encode`; absence is none of them.
+const ENCODINGS: [(&str, Encoding); 2] =
+    [("percent", Encoding::Percent), ("base64url", Encoding::Base64Url)];
+
 /// Longest separator of a joined list, in bytes.
 const LONGEST_JOIN: usize = 64;
 
@@ -257,7 +261,7 @@ pub(crate) fn read(top: &Fields<'_>, regions: Regions<'_>, report: &mut Report) 
     Injected { maps, names: reader.names }
 }
 
-/// Reads `filter_state`: names, and where their values are in the UserInfo response.
+/// Reads `filter_state`: names, and where their values are.
 pub(crate) fn filter_state(top: &Fields<'_>, report: &mut Report) -> Rc<[ClaimRule]> {
     let mut rules = Vec::new();
     for (name, node) in top.map(FILTER_STATE.name(), report).iter().flat_map(Fields::iter) {
@@ -297,12 +301,20 @@ impl Reader<'_> {
         let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
         match node.value {
             Tree::Object(_) if known || name == DEFAULT_REGION => {}
-            Tree::Object(members) => {
+            // A header rule in the wrong place: its members are no headers.
+            Tree::Object(members) if members.iter().any(|(name, _)| name == "path") => {
+                let name = quoted(name);
+                self.report.problem(
+                    &node.place,
+                    format!(
+                        "got a header as an object, expected it in the map of a region: \
+                         {{\"{DEFAULT_REGION}\": {{{name}: {{\"path\": …}}}}}} is for all"
+                    ),
+                );
+                return None;
+            }
+            Tree::Object(_) => {
                 self.report.problem(&node.place, not_a_region(self.regions));
-                // A header rule in the wrong place: its members are no headers.
-                if members.iter().any(|(name, _)| name == "path") {
-                    return None;
-                }
             }
             // The mix has been reported; the rule itself may have more to say.
             Tree::Text(_) => {
@@ -379,37 +391,23 @@ fn object(fields: &Fields<'_>, report: &mut Report) -> Option<ValueRule> {
                      or a JSON array",
                 );
             }
-            separator(&node, report).map(Lists::Joined)
+            let text = node.plain_text("the text between two elements", LONGEST_JOIN, report);
+            text.map(|text| Lists::Joined(text.to_owned()))
         }
         None if always => Some(Lists::Always),
         None => Some(Lists::Json),
     };
     let encoding = match ENCODE.node(fields) {
         None => Encoding::Plain,
-        Some(node) => match node.word(&["percent", "base64url"], report) {
-            Some("percent") => Encoding::Percent,
-            Some(_) => Encoding::Base64Url,
-            None => Encoding::Plain,
-        },
+        Some(node) => {
+            let word = node.word(&ENCODINGS.map(|(word, _)| word), report);
+            let named = ENCODINGS.iter().find(|(known, _)| Some(*known) == word);
+            named.map_or(Encoding::Plain, |(_, encoding)| *encoding)
+        }
     };
     let of = OF.read(fields, report);
     let required = REQUIRED.read(fields, report);
     Some(ValueRule { path: path?, of, lists: lists?, encoding, required })
-}
-
-fn separator(node: &Node<'_>, report: &mut Report) -> Option<String> {
-    let text = node.text("the text between two elements", report)?;
-    let wrong = if text.is_empty() {
-        "got empty text, expected at least one character between two elements".to_owned()
-    } else if text.len() > LONGEST_JOIN {
-        format!("got {} bytes, expected at most {LONGEST_JOIN}", text.len())
-    } else if let Some(found) = first_not(text, |c| !c.is_control()) {
-        format!("got {found}, expected no control characters")
-    } else {
-        return Some(text.to_owned());
-    };
-    report.problem(&node.place, wrong);
-    None
 }
 
 /// Compiles a JSONPath; the position it reports counts characters from 1.

@@ -67,6 +67,28 @@ impl<'j> Node<'j> {
         None
     }
 
+    /// The value as text that is not empty, of at most `longest` bytes, without control characters; `allowed`
+    /// says what it would be. The text is never shown: it may be a secret.
+    pub(crate) fn plain_text(
+        &self,
+        allowed: &str,
+        longest: usize,
+        report: &mut Report,
+    ) -> Option<&'j str> {
+        let text = self.text(allowed, report)?;
+        let wrong = if text.is_empty() {
+            "got empty text, expected at least one character".to_owned()
+        } else if text.len() > longest {
+            format!("got {} bytes, expected at most {longest}", text.len())
+        } else if let Some(found) = super::problem::first_not(text, |c| !c.is_control()) {
+            format!("got {found}, expected no control characters")
+        } else {
+            return Some(text);
+        };
+        report.problem(&self.place, wrong);
+        None
+    }
+
     /// The value as a duration within the range.
     pub(crate) fn duration(
         &self,

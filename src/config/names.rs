@@ -81,25 +81,29 @@ const PSEUDO_HEADERS: &[&str] =
 /// What was found and what is allowed, as product text.
 pub(crate) fn writable(text: &str) -> Result<String, String> {
     if text.starts_with(':') {
-        return Err("reserved header name: a pseudo-header".to_owned());
+        return Err(reserved("a pseudo-header"));
     }
     let name = header(text)?;
     let folded = fold(name.as_bytes());
     if let Some(pseudo) = PSEUDO_HEADERS.iter().find(|p| fold(p.as_bytes()) == folded) {
-        return Err(format!(
-            "reserved header name: the same as {pseudo} when separators are ignored"
-        ));
+        return Err(reserved(&format!("the same as {pseudo} when separators are ignored")));
     }
     let exact = RESERVED.iter().find(|r| fold(r.as_bytes()) == folded);
     let prefix = RESERVED_PREFIXES.iter().find(|r| folded.starts_with(&fold(r.as_bytes())));
     match (exact, prefix) {
-        (Some(reserved), _) if *reserved == name => Err("reserved header name".to_owned()),
-        (Some(reserved), _) => {
-            Err(format!("reserved header name: the same as {reserved} when separators are ignored"))
+        (Some(known), _) if *known == name => Err(RESERVED_NAME.to_owned()),
+        (Some(known), _) => {
+            Err(reserved(&format!("the same as {known} when separators are ignored")))
         }
-        (None, Some(reserved)) => Err(format!("reserved header name: {reserved}*")),
+        (None, Some(known)) => Err(reserved(&format!("{known}*"))),
         (None, None) => Ok(name),
     }
+}
+
+const RESERVED_NAME: &str = "got a reserved header name, expected another one";
+
+fn reserved(why: &str) -> String {
+    format!("{RESERVED_NAME}: {why}")
 }
 
 /// The name of the request header that carries the region, lower-cased.
@@ -126,7 +130,8 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
 /// That a header name is the [`same`] as one before it, as product text.
 pub(crate) fn repeats(twin: &str) -> String {
     format!(
-        "repeated header name: the same as {} when case and separators are ignored",
+        "got a repeated header name, expected another one: the same as {} when case and separators \
+         are ignored",
         quoted(twin)
     )
 }
@@ -167,4 +172,5 @@ pub(crate) fn fold_byte(byte: u8) -> u8 {
 }
 
 /// Its value is the client's word, and the upstream would take it for the filter's.
-pub(crate) const IS_REGION_CODE: &str = "reserved header name: the same as regionCodeHeader";
+pub(crate) const IS_REGION_CODE: &str =
+    "got a reserved header name, expected another one: the same as regionCodeHeader";

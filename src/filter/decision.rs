@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use super::entry::Verdict;
-use super::header_edit::{self, ClaimFaults, HeaderEdit, Whose};
+use super::header_edit::{self, HeaderEdit, Whose};
 use super::ids::StreamId;
 use super::lookup::RequestContext;
+use crate::claims::ClaimFaults;
 use crate::outcome::{Outcome, Reason, Source};
 use crate::provider::call_outcome::CallOutcome;
 use crate::reply::{self, LocalReply};
@@ -50,7 +51,7 @@ pub struct Record {
     pub region: Option<Rc<str>>,
     /// What the provider's answer is evidence of; `None` where it has nothing to do with it.
     pub call_outcome: Option<CallOutcome>,
-    /// Claims that gave no header.
+    /// Claims that gave nothing, also where the request is refused for it.
     pub claims: ClaimFaults,
 }
 
@@ -66,25 +67,22 @@ impl RequestContext {
     /// What becomes of this request, by its own instance's rules.
     pub(super) fn decide(self, verdict: &Verdict) -> Decision {
         let RequestContext { policy, endpoint, strip_plan, dialect, source, .. } = self;
-        let record = |outcome, reason, claims| Record {
+        let record = |outcome, reason| Record {
             outcome,
             source,
             reason,
             region: Some(Rc::clone(&endpoint.region)),
             call_outcome: Some(verdict.outcome),
-            claims,
+            claims: verdict.faults,
         };
         match &verdict.decision {
             Ok(vouched) => {
-                let (edit, claims) =
+                let edit =
                     header_edit::edit(vouched, &policy.forward, Whose::User(&endpoint), strip_plan);
-                Decision {
-                    action: Action::Forward(edit),
-                    record: record(Outcome::Pass, None, claims),
-                }
+                Decision { action: Action::Forward(edit), record: record(Outcome::Pass, None) }
             }
             Err(refusal) => Decision {
-                record: record(refusal.outcome(), Some(refusal.reason()), ClaimFaults::default()),
+                record: record(refusal.outcome(), Some(refusal.reason())),
                 action: Action::Reply(reply::reply(refusal, &policy.replies, dialect)),
             },
         }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::header_edit::MappedClaims;
+use crate::claims::ClaimFaults;
 use crate::claims::required::Documents;
 use crate::claims::token;
 use crate::policy::{CachePolicy, Endpoint, NoStore, Policy};
@@ -71,6 +72,8 @@ pub(super) struct Verdict {
     exp: Option<UnixTime>,
     /// What requests of the instance get.
     pub(super) decision: Result<Rc<MappedClaims>, Rc<Refusal>>,
+    /// Claims of it that gave nothing.
+    pub(super) faults: ClaimFaults,
 }
 
 /// By whose rules a response about a token is judged, and when.
@@ -99,14 +102,16 @@ impl Judge<'_> {
             token: claims.as_ref(),
             grants: endpoint.method.grants(),
         };
-        let decision = match policy.required.unmet(documents) {
-            None => MappedClaims::of(&permit, endpoint, documents),
+        let mut faults = ClaimFaults::default();
+        let decision = match policy.required.first_unmet(documents, &mut faults) {
+            None => MappedClaims::of(&permit, endpoint, documents, &mut faults),
             Some(unmet) => Err(unmet),
         };
         Verdict {
             outcome: CallOutcome::Accepted,
             exp: permit.claims().and_then(expiry::of_claims),
             decision: decision.map(Rc::new).map_err(|unmet| Rc::new(Refusal::Unmet(unmet))),
+            faults,
         }
     }
 }
@@ -124,6 +129,7 @@ impl Verdict {
             // A refusal says nothing of the token's end, and is soon forgotten anyway.
             exp: None,
             decision: Err(Rc::new(refusal)),
+            faults: ClaimFaults::default(),
         }
     }
 

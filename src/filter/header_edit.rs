@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::claims::jsonpath::Budget;
 use crate::claims::required::{Documents, Unmet};
-use crate::claims::{self, Claim};
+use crate::claims::{self, Claim, ClaimFaults};
 use crate::policy::{Endpoint, ForwardPolicy};
 use crate::request::headers::PAIR;
 use crate::request::strip::{Name, StripPlan};
@@ -49,31 +49,22 @@ impl HeaderEdit {
     }
 }
 
-/// How many claims gave nothing although something was found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ClaimFaults {
-    /// Values that no header, and no filter state, may carry.
-    pub invalid: u32,
-    /// Searches given up for their cost.
-    pub over_budget: u32,
-}
-
 /// What a permit gives the upstream by the rules of one endpoint. Like the permit it is evidence:
 /// it is made from one alone. It may be kept beside the answer that the permit was made of.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MappedClaims {
     set: Vec<(Rc<str>, String)>,
     state: Vec<(Rc<str>, String)>,
-    faults: ClaimFaults,
 }
 
 impl MappedClaims {
     /// Of a request that nobody was asked about.
     pub fn none(_: &Permit<'_>) -> MappedClaims {
-        MappedClaims { set: Vec::new(), state: Vec::new(), faults: ClaimFaults::default() }
+        MappedClaims { set: Vec::new(), state: Vec::new() }
     }
 
-    /// Reads the claims that the endpoint that was asked has rules for.
+    /// Reads the claims that the endpoint that was asked has rules for, and counts those that gave
+    /// nothing: also where the request is refused for one of them.
     ///
     /// # Errors
     ///
@@ -82,13 +73,13 @@ impl MappedClaims {
         permit: &Permit<'_>,
         endpoint: &Endpoint,
         documents: Documents<'_, '_>,
+        faults: &mut ClaimFaults,
     ) -> Result<MappedClaims, Unmet> {
         let mut vouched = MappedClaims::none(permit);
         let (mut budget, mut left) = (Budget::for_answer(), claims::MAX_ALL);
         for (rules, found) in
             [(&endpoint.rules, &mut vouched.set), (&endpoint.state, &mut vouched.state)]
         {
-            let faults = &mut vouched.faults;
             for rule in rules.iter() {
                 let claim = match documents.of(rule.value.of) {
                     Some(document) => claims::read(document, &rule.value, &mut budget),
@@ -102,18 +93,18 @@ impl MappedClaims {
                                 Some(value)
                             }
                             None => {
-                                faults.invalid = faults.invalid.saturating_add(1);
+                                faults.one_invalid();
                                 None
                             }
                         }
                     }
                     Claim::Absent => None,
                     Claim::Invalid => {
-                        faults.invalid = faults.invalid.saturating_add(1);
+                        faults.one_invalid();
                         None
                     }
                     Claim::OverBudget => {
-                        faults.over_budget = faults.over_budget.saturating_add(1);
+                        faults.one_over_budget();
                         None
                     }
                 };
@@ -152,7 +143,7 @@ pub fn edit(
     policy: &ForwardPolicy,
     whose: Whose<'_>,
     strip_plan: StripPlan,
-) -> (HeaderEdit, ClaimFaults) {
+) -> HeaderEdit {
     let StripPlan { remove, connection } = strip_plan;
     let with = |name: &Option<Rc<str>>, value: Rc<str>| name.clone().map(|name| (name, value));
     let own = match whose {
@@ -160,6 +151,5 @@ pub fn edit(
         Whose::Nobody => with(&policy.anonymous_header, "true".into()),
         Whose::Preflight => None,
     };
-    let faults = vouched.faults;
-    (HeaderEdit { remove, vouched: Rc::clone(vouched), own, connection }, faults)
+    HeaderEdit { remove, vouched: Rc::clone(vouched), own, connection }
 }

@@ -50,12 +50,13 @@ pub enum Egress {
 /// Reads the keys.
 pub(crate) fn read(top: &Fields<'_>, targets: &Targets, report: &mut Report) -> Egress {
     let (server_node, port_node) = (HTTP_PROXY_SERVER.node(top), HTTP_PROXY_PORT.node(top));
-    for (one, other, key) in [
-        (&server_node, &port_node, HTTP_PROXY_PORT.name()),
-        (&port_node, &server_node, HTTP_PROXY_SERVER.name()),
-    ] {
-        if let (Some(node), None) = (one, other) {
-            report.problem(&node.place, format!("{key} is missing, expected both keys or neither"));
+    for (one, other) in
+        [(&HTTP_PROXY_SERVER, &HTTP_PROXY_PORT), (&HTTP_PROXY_PORT, &HTTP_PROXY_SERVER)]
+    {
+        if let (Some(node), None) = (one.node(top), other.node(top)) {
+            let (one, other) = (one.name(), other.name());
+            let wrong = format!("got {one} without {other}, expected both keys or neither");
+            report.problem(&node.place, wrong);
         }
     }
     if server_node.is_some() || port_node.is_some() {

@@ -14,7 +14,7 @@ use crate::provider::call::{Call, HeaderList, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
 use crate::provider::error_text::ProviderText;
 use crate::provider::expiry;
-use crate::provider::method::{Response, ValidationMethod};
+use crate::provider::method::{Response, ValidationMethod, Words};
 use crate::provider::response::{Body, is_introspection_jwt, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
 use crate::provider::subject::Success;
@@ -37,6 +37,15 @@ pub struct Introspection {
 impl ValidationMethod for Introspection {
     fn name(&self) -> &'static str {
         "introspection"
+    }
+
+    /// The provider does vouch for a machine's token, which has no subject.
+    fn words(&self) -> Words {
+        Words {
+            endpoint: "introspection endpoint",
+            no_subject: "The provider does not name a subject of the access token, which this resource \
+                         requires.",
+        }
     }
 
     fn request(

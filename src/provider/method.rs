@@ -23,6 +23,9 @@ pub trait ValidationMethod: fmt::Debug {
     /// Its name, for those who describe a configuration.
     fn name(&self) -> &'static str;
 
+    /// What clients read of it.
+    fn words(&self) -> Words;
+
     /// The call to this site about this token, which gives up after `timeout`.
     fn request(
         &self,
@@ -49,6 +52,15 @@ pub trait ValidationMethod: fmt::Debug {
 
     /// Which document says scope, audience and issuer of a vouched token.
     fn grants(&self) -> Document;
+}
+
+/// What the filter's replies say of a method. With UserInfo it is to the letter what the source system says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words {
+    /// The endpoint that is asked.
+    pub endpoint: &'static str,
+    /// Why a token is refused whose response has no subject, where one is required.
+    pub no_subject: &'static str,
 }
 
 /// A whole response that the provider itself sent.

@@ -190,7 +190,8 @@ pub(crate) fn refuse_content_type(top: &Fields<'_>, report: &mut Report) {
         if names::same(name, "content-type") {
             report.problem(
                 &node.place,
-                "reserved header name with introspection_endpoint: the call has a form for a body",
+                "got a reserved header name with introspection_endpoint, expected another one: the call has \
+                 a form for a body",
             );
         }
     }
@@ -229,8 +230,8 @@ fn headers(top: &Fields<'_>, report: &mut Report) -> Vec<(String, String)> {
     for (written, node) in top.map(USERINFO_HEADERS.name(), report).iter().flat_map(Fields::iter) {
         let name = names::writable(written).and_then(|name| {
             if names::same(&name, "accept-encoding") {
-                let always = "reserved header name: the filter always sends identity, it cannot \
-                              read an encoded response";
+                let always = "got a reserved header name, expected another one: the filter always sends \
+                              identity, it cannot read an encoded response";
                 return Err(always.to_owned());
             }
             Ok(name)

@@ -16,7 +16,7 @@ use crate::config::shape::{Keys, text};
 use crate::provider::call::{Call, LEAST, accept, begin, correlated};
 use crate::provider::error::ProviderError;
 use crate::provider::expiry;
-use crate::provider::method::{Response, ValidationMethod};
+use crate::provider::method::{Response, ValidationMethod, Words};
 use crate::provider::response::{Body, is_json, is_jwt};
 use crate::provider::settings::{CallPolicy, Site};
 use crate::provider::subject::Success;
@@ -96,6 +96,13 @@ pub(crate) fn refuse_with_introspection(top: &Fields<'_>, report: &mut Report) {
 impl ValidationMethod for UserInfo {
     fn name(&self) -> &'static str {
         "userinfo"
+    }
+
+    fn words(&self) -> Words {
+        Words {
+            endpoint: "UserInfo endpoint",
+            no_subject: "The provider does not vouch for the access token.",
+        }
     }
 
     fn request(

@@ -188,7 +188,9 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Option<Metadata> {
     let scopes = SCOPES_SUPPORTED
         .node(&fields)
         .map(|node| list::texts(&node, MOST_SCOPES, "a scope as text", list::wrong_scope, report));
-    let name = RESOURCE_NAME.node(&fields).and_then(|node| name(&node, report));
+    let name = RESOURCE_NAME
+        .node(&fields)
+        .and_then(|node| node.plain_text("a name as text", 256, report).map(str::to_owned));
     let documentation = RESOURCE_DOCUMENTATION.node(&fields).and_then(|node| public(&node, report));
     let (written, Uri { scheme, authority, path }) = resource?;
     let default_port = if scheme == "https" { ":443" } else { ":80" };
@@ -228,19 +230,6 @@ fn public(node: &Node<'_>, report: &mut Report) -> Option<(String, Uri)> {
             None
         }
     }
-}
-
-fn name(node: &Node<'_>, report: &mut Report) -> Option<String> {
-    let text = node.text("a name as text", report)?;
-    let wrong = if text.is_empty() || text.len() > 256 {
-        format!("got {} bytes, expected 1 to 256", text.len())
-    } else if text.chars().any(char::is_control) {
-        "got a control character, expected none".to_owned()
-    } else {
-        return Some(text.to_owned());
-    };
-    report.problem(&node.place, wrong);
-    None
 }
 
 #[cfg(test)]

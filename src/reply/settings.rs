@@ -12,6 +12,7 @@ use crate::config::location::Report;
 use crate::config::shape::{Keys, Object, text};
 use crate::config::tree::Tree;
 use crate::provider::error_text::{self, ProviderText};
+use crate::provider::method::Words;
 
 /// The keys of this room.
 pub(crate) const KEYS: Keys =
@@ -120,6 +121,8 @@ const UP_TO_A_DAY: Range = Range {
 /// How refused requests are answered.
 #[derive(Debug)]
 pub struct ReplyPolicy {
+    /// What clients read of the endpoint that is asked.
+    pub words: Words,
     /// `realm` of every challenge.
     pub realm: String,
     /// The gateway's own parameters of every challenge: where its metadata is, and the scopes wanted.
@@ -183,12 +186,14 @@ pub enum ProviderErrors {
 /// Reads the keys.
 pub(crate) fn read(
     top: &Fields<'_>,
+    words: Words,
     parameters: Vec<(&'static str, String)>,
     report: &mut Report,
 ) -> ReplyPolicy {
     let error_set = error_set(top, report);
     let unavailable = unavailable(top, report);
     ReplyPolicy {
+        words,
         realm: REALM.read(top, report),
         parameters,
         own_errors: match enabled(top) {

@@ -555,3 +555,52 @@ fn missing_subject_is_always_an_invalid_token() {
         assert_eq!(reply.details, "oidc_token_connector{invalid_token:no_subject}");
     }
 }
+
+/// With UserInfo the texts are the source system's; with introspection they name what was asked.
+#[test]
+fn texts_name_the_endpoint_that_was_asked() {
+    let asked = |more: &str, head: &[(&str, &str)], status: &str, body: &str| {
+        let mut world = World::of(&format!(
+            r#"{{"introspection_endpoint": {{"regionCodeHeader": "X-Region",
+                    "regionCodeValue": {{"FR": "https://idp.example/i"}}}},
+                "introspection_client": {{"client_id": "gateway", "client_secret": "s"}}{more}}}"#
+        ));
+        let head = [&[("x-region", "FR")], head].concat();
+        world.asked(&head, status, &[JSON], body.as_bytes()).replied().body
+    };
+    let http = |more: &str, status, body| asked(more, &[], status, body);
+    let named = |name: &str, text: &str| {
+        format!("{{\"error\":\"{name}\",\"error_description\":\"{text}\"}}")
+    };
+    let relayed = "Error Response retrieved from introspection endpoint. Response Code - 429";
+    assert_eq!(http("", "429", ""), relayed);
+    let unusable = "No usable response from the introspection endpoint.";
+    let map = r#", "userinfo_unavailable": {"status": 503}, "provider_errors": "map""#;
+    for (more, status, body) in
+        [("", "401", "{}"), (map, "401", "{}"), ("", "200", "{}"), (map, "429", "")]
+    {
+        assert_eq!(http(more, status, body), named("TargetEndpointError", unusable), "{status}");
+    }
+    let grpc =
+        |more, status, body| asked(more, &[("content-type", "application/grpc")], status, body);
+    assert_eq!(grpc("", "401", "{}"), unusable);
+    assert_eq!(grpc("", "500", ""), "The introspection endpoint gave no verdict on the token.");
+    // A machine's token is good, and has no subject.
+    let subject = "The provider does not name a subject of the access token, which this resource \
+                   requires.";
+    let machine = r#"{"active":true,"client_id":"m"}"#;
+    let required = r#", "require_subject": true"#;
+    assert_eq!(http(required, "200", machine), named("invalid_token", subject));
+    assert_eq!(grpc(required, "200", machine), subject);
+    let inactive = named("invalid_token", "The provider does not vouch for the access token.");
+    assert_eq!(http(required, "200", r#"{"active":false}"#), inactive);
+
+    let mut world = World::of(
+        r#"{"introspection_endpoint": {"regionCodeHeader": "X-Region",
+                "regionCodeValue": {"FR": "https://idp.example/i"}, "defaultURI": ""},
+            "introspection_client": {"client_id": "gateway", "client_secret": "s"}}"#,
+    );
+    let text = "No default introspection endpoint is configured.";
+    let reply = world.decided(&[("authorization", "Bearer t")]).replied();
+    assert_eq!(reply.body, named("DefaultUserInfoURINotPresent", text));
+}

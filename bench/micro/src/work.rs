@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use oidc_token_connector::claims::ClaimFaults;
 use oidc_token_connector::claims::json::{self, Json};
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath};
 use oidc_token_connector::claims::required::Documents;
@@ -57,7 +58,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 Box::new(move || {
                     let strip_plan = StripPlan::of(&view, &policy.forward);
                     let whose = Whose::User(endpoint(&policy));
-                    let (edit, _) = header_edit::edit(&claims, &policy.forward, whose, strip_plan);
+                    let edit = header_edit::edit(&claims, &policy.forward, whose, strip_plan);
                     Effect::Edits(edit)
                 })
             }));
@@ -87,6 +88,6 @@ fn judged(policy: &Policy, answer: &Answer<'_>) -> MappedClaims {
     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
     let documents =
         Documents { response: permit.claims(), token: None, grants: endpoint.method.grants() };
-    let claims = MappedClaims::of(&permit, endpoint, documents);
+    let claims = MappedClaims::of(&permit, endpoint, documents, &mut ClaimFaults::default());
     claims.unwrap_or_else(|unmet| panic!("{unmet:?}"))
 }

@@ -245,7 +245,7 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "regionCodeHeader: x-r",
         false,
-        "line 2: userinfo_endpoint.regionCodeHeader: regionCodeValue is missing",
+        "line 2: userinfo_endpoint.regionCodeHeader: got regionCodeHeader without regionCodeValue",
     ),
     (
         "inject_headers: {\n\"X A\": \"$.a\"}",
@@ -255,7 +255,7 @@ const FINDINGS: [(&str, bool, &str); 30] = [
     (
         "inject_headers: {\n\"Host\": \"$.a\"}",
         false,
-        "line 3: inject_headers.Host: reserved header name; correct",
+        "line 3: inject_headers.Host: got a reserved header name, expected another one; correct",
     ),
     (
         "inject_headers: {\"FR\": {\"A\": \"$.a\"}}",
@@ -263,7 +263,11 @@ const FINDINGS: [(&str, bool, &str); 30] = [
         "line 2: inject_headers.FR: unknown region",
     ),
     ("error_payload_location: $.a[", false, "line 2: error_payload_location: invalid JSONPath"),
-    ("http_proxy_server: squid", false, "line 2: http_proxy_server: http_proxy_port is missing"),
+    (
+        "http_proxy_server: squid",
+        false,
+        "line 2: http_proxy_server: got http_proxy_server without http_proxy_port",
+    ),
     ("http_proxy_port: 0\nhttp_proxy_server: s", false, "line 2: http_proxy_port: got 0, expected"),
     (
         "regionCodeHeader: x-r\nregionCodeValue: {\"A\":\n\"ftp://a\"}",

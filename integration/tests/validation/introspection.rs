@@ -37,6 +37,7 @@ async fn gateway(name: &str) -> Gateway {
             ("refused", introspecting(json!({"cache": {"stale_if_error": "10m", "ttl": "1s"}}))),
             ("joined", kept),
             ("shown", introspecting(json!({}))),
+            ("texts", introspecting(json!({"require_subject": true}))),
         ])
         .await
     });
@@ -214,6 +215,25 @@ async fn refused_client_is_no_verdict_and_no_outage() {
     let reason = "wasmcustom.oidc_reason.introspection_client_refused";
     gw.envoy.wait_stat(reason, |number| number >= 5).await;
     gw.envoy.log().wait_for("introspection_client_refused: cluster idp_default").await;
+}
+
+/// The replies name the endpoint that is asked, and say that a machine's token has no subject.
+#[tokio::test]
+async fn replies_are_about_introspection() {
+    let gw = gateway("texts").await;
+    let unusable = r#"{"error":"TargetEndpointError","error_description":"No usable response from the introspection endpoint."}"#;
+    let no_subject = r#"{"error":"invalid_token","error_description":"The provider does not name a subject of the access token, which this resource requires."}"#;
+    let relayed = "Error Response retrieved from introspection endpoint. Response Code - 429";
+    for (token, answer, status, body) in [
+        ("machine", Reply::json(200, &json!({"active": true})), 401, no_subject),
+        ("none", Reply::json(200, &json!({})), 502, unusable),
+        ("client", Reply::status(401), 503, unusable),
+        ("limited", Reply::status(429), 429, relayed),
+    ] {
+        gw.provider.answer_token(token, answer);
+        let response = gw.get("/orders").bearer(token).send().await;
+        assert_eq!((response.status, &*response.text()), (status, body), "{token}");
+    }
 }
 
 /// Neither the secret nor a token is in anything that Envoy writes or shows.

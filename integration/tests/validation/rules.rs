@@ -65,7 +65,7 @@ fn grants() -> Vec<Row> {
                 json!({"scope": "orders:read"}),
                 json!({"scope": ["orders:read orders:write"]}),
                 json!({"scope": {"orders:read": 1, "orders:write": 1}}),
-                json!({"scope": null, "scp": ["orders:read", "orders:write"]}),
+                json!({"scope": "", "scp": ["orders:read", "orders:write"]}),
             ],
             status: 403,
             outcome: "forbidden",

@@ -1,11 +1,13 @@
-//! The limit on the work of all paths run over one answer.
+//! The limit on the work of paths run over one answer.
 
-/// Budget for all paths run over one answer. A step is at most about 12 ns of native work and twice
-/// that in the module. All paths together end within a few milliseconds, even the worst ones over
+/// Budget for the paths of one kind run over one answer: those of header rules and filter state share one,
+/// those of `require_claims` another, so that no requirement depends on which headers there are; a path to
+/// the subject has its own. A step is at most about 12 ns of native work and twice
+/// that in the module. The paths of a budget end within a few milliseconds, even the worst ones over
 /// the worst answer of 64 KiB. One `$..*` over such an answer takes a quarter.
 pub const ANSWER_STEPS: u32 = 250_000;
 
-/// Steps that one evaluation may still take; shared by all paths run over one answer.
+/// Steps that one evaluation may still take; shared by the paths of one kind.
 #[derive(Debug)]
 pub struct Budget {
     /// Steps left.
@@ -13,7 +15,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget for all paths run over one answer.
+    /// The budget for the paths of one kind run over one answer.
     pub fn for_answer() -> Budget {
         Budget { steps: ANSWER_STEPS }
     }

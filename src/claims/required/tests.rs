@@ -46,6 +46,7 @@ fn every_scope_is_required() {
         r#"{"scope": ["b", "orders:read"]}"#,
         r#"{"scp": ["b", "orders:read"]}"#,
         r#"{"scp": "b orders:read"}"#,
+        r#"{"scope": null, "scp": "orders:read b"}"#,
     ] {
         assert_eq!(grants(members, document), None, "{document}");
     }
@@ -59,7 +60,6 @@ fn every_scope_is_required() {
         r#"{"scope": ["orders:read b"]}"#,
         r#"{"scope": ["orders:read", "b", 1]}"#,
         r#"{"scope": {"orders:read": true, "b": true}}"#,
-        r#"{"scope": null, "scp": "orders:read b"}"#,
         r#"{"scope": "", "scp": "orders:read b"}"#,
     ] {
         assert_eq!(grants(members, document), Some(Unmet::Scope), "{document}");
@@ -198,7 +198,7 @@ fn value_is_compared_exactly() {
             assert_eq!(equal, place == other, "{required} {found}");
         }
     }
-    for other in ["7.0", "7e0", "70e-1", "07.0e0".trim_start_matches('0'), "null", "[7]", "{}"] {
+    for other in ["7.0", "7e0", "70e-1", "7.0e0", "null", "[7]", "{}"] {
         assert!(!fulfilled(r#"{"$.c": 7}"#, &format!(r#"{{"c": {other}}}"#)), "{other}");
     }
 }

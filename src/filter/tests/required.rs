@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::claims::ClaimFaults;
 use crate::outcome::Reason;
 use crate::provider::call_outcome::CallOutcome;
 use crate::sim::jwt;
@@ -214,5 +215,38 @@ fn header_that_is_required_has_a_value() {
         let outcome = world.asked(&[], "200", &JSON, body.as_bytes()).record.outcome;
         let expected = if passes { Outcome::Pass } else { Outcome::ClaimRefused };
         assert_eq!(outcome, expected, "{body:.40}");
+    }
+}
+
+/// A value that no header may carry is counted whether or not the route requires it.
+#[test]
+fn claims_that_refuse_a_request_are_counted() {
+    let loop_ = "0,".repeat(30_000);
+    let large = format!("{{\"l\":[{loop_}0]}}");
+    for (rule, body, counted) in [
+        (r#""$.a""#, r#"{"a":"x\r\ny"}"#, (1, 0)),
+        (r#""$.a""#, "{}", (0, 0)),
+        (r#""$..[?@==@]""#, &*large, (0, 1)),
+    ] {
+        for required in [false, true] {
+            let members = format!(
+                r#""cache": {{}}, "inject_headers":
+                    {{"default": {{"X-A": {{"path": {rule}, "required": {required}}}}}}}"#
+            );
+            let mut world = World::new(&members);
+            let asked = world.asked(&[], "200", &JSON, body.as_bytes());
+            for decision in [asked, world.decided(&T)] {
+                let ClaimFaults { invalid, over_budget } = decision.record.claims;
+                assert_eq!((invalid, over_budget), counted, "{members}");
+                let refused = decision.record.outcome == Outcome::ClaimRefused;
+                assert_eq!(refused, required);
+            }
+        }
+    }
+    let mut world = World::new(r#""cache": {}, "require_claims": {"$..[?@==@]": 1}"#);
+    let asked = world.asked(&[], "200", &JSON, large.as_bytes());
+    for (decision, source) in [(asked, Source::Asked), (world.decided(&T), Source::Hit)] {
+        assert_eq!(decision.record.claims, ClaimFaults { invalid: 0, over_budget: 1 });
+        is_refused(decision, source);
     }
 }

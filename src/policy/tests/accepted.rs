@@ -561,7 +561,10 @@ fn faults() {
     let unserved = "requests without a matching region are answered with \
                     DefaultUserInfoURINotPresent";
     let no_endpoint = |found: &str| {
-        format!("userinfo_endpoint: {found}, expected an object with defaultURI: {blocked}")
+        let or = if found == "missing" { ", or introspection_endpoint instead" } else { "" };
+        format!(
+            "userinfo_endpoint: {found}, expected an object with defaultURI or issuers{or}: {blocked}"
+        )
     };
     let no_default = |found: &str| {
         format!("userinfo_endpoint.defaultURI: {found}, expected an endpoint URI: {unserved}")

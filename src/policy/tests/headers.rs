@@ -45,9 +45,11 @@ fn header_names() {
 /// The catalogue's row 176.
 #[test]
 fn reserved_header_names() {
-    let plain = "reserved header name".to_owned();
+    let plain = "got a reserved header name, expected another one".to_owned();
     let like = |name: &str| {
-        format!("reserved header name: the same as {name} when separators are ignored")
+        format!(
+            "got a reserved header name, expected another one: the same as {name} when separators are ignored"
+        )
     };
     let mut cases: Vec<(String, String)> = Vec::new();
     for name in [
@@ -88,17 +90,24 @@ fn reserved_header_names() {
         ("x-envoy-retry-on", "x-envoy-*"),
         ("X_Envoy.Original-Path", "x-envoy-*"),
     ] {
-        cases.push((name.to_owned(), format!("reserved header name: {family}")));
+        cases.push((
+            name.to_owned(),
+            format!("got a reserved header name, expected another one: {family}"),
+        ));
     }
     for pseudo in [":authority", ":path", ":method", ":scheme", ":protocol", ":status"] {
         for separator in ["-", "_", "."] {
-            let wrong =
-                format!("reserved header name: the same as {pseudo} when separators are ignored");
+            let wrong = format!(
+                "got a reserved header name, expected another one: the same as {pseudo} when separators are ignored"
+            );
             cases.push((pseudo.replace(':', separator), wrong));
         }
     }
     for name in [":authority", ":path", ":method", ":scheme", ":"] {
-        cases.push((name.to_owned(), "reserved header name: a pseudo-header".to_owned()));
+        cases.push((
+            name.to_owned(),
+            "got a reserved header name, expected another one: a pseudo-header".to_owned(),
+        ));
     }
     for (name, wrong) in cases {
         for (config, path) in [
@@ -123,7 +132,7 @@ fn reserved_header_names() {
 fn header_names_that_meet() {
     let twin = |name: &str| {
         format!(
-            r#"repeated header name: the same as "{name}" when case and separators are ignored"#
+            r#"got a repeated header name, expected another one: the same as "{name}" when case and separators are ignored"#
         )
     };
     check_inject(
@@ -146,13 +155,15 @@ fn header_names_that_meet() {
     check(
         r#""userinfo_headers": {"Accept-Encoding": "gzip"}"#,
         &[
-            r#"userinfo_headers["Accept-Encoding"]: reserved header name: the filter always sends identity, it cannot read an encoded response"#,
+            r#"userinfo_headers["Accept-Encoding"]: got a reserved header name, expected another one: the filter always sends identity, it cannot read an encoded response"#,
         ],
     );
     check(
         r#""userinfo_headers": {"accept_encoding": "identity"}"#,
-        &["userinfo_headers.accept_encoding: reserved header name: the filter always sends \
-             identity, it cannot read an encoded response"],
+        &[
+            "userinfo_headers.accept_encoding: got a reserved header name, expected another one: the filter always sends \
+             identity, it cannot read an encoded response",
+        ],
     );
     check(
         r#""userinfo_headers": {"X-A": "a", "x_a": "b"}"#,
@@ -165,7 +176,7 @@ fn header_names_that_meet() {
                 "defaultURI": "https://idp.example/u"}}, {members}}}"#
         )
     };
-    let region = "reserved header name: the same as regionCodeHeader";
+    let region = "got a reserved header name, expected another one: the same as regionCodeHeader";
     check_whole(
         &regional(r#""inject_headers": {"x_region": "sub"}, "region_header": "X.REGION""#),
         &[&format!("inject_headers.x_region: {region}"), &format!("region_header: {region}")],
@@ -176,12 +187,14 @@ fn header_names_that_meet() {
     );
     check_whole(
         &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": "sub"}}"#),
-        &["region_header: repeated header name: the same as one of inject_headers"],
+        &[
+            "region_header: got a repeated header name, expected another one: the same as one of inject_headers",
+        ],
     );
     check_whole(
         &regional(r#""region_header": "X_Used", "inject_headers": {"FR": {"x-used": 5}}"#),
         &[
-            "region_header: repeated header name: the same as one of inject_headers",
+            "region_header: got a repeated header name, expected another one: the same as one of inject_headers",
             r#"inject_headers.FR["x-used"]: got a number, expected a JSONPath as text, or an object with path"#,
         ],
     );
@@ -204,12 +217,19 @@ fn header_maps() {
             r#"inject_headers["X-D"]: got a number, expected an object with the headers of a region"#,
         ],
     );
+    check_inject(
+        r#""X-A": "sub", "X-B": {"path": "$.b"}"#,
+        &[
+            &format!("inject_headers: got both text (1) and objects (1), {mix}"),
+            r#"inject_headers["X-B"]: got a header as an object, expected it in the map of a region: {"default": {"X-B": {"path": …}}} is for all"#,
+        ],
+    );
     let belongs = "(the object form of a header is accepted only in the map of a region)";
     check_inject(
         r#""X-Roles": {"path": "$.roles[*]", "join": ","}"#,
-        &[&format!(
-            r#"inject_headers["X-Roles"]: unknown region, expected one of "default" {belongs}"#
-        )],
+        &[
+            r#"inject_headers["X-Roles"]: got a header as an object, expected it in the map of a region: {"default": {"X-Roles": {"path": …}}} is for all"#,
+        ],
     );
     check_inject(
         r#""fr": {"X A": "sub"}, "DEFAULT": {}"#,
@@ -238,7 +258,7 @@ fn the_object_form_of_a_header() {
         (
             r#"{"path": "sub", "join": ""}"#,
             ".join",
-            "got empty text, expected at least one character between two elements",
+            "got empty text, expected at least one character",
         ),
         (
             r#"{"path": "sub", "join": null}"#,
@@ -264,7 +284,7 @@ fn the_object_form_of_a_header() {
         r#""default": {"X A": {"path": "sub", "join": ""}}"#,
         &[
             r#"inject_headers.default["X A"]: invalid header name: got space at 2"#,
-            r#"inject_headers.default["X A"].join: got empty text, expected at least one character between two elements"#,
+            r#"inject_headers.default["X A"].join: got empty text, expected at least one character"#,
         ],
     );
 }

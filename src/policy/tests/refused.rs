@@ -32,21 +32,21 @@ fn everything_at_once_in_document_order() {
             "relm: unknown key, did you mean realm?",
             "userinfo_endpoint.defaultURI: invalid endpoint URI: got no path, expected at least / \
              after the host",
-            "userinfo_endpoint.regionCodeValue: regionCodeHeader is missing, expected both keys \
+            "userinfo_endpoint.regionCodeValue: got regionCodeValue without regionCodeHeader, expected both keys \
              or neither",
             "userinfo_endpoint.regionCodeValue.FR: invalid endpoint URI: got no http:// or \
              https:// at the start, expected an absolute URI",
             r#"userinfo_endpoint.regionCodeValue[""]: got an empty region code, expected at least one character"#,
             "userinfo_endpoint.extra: unknown key, expected one of regionCodeHeader, \
              regionCodeValue, issuers, defaultURI",
-            "inject_headers.FR.Host: reserved header name",
+            "inject_headers.FR.Host: got a reserved header name, expected another one",
             r#"inject_headers.FR["X-A"]: got a number, expected a JSONPath as text, or an object with path"#,
             r#"inject_headers.UK: unknown region, expected one of "default", "FR", "" (the object form of a header is accepted only in the map of a region)"#,
             "block_authorization_header: got text, expected true or false without quotation marks",
             "timeout: repeated key, expected each key once",
             "require_subject: got true together with accept_any_200, expected one of the two: a \
              response of any kind has no subject",
-            "http_proxy_port: http_proxy_server is missing, expected both keys or neither",
+            "http_proxy_port: got http_proxy_port without http_proxy_server, expected both keys or neither",
             "http_proxy_port: got 0, expected a whole number from 1 to 65535",
         ],
     );
@@ -249,13 +249,17 @@ fn regions() {
     );
     check_endpoint(
         &format!(r#""defaultURI": "{uri}", "regionCodeHeader": "x-region""#),
-        &["userinfo_endpoint.regionCodeHeader: regionCodeValue is missing, expected both keys \
-             or neither"],
+        &[
+            "userinfo_endpoint.regionCodeHeader: got regionCodeHeader without regionCodeValue, expected both keys \
+             or neither",
+        ],
     );
     check_endpoint(
         &format!(r#""defaultURI": "{uri}", "regionCodeValue": {{"FR": "{uri}"}}"#),
-        &["userinfo_endpoint.regionCodeValue: regionCodeHeader is missing, expected both keys \
-             or neither"],
+        &[
+            "userinfo_endpoint.regionCodeValue: got regionCodeValue without regionCodeHeader, expected both keys \
+             or neither",
+        ],
     );
 }
 
@@ -284,7 +288,7 @@ fn the_header_that_carries_the_region() {
 #[test]
 fn clusters() {
     for (name, wrong) in [
-        ("", "got empty text, expected the name of a cluster"),
+        ("", "got empty text, expected at least one character"),
         ("a\\nb", "got control character U+000A at 2, expected no control characters"),
         (&"c".repeat(1025), "got 1025 bytes, expected at most 1024"),
     ] {
@@ -299,11 +303,15 @@ fn clusters() {
 fn the_proxy() {
     check(
         r#""http_proxy_server": "squid.example.com""#,
-        &["http_proxy_server: http_proxy_port is missing, expected both keys or neither"],
+        &[
+            "http_proxy_server: got http_proxy_server without http_proxy_port, expected both keys or neither",
+        ],
     );
     check(
         r#""http_proxy_port": 3128"#,
-        &["http_proxy_port: http_proxy_server is missing, expected both keys or neither"],
+        &[
+            "http_proxy_port: got http_proxy_port without http_proxy_server, expected both keys or neither",
+        ],
     );
     for (server, wrong) in [
         ("", "got no host, expected a host name or an IP address"),
@@ -347,7 +355,7 @@ fn the_proxy() {
     check_whole(
         r#"{"http_proxy_server": "squid", "userinfo_endpoint": {"defaultURI": "http://a.example/u"}}"#,
         &[
-            "http_proxy_server: http_proxy_port is missing, expected both keys or neither",
+            "http_proxy_server: got http_proxy_server without http_proxy_port, expected both keys or neither",
             &format!("userinfo_endpoint.defaultURI: {connect}"),
         ],
     );

@@ -41,12 +41,21 @@ fn anonymous_requests() {
     for (name, wrong) in [
         ("", "invalid header name: got empty text"),
         ("X A", "invalid header name: got space at 2"),
-        ("Cookie", "reserved header name"),
-        ("Set_Cookie", "reserved header name: the same as set-cookie when separators are ignored"),
-        ("x-envoy-a", "reserved header name: x-envoy-*"),
-        ("X-Region", "reserved header name: the same as regionCodeHeader"),
-        ("x_user", "repeated header name: the same as one of inject_headers"),
-        ("X.Where", "repeated header name: the same as region_header"),
+        ("Cookie", "got a reserved header name, expected another one"),
+        (
+            "Set_Cookie",
+            "got a reserved header name, expected another one: the same as set-cookie when separators are ignored",
+        ),
+        ("x-envoy-a", "got a reserved header name, expected another one: x-envoy-*"),
+        (
+            "X-Region",
+            "got a reserved header name, expected another one: the same as regionCodeHeader",
+        ),
+        (
+            "x_user",
+            "got a repeated header name, expected another one: the same as one of inject_headers",
+        ),
+        ("X.Where", "got a repeated header name, expected another one: the same as region_header"),
     ] {
         check_whole(
             &format!(
@@ -119,7 +128,7 @@ fn what_the_metadata_says_besides() {
             "protected_resource.scopes_supported[2]: got empty text, expected a scope as text",
             "protected_resource.scopes_supported[3]: repeated text, expected each once",
             "protected_resource.scopes_supported[4]: got a number, expected a scope as text",
-            "protected_resource.resource_name: got 0 bytes, expected 1 to 256",
+            "protected_resource.resource_name: got empty text, expected at least one character",
             "protected_resource.resource_documentation: invalid URI: got no http:// or https:// at \
              the start, expected an absolute URI",
         ],
@@ -131,14 +140,15 @@ fn what_the_metadata_says_besides() {
         ),
         &[
             "protected_resource.scopes_supported: got 0 elements, expected 1 to 64",
-            "protected_resource.resource_name: got a control character, expected none",
+            "protected_resource.resource_name: got control character U+0007 at 2, expected no \
+             control characters",
             "protected_resource.resource_documentation: invalid URI: got a fragment, expected only \
              path and query",
         ],
     );
     check_resource(
         &format!(r#"{RESOURCE}, {SERVERS}, "resource_name": "{}""#, "a".repeat(257)),
-        &["protected_resource.resource_name: got 257 bytes, expected 1 to 256"],
+        &["protected_resource.resource_name: got 257 bytes, expected at most 256"],
     );
     let long = "a".repeat(257);
     check_resource(

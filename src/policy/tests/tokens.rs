@@ -83,13 +83,19 @@ fn an_introspection_endpoint_that_is_none() {
         );
         check_whole(
             &config,
-            &[&format!("introspection_endpoint: got {found}, expected an object with defaultURI")],
+            &[&format!(
+                "introspection_endpoint: got {found}, expected an object with defaultURI or issuers"
+            )],
         );
     }
-    check_whole(
-        &format!(r#"{{"introspection_endpoint": {{}}, "introspection_client": {{{CLIENT}}}}}"#),
-        &["introspection_endpoint.defaultURI: missing, expected an endpoint URI"],
-    );
+    for (endpoint, found) in [("", "missing"), (r#""defaultURI": """#, "got empty text")] {
+        check_whole(
+            &format!(
+                r#"{{"introspection_endpoint": {{{endpoint}}}, "introspection_client": {{{CLIENT}}}}}"#
+            ),
+            &[&format!("introspection_endpoint.defaultURI: {found}, expected an endpoint URI")],
+        );
+    }
     check_whole(
         &format!(
             r#"{{"introspection_endpoint": {{"defaultURI": "idp.example", "region": "x-r"}},
@@ -151,7 +157,7 @@ fn one_way_of_validating_tokens() {
         check_asked(
             &format!(r#""userinfo_headers": {{"X-A": "a", "{name}": "text/plain"}}"#),
             &[&format!(
-                "userinfo_headers{place}: reserved header name with introspection_endpoint: the call \
+                "userinfo_headers{place}: got a reserved header name with introspection_endpoint, expected another one: the call \
                  has a form for a body"
             )],
         );
@@ -202,11 +208,11 @@ fn clients() {
     check_client(
         r#"{"client_id": "a\tb", "client_secret": ""}"#,
         &[
-            "introspection_client.client_id: got a control character, expected none",
+            "introspection_client.client_id: got tab at 2, expected no control characters",
             "introspection_client.client_secret: got empty text, expected at least one character",
         ],
     );
-    let name = "introspection_client.client_secret_env: got another name, expected a letter or _, \
+    let name = "introspection_client.client_secret_env: got no name of a variable, expected a letter or _, \
                 then letters, digits and _, at most 128";
     for variable in ["", "1A", "A-B", "A B", "é", "$A", &"A".repeat(129)] {
         check_client(
@@ -260,7 +266,7 @@ fn clients_by_region() {
                  "introspection_client": {{"a": {{{CLIENT}}}, "default": {{{CLIENT}}}}}}}"#
         ),
         &[
-            "introspection_client: no client for \"b\", expected one for each endpoint: a secret \
+            "introspection_client: got no client for \"b\", expected one for each endpoint: a secret \
              must not go to another provider",
             "introspection_client.default: unknown region, expected one of \"a\", \"b\"",
         ],
@@ -300,10 +306,10 @@ fn issuers() {
     for name in ["", "A", "a b", "a.b", "é", &"a".repeat(33)] {
         check_issuers(
             &format!(r#""i": {{"name": "{name}", "uri": "https://a.example/u"}}"#),
-            &[
-                "userinfo_endpoint.issuers.i.name: got another name, expected 1 to 32 of a-z, 0-9, _ \
-               and -",
-            ],
+            &[&format!(
+                "userinfo_endpoint.issuers.i.name: got {}, expected 1 to 32 of a-z, 0-9, _ and -",
+                crate::config::problem::quoted(name)
+            )],
         );
     }
     check_issuers(
@@ -313,7 +319,7 @@ fn issuers() {
         &[
             "userinfo_endpoint.issuers.i.name: got default, expected another name: it is reserved \
              for defaultURI",
-            "userinfo_endpoint.issuers.k.name: repeated name, expected each name once",
+            "userinfo_endpoint.issuers.k.name: got a repeated name, expected each name once",
             "userinfo_endpoint.issuers.k.uri: got 0 endpoint URIs, expected 1 to 5",
             "userinfo_endpoint.issuers.k.client: unknown key, expected one of name, uri",
         ],
@@ -376,5 +382,21 @@ fn jwts_are_trusted_over_tls_alone() {
     check(
         r#""userinfo_jwt": "Refuse""#,
         &[r#"userinfo_jwt: got "Refuse", expected "refuse" or "trust_tls" (case-sensitive)"#],
+    );
+}
+
+/// Without a client there is no way to validate a token; what other rooms find is told all the same.
+#[test]
+fn missing_client_hides_no_other_problem() {
+    check_whole(
+        r#"{"introspection_endpoint": {"defaultURI": "https://idp.example/i"},
+            "cache": {"ttl": 5}, "max_token_bytes": 0, "access_log_state": 1}"#,
+        &[
+            "cache.ttl: got a number, expected a duration as text, 0s to 1h",
+            "max_token_bytes: got 0, expected a whole number from 1 to 65536",
+            "access_log_state: got a number, expected true or false",
+            "introspection_client: missing, expected the client as which the gateway asks at \
+             introspection_endpoint",
+        ],
     );
 }

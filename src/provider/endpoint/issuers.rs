@@ -8,6 +8,7 @@ use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::Report;
 use crate::config::names::DEFAULT_REGION;
+use crate::config::problem::quoted;
 use crate::config::shape::{Object, names_of, text};
 
 /// The list of issuers, a member of the endpoint.
@@ -145,11 +146,11 @@ fn name(node: &Node<'_>, names: &[String], report: &mut Report) -> Option<String
     let is_name = (1..=LONGEST_NAME).contains(&name.len())
         && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     let wrong = if !is_name {
-        format!("got another name, expected 1 to {LONGEST_NAME} of a-z, 0-9, _ and -")
+        format!("got {}, expected 1 to {LONGEST_NAME} of a-z, 0-9, _ and -", quoted(name))
     } else if name == DEFAULT_REGION {
         format!("got {DEFAULT_REGION}, expected another name: it is reserved for defaultURI")
     } else if names.iter().any(|other| other == name) {
-        "repeated name, expected each name once".to_owned()
+        "got a repeated name, expected each name once".to_owned()
     } else {
         return Some(name.to_owned());
     };

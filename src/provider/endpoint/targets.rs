@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::issuers::{self, ISSUERS, UNKNOWN_ISSUER, UnknownIssuer};
 use super::region::{Region, Target, region};
-use crate::config::file::Fields;
+use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::Report;
 use crate::config::names::{self, DEFAULT_REGION};
@@ -186,12 +186,16 @@ pub(crate) fn read(top: &Fields<'_>, report: &mut Report) -> Targets {
     let Some(node) = key.node(top) else {
         report.fault(
             &top.place.absent(key.name()),
-            format!("missing, expected an object with defaultURI: {BLOCKED}"),
+            format!(
+                "missing, expected an object with defaultURI or issuers, or {} instead: {BLOCKED}",
+                INTROSPECTION_ENDPOINT.name()
+            ),
         );
         return none;
     };
     if !matches!(node.value, Tree::Object(_)) {
-        let expected = format!("got {}, expected an object with defaultURI", node.kind());
+        let expected =
+            format!("got {}, expected an object with defaultURI or issuers", node.kind());
         match kind {
             Kind::UserInfo => report.fault(&node.place, format!("{expected}: {BLOCKED}")),
             // No connector of the source system introspects: there is nothing to keep to.
@@ -212,9 +216,9 @@ fn table(fields: &Fields<'_>, kind: Kind, report: &mut Report) -> Table {
         [(&REGION_CODE_HEADER, &REGION_CODE_VALUE), (&REGION_CODE_VALUE, &REGION_CODE_HEADER)]
     {
         if let (Some(node), None) = (one.node(fields), other.node(fields)) {
-            let other = other.name();
-            report
-                .problem(&node.place, format!("{other} is missing, expected both keys or neither"));
+            let (one, other) = (one.name(), other.name());
+            let wrong = format!("got {one} without {other}, expected both keys or neither");
+            report.problem(&node.place, wrong);
         }
     }
     let issuers = issuers::read(fields, report);
@@ -228,12 +232,11 @@ fn table(fields: &Fields<'_>, kind: Kind, report: &mut Report) -> Table {
     let by_issuer = issuers.is_some();
     let default = match (DEFAULT_URI.node(fields), kind) {
         (None, _) if by_issuer => None,
-        (None, Kind::Introspection) if regions.is_empty() => {
-            let place = fields.place.absent(DEFAULT_URI.name());
-            report.problem(&place, "missing, expected an endpoint URI");
-            None
+        // No connector of the source system introspects: there is nothing to keep to.
+        (node, Kind::Introspection) if !by_issuer && regions.is_empty() => {
+            the_only_one(fields, node, report)
         }
-        _ => default(fields, report),
+        (_, Kind::UserInfo | Kind::Introspection) => default(fields, report),
     };
     let (codes, regions) = issuers.unwrap_or((codes, regions));
     Table { region_header, by_issuer, codes, regions, default }
@@ -299,6 +302,25 @@ fn wrong_code(code: &str) -> Option<String> {
     Some(format!("got a region code with {found}, expected no control characters"))
 }
 
+/// `defaultURI` where no other endpoint is.
+fn the_only_one(
+    fields: &Fields<'_>,
+    node: Option<Node<'_>>,
+    report: &mut Report,
+) -> Option<Region> {
+    let (place, found) = match node {
+        None => (fields.place.absent(DEFAULT_URI.name()), "missing"),
+        Some(node) if is_empty(&node) => (node.place, "got empty text"),
+        Some(node) => return region(DEFAULT_REGION, node, report),
+    };
+    report.problem(&place, format!("{found}, expected an endpoint URI"));
+    None
+}
+
+fn is_empty(node: &Node<'_>) -> bool {
+    matches!(node.value, Tree::Text(text) if text.is_empty())
+}
+
 fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
     const BLOCKED: &str = "requests without a matching region are answered with \
                            DefaultUserInfoURINotPresent";
@@ -307,7 +329,7 @@ fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
         report.fault(&fields.place.absent(DEFAULT_URI.name()), message);
         return None;
     };
-    if matches!(node.value, Tree::Text(text) if text.is_empty()) {
+    if is_empty(&node) {
         report.fault(&node.place, format!("got empty text, expected an endpoint URI: {BLOCKED}"));
         return None;
     }
@@ -319,21 +341,9 @@ fn default(fields: &Fields<'_>, report: &mut Report) -> Option<Region> {
 pub(crate) fn clusters<'j>(top: &Fields<'j>, report: &mut Report) -> BTreeMap<&'j str, &'j str> {
     let mut clusters = BTreeMap::new();
     for (authority, node) in top.map(CLUSTERS.name(), report).iter().flat_map(Fields::iter) {
-        let Some(name) = node.text("the name of a cluster as text", report) else {
-            continue;
-        };
-        let wrong = if name.is_empty() {
-            Some("got empty text, expected the name of a cluster".to_owned())
-        } else if name.len() > LONGEST_CLUSTER {
-            let length = name.len();
-            Some(format!("got {length} bytes, expected at most {LONGEST_CLUSTER}"))
-        } else {
-            first_not(name, |c| !c.is_control())
-                .map(|found| format!("got {found}, expected no control characters"))
-        };
-        match wrong {
-            Some(wrong) => report.problem(&node.place, wrong),
-            None => drop(clusters.insert(authority, name)),
+        let name = node.plain_text("the name of a cluster as text", LONGEST_CLUSTER, report);
+        if let Some(name) = name {
+            clusters.insert(authority, name);
         }
     }
     clusters

@@ -3,8 +3,6 @@
 //! A secret must never reach a log, a reply or `Debug`, and never another provider than its own: nothing
 //! falls back from one region to another.
 
-use std::rc::Rc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +12,7 @@ use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Choice, Key, Own};
 use crate::config::location::Report;
-use crate::config::problem::{first_not, quoted};
+use crate::config::problem::quoted;
 use crate::config::secret::Secret;
 use crate::config::shape::{Keys, Object, names_of, text};
 use crate::config::tree::Tree;
@@ -175,21 +173,26 @@ pub(crate) fn form(name: &str, value: &str) -> String {
 /// The clients by region.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    everywhere: Option<Rc<Client>>,
-    regions: Vec<(String, Option<Rc<Client>>)>,
+    everywhere: Option<Client>,
+    regions: Vec<(String, Option<Client>)>,
 }
 
 impl Clients {
     /// The client for a region, or for `default`.
-    pub(crate) fn of(&self, region: &str) -> Option<Rc<Client>> {
+    pub(crate) fn of(&self, region: &str) -> Option<&Client> {
         let own = self.regions.iter().find(|(code, _)| code == region);
-        own.map_or(&self.everywhere, |(_, client)| client).clone()
+        own.map_or(&self.everywhere, |(_, client)| client).as_ref()
     }
 }
 
-/// Whether the key is there.
-pub(crate) fn node<'j>(top: &Fields<'j>) -> Option<Node<'j>> {
-    INTROSPECTION_CLIENT.node(top)
+/// Reports the key where tokens are not introspected.
+pub(crate) fn refuse_with_userinfo(top: &Fields<'_>, report: &mut Report) {
+    if let Some(node) = INTROSPECTION_CLIENT.node(top) {
+        report.problem(
+            &node.place,
+            "got introspection_client without introspection_endpoint, expected both together",
+        );
+    }
 }
 
 /// Reads the key. `regions` are the endpoints that exist, `default` among them; `None` if that cannot be
@@ -224,7 +227,7 @@ pub(crate) fn read(
                 ),
             );
         }
-        let everywhere = client(node, environment, report).map(Rc::new);
+        let everywhere = client(node, environment, report);
         return Clients { everywhere, regions: Vec::new() };
     }
     let mut clients = Clients::default();
@@ -232,7 +235,7 @@ pub(crate) fn read(
         if regions.is_some_and(|regions| !regions.iter().any(|known| known == code)) {
             report.problem(&node.place, unknown(regions.unwrap_or_default()));
         }
-        let client = client(node, environment, report).map(Rc::new);
+        let client = client(node, environment, report);
         clients.regions.push((code.to_owned(), client));
     }
     for code in regions.unwrap_or_default() {
@@ -240,7 +243,7 @@ pub(crate) fn read(
             report.problem(
                 &place,
                 format!(
-                    "no client for {}, expected one for each endpoint: a secret must not go to \
+                    "got no client for {}, expected one for each endpoint: a secret must not go to \
                      another provider",
                     quoted(code)
                 ),
@@ -258,7 +261,7 @@ fn unknown(regions: &[String]) -> String {
 fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) -> Option<Client> {
     let fields = Fields::open(node, &names_of(&[CLIENT.keys]), report)?;
     let id = match CLIENT_ID.node(&fields) {
-        Some(node) => plain(&node, 1024, report),
+        Some(node) => node.plain_text("text", 1024, report),
         None => {
             report.problem(&fields.place.absent(CLIENT_ID.name()), "missing, expected text");
             None
@@ -291,26 +294,10 @@ fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) ->
             );
             None
         }
-        (Some(node), None) => plain(&node, 4096, report).map(str::to_owned),
+        (Some(node), None) => node.plain_text("text", 4096, report).map(str::to_owned),
         (None, Some(node)) => from_environment(&node, environment, report),
     };
     Some(Client::new(id?, method, &secret?))
-}
-
-/// Text that is not empty and has no control characters. It is never shown.
-fn plain<'j>(node: &Node<'j>, longest: usize, report: &mut Report) -> Option<&'j str> {
-    let text = node.text("text", report)?;
-    let wrong = if text.is_empty() {
-        "got empty text, expected at least one character".to_owned()
-    } else if text.len() > longest {
-        format!("got {} bytes, expected at most {longest}", text.len())
-    } else if first_not(text, |c| !c.is_control()).is_some() {
-        "got a control character, expected none".to_owned()
-    } else {
-        return Some(text);
-    };
-    report.problem(&node.place, wrong);
-    None
 }
 
 fn from_environment(
@@ -326,7 +313,7 @@ fn from_environment(
     if !is_name {
         report.problem(
             &node.place,
-            "got another name, expected a letter or _, then letters, digits and _, at most 128",
+            "got no name of a variable, expected a letter or _, then letters, digits and _, at most 128",
         );
         return None;
     }

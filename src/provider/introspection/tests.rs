@@ -144,7 +144,7 @@ fn a_required_subject_has_to_be_there() {
 
 /// What an introspection endpoint refuses is the gateway, never the token.
 #[test]
-fn no_error_status_is_a_verdict() {
+fn invalid_token_with_an_error_status_is_no_verdict() {
     let real = ("x-envoy-upstream-service-time", "3");
     for status in 100..=599_u16 {
         let text = status.to_string();

@@ -78,9 +78,9 @@ fn own_header(
     let wrong = if code_header.is_some_and(|header| names::same(header, &name)) {
         IS_REGION_CODE
     } else if injected.iter().any(|other| names::same(other, &name)) {
-        "repeated header name: the same as one of inject_headers"
+        "got a repeated header name, expected another one: the same as one of inject_headers"
     } else if region_header.is_some_and(|header| names::same(header, &name)) {
-        "repeated header name: the same as region_header"
+        "got a repeated header name, expected another one: the same as region_header"
     } else {
         return Some(name);
     };

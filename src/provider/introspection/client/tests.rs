@@ -93,7 +93,7 @@ fn the_secret_is_in_the_environment() {
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "1-X"}"#,
         &[
-            "introspection_client.client_secret_env: got another name, expected a letter or _, then \
+            "introspection_client.client_secret_env: got no name of a variable, expected a letter or _, then \
            letters, digits and _, at most 128",
         ],
     );
@@ -131,7 +131,8 @@ fn a_client_has_one_secret_or_none() {
         r#"{"client_id": "", "client_secret": "s\u0000"}"#,
         &[
             "introspection_client.client_id: got empty text, expected at least one character",
-            "introspection_client.client_secret: got a control character, expected none",
+            "introspection_client.client_secret: got control character U+0000 at 2, expected \
+             no control characters",
         ],
     );
 }
@@ -165,7 +166,7 @@ fn every_endpoint_has_its_own_client() {
     refused(
         &format!(r#"{{"FR": {one}}}"#),
         &[
-            "introspection_client: no client for \"default\", expected one for each endpoint: a secret \
+            "introspection_client: got no client for \"default\", expected one for each endpoint: a secret \
            must not go to another provider",
         ],
     );
