@@ -109,6 +109,11 @@ codes! {
          failure_policy says: there every request passes, with identity headers of its own",
         "put Envoy's RBAC filter behind it, which lets pass only what wasm.oidc_outcome says \
          that the filter let pass, as envoy/envoy.yaml does";
+    GUARD_NOT_COUNTED = "guard-not-counted", Warning,
+        "its refusals count together with those of every other RBAC filter: the alert \
+         OidcGuardDenied never fires, so nobody sees that Envoy leaves the filter out",
+        "set \"rules_stat_prefix\": \"oidc_token_connector_guard\" beside its rules, as \
+         envoy/envoy.yaml does";
     NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
         "the next route that is added is unprotected, without a warning",
         "remove `disabled` from one instance, and switch it off where another one is on";

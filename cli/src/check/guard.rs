@@ -66,6 +66,15 @@ impl<'a> Guard<'a> {
         self.node.text("name").unwrap_or_default()
     }
 
+    /// Whether its refusals count apart from those of other RBAC filters: what a route says of
+    /// the rules changes no name of a counter. A discovered filter may say anything.
+    fn counts_apart(&self) -> bool {
+        let config = self.node.get("typed_config").and_then(|config| config.message(RBAC));
+        config.is_none_or(|config| {
+            config.text("rules_stat_prefix").is_some_and(|prefix| !prefix.is_empty())
+        })
+    }
+
     /// Whether it may let a request pass of which the filter says this.
     fn lets_pass(&self, outcome: &str) -> bool {
         let Some(rules) = &self.rules else { return true };
@@ -205,6 +214,7 @@ pub(crate) fn check<'a>(
             continue;
         };
         for (index, guard) in &on {
+            check_counter(guard, findings);
             let met = instances.iter().filter(|(index, _)| way.on.contains(index));
             let met: Vec<&Instance<'a>> = met.map(|(_, instance)| *instance).collect();
             if *index < last {
@@ -237,6 +247,14 @@ fn check_public(way: &Way<'_>, on: &[(usize, Guard<'_>)], findings: &mut Finding
         let label = routes::label(&way.node);
         let found = format!("{label} is public, and {} is on there", guard.name());
         findings.add(codes::GUARD_REFUSES, &way.node, found);
+    }
+}
+
+/// Whether an alert can tell the guard's refusals from others.
+fn check_counter(guard: &Guard<'_>, findings: &mut Findings) {
+    if !guard.counts_apart() {
+        let found = format!("{} has no rules_stat_prefix", guard.name());
+        findings.add(codes::GUARD_NOT_COUNTED, &guard.node, found);
     }
 }
 
@@ -289,6 +307,7 @@ pub(crate) fn check_made(instance: &Instance<'_>, world: &World<'_>, findings: &
         findings.add(codes::GUARD_NOT_SEEN, &instance.node, found);
     }
     for guard in &guards {
+        check_counter(guard, findings);
         check_words(guard, &[instance], findings);
     }
 }
@@ -308,7 +327,11 @@ pub(crate) fn check_list(
         world.instances.iter().any(|instance| same(&instance.node) && !instance.disabled)
     };
     let Some(last) = entries.iter().rposition(is_instance) else { return };
-    if !entries.iter().skip(last).any(|entry| Guard::of(entry).is_some()) {
+    let guards: Vec<Guard<'_>> = entries.iter().skip(last).filter_map(Guard::of).collect();
+    for guard in &guards {
+        check_counter(guard, findings);
+    }
+    if guards.is_empty() {
         let found = format!("no guard is in the list of filters of the upgrade {kind}");
         findings.add(codes::NO_GUARD, filters, found);
     }
