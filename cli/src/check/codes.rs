@@ -60,7 +60,8 @@ codes! {
         "no call can be made: every request that needs it is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
     CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
-        "`https://` alone encrypts nothing: tokens and claims cross the network unencrypted",
+        "`https://` alone encrypts nothing: tokens and claims, and with introspection the gateway's \
+         own secret, cross the network unencrypted",
         "give the cluster a TLS transport socket with sni, trusted CA and the provider's name";
     TLS_WITHOUT_CA = "tls-without-ca", Error,
         "without a trusted CA any certificate is accepted, and any server can receive the tokens",
@@ -136,7 +137,8 @@ codes! {
         "the cluster decides where calls go; http_proxy_port is informative",
         "use the same port in both";
     ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
-        "tokens and claims cross the network unencrypted",
+        "tokens and claims, and with introspection the gateway's own secret, cross the network \
+         unencrypted",
         "use https:// and a cluster with TLS";
     SUBJECT_NOT_REQUIRED = "subject-not-required", Warning,
         "any page that answers 200 with a JSON object validates every token",
