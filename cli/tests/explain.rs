@@ -424,6 +424,18 @@ region default: the token names no issuer
     assert!(basic.starts_with(expected), "{basic}");
 }
 
+/// The row is that of the introspection endpoint's answer, and not of a missing subject.
+#[test]
+fn introspection_that_says_no_has_a_row_of_its_own() {
+    let out = with_answer(INTROSPECTION, "0paque-t0ken", r#"{"active": false}"#);
+    let row = "\nthe provider's answer: an introspection response that says no: `active` false, ";
+    assert!(out.contains(row) && out.contains("reason inactive"), "{out}");
+    let other = r#"{"active": true, "iss": "https://b.example"}"#;
+    let out = with_answer(INTROSPECTION, &jwt(r#"{"iss":"https://a.example"}"#), other);
+    let row = "\nthe provider's answer: 200, a JSON object without the subject";
+    assert!(out.contains(row) && out.contains("reason other_issuer"), "{out}");
+}
+
 /// Nobody is asked about a token of another issuer, and the reason is there all the same.
 #[test]
 fn unlisted_issuer_is_the_reason_of_a_refusal() {

@@ -254,7 +254,7 @@ impl Story {
             lines.push(format!("no metadata: {metadata}"));
         }
         if let Some(came) = record.call_outcome {
-            let (answer, about) = outcomes::texts(came);
+            let (answer, about) = outcomes::texts(came, end.reason());
             let follows = came.consequences();
             let yes = |is| if is { "yes" } else { "no" };
             lines.push(format!("the provider's answer: {answer}; about: {about}"));
@@ -312,7 +312,7 @@ impl Story {
                 "source": record.source.as_str(),
                 "region": record.region.as_deref(),
                 "evidence": record.call_outcome.map(|came| {
-                    let (answer, about) = outcomes::texts(came);
+                    let (answer, about) = outcomes::texts(came, end.reason());
                     let follows = came.consequences();
                     json!({
                         "came": answer,
