@@ -190,6 +190,11 @@ codes! {
     CORS_AFTER_FILTER = "cors-after-filter", Warning,
         "preflights carry no token and are refused, and pages cannot read the filter's replies",
         "move the CORS filter in front, or set \"preflight\": \"pass\"";
+    CORS_WITHOUT_POLICY = "cors-without-policy", Warning,
+        "Envoy's CORS filter does nothing without a policy: preflights reach the next filter and are \
+         refused, and pages of other origins cannot read the replies",
+        "add a CorsPolicy to typed_per_filter_config of the virtual host, as envoy/envoy.yaml does; or \
+         remove the CORS filter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
