@@ -4,6 +4,7 @@
 //! sent anywhere. Tokens do not appear in what is printed.
 
 mod args;
+mod got;
 mod request;
 mod rule;
 mod story;
@@ -54,7 +55,9 @@ fn explain(args: &Args) -> Result<Story, String> {
     let event = Event::Request { stream: StreamId(1), policy: &policy, headers: &headers };
     let mut effects = carried_out(&mut gate, event, now);
     let region = why::region(&policy, &request.head());
+    let metadata = why::no_metadata(&policy, args);
     let mut story = Story::new(&instance.name, request, region);
+    story.metadata = metadata;
     match effects.pop() {
         Some(Effect::Release(release)) => story.end(release.decision),
         Some(Effect::Call(id, call)) => {

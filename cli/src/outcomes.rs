@@ -8,6 +8,7 @@ use std::rc::Rc;
 use oidc_token_connector::filter::{
     Action, Decision, Effect, Event, Gate, Release, Seed, StreamId,
 };
+use oidc_token_connector::outcome::Reason;
 use oidc_token_connector::policy::{self, Policy};
 use oidc_token_connector::provider::call_outcome::{CallOutcome, Kept};
 use oidc_token_connector::provider::response::{Answer, Body};
@@ -16,14 +17,59 @@ use oidc_token_connector::reply::{self, Dialect, LocalReply};
 use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
-/// The answer, and what it is about.
+/// Which endpoint answers: most outcomes are the same with both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    UserInfo,
+    Introspection,
+}
+
+/// The rows of an outcome. Introspection says no in other words than UserInfo, and for one it has words of
+/// its own alone.
+fn rows(outcome: CallOutcome) -> &'static [By] {
+    match outcome {
+        CallOutcome::NotVouched => &[By::UserInfo, By::Introspection],
+        CallOutcome::ClientRefused => &[By::Introspection],
+        CallOutcome::Accepted
+        | CallOutcome::Refused
+        | CallOutcome::Denied
+        | CallOutcome::Rejected
+        | CallOutcome::Misdirected
+        | CallOutcome::Limited
+        | CallOutcome::Paused
+        | CallOutcome::Failed
+        | CallOutcome::Down
+        | CallOutcome::NoAnswer
+        | CallOutcome::NotSent
+        | CallOutcome::Unusable
+        | CallOutcome::UnexpectedStatus
+        | CallOutcome::Crowded
+        | CallOutcome::BreakerOpen => &[By::UserInfo],
+    }
+}
+
+/// The answer, and what it is about, for a request that is refused for this reason, if it is.
 #[must_use]
-pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
+pub fn texts(outcome: CallOutcome, reason: Option<&str>) -> (&'static str, &'static str) {
+    // These two are read in the response of either.
+    let of_userinfo = [Reason::NoSubject, Reason::OtherIssuer].map(Reason::as_str);
+    match reason.is_none_or(|reason| of_userinfo.contains(&reason)) {
+        true => row(outcome, By::UserInfo),
+        false => row(outcome, By::Introspection),
+    }
+}
+
+fn row(outcome: CallOutcome, by: By) -> (&'static str, &'static str) {
     match outcome {
         CallOutcome::Accepted => ("200 that validates the token", "the token"),
+        CallOutcome::NotVouched if by == By::Introspection => (
+            "an introspection response that says no: `active` false, a refresh or ID token, `cnf`, \
+             `exp` or `nbf`; a 400 with the error `unsupported_token_type`",
+            "the token",
+        ),
         CallOutcome::NotVouched => (
-            "200, a JSON object without the subject that `require_subject` requires; an \
-                 introspection response that says no",
+            "200, a JSON object without the subject that `require_subject` requires, or with \
+             another `iss` than the one that chose the provider",
             "the token",
         ),
         CallOutcome::Refused => (
@@ -53,7 +99,7 @@ pub fn texts(outcome: CallOutcome) -> (&'static str, &'static str) {
         ),
         CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
         CallOutcome::ClientRefused => (
-            "any 4xx of an introspection endpoint but 408, 421, 425, 429",
+            "any 4xx of an introspection endpoint but 408, 421, 425, 429 and that 400",
             "the gateway's own client, or set-up",
         ),
         CallOutcome::Crowded => {
@@ -81,9 +127,11 @@ pub fn table() -> String {
                     | another site | outdated verdict | token waits | alert |\n\
                     | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
             .to_owned();
-    for outcome in CallOutcome::ALL {
-        let (came, about) = texts(outcome);
-        let [relay, map] = ["relay", "map"].map(|mode| client(outcome, mode));
+    let all = CallOutcome::ALL.into_iter();
+    for (outcome, by) in all.flat_map(|outcome| rows(outcome).iter().map(move |by| (outcome, *by)))
+    {
+        let (came, about) = row(outcome, by);
+        let [relay, map] = ["relay", "map"].map(|mode| client(outcome, by, mode));
         let follows = outcome.consequences();
         let yes = |is| if is { "yes" } else { "no" };
         let wait = follows.longest_wait;
@@ -108,8 +156,12 @@ type Sample = (&'static str, &'static [(&'static str, &'static str)], &'static [
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Answers with this outcome.
-fn samples(outcome: CallOutcome) -> &'static [Sample] {
+fn samples(outcome: CallOutcome, by: By) -> &'static [Sample] {
     match outcome {
+        CallOutcome::NotVouched if by == By::Introspection => &[
+            ("200", &[JSON], br#"{"active":false}"#),
+            ("400", &[JSON], br#"{"error":"unsupported_token_type"}"#),
+        ],
         CallOutcome::Accepted => &[("200", &[JSON], br#"{"sub":"a"}"#)],
         CallOutcome::NotVouched => &[("200", &[JSON], br#"{"sub":null}"#)],
         CallOutcome::Refused => &[
@@ -143,14 +195,13 @@ fn samples(outcome: CallOutcome) -> &'static [Sample] {
 }
 
 /// The client's reply.
-fn client(outcome: CallOutcome, provider_errors: &str) -> String {
-    // The one that only introspection can have.
-    let method = match outcome == CallOutcome::ClientRefused {
-        true => {
+fn client(outcome: CallOutcome, by: By, provider_errors: &str) -> String {
+    let method = match by {
+        By::Introspection => {
             r#""introspection_endpoint": {"defaultURI": "https://idp.example/introspect"},
                "introspection_client": {"client_id": "gateway", "auth_method": "none"}"#
         }
-        false => r#""userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}"#,
+        By::UserInfo => r#""userinfo_endpoint": {"defaultURI": "https://idp.example/userinfo"}"#,
     };
     let config = format!(
         r#"{{{method},
@@ -184,7 +235,7 @@ fn client(outcome: CallOutcome, provider_errors: &str) -> String {
         Some(why) => {
             vec![reply::reply(&Refusal::Unavailable(why), &policy.replies, Dialect::Http)]
         }
-        None => samples(outcome).iter().filter_map(|sample| replied(&policy, sample)).collect(),
+        None => samples(outcome, by).iter().filter_map(|sample| replied(&policy, sample)).collect(),
     };
     let said = replies.iter().map(|reply| {
         let header = |wanted| reply.headers.iter().find(|(name, _)| *name == wanted);

@@ -313,6 +313,55 @@ fn low_call_limit_is_reported_with_max_in_flight() {
     assert_eq!(found[0]["place"], place);
 }
 
+/// One finding about a resource does not hide the other.
+#[test]
+fn resource_and_its_metadata_are_judged_by_themselves() {
+    let file = fs::read_to_string(here("tests/broken/metadata-unreachable.yaml")).unwrap();
+    let file = file.replace("path_separated_prefix: /mcp", "path_separated_prefix: /other");
+    let report = json(&run_with_input(&["check", "--format", "json", "-"], &file));
+    let expected = ["metadata-unreachable", "resource-elsewhere"].map(str::to_owned);
+    assert_eq!(codes(&report, false), expected.into(), "{report:#}");
+}
+
+/// What is found for these members beside the UserInfo endpoint, of one code.
+fn found_of(code: &str, members: &str) -> Vec<String> {
+    let config = format!(
+        r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/userinfo"}}, {members}}}"#
+    );
+    let report = json(&run_with_input(&["check", "--format", "json", "-"], &config));
+    let of_code = findings(&report).into_iter().filter(|finding| finding["code"] == code);
+    of_code.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn rules_that_read_the_token_are_named() {
+    let header = r#"{"path": "$.sub", "of": "token", "required": true}"#;
+    for (members, expected) in [
+        (r#""require_scope": ["a"], "require_issuer": ["b"]"#, "require_scope, require_issuer"),
+        (r#""require_claims": {"$.a": 1, "$.b": {"any": [1], "of": "token"}}"#, "require_claims"),
+        (&format!(r#""inject_headers": {{"default": {{"X-A": {header}}}}}"#), "required x-a"),
+        (&format!(r#""filter_state": {{"a": {header}}}"#), "required a"),
+    ] {
+        let found = found_of("rule-needs-jwt", members);
+        assert_eq!(found, [format!("{expected}: read from the token")], "{members}");
+    }
+    let fine = r#""require_claims": {"$.a": {"any": [1], "of": "response"}}"#;
+    assert_eq!(found_of("rule-needs-jwt", fine), [""; 0]);
+}
+
+/// No rule holds for a request without credentials, and the note says which ones that are.
+#[test]
+fn anonymous_requests_meet_no_rule() {
+    let optional =
+        |more: &str| found_of("anonymous-passes", &format!(r#""credentials": "optional"{more}"#));
+    assert_eq!(optional(""), ["credentials: optional"]);
+    let header = r#"{"default": {"X-User": {"path": "$.sub", "required": true}}}"#;
+    let more = format!(r#", "require_scope": ["a"], "inject_headers": {header}"#);
+    let expected = "credentials: optional; a request without credentials skips require_scope, \
+                    required x-user";
+    assert_eq!(optional(&more), [expected]);
+}
+
 /// Without any setting that `envoy/envoy.yaml` marks KEEP the check fails.
 #[test]
 fn removing_any_kept_setting_fails_the_check() {

@@ -419,9 +419,41 @@ calls POST https://idp.example/introspect through cluster idp.example, for up to
   content-type: application/x-www-form-urlencoded
   form token=<token>
   form token_type_hint=access_token
-region default: the token names no issuer of issuers
+region default: the token names no issuer
 ";
     assert!(basic.starts_with(expected), "{basic}");
+}
+
+/// The row is that of the introspection endpoint's answer, and not of a missing subject.
+#[test]
+fn introspection_that_says_no_has_a_row_of_its_own() {
+    let out = with_answer(INTROSPECTION, "0paque-t0ken", r#"{"active": false}"#);
+    let row = "\nthe provider's answer: an introspection response that says no: `active` false, ";
+    assert!(out.contains(row) && out.contains("reason inactive"), "{out}");
+    let other = r#"{"active": true, "iss": "https://b.example"}"#;
+    let out = with_answer(INTROSPECTION, &jwt(r#"{"iss":"https://a.example"}"#), other);
+    let row = "\nthe provider's answer: 200, a JSON object without the subject";
+    assert!(out.contains(row) && out.contains("reason other_issuer"), "{out}");
+}
+
+/// Nobody is asked about a token of another issuer, and the reason is there all the same.
+#[test]
+fn unlisted_issuer_is_the_reason_of_a_refusal() {
+    let default = r#","defaultURI": "https://idp.example/userinfo""#;
+    for (default, token, region) in [
+        ("", r#"{"iss":"https://b.example"}"#, "names an issuer that issuers does not list"),
+        ("", r#"{"sub":"u"}"#, "names no issuer"),
+        (default, r#"{"sub":"u"}"#, "looks like a JWT, and names no issuer that can be read"),
+    ] {
+        let config = format!(
+            r#"{{"userinfo_endpoint": {{"issuers": {{
+                   "https://a.example": {{"name": "a", "uri": "https://a.example/userinfo"}}}}{default}}},
+                 "region_header": "X-Issuer"}}"#
+        );
+        let out = with_answer(&config, &jwt(token), "{}");
+        assert!(out.starts_with(&format!("region none: the token {region}\nanswers 401")), "{out}");
+        assert!(out.contains("outcome: wrong_issuer, reason unknown_issuer"), "{out}");
+    }
 }
 
 #[test]
@@ -429,43 +461,58 @@ fn rule_that_is_not_fulfilled_is_named_with_its_document() {
     let token = jwt(r#"{"iss":"https://a.example","azp":"shop","aud":"orders"}"#);
     let answer = |more: &str| format!(r#"{{"active": true, "iss": "https://a.example"{more}}}"#);
     for (token, more, outcome, rule) in [
-        (&token, "", "wrong_audience", "require_audience: `aud` of the response has none of these"),
+        (
+            &token,
+            "",
+            "wrong_audience",
+            "require_audience: `aud` of the response: got nothing, expected \"orders\"",
+        ),
+        (
+            &token,
+            r#", "aud": ["a", "b"]"#,
+            "wrong_audience",
+            "require_audience: `aud` of the response: got an array of other texts, expected \
+             \"orders\"",
+        ),
         (
             &token,
             r#", "aud": "orders""#,
             "forbidden",
-            "require_scope: `scope`, else `scp`, of the response lacks one of these",
+            "require_scope: `scope`, else `scp`, of the response: got nothing, expected \
+             \"orders:read\"",
         ),
         (
             &token,
             r#", "aud": "orders", "scope": "orders:read", "tier": "silver""#,
             "claim_refused",
-            "require_claims: $.tier of the response is none of its values",
+            "require_claims: $.tier of the response: got another text, expected one of \"gold\", 1.50",
         ),
         (
             &token,
             r#", "aud": "orders", "scope": "orders:read", "tier": 1.5"#,
             "claim_refused",
-            "require_claims: $.tier of the response is none of its values",
+            "require_claims: $.tier of the response: got another number, or one written in another \
+             way, expected one of \"gold\", 1.50",
         ),
         (
             &jwt(r#"{"iss":"https://a.example","azp":"other"}"#),
             r#", "aud": "orders", "scope": "orders:read", "tier": 1.50"#,
             "claim_refused",
-            "require_claims: $.azp of the token is none of its values",
+            "require_claims: $.azp of the token: got another text, expected \"shop\"",
         ),
         (
             &"0paque-t0ken".to_owned(),
             r#", "aud": "orders", "scope": "orders:read", "tier": "gold""#,
             "claim_refused",
-            "require_claims: $.azp of the token, which is no JWT whose claims can be read is none \
-             of its values",
+            "require_claims: $.azp of the token, which is no JWT whose claims can be read: got \
+             nothing, expected \"shop\"",
         ),
         (
             &token,
             r#", "aud": "orders", "scope": "orders:read", "tier": "gold""#,
             "claim_refused",
-            "required: no valid value for x-user in the response",
+            "required: no valid value for x-user in the response: its path finds nothing, null or \
+             an empty text",
         ),
     ] {
         let out = with_answer(INTROSPECTION, token, &answer(more));
@@ -478,6 +525,66 @@ fn rule_that_is_not_fulfilled_is_named_with_its_document() {
     assert!(!out.contains("not fulfilled"), "{out}");
 }
 
+/// What the document has instead, by its kind, with the way to mean a list's elements.
+#[test]
+fn claim_that_is_refused_is_told_by_its_kind() {
+    for (rule, answer, expected) in [
+        (
+            r#"{"$.groups": "staff"}"#,
+            r#"{"groups": ["staff"]}"#,
+            "$.groups of the response: got an array, expected \"staff\"; `$.groups[*]` selects its \
+             elements",
+        ),
+        (
+            r#"{"$.groups": ["staff", true]}"#,
+            r#"{"groups": {"a": "staff"}}"#,
+            "$.groups of the response: got an object, expected one of \"staff\", true; `$.groups[*]` \
+             selects its members",
+        ),
+        (
+            r#"{"$.groups[*]": "staff"}"#,
+            r#"{"groups": "staff"}"#,
+            "$.groups[*] of the response: got nothing: `$.groups` is a text, in which `$.groups[*]` \
+             selects nothing, expected \"staff\"",
+        ),
+        (
+            r#"{"$.groups[*]": "staff"}"#,
+            r#"{"groups": ["users", 7, "guests"]}"#,
+            "$.groups[*] of the response: got another text, a number, expected \"staff\"",
+        ),
+        (
+            r#"{"$.level": 7}"#,
+            r#"{"level": 7.0}"#,
+            "$.level of the response: got another number, or one written in another way, expected 7",
+        ),
+        (
+            r#"{"$.level": 7}"#,
+            r#"{"level": "7"}"#,
+            "$.level of the response: got a text, expected 7",
+        ),
+        (
+            r#"{"$.paid": true}"#,
+            r#"{"paid": false}"#,
+            "$.paid of the response: got false, expected true",
+        ),
+        (r#"{"$.paid": true}"#, "{}", "$.paid of the response: got nothing, expected true"),
+        (
+            r#"{"$.paid": {"any": ["a", "b", "c", "d", "e", "f", "g"]}}"#,
+            r#"{"paid": null}"#,
+            "$.paid of the response: got null, expected one of \"a\", \"b\", \"c\", \"d\", \"e\" and \
+             2 more",
+        ),
+    ] {
+        let config = format!(
+            r#"{{"userinfo_endpoint": {{"defaultURI": "https://idp.example/userinfo"}},
+                 "require_claims": {rule}}}"#
+        );
+        let out = with_answer(&config, "0paque-t0ken", answer);
+        let expected = format!("\nnot fulfilled: require_claims: {expected}\n");
+        assert!(out.contains(&expected), "{expected}: {out}");
+    }
+}
+
 /// With UserInfo these are read from the token alone.
 #[test]
 fn rules_of_userinfo_read_the_token() {
@@ -485,8 +592,8 @@ fn rules_of_userinfo_read_the_token() {
                      "require_issuer": ["https://a.example"]}"#;
     let answer = r#"{"sub": "u", "iss": "https://a.example"}"#;
     let out = with_answer(config, "0paque-t0ken", answer);
-    let rule = "require_issuer: `iss` of the token, which is no JWT whose claims can be read is \
-                none of these";
+    let rule = "require_issuer: `iss` of the token, which is no JWT whose claims can be read: got \
+                nothing, expected \"https://a.example\"";
     assert!(out.contains(&format!("not fulfilled: {rule}\n")), "{out}");
     assert!(out.contains("outcome: wrong_issuer, "), "{out}");
     let out = with_answer(config, &jwt(r#"{"iss":"https://a.example"}"#), answer);
@@ -513,8 +620,14 @@ fn anonymous_requests_and_the_metadata() {
     assert!(out.starts_with("answers 200 with\n"), "{out}");
     assert!(out.contains(r#"{"resource":"https://api.example/mcp""#), "{out}");
     assert!(out.contains("outcome: metadata"), "{out}");
+    assert!(!out.contains("no metadata"), "{out}");
     let elsewhere = explain(&["--no-token", "--path", path]);
     assert!(elsewhere.contains("outcome: anonymous"), "{elsewhere}");
+    let why = "\nno metadata: the path is that of the metadata, and :authority is gateway.example, \
+               expected api.example: give --authority api.example";
+    assert!(elsewhere.contains(why), "{elsewhere}");
+    let other = explain(&["--no-token", "--path", "/.well-known/oauth-protected-resource"]);
+    assert!(!other.contains("no metadata"), "{other}");
 }
 
 /// A signed UserInfo response is read as the filter reads it.
@@ -538,7 +651,8 @@ fn signed_userinfo_is_read_as_its_payload() {
         "{out}"
     );
     let out = explain(r#"{"sub": "u"}"#);
-    let rule = "not fulfilled: require_claims: $.tier of the response is none of its values";
+    let rule = "not fulfilled: require_claims: $.tier of the response: got nothing, expected \
+                \"gold\"\n";
     assert!(out.contains(rule), "{out}");
     std::fs::remove_file(file).unwrap();
 }

@@ -10,10 +10,14 @@
     reason = "tests fail by a panic"
 )]
 
+#[allow(dead_code, reason = "only with input here")]
+mod run;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use oidc_token_connector::policy;
+use run::run_with_input;
 use serde_json::{Value, json};
 
 /// The kind of a block that is not a complete configuration of the filter.
@@ -125,6 +129,25 @@ fn types(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// What `check` finds if this route leads to a resource's metadata, in a configuration with nothing
+/// else wrong.
+fn checked(route: &Value) -> Result<(), String> {
+    let around = text("cli/tests/broken/fine-metadata.yaml");
+    // The page's own names of the instances and the backend.
+    let around = around.replace("oidc-b:", "mcp:").replace("name: oidc-b\n", "name: mcp\n");
+    let around = around.replace("oidc: {", "default: {").replace("name: oidc\n", "name: default\n");
+    let mut bootstrap = yaml(&around.replace("cluster: other", "cluster: mcp"))?;
+    let listener = &mut bootstrap["static_resources"]["listeners"][0];
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let own = &mut manager["route_config"]["virtual_hosts"][0]["routes"][0];
+    if own["match"] != route["match"] {
+        return Err(format!("{} is not the path of {}", route["match"], own["match"]));
+    }
+    *own = route.clone();
+    let ran = run_with_input(&["check", "-"], &bootstrap.to_string());
+    if ran.code == 0 { Ok(()) } else { Err(ran.out) }
+}
+
 fn listed(kind: Kind, text: &str) -> Result<(), String> {
     let reference = yaml(&self::text("envoy/envoy.yaml"))?;
     let listener = &reference["static_resources"]["listeners"][0];
@@ -177,8 +200,7 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
             let route = &value["routes"][0];
             let path = json!("/.well-known/oauth-protected-resource/mcp");
             same(&route["match"]["path"], &path, "path")?;
-            let switch = json!({"default": {"disabled": true}, "mcp": {}});
-            same(&route["typed_per_filter_config"], &switch, "filters")
+            checked(route)
         }
         Kind::Listener => {
             let chain = &value[0]["filter_chains"][0]["filters"][0];
@@ -251,6 +273,11 @@ fn invalid_block_is_detected() {
         (Kind::RouteMetadata, "metadata: {filter_metadata: {other: {public: x}}}"),
         (Kind::Listener, "- name: metrics"),
         (Kind::Clusters, "- {name: a, load_assignment: {cluster_name: b}}"),
+        (
+            Kind::MetadataRoute,
+            "routes: [{match: {path: /.well-known/oauth-protected-resource/mcp}, route: {cluster: \
+             mcp}, typed_per_filter_config: {default: {disabled: true}, mcp: {}}}]",
+        ),
         (Kind::HttpFilters, "http_filters: [{name: oidc-token-connector}]"),
         (Kind::Guard, "http_filters: [{}, {name: oidc-token-connector-guard}]"),
     ] {

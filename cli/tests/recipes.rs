@@ -87,6 +87,29 @@ fn check_finds_nothing_else_in_the_reference_with_a_recipe() {
     }
 }
 
+/// As the page says: the reference's CORS filter works in a recipe only with its policy.
+#[test]
+fn check_sees_a_cors_filter_kept_without_its_policy() {
+    let reference = yaml("envoy/envoy.yaml");
+    let reference =
+        &reference["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let reference = &reference["typed_config"];
+    let mut bootstrap = with("envoy/recipes/tenants.yaml");
+    let listener = &mut bootstrap["static_resources"]["listeners"][0];
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    let cors = reference["http_filters"][0].clone();
+    assert_eq!(cors["name"], "envoy.filters.http.cors");
+    manager["http_filters"].as_array_mut().unwrap().insert(0, cors);
+    let mut whole = manager.clone();
+    let key = "typed_per_filter_config";
+    let policy = reference["route_config"]["virtual_hosts"][0][key].clone();
+    whole["route_config"]["virtual_hosts"][0][key] = policy;
+    assert_eq!(found(&bootstrap), ["cors-without-policy".to_owned()].into());
+    let listener = &mut bootstrap["static_resources"]["listeners"][0];
+    listener["filter_chains"][0]["filters"][0]["typed_config"] = whole;
+    assert_eq!(found(&bootstrap), BTreeSet::new());
+}
+
 /// What the check sees of a recipe: the filters, routes and surroundings, and not only the object.
 #[test]
 fn check_sees_what_a_recipe_leaves_out() {

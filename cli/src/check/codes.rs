@@ -60,7 +60,8 @@ codes! {
         "no call can be made: every request that needs it is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
     CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
-        "`https://` alone encrypts nothing: tokens and claims cross the network unencrypted",
+        "`https://` alone encrypts nothing: tokens and claims, and with introspection the gateway's \
+         own secret, cross the network unencrypted",
         "give the cluster a TLS transport socket with sni, trusted CA and the provider's name";
     TLS_WITHOUT_CA = "tls-without-ca", Error,
         "without a trusted CA any certificate is accepted, and any server can receive the tokens",
@@ -109,6 +110,14 @@ codes! {
          failure_policy says: there every request passes, with identity headers of its own",
         "put Envoy's RBAC filter behind it, which lets pass only what wasm.oidc_outcome says \
          that the filter let pass, as envoy/envoy.yaml does";
+    GUARD_NOT_COUNTED = "guard-not-counted", Warning,
+        "its refusals count together with those of every other RBAC filter: the alert \
+         OidcGuardDenied never fires, so nobody sees that Envoy leaves the filter out",
+        "set \"rules_stat_prefix\": \"oidc_token_connector_guard\" beside its rules, as \
+         envoy/envoy.yaml does";
+    GUARD_TOO_WIDE = "guard-too-wide", Warning,
+        "if an instance is given that setting by mistake, nothing behind it holds such requests back",
+        "remove the principal with that prefix from the guard";
     NO_DEFAULT_INSTANCE = "no-default-instance", Warning,
         "the next route that is added is unprotected, without a warning",
         "remove `disabled` from one instance, and switch it off where another one is on";
@@ -131,7 +140,8 @@ codes! {
         "the cluster decides where calls go; http_proxy_port is informative",
         "use the same port in both";
     ENDPOINT_IN_CLEAR = "endpoint-in-clear", Warning,
-        "tokens and claims cross the network unencrypted",
+        "tokens and claims, and with introspection the gateway's own secret, cross the network \
+         unencrypted",
         "use https:// and a cluster with TLS";
     SUBJECT_NOT_REQUIRED = "subject-not-required", Warning,
         "any page that answers 200 with a JSON object validates every token",
@@ -150,6 +160,10 @@ codes! {
     SERVER_REFUSED = "server-refused", Warning,
         "clients are sent to an issuer whose tokens the filter refuses; a slash at the end counts",
         "write the issuer in both places exactly as the provider names itself";
+    SCOPE_NOT_ADVERTISED = "scope-not-advertised", Warning,
+        "clients that request the scopes of the metadata get a token that is refused with \
+         insufficient_scope",
+        "add the scope to scopes_supported, or remove it from require_scope";
     RESOURCE_ELSEWHERE = "resource-elsewhere", Warning,
         "clients are told of a resource at which this instance is not",
         "correct `resource`: host and path as clients call them, with or without a slash at the end; \
@@ -160,6 +174,9 @@ codes! {
     ISSUER_NOT_TOLD = "issuer-not-told", Warning,
         "subjects of two issuers may be equal: the backend takes one user for another",
         "set \"region_header\", and join the subject with it in the backend";
+    REGION_WITHOUT_HEADERS = "region-without-headers", Warning,
+        "the backend gets requests of its users without any identity header",
+        "add a map for it to inject_headers, or a default; an empty one, {}, if that is intended";
     ITERATION_ALLOWED = "iteration-allowed", Warning,
         "request bodies are buffered while a request waits, large ones are answered 413, and \
          before Envoy 1.39 data after the verdict is lost",
@@ -173,6 +190,11 @@ codes! {
     CORS_AFTER_FILTER = "cors-after-filter", Warning,
         "preflights carry no token and are refused, and pages cannot read the filter's replies",
         "move the CORS filter in front, or set \"preflight\": \"pass\"";
+    CORS_WITHOUT_POLICY = "cors-without-policy", Warning,
+        "Envoy's CORS filter does nothing without a policy: preflights reach the next filter and are \
+         refused, and pages of other origins cannot read the replies",
+        "add a CorsPolicy to typed_per_filter_config of the virtual host, as envoy/envoy.yaml does; or \
+         remove the CORS filter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
@@ -212,16 +234,23 @@ codes! {
         "set \"userinfo_unavailable\": { \"status\": 503, \"retry_after\": \"5s\" }";
     ANONYMOUS_PASSES = "anonymous-passes", Note,
         "requests without credentials reach the backend, which alone decides what they may do",
-        "nothing, if the backend requires an identity where it has to; else remove \"credentials\"";
+        "nothing, if the backend requires an identity where it has to; else remove \"credentials\", \
+         and the guard's principal with the prefix `anonymous;`";
     AUDIENCE_NOT_REQUIRED = "audience-not-required", Note,
         "a token that the provider issued for another API is accepted here too",
         "set \"require_audience\", if the provider has other APIs";
     SCOPE_NOT_REQUIRED = "scope-not-required", Note,
         "a token with any scope is accepted",
         "set \"require_scope\", if the backend does not look at scopes itself";
+    RESOURCE_NOT_IN_AUDIENCE = "resource-not-in-audience", Note,
+        "clients request tokens for `resource` (RFC 8707), and most providers write that into `aud`: \
+         then every token is refused",
+        "nothing, if the provider writes another name into `aud`; else add `resource` to \
+         require_audience";
     RULE_NEEDS_JWT = "rule-needs-jwt", Note,
-        "with UserInfo these are read from the token itself: every opaque token is refused",
-        "nothing, if the provider's tokens are JWTs; else use introspection, or require_claims";
+        "these rules read the payload of the token itself: every opaque token is refused",
+        "nothing, if the provider's tokens are JWTs; else use introspection, and rules that read its \
+         response";
     GUARD_NOT_SEEN = "guard-not-seen", Note,
         "Envoy leaves a Wasm filter out on a worker whose VM it cannot create, and then only a \
          second filter behind it can refuse requests",

@@ -3,7 +3,7 @@
 //! not checked: they let fewer requests pass.
 
 use oidc_token_connector::outcome::Outcome;
-use oidc_token_connector::policy::{AccessLog, Credentials, Preflight};
+use oidc_token_connector::policy::{AccessLog, Credentials, Policy, Preflight};
 use regex_lite::Regex;
 
 use super::finding::Findings;
@@ -18,6 +18,9 @@ const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const PER_ROUTE: &str = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 /// Under what name the filter says what became of a request.
 const OUTCOME: &str = "wasm.oidc_outcome";
+
+/// The fields of a policy's condition, which is not looked into.
+const CONDITIONS: [&str; 2] = ["condition", "checked_condition"];
 
 /// A filter that refuses requests of which the filter says nothing.
 #[derive(Debug)]
@@ -66,6 +69,31 @@ impl<'a> Guard<'a> {
         self.node.text("name").unwrap_or_default()
     }
 
+    /// Whether its rules certainly let pass what the filter says this of, because of that.
+    fn names(&self, outcome: &str) -> bool {
+        let Some(rules) = &self.rules else { return false };
+        let policies = policies(rules);
+        if policies.iter().any(|p| CONDITIONS.iter().any(|field| p.has(field))) {
+            return false;
+        }
+        let named = |principal: &Node<'_>| asks(principal) && may_be(principal, outcome);
+        match denies(rules) {
+            true => self.lets_pass(outcome),
+            false => {
+                policies.iter().flat_map(|policy| policy.list("principals")).any(|p| named(&p))
+            }
+        }
+    }
+
+    /// Whether its refusals count apart from those of other RBAC filters: what a route says of
+    /// the rules changes no name of a counter. A discovered filter may say anything.
+    fn counts_apart(&self) -> bool {
+        let config = self.node.get("typed_config").and_then(|config| config.message(RBAC));
+        config.is_none_or(|config| {
+            config.text("rules_stat_prefix").is_some_and(|prefix| !prefix.is_empty())
+        })
+    }
+
     /// Whether it may let a request pass of which the filter says this.
     fn lets_pass(&self, outcome: &str) -> bool {
         let Some(rules) = &self.rules else { return true };
@@ -105,7 +133,6 @@ fn speaks_of_it(node: &Node<'_>) -> bool {
 /// Whether rules refuse a request without an outcome: one policy requires the outcome and none lets
 /// everything pass, or one refuses everything without it.
 fn guards(rules: &Node<'_>) -> bool {
-    const CONDITIONS: [&str; 2] = ["condition", "checked_condition"];
     let policies = policies(rules);
     if denies(rules) {
         return policies.iter().any(|policy| {
@@ -196,6 +223,7 @@ pub(crate) fn check<'a>(
     let whole = [Way::of(manager.node.clone(), by_default)];
     let mut bare: Vec<(&Way<'a>, usize)> = Vec::new();
     let mut guarded = false;
+    let mut guards: Vec<Guard<'a>> = Vec::new();
     for way in ways.unwrap_or(&whole) {
         let entries = manager.filters.iter().enumerate();
         let on = entries.filter_map(|(index, entry)| Some((index, Guard::on(entry, way)?)));
@@ -205,6 +233,7 @@ pub(crate) fn check<'a>(
             continue;
         };
         for (index, guard) in &on {
+            check_counter(guard, findings);
             let met = instances.iter().filter(|(index, _)| way.on.contains(index));
             let met: Vec<&Instance<'a>> = met.map(|(_, instance)| *instance).collect();
             if *index < last {
@@ -218,6 +247,10 @@ pub(crate) fn check<'a>(
         if on.is_empty() {
             bare.push((way, last));
         }
+        guards.extend(on.into_iter().map(|(_, guard)| guard));
+    }
+    for guard in &guards {
+        check_width(guard, instances, findings);
     }
     for (way, last) in bare {
         if guarded {
@@ -237,6 +270,38 @@ fn check_public(way: &Way<'_>, on: &[(usize, Guard<'_>)], findings: &mut Finding
         let label = routes::label(&way.node);
         let found = format!("{label} is public, and {} is on there", guard.name());
         findings.add(codes::GUARD_REFUSES, &way.node, found);
+    }
+}
+
+/// Whether the guard lets pass what no instance in front of it lets pass. What a control plane makes
+/// is not judged: the guard there may be for instances of other manifests.
+fn check_width(guard: &Guard<'_>, instances: &[(usize, &Instance<'_>)], findings: &mut Findings) {
+    let mut policies: Vec<&Policy> = Vec::new();
+    for (_, instance) in instances {
+        // Of one that does not load nothing is known.
+        let Some(policy) = &instance.policy else { return };
+        policies.push(policy);
+    }
+    let preflights = policies.iter().any(|policy| policy.preflight == Preflight::Pass);
+    let anonymous = policies.iter().any(|policy| policy.credentials == Credentials::Optional);
+    for (outcome, is_wanted, setting) in [
+        (Outcome::Preflight, preflights, "preflight: pass"),
+        (Outcome::Anonymous, anonymous, "credentials: optional"),
+    ] {
+        let outcome = outcome.as_str();
+        if !is_wanted && guard.names(&format!("{outcome};none;none")) {
+            let name = guard.name();
+            let found = format!("{name} accepts {outcome};, and no instance has {setting}");
+            findings.add(codes::GUARD_TOO_WIDE, &guard.node, found);
+        }
+    }
+}
+
+/// Whether an alert can tell the guard's refusals from others.
+fn check_counter(guard: &Guard<'_>, findings: &mut Findings) {
+    if !guard.counts_apart() {
+        let found = format!("{} has no rules_stat_prefix", guard.name());
+        findings.add(codes::GUARD_NOT_COUNTED, &guard.node, found);
     }
 }
 
@@ -289,6 +354,7 @@ pub(crate) fn check_made(instance: &Instance<'_>, world: &World<'_>, findings: &
         findings.add(codes::GUARD_NOT_SEEN, &instance.node, found);
     }
     for guard in &guards {
+        check_counter(guard, findings);
         check_words(guard, &[instance], findings);
     }
 }
@@ -308,7 +374,11 @@ pub(crate) fn check_list(
         world.instances.iter().any(|instance| same(&instance.node) && !instance.disabled)
     };
     let Some(last) = entries.iter().rposition(is_instance) else { return };
-    if !entries.iter().skip(last).any(|entry| Guard::of(entry).is_some()) {
+    let guards: Vec<Guard<'_>> = entries.iter().skip(last).filter_map(Guard::of).collect();
+    for guard in &guards {
+        check_counter(guard, findings);
+    }
+    if guards.is_empty() {
         let found = format!("no guard is in the list of filters of the upgrade {kind}");
         findings.add(codes::NO_GUARD, filters, found);
     }

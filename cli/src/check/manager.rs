@@ -26,7 +26,7 @@ pub(crate) fn check<'a>(
         return None;
     }
     policy::check_spelling(&manager.node, findings);
-    check_cors(manager, &instances, findings);
+    check_cors(manager, &instances, world, findings);
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
@@ -68,7 +68,12 @@ fn check_default(instances: &[(usize, &Instance<'_>)], ways: &[Way<'_>], found: 
     }
 }
 
-fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found: &mut Findings) {
+fn check_cors(
+    manager: &Manager<'_>,
+    instances: &[(usize, &Instance<'_>)],
+    world: &World<'_>,
+    found: &mut Findings,
+) {
     const CORS: &str = "envoy.extensions.filters.http.cors.v3.Cors";
     let is_cors = |filter: &Node<'_>| {
         let config = filter.get("typed_config");
@@ -79,6 +84,20 @@ fn check_cors(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found
     let Some(cors) = manager.filters.iter().rposition(is_cors) else {
         return;
     };
+    // Written wherever filters are configured, or as the older field.
+    let has_policy = |config: &Node<'_>| {
+        let text = config.value.to_string();
+        ["cors.v3.CorsPolicy\"", "\"cors\":", "\"vhds\":"].iter().any(|word| text.contains(word))
+    };
+    let configs = routes::configurations(manager, world);
+    let entry = manager.filters.get(cors);
+    if let (Some(entry), Some(configs)) = (entry, configs)
+        && !configs.iter().any(has_policy)
+    {
+        let name = entry.text("name").unwrap_or_default();
+        let what = format!("{name} has no CorsPolicy in its routes");
+        found.add(codes::CORS_WITHOUT_POLICY, entry, what);
+    }
     for (_, instance) in instances {
         let name = instance.name.as_str();
         let at = manager.filters.iter().position(|filter| filter.text("name") == Some(name));

@@ -60,7 +60,8 @@ pub(crate) fn check(
         };
         if let Some(found) = astray(path, false) {
             findings.add(codes::RESOURCE_ELSEWHERE, &instance.place, found);
-        } else if let Some(found) = astray(metadata.path(), answers) {
+        }
+        if let Some(found) = astray(metadata.path(), answers) {
             findings.add(codes::METADATA_UNREACHABLE, &instance.place, found);
         }
     }

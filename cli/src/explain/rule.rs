@@ -1,20 +1,22 @@
 //! Which rule of the route refuses a token that the provider has validated, and where it reads. It tells
-//! what the filter's own code says of the same documents, and never shows a claim.
+//! what the filter's own code says of the same documents, with what it expected and the kind of what it
+//! found, and never shows a claim.
 
 use std::collections::BTreeMap;
 
 use oidc_token_connector::claims::jsonpath::Budget;
 use oidc_token_connector::claims::required::{Documents, Unmet};
 use oidc_token_connector::claims::rules::Document;
-use oidc_token_connector::claims::{self, Claim, token};
+use oidc_token_connector::claims::token;
 use oidc_token_connector::policy::{self, Policy};
 use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::HeaderView;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::got;
 use super::request::Given;
-use super::why::{chosen, document};
+use super::why::{chosen, document, unread};
 use crate::check::Instance;
 
 /// The rule, if one is not fulfilled.
@@ -36,19 +38,46 @@ pub(super) fn unmet(
         (Document::Token, Some(_)) => "the token",
         (Document::Token, None) => "the token, which is no JWT whose claims can be read",
     };
+    let said = |name: &str| documents.of(grants).and_then(|document| document.member(name));
+    let written = |key: &str, quantity: &str| {
+        let written = instance.written();
+        let values = written.as_ref().and_then(|written| written.get(key)?.as_array());
+        let values: Vec<String> = values.into_iter().flatten().map(Value::to_string).collect();
+        got::expected(quantity, &values)
+    };
     let text = match policy.required.unmet(documents) {
-        Some(Unmet::Issuer) => {
-            format!("require_issuer: `iss` of {} is none of these", place(grants))
-        }
-        Some(Unmet::Audience) => {
-            format!("require_audience: `aud` of {} has none of these", place(grants))
-        }
-        Some(Unmet::Scope) => {
-            format!("require_scope: `scope`, else `scp`, of {} lacks one of these", place(grants))
-        }
+        Some(Unmet::Issuer) => format!(
+            "require_issuer: `iss` of {}: got {}, expected {}",
+            place(grants),
+            got::texts(said("iss"), false),
+            written("require_issuer", "one of")
+        ),
+        Some(Unmet::Audience) => format!(
+            "require_audience: `aud` of {}: got {}, expected {}",
+            place(grants),
+            got::texts(said("aud"), true),
+            written("require_audience", "one of")
+        ),
+        Some(Unmet::Scope) => format!(
+            "require_scope: `scope`, else `scp`, of {}: got {}, expected {}",
+            place(grants),
+            match got::texts(said("scope").or_else(|| said("scp")), true) {
+                "another text" | "an array of other texts" => "not all scopes",
+                other => other,
+            },
+            written("require_scope", "all of")
+        ),
         Some(Unmet::Claim) => match claim(instance, documents) {
-            Some((path, of)) => {
-                format!("require_claims: {path} of {} is none of its values", place(of))
+            Some(Claimed { path, values, of }) => {
+                let document = documents.of(of);
+                let found = document.map(|document| got::claim(&path, document, &values));
+                let hint = document.map(|document| got::hint(&path, document)).unwrap_or_default();
+                format!(
+                    "require_claims: {path} of {}: got {}, expected {}{hint}",
+                    place(of),
+                    found.unwrap_or_else(|| "nothing".to_owned()),
+                    got::expected("one of", &values)
+                )
             }
             None => "require_claims: a number is written in another way, or all paths together \
                          exceed the step budget"
@@ -57,18 +86,13 @@ pub(super) fn unmet(
         Some(Unmet::Header) | None => {
             // In the filter's order, because all share the budget.
             let mut budget = Budget::for_answer();
-            let mut has = |rule: &policy::ClaimRule| {
-                let document = documents.of(rule.value.of);
-                document.is_some_and(|document| {
-                    matches!(claims::read(document, &rule.value, &mut budget), Claim::Value(_))
-                })
-            };
             let rules = endpoint.rules.iter().chain(&*endpoint.state);
-            let found: Vec<_> = rules.map(|rule| (rule, has(rule))).collect();
+            let found: Vec<_> =
+                rules.map(|rule| (rule, unread(&rule.value, documents, &mut budget))).collect();
             let mut required = found.iter().filter(|(rule, _)| rule.value.required);
-            match required.find(|(_, has)| !has) {
-                Some((rule, _)) => format!(
-                    "required: no valid value for {} in {}",
+            match required.find_map(|(rule, why)| Some((rule, (*why)?))) {
+                Some((rule, why)) => format!(
+                    "required: no valid value for {} in {}: {why}",
                     rule.name,
                     place(rule.value.of)
                 ),
@@ -82,9 +106,16 @@ pub(super) fn unmet(
     Some(text)
 }
 
+/// A member of `require_claims`, its values as they are written.
+struct Claimed {
+    path: String,
+    values: Vec<String>,
+    of: Document,
+}
+
 /// One claim of `require_claims` that is not fulfilled, judged by the filter's own code one by one; none
 /// where each would be, and all together exceed their budget.
-fn claim(instance: &Instance<'_>, documents: Documents<'_, '_>) -> Option<(String, Document)> {
+fn claim(instance: &Instance<'_>, documents: Documents<'_, '_>) -> Option<Claimed> {
     let mut claims = claims_of(instance).into_iter().filter(|(path, values)| {
         let path = Value::from(path.as_str());
         let alone = format!(
@@ -95,17 +126,25 @@ fn claim(instance: &Instance<'_>, documents: Documents<'_, '_>) -> Option<(Strin
         loaded.is_ok_and(|loaded| loaded.policy.required.unmet(documents).is_some())
     });
     let (path, values) = claims.next()?;
-    let values: Value = serde_json::from_str(&values).ok()?;
-    let of = match values.get("of").and_then(Value::as_str) {
-        Some("token") => Document::Token,
-        _ => Document::Response,
+    let members: Members = serde_json::from_str(&values).unwrap_or_default();
+    let of = match members.get("of").map(|of| of.get()) {
+        Some("\"token\"") => Document::Token,
+        Some(_) | None => Document::Response,
     };
-    Some((path, of))
+    let values = members.get("any").map_or(&*values, |any| any.get());
+    let list: Vec<Box<RawValue>> = serde_json::from_str(values).unwrap_or_default();
+    let values = match &list[..] {
+        [] => vec![values.to_owned()],
+        list => list.iter().map(|value| value.get().to_owned()).collect(),
+    };
+    Some(Claimed { path, values, of })
 }
+
+/// An object whose values keep their spelling.
+type Members = BTreeMap<String, Box<RawValue>>;
 
 /// The members of `require_claims` as JSON text, in which numbers keep their spelling.
 fn claims_of(instance: &Instance<'_>) -> Vec<(String, String)> {
-    type Members = BTreeMap<String, Box<RawValue>>;
     const KEY: &str = "require_claims";
     let written =
         instance.text().ok().and_then(|text| serde_json::from_slice::<Members>(text).ok());

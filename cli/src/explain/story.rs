@@ -32,6 +32,8 @@ pub(super) struct Story {
     pub(super) left_out: Vec<(String, &'static str)>,
     /// The rule of the route that a validated token does not fulfil.
     pub(super) rule: Option<String>,
+    /// Why the filter does not answer with the metadata of the resource, whose path this is.
+    pub(super) metadata: Option<String>,
 }
 
 /// A call to a provider.
@@ -75,7 +77,8 @@ impl Story {
     /// A request that has arrived.
     pub(super) fn new(instance: &str, request: Headers, region: String) -> Story {
         let (instance, questions, left_out) = (instance.to_owned(), Vec::new(), Vec::new());
-        Story { instance, request, questions, end: None, region, left_out, rule: None }
+        let (end, rule, metadata) = (None, None, None);
+        Story { instance, request, questions, end, region, left_out, rule, metadata }
     }
 
     /// The result of `why` for the request, which gets a function that tells whether a name was
@@ -113,7 +116,8 @@ impl Story {
     /// Whether a region was looked for at all: what has no token is refused before.
     fn chose_a_region(&self) -> bool {
         let for_region = |(_, record): &(End, Record)| {
-            matches!(record.outcome, Outcome::UnknownRegion | Outcome::Misconfigured)
+            use Outcome::{Misconfigured, UnknownRegion, WrongIssuer};
+            matches!(record.outcome, UnknownRegion | Misconfigured | WrongIssuer)
         };
         !self.questions.is_empty() || self.end.as_ref().is_some_and(for_region)
     }
@@ -246,8 +250,11 @@ impl Story {
         if let Some(rule) = &self.rule {
             lines.push(format!("not fulfilled: {rule}"));
         }
+        if let Some(metadata) = &self.metadata {
+            lines.push(format!("no metadata: {metadata}"));
+        }
         if let Some(came) = record.call_outcome {
-            let (answer, about) = outcomes::texts(came);
+            let (answer, about) = outcomes::texts(came, end.reason());
             let follows = came.consequences();
             let yes = |is| if is { "yes" } else { "no" };
             lines.push(format!("the provider's answer: {answer}; about: {about}"));
@@ -305,7 +312,7 @@ impl Story {
                 "source": record.source.as_str(),
                 "region": record.region.as_deref(),
                 "evidence": record.call_outcome.map(|came| {
-                    let (answer, about) = outcomes::texts(came);
+                    let (answer, about) = outcomes::texts(came, end.reason());
                     let follows = came.consequences();
                     json!({
                         "came": answer,
@@ -331,6 +338,7 @@ impl Story {
                 "left_out": self.left_out.iter().map(|(name, why)| json!({ "name": name, "why": why }))
                     .collect::<Vec<Value>>(),
                 "rule": self.rule,
+                "metadata": self.metadata,
             },
         })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use oidc_token_connector::outcome::Outcome;
 use serde_json::Value;
 
 use crate::files::{document, text};
@@ -32,6 +33,38 @@ fn alerts_and_runbook_sections_match() {
         .map(|link| link.strip_prefix("docs/operations.md#").expect("a section").to_owned())
         .collect();
     assert_eq!(sections, wanted);
+}
+
+/// A new outcome either has an alert, or a reason here why it needs none.
+#[test]
+fn each_refusal_has_an_alert() {
+    let rules = alerts();
+    let texts = rules.iter().map(|alert| alert["expr"].as_str().expect("text"));
+    let named: BTreeSet<&str> = texts
+        .flat_map(|expr| expr.split("outcome=").skip(1))
+        .filter_map(|rest| rest.trim_start_matches(['~', '"']).split('"').next())
+        .flat_map(|words| words.split('|'))
+        .collect();
+    for outcome in Outcome::ALL {
+        let without = match outcome {
+            Outcome::Pass | Outcome::Preflight | Outcome::Anonymous | Outcome::Metadata => true,
+            // The client's own decision; and by reason, because one of them is no outage.
+            Outcome::ClientGone | Outcome::Unavailable => true,
+            Outcome::NoCredentials
+            | Outcome::Malformed
+            | Outcome::UnknownRegion
+            | Outcome::Misconfigured
+            | Outcome::InvalidToken
+            | Outcome::Forbidden
+            | Outcome::WrongAudience
+            | Outcome::WrongIssuer
+            | Outcome::ClaimRefused
+            | Outcome::ProviderError
+            | Outcome::Unusable
+            | Outcome::Internal => false,
+        };
+        assert_eq!(named.contains(outcome.as_str()), !without, "{outcome:?}: {named:?}");
+    }
 }
 
 #[test]

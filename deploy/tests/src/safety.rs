@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::files::{document, object, objects, text};
+use crate::files::{document, object, objects, root, text};
 
 fn connection_manager() -> Value {
     let mut reference = document("envoy/envoy.yaml");
@@ -126,6 +126,27 @@ fn guard() -> Value {
     let filters = manager["http_filters"].as_array_mut().expect("filters");
     let guard = filters.iter_mut().find(|filter| filter["name"] == "oidc-token-connector-guard");
     guard.expect("the reference has a guard").take()
+}
+
+/// Every configuration of this repository with a guard counts where the alert looks.
+#[test]
+fn recipes_and_manifests_count_the_guard_where_the_alert_looks() {
+    let prefix = guard()["typed_config"]["rules_stat_prefix"].as_str().expect("text").to_owned();
+    let line = format!("rules_stat_prefix: {prefix}\n");
+    let recipes = std::fs::read_dir(root().join("envoy/recipes")).expect("recipes");
+    let recipes = recipes.map(|entry| entry.expect("an entry").file_name());
+    let mut files: Vec<String> =
+        recipes.map(|name| format!("envoy/recipes/{}", name.to_str().expect("text"))).collect();
+    assert!(files.len() > 5, "{files:?}");
+    let others =
+        ["integration/mcp/envoy.yaml", "docs/security.md", "cli/src/migrate/bootstrap.yaml"];
+    files.extend(others.map(str::to_owned));
+    for file in files {
+        let text = text(&file);
+        let (_, guard) = text.split_once("- name: oidc-token-connector-guard").expect("a guard");
+        let guard = guard.split("- name: ").next().expect("its end");
+        assert!(guard.contains(&line), "{file}: the guard has no {line}");
+    }
 }
 
 /// A WasmPlugin lets preflights pass, so there the guard has to as well.
