@@ -101,7 +101,7 @@ impl Gate {
             return decided(Action::Reply(reply), unasked(Outcome::Metadata, None));
         }
         let pass = |permit: &Permit<'_>, whose| {
-            let strip_plan = StripPlan::of(head, &policy.forward);
+            let strip_plan = StripPlan::of_unasked(head, &policy.forward);
             let vouched = Rc::new(MappedClaims::none(permit));
             Action::Forward(header_edit::edit(&vouched, &policy.forward, whose, strip_plan).0)
         };
