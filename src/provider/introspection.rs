@@ -172,13 +172,25 @@ fn is_another_kind(kind: &Json<'_>) -> bool {
     let Json::String(kind) = kind else {
         return true;
     };
-    // `refresh_token`, `RefreshToken` and `application/rt+jwt` are spellings of their own.
+    // `refresh_token`, `OAuth2RefreshToken`, `application/rt+jwt` and RFC 8693's
+    // `urn:ietf:params:oauth:token-type:refresh_token` are spellings of one kind.
     let kind = kind.to_ascii_lowercase();
-    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    let kind = kind.rsplit([':', '/']).next().unwrap_or_default();
     let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
-    let exact =
-        ["id", "idtoken", "idjwt", "serializedid", "rt", "rtjwt", "code", "authorizationcode"];
-    exact.contains(&&*kind) || ["refresh", "offline", "logout"].iter().any(|k| kind.starts_with(k))
+    let kind = kind.strip_suffix("jwt").unwrap_or(&kind);
+    let within = [
+        "refresh",
+        "offline",
+        "logout",
+        "idtoken",
+        "identitytoken",
+        "registration",
+        "initial",
+        "secevent",
+        "devicecode",
+    ];
+    ["id", "serializedid", "rt", "code", "authorizationcode"].contains(&kind)
+        || within.iter().any(|other| kind.contains(other))
 }
 
 #[cfg(test)]
