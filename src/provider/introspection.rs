@@ -24,9 +24,6 @@ use crate::request::correlation::Correlation;
 use crate::time::UnixTime;
 use client::Client;
 
-/// How far ahead `nbf` may be, in seconds: clocks differ.
-const LEEWAY: u64 = 60;
-
 /// Introspection as one client of the provider.
 #[derive(Debug)]
 pub struct Introspection {
@@ -145,16 +142,7 @@ impl Introspection {
         if said("cnf").is_some() {
             return no(NotVouched::KeyBound);
         }
-        // A date beyond all dates is none.
-        let over = |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date || exp.0 == u64::MAX);
-        if said("exp").is_some() && over(expiry::of_claims(document)) {
-            return no(NotVouched::Expired);
-        }
-        let ahead =
-            |nbf: Option<UnixTime>| nbf.is_none_or(|nbf| nbf.0 > date.0.saturating_add(LEEWAY));
-        if said("nbf").is_some_and(|nbf| ahead(expiry::date(nbf))) {
-            return no(NotVouched::NotYetValid);
-        }
+        expiry::in_force(document, date).map_err(Refusal::NotVouched)?;
         if self.success.holds(Some(document)) { Ok(()) } else { no(NotVouched::NoSubject) }
     }
 }

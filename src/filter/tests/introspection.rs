@@ -79,6 +79,33 @@ fn a_token_that_was_too_early_is_asked_about_again_by_another_worker() {
     }
 }
 
+/// The same rule for a signed UserInfo response: what cannot be understood lets nothing pass.
+#[test]
+fn a_signed_response_has_to_be_in_force() {
+    let now = crate::sim::START.0;
+    let at = |name: &str, date: u64| format!(r#""{name}":{date}"#);
+    for (members, reason) in [
+        (at("exp", now + 1), None),
+        (r#""exp":null,"nbf":null"#.to_owned(), None),
+        (at("nbf", now + 60), None),
+        (at("exp", now), Some(Reason::Expired)),
+        (r#""exp":"soon""#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":[1]"#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":"nan""#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":true"#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":1e99"#.to_owned(), Some(Reason::Expired)),
+        (at("nbf", now + 61), Some(Reason::NotYetValid)),
+        (r#""nbf":"later""#.to_owned(), Some(Reason::NotYetValid)),
+    ] {
+        let mut world = World::new(r#""cache": {}, "userinfo_jwt": "trust_tls""#);
+        let signed = crate::sim::jwt(&format!(r#"{{"sub":"a",{members}}}"#));
+        let signed = signed.strip_prefix("Bearer ").unwrap().to_owned();
+        let head = [("content-type", "application/jwt")];
+        let decision = world.asked(&[], "200", &head, signed.as_bytes());
+        assert_eq!(decision.record.reason, reason, "{members}");
+    }
+}
+
 /// The clock was a day ahead for a moment. What ended by that stays ended; what a provider says now is
 /// judged by the clock as it is.
 #[test]
