@@ -79,6 +79,10 @@ codes! {
         "requests reach the backend without a token",
         "enable an instance there; or, if the route is public, give the reason in the metadata of \
          the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    CACHE_BEFORE_FILTER = "cache-before-filter", Error,
+        "a kept response goes to anybody without a token, and a request that the cache sends to the \
+         backend by itself has passed neither the filter nor the guard",
+        "move the cache filter behind the filter and the guard, as docs/recipes.md shows";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
