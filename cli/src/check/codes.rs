@@ -145,6 +145,10 @@ codes! {
          about tokens as this client",
         "set client_secret_env, and list the variable in \
          vm_config.environment_variables.host_env_keys";
+    HEADERS_FOR_SEVERAL = "headers-for-several", Warning,
+        "fixed headers go to every region and issuer: a key of one provider is shown to the others",
+        "remove them from userinfo_headers where they are secret, and let the provider's cluster or an \
+         instance of its own send them";
     ENVIRONMENT_DIFFERS = "environment-differs", Warning,
         "Envoy makes VMs of their own for them: each has its own caches, limits and site health",
         "list the same environment_variables for all instances of the module";
