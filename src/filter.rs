@@ -38,7 +38,7 @@ use crate::reply::{self, Dialect};
 use crate::request::bearer;
 use crate::request::headers::HeaderView;
 use crate::request::strip::StripPlan;
-use crate::time::{MonotonicTime, Now, UnixTime};
+use crate::time::{MonotonicTime, Now};
 use crate::verdict::Permit;
 use decision::unasked;
 pub use decision::{Action, Decision, Record, Release};
@@ -57,20 +57,17 @@ pub use stats::{Kind, Stats};
 pub struct Gate {
     seed: Seed,
     questions: Questions,
-    /// The latest date that it was told: what has been seen to end must not begin again because
-    /// somebody sets the clock back.
-    latest: UnixTime,
 }
 
 impl Gate {
     /// A gate that knows nothing yet, and whose keys are made with this seed.
     pub fn new(seed: Seed) -> Gate {
-        Gate { seed, questions: Questions::default(), latest: UnixTime(0) }
+        Gate { seed, questions: Questions::default() }
     }
 
     /// Something has happened: what is to be done about it.
     pub fn handle(&mut self, event: Event<'_>, now: Now) -> Effects {
-        let now = self.forward_only(now);
+        self.questions.store.saw(now.date);
         let mut effects = Effects::default();
         let questions = &mut self.questions;
         match event {
@@ -104,7 +101,7 @@ impl Gate {
             return decided(Action::Reply(reply), unasked(Outcome::Metadata, None));
         }
         let pass = |permit: &Permit<'_>, whose| {
-            let strip_plan = StripPlan::of(head, &policy.forward);
+            let strip_plan = StripPlan::of_unasked(head, &policy.forward);
             let vouched = Rc::new(MappedClaims::none(permit));
             Action::Forward(header_edit::edit(&vouched, &policy.forward, whose, strip_plan))
         };
@@ -173,12 +170,6 @@ impl Gate {
     /// The counters and gauges.
     pub fn stats(&self) -> Stats {
         self.questions.stats()
-    }
-
-    /// The moment, and a date that never goes back.
-    fn forward_only(&mut self, now: Now) -> Now {
-        self.latest = self.latest.max(now.date);
-        Now { date: self.latest, ..now }
     }
 }
 

@@ -389,3 +389,19 @@ fn removing_any_kept_setting_fails_the_check() {
         assert!(ran.code == 1 && found.contains(code), "{code}: {found:?}");
     }
 }
+
+/// What is written in the place of a variable's name may be the secret itself.
+#[test]
+fn the_name_of_a_variable_is_not_printed() {
+    let secret = "F86D081884C7D659A2FEAA0C55AD015A";
+    for file in ["variable-missing", "secret-in-clear-by-variable", "gateway-variable-missing"] {
+        let path = here(&format!("tests/broken/{file}.yaml"));
+        let text = fs::read_to_string(path).unwrap().replace("OIDC_SECRET", secret);
+        assert!(text.contains(secret), "{file}");
+        for format in ["text", "json"] {
+            let ran = run_with_input(&["check", "--format", format, "-"], &text);
+            assert!(ran.out.contains("client_secret_env"), "{file}: {}{}", ran.out, ran.err);
+            assert!(!ran.out.contains(secret) && !ran.err.contains(secret), "{file}: {}", ran.out);
+        }
+    }
+}

@@ -18,8 +18,12 @@ async fn gateway(name: &str) -> Gateway {
             let config = one(json!({"preflight": "pass"}));
             Listener::named(name).without_filter("envoy.filters.http.cors").config(config)
         };
+        let forwards = json!({"preflight": "pass", "block_authorization_header": false});
+        let forwards = Listener::named("forwards").config(one(forwards));
+        let forwards = forwards.without_filter("envoy.filters.http.cors");
         Setup::new()
             .listener(pass("passes"))
+            .listener(forwards)
             .listener(pass("looks_like").websocket())
             .listener(pass("tunnel").websocket())
             .listener(pass("extended").websocket().connection_manager(|hcm| {
@@ -58,6 +62,18 @@ async fn browser_preflight_passes() {
     let r = preflight(&gw).send_h2().await;
     assert_eq!(r.status, 200, "{r:?}");
     assert_eq!(gw.upstream.count(), 6);
+}
+
+/// A backend that gets `Authorization` takes it for a token that was vouched for.
+#[tokio::test]
+async fn preflight_brings_no_credentials_to_the_backend() {
+    let gw = gateway("forwards").await;
+    let forged = preflight(&gw).header("authorization", "Bearer forged");
+    for r in [forged.clone().send().await, forged.send_h2().await] {
+        assert_eq!((r.status, r.upstream_header("authorization")), (200, None), "{r:?}");
+    }
+    let r = gw.get("/orders").bearer("good").send().await;
+    assert_eq!(r.upstream_header("authorization").as_deref(), Some("Bearer good"), "{r:?}");
 }
 
 #[tokio::test]

@@ -112,7 +112,8 @@ static REQUIRED: Key<Boolean> = Key::new(
     Boolean { default: false },
     text(
         "a request for which no valid value is found gets a 403 without a challenge, also when the \
-         value is left out for its size",
+         value is left out for its size. An array is a value, also `[]` and `[null]`: \
+         `require_claims` asks for an element",
     ),
 );
 

@@ -268,7 +268,7 @@ impl Questions {
                 let entry = CacheEntry::of(answer, &verdict, *asked, *token_exp);
                 // Nothing that repeats the token is kept: what is kept may be read by others.
                 let entry = entry.filter(|s| !s.words.holds(lead.token.expose().as_bytes()));
-                let fresh = entry.filter(|s| s.is_fresh(&key, &cache, now));
+                let fresh = entry.filter(|s| s.is_fresh(&key, &cache, self.store.for_kept(now)));
                 // A refusal that is not to be acted upon still ends what other workers know.
                 let ends_good = verdict.consequences().ends_good;
                 let mark = || ends_good.then(|| CacheEntry::mark(*asked));

@@ -15,7 +15,7 @@ use rustc_hash::FxBuildHasher;
 use super::entry::{CacheEntry, Judge, Kind, Verdict};
 use crate::policy::{CachePolicy, Endpoint};
 use crate::provider::key::TokenKey;
-use crate::time::{MonotonicTime, Now};
+use crate::time::{MonotonicTime, Now, UnixTime};
 
 /// What an entry takes beside its texts and readings: key, table slots, links, allocations.
 const OVERHEAD: usize = 384;
@@ -34,6 +34,10 @@ pub(super) struct Store {
     /// The longest that any instance keeps anything, and what it adds while nobody answers.
     longest: Duration,
     stale: Duration,
+    /// The latest date that the worker was told: what has been seen to end must not begin again because
+    /// somebody sets the clock back. A new response is judged by the clock as it is: a clock that was
+    /// once far ahead must not refuse anybody.
+    latest: UnixTime,
 }
 
 /// What has happened to entries since the start.
@@ -70,11 +74,22 @@ impl Default for Store {
             bad: Partition::new(),
             longest: Duration::ZERO,
             stale: Duration::ZERO,
+            latest: UnixTime(0),
         }
     }
 }
 
 impl Store {
+    /// The date is this now, or was.
+    pub(super) fn saw(&mut self, date: UnixTime) {
+        self.latest = self.latest.max(date);
+    }
+
+    /// The moment, and the date by which what is kept ends: it never goes back.
+    pub(super) fn for_kept(&self, now: Now) -> Now {
+        Now { date: self.latest.max(now.date), ..now }
+    }
+
     /// Sets the bounds to the largest that any of the configurations at work sets. An eighth of
     /// each is for refusals.
     pub(super) fn bound<'p>(&mut self, policies: impl Iterator<Item = &'p CachePolicy>) {
@@ -101,6 +116,8 @@ impl Store {
         cache: &CachePolicy,
         now: Now,
     ) -> Option<Verdict> {
+        let now = self.for_kept(now);
+        let judge = Judge { date: now.date, ..judge };
         for partition in [&mut self.good, &mut self.bad] {
             // Only looked at: what is of no use must not move away from the end that is swept.
             let Some(entry) = partition.entries.peek(key) else {
@@ -127,6 +144,8 @@ impl Store {
         cache: &CachePolicy,
         now: Now,
     ) -> Option<Verdict> {
+        let now = self.for_kept(now);
+        let judge = Judge { date: now.date, ..judge };
         let entry = self.good.entries.peek(key)?;
         if !entry.entry.may_serve_stale(key, cache, now) {
             return None;
@@ -174,6 +193,7 @@ impl Store {
     /// another worker from coming back.
     pub(super) fn sweep(&mut self, now: Now) {
         let (longest, stale) = (self.longest, self.stale);
+        let now = self.for_kept(now);
         for partition in [&mut self.good, &mut self.bad] {
             for _ in 0..SWEEP {
                 match partition.entries.peek_lru() {

@@ -146,11 +146,12 @@ impl Questions {
             Kind::Accepted => Some(s.asked) > known.max(refused),
             Kind::Rejected => Some(s.asked) >= known.max(refused),
         };
+        let kept = self.store.for_kept(now);
         let usable = entries.into_iter();
-        let usable = usable.filter(|s| s.is_fresh(key, &cache, now) && replaces(s));
+        let usable = usable.filter(|s| s.is_fresh(key, &cache, kept) && replaces(s));
         let newest = usable.max_by_key(|s| s.asked);
         if let Some(entry) = newest {
-            let verdict = waiting.judge(&question.token, now).verdict(&entry.answer());
+            let verdict = waiting.judge(&question.token, kept).verdict(&entry.answer());
             if verdict.kind() == Some(entry.kind) {
                 self.stats.shared_hits = self.stats.shared_hits.saturating_add(1);
                 let reading = (Rc::clone(&waiting.endpoint), verdict.clone());

@@ -1,5 +1,5 @@
-//! When a verdict ends by what the provider or the token says. It is read to shorten what is
-//! kept, never to accept anything: a token's own `exp` is not verified.
+//! When a verdict begins and ends by what the provider or the token says. It is read to refuse, and to
+//! shorten what is kept, never to accept anything: a token's own `exp` is not verified.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +8,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::claims::json::{self, Json};
+use crate::refusal::NotVouched;
 use crate::request::bearer::BearerToken;
 use crate::request::headers::{Field, HeaderView};
 use crate::time::UnixTime;
@@ -39,6 +40,26 @@ pub(crate) fn date(value: &Json<'_>) -> Option<UnixTime> {
         Ok(infinite) if infinite < 0.0 => Some(UnixTime(0)),
         Ok(_) | Err(_) => None,
     }
+}
+
+/// How far ahead `nbf` may be, in seconds: clocks differ.
+const LEEWAY: u64 = 60;
+
+/// Whether what a provider vouches for by this document is in force at this date (RFC 7519 §4.1.4, §4.1.5).
+/// A member that is null says nothing; one that cannot be understood does not let anything pass.
+pub(crate) fn in_force(document: &Json<'_>, date: UnixTime) -> Result<(), NotVouched> {
+    let said = |name: &str| document.member(name).filter(|value| **value != Json::Null);
+    // A date beyond all dates is none.
+    let over =
+        |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date || exp == UnixTime(u64::MAX));
+    if said("exp").is_some_and(|exp| over(self::date(exp))) {
+        return Err(NotVouched::Expired);
+    }
+    let ahead = |nbf: Option<UnixTime>| nbf.is_none_or(|nbf| nbf.0 > date.0.saturating_add(LEEWAY));
+    if said("nbf").is_some_and(|nbf| ahead(self::date(nbf))) {
+        return Err(NotVouched::NotYetValid);
+    }
+    Ok(())
 }
 
 /// The `exp` of a token that happens to be a JSON Web Token (RFC 7519 §4.1.4), unverified.

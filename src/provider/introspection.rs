@@ -24,9 +24,6 @@ use crate::request::correlation::Correlation;
 use crate::time::UnixTime;
 use client::Client;
 
-/// How far ahead `nbf` may be, in seconds: clocks differ.
-const LEEWAY: u64 = 60;
-
 /// Introspection as one client of the provider.
 #[derive(Debug)]
 pub struct Introspection {
@@ -102,6 +99,10 @@ impl ValidationMethod for Introspection {
                 let error = ProviderError { challenge: None, ..error };
                 Err(Refusal::Provider(Box::new(error)))
             }
+            // About the size of the call or what is in it, so about the token: any caller can cause it.
+            Some(413 | 414 | 415 | 422 | 431) => {
+                Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus))
+            }
             Some(400..=499) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
             Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
         }
@@ -150,16 +151,7 @@ impl Introspection {
         if said("cnf").is_some() {
             return no(NotVouched::KeyBound);
         }
-        // A date beyond all dates is none.
-        let over = |exp: Option<UnixTime>| exp.is_none_or(|exp| exp <= date || exp.0 == u64::MAX);
-        if said("exp").is_some() && over(expiry::of_claims(document)) {
-            return no(NotVouched::Expired);
-        }
-        let ahead =
-            |nbf: Option<UnixTime>| nbf.is_none_or(|nbf| nbf.0 > date.0.saturating_add(LEEWAY));
-        if said("nbf").is_some_and(|nbf| ahead(expiry::date(nbf))) {
-            return no(NotVouched::NotYetValid);
-        }
+        expiry::in_force(document, date).map_err(Refusal::NotVouched)?;
         if self.success.holds(Some(document)) { Ok(()) } else { no(NotVouched::NoSubject) }
     }
 }
@@ -181,13 +173,25 @@ fn is_another_kind(kind: &Json<'_>) -> bool {
     let Json::String(kind) = kind else {
         return true;
     };
-    // `refresh_token`, `RefreshToken` and `application/rt+jwt` are spellings of their own.
+    // `refresh_token`, `OAuth2RefreshToken`, `application/rt+jwt` and RFC 8693's
+    // `urn:ietf:params:oauth:token-type:refresh_token` are spellings of one kind.
     let kind = kind.to_ascii_lowercase();
-    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    let kind = kind.rsplit([':', '/']).next().unwrap_or_default();
     let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
-    let exact =
-        ["id", "idtoken", "idjwt", "serializedid", "rt", "rtjwt", "code", "authorizationcode"];
-    exact.contains(&&*kind) || ["refresh", "offline", "logout"].iter().any(|k| kind.starts_with(k))
+    let kind = kind.strip_suffix("jwt").unwrap_or(&kind);
+    let within = [
+        "refresh",
+        "offline",
+        "logout",
+        "idtoken",
+        "identitytoken",
+        "registration",
+        "initial",
+        "secevent",
+        "devicecode",
+    ];
+    ["id", "serializedid", "rt", "code", "authorizationcode"].contains(&kind)
+        || within.iter().any(|other| kind.contains(other))
 }
 
 #[cfg(test)]

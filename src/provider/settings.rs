@@ -68,7 +68,8 @@ static USERINFO_HEADERS: Key<Own> = Key::new(
         told: text("object name → text"),
     },
     text(
-        "fixed headers of the call, not `accept-encoding`, which is always `identity`; default \
+        "fixed headers of the call, to every region and issuer alike: no key of one provider where there are \
+         several. Not `accept-encoding`, which is always `identity`; default \
          `User-Agent: oidc-token-connector/<version>`. An `Accept` here replaces `application/json`",
     ),
 );

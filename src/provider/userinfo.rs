@@ -44,8 +44,8 @@ static USERINFO_JWT: Key<Choice<SignedUserInfo>> = Key::new(
     text(
         "`trust_tls`: a response with `application/jwt` (OpenID Connect Core §5.3.2) counts as its JSON \
          payload. The signature is **not** checked, a departure from §5.3.4: the filter relies on TLS to the \
-         provider instead, as §3.1.3.7 allows for ID Tokens. Only with `https://` endpoints. Encrypted responses \
-         stay unusable",
+         provider instead, as §3.1.3.7 allows for ID Tokens. Its `exp` and `nbf` count as those of an introspection response. \
+         Only with `https://` endpoints. Encrypted responses stay unusable",
     ),
 );
 
@@ -178,9 +178,8 @@ impl UserInfo {
             SignedUserInfo::TrustTls | SignedUserInfo::Refuse => None,
         };
         let is_object = matches!(document, Some(Json::Object(_)));
-        let end = document.as_ref().filter(|_| signed).and_then(expiry::of_claims);
-        if end.is_some_and(|exp| exp <= date) {
-            return Err(Refusal::NotVouched(NotVouched::Expired));
+        if let Some(claims) = document.as_ref().filter(|_| signed) {
+            expiry::in_force(claims, date).map_err(Refusal::NotVouched)?;
         }
         match (self.success.holds(document.as_ref()), is_object) {
             (true, _) => Ok(document),

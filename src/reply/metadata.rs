@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::LocalReply;
+use super::{Dialect, LocalReply};
 use crate::claims::json::Json;
 use crate::config::file::{Fields, Node};
 use crate::config::key::{Key, Own};
@@ -34,8 +34,8 @@ static PROTECTED_RESOURCE: Key<&Object> = Key::new(
     },
     text(
         "metadata for clients that discover their provider, such as MCP clients (RFC 9728): the filter \
-         answers `/.well-known/oauth-protected-resource` + the path of `resource`, and every challenge says \
-         where that is. Recommended with `require_audience`",
+         answers `/.well-known/oauth-protected-resource` + the path of `resource`, but for gRPC requests, and \
+         every challenge says where that is. Recommended with `require_audience`",
     ),
 );
 
@@ -118,6 +118,10 @@ impl Metadata {
         let path = one(head, ":path")?;
         let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
         if path != self.path.as_bytes() || !self.is_authority(one(head, ":authority")?) {
+            return None;
+        }
+        // Envoy makes a gRPC status of it, under HTTP status 200: a cache would keep that as the document.
+        if Dialect::of(head) == Dialect::Grpc {
             return None;
         }
         let mut headers = vec![("access-control-allow-origin", "*".to_owned())];

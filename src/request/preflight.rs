@@ -16,8 +16,8 @@ static PREFLIGHT: Key<Choice<Preflight>> = Key::new(
         others: &[("pass", Preflight::Pass)],
     },
     text(
-        "`pass` lets a CORS preflight through unauthenticated, stripped like any request; for a filter \
-         before CORS. A preflight is what a browser sends: `OPTIONS`, one `Origin`, one \
+        "`pass` lets a CORS preflight through unauthenticated, stripped like any request and always of \
+         `Authorization`; for a filter before CORS. A preflight is what a browser sends: `OPTIONS`, one `Origin`, one \
          `Access-Control-Request-Method`, no `Upgrade`, and nothing after the headers. Any other \
          OPTIONS request is authenticated",
     ),

@@ -98,9 +98,23 @@ pub struct StripPlan {
 }
 
 impl StripPlan {
-    /// Looks through a request's headers.
+    /// Looks through the headers of a request about which a provider is asked.
     pub fn of(head: &HeaderView<'_>, policy: &ForwardPolicy) -> StripPlan {
-        let mut remove = fields_to_remove(head, &policy.strip, policy.authorization);
+        StripPlan::with(head, policy, policy.authorization)
+    }
+
+    /// The same for a request that passes without that. Its credentials go too, whatever becomes of those
+    /// that a provider vouches for: nobody has looked at them.
+    pub fn of_unasked(head: &HeaderView<'_>, policy: &ForwardPolicy) -> StripPlan {
+        StripPlan::with(head, policy, Authorization::Remove)
+    }
+
+    fn with(
+        head: &HeaderView<'_>,
+        policy: &ForwardPolicy,
+        authorization: Authorization,
+    ) -> StripPlan {
+        let mut remove = fields_to_remove(head, &policy.strip, authorization);
         let mut connection = None;
         match ConnectionOptions::of(head) {
             ConnectionOptions::Harmless => {}

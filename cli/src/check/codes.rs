@@ -80,6 +80,10 @@ codes! {
         "requests reach the backend without a token",
         "enable an instance there; or, if the route is public, give the reason in the metadata of \
          the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    CACHE_BEFORE_FILTER = "cache-before-filter", Error,
+        "a kept response goes to anybody without a token, and a request that the cache sends to the \
+         backend by itself has passed neither the filter nor the guard",
+        "move the cache filter behind the filter and the guard, as docs/recipes.md shows";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
@@ -151,6 +155,10 @@ codes! {
          about tokens as this client",
         "set client_secret_env, and list the variable in \
          vm_config.environment_variables.host_env_keys";
+    HEADERS_FOR_SEVERAL = "headers-for-several", Warning,
+        "fixed headers go to every region and issuer: a key of one provider is shown to the others",
+        "remove them from userinfo_headers where they are secret, and let the provider's cluster or an \
+         instance of its own send them";
     ENVIRONMENT_DIFFERS = "environment-differs", Warning,
         "Envoy makes VMs of their own for them: each has its own caches, limits and site health",
         "list the same environment_variables for all instances of the module";

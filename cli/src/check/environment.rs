@@ -98,13 +98,18 @@ fn check(
 ) {
     for client in instance.clients() {
         let Some(name) = client.get("client_secret_env").and_then(Value::as_str) else { continue };
+        // No name is shown that may be a secret in the wrong place.
         let (code, found) = match variables.get(name) {
             Some(Source::Host) => continue,
-            Some(Source::Written(_)) => {
-                (codes::SECRET_IN_CLEAR, format!("the value of {name} is in the configuration"))
-            }
-            None => (codes::VARIABLE_MISSING, format!("client_secret_env names {name}")),
+            Some(Source::Written(_)) => (
+                codes::SECRET_IN_CLEAR,
+                "the value of the variable of client_secret_env is in the configuration",
+            ),
+            None => (
+                codes::VARIABLE_MISSING,
+                "client_secret_env names a variable that is not listed for the VM",
+            ),
         };
-        findings.add_with(code, at, found, remedy.map(str::to_owned));
+        findings.add_with(code, at, found.to_owned(), remedy.map(str::to_owned));
     }
 }

@@ -1,5 +1,7 @@
 //! Risky settings of a configuration that loads, and of the plugin around it.
 
+use std::collections::BTreeSet;
+
 use oidc_token_connector::policy::{CacheScope, Caching, Success, Unavailable};
 
 use serde_json::Value;
@@ -39,6 +41,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
             );
         }
     }
+    check_headers(instance, findings);
     check_ignored(instance, findings);
     tokens::check(instance, findings);
     match policy.replies.unavailable {
@@ -48,6 +51,23 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
             place,
             "an unavailable provider is answered like an invalid token",
         ),
+    }
+}
+
+/// Fixed headers, which go to every provider alike. Their values are not shown.
+fn check_headers(instance: &Instance<'_>, findings: &mut Findings) {
+    let headers = instance.policy.iter().flat_map(|policy| &policy.call.headers);
+    let own: Vec<&str> = headers
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !["user-agent", "accept"].contains(name))
+        .collect();
+    // The sites of one endpoint are one provider's.
+    let endpoints = instance.endpoints();
+    let hosts = endpoints.iter().filter_map(|endpoint| endpoint.sites.first());
+    let hosts: BTreeSet<&str> = hosts.map(|site| site.authority.as_str()).collect();
+    if !own.is_empty() && hosts.len() > 1 {
+        let found = format!("{} go to {} hosts", own.join(", "), hosts.len());
+        findings.add(codes::HEADERS_FOR_SEVERAL, &instance.place, found);
     }
 }
 

@@ -22,7 +22,12 @@ async fn gateway(name: &str) -> Gateway {
             "access_log_state": true,
         });
         let optional = json!({"credentials": "optional", "preflight": "pass"});
+        let grpc = json!({"protected_resource": {
+            "resource": "https://api.example.com/grpc",
+            "authorization_servers": ["https://idp.example"],
+        }});
         start(vec![
+            ("grpc", one(grpc)),
             ("resource", one(resource.clone())),
             ("optional", one(merged(resource, optional))),
         ])
@@ -75,6 +80,22 @@ async fn every_method_has_its_reply() {
     let other = gw.get(PATH).host("other.example").send().await;
     assert_eq!(other.status, 200);
     assert_eq!(other.json()["path"], PATH);
+}
+
+/// Envoy answers gRPC with status 200 and no body, which a cache would keep as the document.
+#[tokio::test]
+async fn a_grpc_request_is_authenticated_like_any_other() {
+    let gw = gateway("grpc").await;
+    let path = PATH.replace("mcp", "grpc");
+    assert_eq!(gw.get(&path).host("api.example.com").send().await.status, 200);
+    for method in ["GET", "POST", "OPTIONS"] {
+        let request = gw.request(method, &path).host("api.example.com");
+        let response = request.header("content-type", "application/grpc").send_h2().await;
+        assert_eq!(response.header("grpc-status").as_deref(), Some("16"), "{response:?}");
+        let caching = response.header("cache-control");
+        assert!(!caching.is_some_and(|value| value.contains("max-age")), "{response:?}");
+    }
+    gw.upstream.assert_untouched();
 }
 
 #[tokio::test]

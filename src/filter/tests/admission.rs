@@ -39,6 +39,24 @@ fn only_a_request_without_any_credentials_is_anonymous() {
     assert_eq!((edit.set().count(), edit.remove.len()), (0, 2));
 }
 
+/// Nobody has looked at its credentials, so the backend does not get them either.
+#[test]
+fn a_preflight_passes_without_its_credentials() {
+    let mut world = World::new(r#""preflight": "pass", "block_authorization_header": false"#);
+    let preflight = [
+        (":method", "OPTIONS"),
+        ("origin", "https://app.example"),
+        ("access-control-request-method", "POST"),
+    ];
+    let forged = [("authorization", "Bearer forged"), ("authorization", "Basic eDp5")];
+    let decision = world.decided(&[&preflight[..], &forged].concat());
+    assert_eq!(decision.record.outcome, Outcome::Preflight);
+    assert_eq!(decision.forwarded().remove, [b"authorization"]);
+    // What a provider vouches for is forwarded, as configured.
+    let passed = world.asked(&[], "200", &JSON, br#"{"sub":"a"}"#);
+    assert!(passed.forwarded().remove.is_empty());
+}
+
 /// The token chose the provider, which must not vouch for another issuer's user.
 #[test]
 fn response_names_the_issuer_that_chose_the_provider_or_none() {

@@ -4,6 +4,8 @@
 use super::*;
 use crate::filter::SiteEvent;
 use crate::outcome::Reason;
+use crate::time::UnixTime;
+use std::time::UNIX_EPOCH;
 
 const CLIENT: &str =
     r#""introspection_client": {"client_id": "gateway", "client_secret": "s3cret"}"#;
@@ -75,6 +77,73 @@ fn a_token_that_was_too_early_is_asked_about_again_by_another_worker() {
             other.held(&T);
         }
     }
+}
+
+/// The same rule for a signed UserInfo response: what cannot be understood lets nothing pass.
+#[test]
+fn a_signed_response_has_to_be_in_force() {
+    let now = crate::sim::START.0;
+    let at = |name: &str, date: u64| format!(r#""{name}":{date}"#);
+    for (members, reason) in [
+        (at("exp", now + 1), None),
+        (r#""exp":null,"nbf":null"#.to_owned(), None),
+        (at("nbf", now + 60), None),
+        (at("exp", now), Some(Reason::Expired)),
+        (r#""exp":"soon""#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":[1]"#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":"nan""#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":true"#.to_owned(), Some(Reason::Expired)),
+        (r#""exp":1e99"#.to_owned(), Some(Reason::Expired)),
+        (at("nbf", now + 61), Some(Reason::NotYetValid)),
+        (r#""nbf":"later""#.to_owned(), Some(Reason::NotYetValid)),
+    ] {
+        let mut world = World::new(r#""cache": {}, "userinfo_jwt": "trust_tls""#);
+        let signed = crate::sim::jwt(&format!(r#"{{"sub":"a",{members}}}"#));
+        let signed = signed.strip_prefix("Bearer ").unwrap().to_owned();
+        let head = [("content-type", "application/jwt")];
+        let decision = world.asked(&[], "200", &head, signed.as_bytes());
+        assert_eq!(decision.record.reason, reason, "{members}");
+    }
+}
+
+/// The clock was a day ahead for a moment. What ended by that stays ended; what a provider says now is
+/// judged by the clock as it is.
+#[test]
+fn a_clock_that_was_ahead_refuses_no_new_response() {
+    let exp = crate::sim::START.0 + 3600;
+    let introspected = format!(r#"{{"active":true,"sub":"a","exp":{exp}}}"#);
+    let introspection = world(r#""cache": {"shared": true}"#);
+    let signed = World::new(r#""cache": {"shared": true}, "userinfo_jwt": "trust_tls""#);
+    let jwt = crate::sim::jwt(&format!(r#"{{"sub":"a","exp":{exp}}}"#));
+    let jwt = jwt.strip_prefix("Bearer ").unwrap().to_owned();
+    let signed_type = [("content-type", "application/jwt")];
+    for (mut world, head, body) in
+        [(introspection, &JSON, introspected), (signed, &signed_type, jwt)]
+    {
+        assert_eq!(world.asked(&[], "200", head, body.as_bytes()).record.outcome, Outcome::Pass);
+        world.now.date = UnixTime(exp + 86_400);
+        world.tick();
+        world.now.date = crate::sim::START;
+        for _ in 0..2 {
+            let decision = world.asked(&[], "200", head, body.as_bytes());
+            assert_eq!(decision.record.outcome, Outcome::Pass, "{body}");
+            // It would have ended by the latest date, which may have been the right one.
+            assert_eq!(world.gate.stats().entries, 0);
+        }
+    }
+}
+
+/// The date of a `Retry-After` is compared with the clock as it is, too.
+#[test]
+fn a_clock_that_was_ahead_shortens_no_wait() {
+    let mut world = World::new("");
+    let start = UNIX_EPOCH + seconds(crate::sim::START.0);
+    let date = httpdate::fmt_http_date(start + seconds(30));
+    world.now.date = UnixTime(crate::sim::START.0 + 86_400);
+    world.tick();
+    world.now.date = crate::sim::START;
+    world.asked(&[], "429", &[("retry-after", &date)], b"");
+    assert_eq!(world.decided(&T).record.source, Source::Filter);
 }
 
 #[test]

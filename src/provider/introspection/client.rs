@@ -267,7 +267,7 @@ fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) ->
             None
         }
     };
-    let method = AUTH_METHOD.read(&fields, report);
+    let method = method(&fields, report);
     let written = CLIENT_SECRET.node(&fields);
     let named = CLIENT_SECRET_ENV.node(&fields);
     if let (AuthMethod::None, Some(node)) = (method, written.as_ref().or(named.as_ref())) {
@@ -300,6 +300,20 @@ fn client(node: Node<'_>, environment: &Environment<'_>, report: &mut Report) ->
     Some(Client::new(id?, method, &secret?))
 }
 
+/// How it authenticates. Another word is not shown: it may be the secret, in the wrong place.
+fn method(fields: &Fields<'_>, report: &mut Report) -> AuthMethod {
+    let names = [AuthMethod::Basic, AuthMethod::Post, AuthMethod::None].map(AuthMethod::name);
+    if let Some(node) = AUTH_METHOD.node(fields)
+        && let Tree::Text(text) = node.value
+        && !names.iter().any(|name| name.eq_ignore_ascii_case(text))
+    {
+        let names = names.map(quoted).join(" or ");
+        report.problem(&node.place, format!("got another word, expected {names}"));
+        return AuthMethod::Basic;
+    }
+    AUTH_METHOD.read(fields, report)
+}
+
 fn from_environment(
     node: &Node<'_>,
     environment: &Environment<'_>,
@@ -317,18 +331,14 @@ fn from_environment(
         );
         return None;
     }
-    // A secret in the place of its variable's name must not be shown.
-    let is_usual = name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    let shown = if is_usual { name } else { "of this name" };
+    // The name is not shown: it may be the secret itself, in the wrong place.
     let wrong = match environment.get(name) {
         Some(secret) if secret.is_empty() => "is empty in",
         Some(secret) if secret.len() > 4096 || secret.chars().any(char::is_control) => {
             report.problem(
                 &node.place,
-                format!(
-                    "the variable {shown} has a control character, such as a line break at its end, or \
-                     more than 4096 bytes, expected the secret alone"
-                ),
+                "the variable has a control character, such as a line break at its end, or more than \
+                 4096 bytes, expected the secret alone",
             );
             return None;
         }
@@ -338,7 +348,7 @@ fn from_environment(
     report.problem(
         &node.place,
         format!(
-            "the variable {shown} {wrong} the VM's environment, expected the secret: give it to the VM \
+            "the variable {wrong} the VM's environment, expected the secret: give it to the VM \
              with vm_config.environment_variables (host_env_keys), and to Envoy's own process"
         ),
     );

@@ -131,6 +131,65 @@ fn only_an_active_access_token_of_a_bearer_is_vouched_for() {
     }
 }
 
+/// Providers say `"active": true` of all that they issue, each in words of its own.
+#[test]
+fn a_kind_of_token_is_known_by_any_spelling() {
+    let access = [
+        "access_token",
+        "access",
+        "AccessToken",
+        "at+jwt",
+        "application/at+jwt",
+        "JWT",
+        "Bearer",
+        "OAuth2AccessToken",
+        "oauth_access_token",
+        "user_access_token",
+        "urn:ietf:params:oauth:token-type:access_token",
+        "urn:ietf:params:oauth:token-type:jwt",
+        "identity",
+        "client_credentials",
+        "service_account",
+    ];
+    let other = [
+        "refresh_token",
+        "urn:ietf:params:oauth:token-type:refresh_token",
+        "URN:IETF:params:oauth:token-type:id_token",
+        "oauth_refresh_token",
+        "OAuth2RefreshToken",
+        "user_refresh",
+        "rt+jwt",
+        "application/rt+jwt",
+        "Offline",
+        "id",
+        "id_token",
+        "id_token+jwt",
+        "id+jwt",
+        "identity_token",
+        "OIDCIdToken",
+        "logout+jwt",
+        "backchannel_logout",
+        "RegistrationAccessToken",
+        "InitialAccessToken",
+        "secevent+jwt",
+        "application/secevent+jwt",
+        "authorization_code",
+        "code",
+        "device_code",
+        "urn:ietf:params:oauth:grant-type:device_code",
+    ];
+    for (kinds, expected) in
+        [(&access[..], Ok(())), (&other, Err(Refusal::NotVouched(NotVouched::OtherKind)))]
+    {
+        for (name, kind) in
+            ["typ", "token_use"].into_iter().flat_map(|n| kinds.iter().map(move |k| (n, k)))
+        {
+            let body = format!(r#"{{"active": true, "{name}": "{kind}"}}"#);
+            assert_eq!(judged(Success::Object, JSON, &body), expected, "{body}");
+        }
+    }
+}
+
 #[test]
 fn a_required_subject_has_to_be_there() {
     let machine = r#"{"active": true, "client_id": "cron"}"#;
@@ -157,6 +216,9 @@ fn invalid_token_with_an_error_status_is_no_verdict() {
         let outcome = refusal.as_ref().and_then(Refusal::call_outcome);
         match status {
             200 => assert_eq!(refusal, Some(Refusal::Unusable(Unusable::NoActive))),
+            413 | 414 | 415 | 422 | 431 => {
+                assert_eq!(refusal, Some(Refusal::Unavailable(NoAnswer::UnexpectedStatus)));
+            }
             400..=499 if ![408, 421, 425, 429].contains(&status) => {
                 assert_eq!(refusal, Some(Refusal::Unavailable(NoAnswer::ClientRefused)));
             }

@@ -58,6 +58,27 @@ fn every_method_has_its_reply() {
     }
 }
 
+/// Envoy would make an empty 200 of it, which a cache keeps for others.
+#[test]
+fn a_grpc_request_is_like_any_other() {
+    let metadata = metadata("https://a.example/mcp");
+    let request = [
+        (":method", "GET"),
+        (":authority", "a.example"),
+        (":path", "/.well-known/oauth-protected-resource/mcp"),
+    ];
+    for (content_type, answers) in [
+        ("application/grpc", false),
+        ("application/grpc+proto", false),
+        ("application/grpc-web", true),
+        ("application/json", true),
+    ] {
+        let typed = [("content-type", content_type)];
+        let reply = metadata.answer(&head(&[&request[..], &typed].concat()));
+        assert_eq!(reply.is_some(), answers, "{content_type}");
+    }
+}
+
 #[test]
 fn only_its_own_host_and_path_are_answered() {
     let bare = "/.well-known/oauth-protected-resource";

@@ -72,24 +72,26 @@ fn the_secret_is_in_the_environment() {
                   vm_config.environment_variables (host_env_keys), and to Envoy's own process";
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "ABSENT"}"#,
-        &[&format!("{place} ABSENT is not in {remedy}")],
+        &[&format!("{place} is not in {remedy}")],
     );
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "EMPTY"}"#,
-        &[&format!("{place} EMPTY is empty in {remedy}")],
+        &[&format!("{place} is empty in {remedy}")],
     );
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "BROKEN"}"#,
         &[&format!(
-            "{place} BROKEN has a control character, such as a line break at its end, or more than \
+            "{place} has a control character, such as a line break at its end, or more than \
              4096 bytes, expected the secret alone"
         )],
     );
     // A secret that was written in the place of its variable's name.
-    refused(
-        r#"{"client_id": "gateway", "client_secret_env": "hunter2"}"#,
-        &[&format!("{place} of this name is not in {remedy}")],
-    );
+    for secret in ["hunter2", "F86D081884C7D659A2FEAA0C55AD015A", "JBSWY3DPEHPK3PXP"] {
+        refused(
+            &format!(r#"{{"client_id": "gateway", "client_secret_env": "{secret}"}}"#),
+            &[&format!("{place} is not in {remedy}")],
+        );
+    }
     refused(
         r#"{"client_id": "gateway", "client_secret_env": "1-X"}"#,
         &[
@@ -118,6 +120,13 @@ fn a_client_has_one_secret_or_none() {
         &[
             "introspection_client.client_secret: got client_secret together with client_secret_env, \
            expected one of the two",
+        ],
+    );
+    refused(
+        r#"{"client_id": "a", "client_secret": "s", "auth_method": "hunter2"}"#,
+        &[
+            "introspection_client.auth_method: got another word, expected \"client_secret_basic\" or \
+             \"client_secret_post\" or \"none\"",
         ],
     );
     refused(
