@@ -97,12 +97,9 @@ fn row(outcome: CallOutcome, by: By) -> (&'static str, &'static str) {
             "unusable 200: too large, encoded, no JSON object, a JWT",
             "set-up, often one user's data",
         ),
-        CallOutcome::UnexpectedStatus => (
-            "any other status: a redirect, 204; 413, 414, 415, 422, 431 of an introspection endpoint",
-            "set-up, or the token",
-        ),
+        CallOutcome::UnexpectedStatus => ("any other status: a redirect, 204", "set-up"),
         CallOutcome::ClientRefused => (
-            "any other 4xx of an introspection endpoint but 408, 421, 425, 429 and that 400",
+            "any 4xx of an introspection endpoint but 408, 421, 425, 429 and that 400",
             "the gateway's own client, or set-up",
         ),
         CallOutcome::Crowded => {

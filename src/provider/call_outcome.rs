@@ -40,11 +40,10 @@ pub enum CallOutcome {
     NotSent,
     /// A 200 that cannot be used: too large, encoded, no JSON object, a JWT.
     Unusable,
-    /// A status that is neither 200 nor an error: a redirect, a 204. Of an introspection endpoint also a
-    /// 4xx about the size of the call, or the token in it.
+    /// A status that is neither 200 nor an error: a redirect, a 204.
     UnexpectedStatus,
-    /// Another 4xx of an introspection endpoint: about our client or set-up, or about an odd token that
-    /// nobody can tell from that; never a verdict.
+    /// A 4xx of an introspection endpoint: about our client or set-up, or about an odd token that nobody
+    /// can tell from that; never a verdict.
     ClientRefused,
     /// Nobody was asked: as many calls are under way, or as many requests wait, as may.
     Crowded,

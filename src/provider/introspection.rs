@@ -99,10 +99,6 @@ impl ValidationMethod for Introspection {
                 let error = ProviderError { challenge: None, ..error };
                 Err(Refusal::Provider(Box::new(error)))
             }
-            // About the size of the call or what is in it, so about the token: any caller can cause it.
-            Some(413 | 414 | 415 | 422 | 431) => {
-                Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus))
-            }
             Some(400..=499) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
             Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
         }
