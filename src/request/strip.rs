@@ -40,9 +40,10 @@ pub enum Authorization {
 pub struct StripList {
     /// By length, then by bytes.
     folded: Vec<Vec<u8>>,
-    /// The lengths that occur, a bit each; the last bit means this length or more. Most names of a
-    /// request have none of them, and nothing is compared.
+    /// The lengths that occur, a bit each; the last bit means this length or more. Of the names of
+    /// these lengths, the marks that occur. Most names of a request have none, and are not compared.
     lengths: u64,
+    marks: [u64; 4],
 }
 
 impl StripList {
@@ -51,14 +52,22 @@ impl StripList {
         let mut folded: Vec<Vec<u8>> = names.into_iter().map(|n| fold(n.as_bytes())).collect();
         folded.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         folded.dedup();
-        let lengths = folded.iter().fold(0, |bits, name| bits | bit(name.len()));
-        StripList { folded, lengths }
+        let mut marks = [0; 4];
+        for (part, bit) in folded.iter().map(|name| mark(name)) {
+            if let Some(part) = marks.get_mut(part) {
+                *part |= bit;
+            }
+        }
+        let lengths = folded.iter().fold(0, |bits, name| bits | length_bit(name.len()));
+        StripList { folded, lengths, marks }
     }
 
     /// Whether a header of this name may not pass.
     pub fn covers(&self, name: &[u8]) -> bool {
         // A pseudo-header is no field that a client could forge, whatever it folds to.
-        self.lengths & bit(name.len()) != 0
+        let is_marked = |(part, bit)| self.marks.get(part).is_none_or(|marks| marks & bit != 0);
+        self.lengths & length_bit(name.len()) != 0
+            && is_marked(mark(name))
             && !name.starts_with(b":")
             && self
                 .of_length(name.len())
@@ -80,9 +89,19 @@ impl StripList {
     }
 }
 
-/// The bit of a name's length.
-fn bit(length: usize) -> u64 {
+fn length_bit(length: usize) -> u64 {
     1 << length.min(63)
+}
+
+/// A number from 0 to 255 that follows from a name's length, first and last byte as they are folded, as
+/// one of four words and a bit in it.
+fn mark(name: &[u8]) -> (usize, u64) {
+    let byte = |byte: Option<&u8>| byte.map_or(0, |byte| fold_byte(*byte));
+    let (first, last) = (byte(name.first()), byte(name.last()));
+    let length = name.len().to_le_bytes();
+    let [length, ..] = length;
+    let mark = first.wrapping_mul(31).wrapping_add(last.wrapping_mul(7)) ^ length;
+    (usize::from(mark >> 6), 1 << (mark & 63))
 }
 
 /// The name of a header, as it is written in a request.
