@@ -80,7 +80,7 @@ pub fn run(workspace: &Workspace, part: &Part) -> Result<()> {
 
 fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()> {
     let sh = &workspace.sh;
-    let native = cmd!(sh, "cargo test --workspace --exclude integration");
+    let native = cmd!(sh, "cargo test --no-fail-fast --workspace --exclude integration");
     let build = |steps: &mut Steps| {
         steps.step("module build", "cargo xtask build", || module::build(workspace))
     };
@@ -133,7 +133,7 @@ fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()>
     steps.step("module with removable protections", broken, build_broken)?;
     build(steps)?;
     // Those with a real OpenID Provider are among them.
-    steps.command("Envoy tests", &cmd!(sh, "cargo test --package integration"))?;
+    steps.command("Envoy tests", &cmd!(sh, "cargo test --no-fail-fast --package integration"))?;
     on_envoy(workspace, OLDEST_ENVOY, &ON_THE_OLDEST, steps)
 }
 
@@ -141,7 +141,7 @@ fn on_envoy(workspace: &Workspace, version: &str, tests: &[&str], steps: &mut St
     let sh = &workspace.sh;
     let fetch = fetch(workspace, "envoy").env(ENVOY_VERSION, version);
     steps.command("another release of Envoy", &fetch)?;
-    let tests = cmd!(sh, "cargo test --package integration")
+    let tests = cmd!(sh, "cargo test --no-fail-fast --package integration")
         .args(tests.iter().flat_map(|test| ["--test", test]))
         .env(ENVOY_VERSION, version);
     let repeat = format!("{ENVOY_VERSION}={version} {tests}");

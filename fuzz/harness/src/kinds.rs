@@ -22,6 +22,7 @@ pub const KINDS: &[(&str, Accepts)] = &[
     ("config", |data| Some(policy::read(data).is_ok())),
     ("endpoint", asked),
     ("introspection", |data| Some(introspection::passes(data))),
+    ("json", |data| Some(json::parse(data).is_ok())),
     ("jsonpath", selects),
     ("token", |data| Some(token::has_claims(data))),
 ];
