@@ -75,7 +75,9 @@ impl Report {
     /// A problem with which the configuration loads, but requests are refused.
     pub(crate) fn fault(&mut self, at: &Location, message: impl Into<String>) {
         let problem = Problem { path: at.path.clone(), message: message.into() };
-        self.found.push((at.order.clone(), problem));
+        // Behind what was found at the same place; mostly at the end, since documents are read in order.
+        let behind = self.found.partition_point(|(order, _)| *order <= at.order);
+        self.found.insert(behind, (at.order.clone(), problem));
     }
 
     /// Whether there was a problem, as opposed to nothing or faults alone.
@@ -84,8 +86,7 @@ impl Report {
     }
 
     /// Everything found, in document order.
-    pub(crate) fn in_order(mut self) -> Vec<Problem> {
-        self.found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    pub(crate) fn in_order(self) -> Vec<Problem> {
         self.found.into_iter().map(|(_, problem)| problem).collect()
     }
 }
