@@ -246,7 +246,8 @@ async fn workers_share_verdicts() {
         }
         if shared {
             assert_eq!(calls, 1);
-            let found = running.envoy.stat("wasmcustom.oidc_cache.shared_hit").await;
+            let name = "wasmcustom.oidc_cache.shared_hit";
+            let found = running.envoy.wait_stat(name, |found| found > 0).await;
             assert!((1..=3).contains(&found), "{found} workers found what another had asked");
         } else {
             assert!((2..=4).contains(&calls), "{calls} calls by four workers");

@@ -289,3 +289,40 @@ async fn who_joins_a_call_is_judged_by_its_own_rules() {
     gate.open();
     assert_eq!(requests.join_all().await, [403; 6]);
 }
+
+/// What another worker has left is what the provider said: each route of this one decides for itself.
+#[tokio::test]
+async fn shared_verdict_is_judged_by_each_route() {
+    let keys = json!({"cache": {"shared": true, "ttl": "10m"}, "access_log_state": true});
+    for introspects in [false, true] {
+        let with = |more: Value| match introspects {
+            true => introspecting(merged(keys.clone(), more)),
+            false => one(merged(keys.clone(), more)),
+        };
+        let scoped = with(json!({"require_scope": ["orders:read"]}));
+        let staff = with(json!({"require_claims": {"$.groups[*]": "staff"}}));
+        let header = json!({"default": {"X-Email": {"path": "$.email", "required": true}}});
+        let named = with(json!({"inject_headers": header}));
+        let listener = Listener::named("gw")
+            .config(with(json!({})))
+            .instance("scoped", "/scoped", scoped)
+            .instance("staff", "/staff", staff)
+            .instance("named", "/named", named);
+        let setup = Setup::new().environment("OIDC_CLIENT_SECRET", SECRET).concurrency(4);
+        let running = setup.listener(listener).start().await;
+        let gw = running.gateway("gw");
+        let token = jwt(&json!({"scope": "other", "shared": introspects}));
+        let answer = json!({"active": true, "sub": "alice", "scope": "other", "groups": ["guest"]});
+        gw.provider.answer_token(&token, Reply::json(200, &answer));
+        for n in 0..100 {
+            let path = ["/orders", "/scoped", "/staff", "/named"][n % 4];
+            // A connection each: the kernel spreads them over the workers.
+            let response = gw.get(path).bearer(&token).send().await;
+            assert_eq!(response.status, if path == "/orders" { 200 } else { 403 }, "{path} {n}");
+        }
+        assert_eq!(gw.provider.count(), 1, "introspection: {introspects}");
+        let name = "wasmcustom.oidc_cache.shared_hit";
+        running.envoy.wait_stat(name, |found| found > 0).await;
+        running.envoy.assert_no_vm_restart().await;
+    }
+}
