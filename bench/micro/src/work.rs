@@ -88,6 +88,8 @@ fn judged(policy: &Policy, answer: &Answer<'_>) -> MappedClaims {
     let permit = judged.unwrap_or_else(|refusal| panic!("{refusal:?}"));
     let documents =
         Documents { response: permit.claims(), token: None, grants: endpoint.method.grants() };
-    let claims = MappedClaims::of(&permit, endpoint, documents, &mut ClaimFaults::default());
+    let mut faults = ClaimFaults::default();
+    let claims = MappedClaims::of(&permit, endpoint, documents, &mut faults);
+    assert_eq!(faults, ClaimFaults::default(), "every claim is found");
     claims.unwrap_or_else(|unmet| panic!("{unmet:?}"))
 }
