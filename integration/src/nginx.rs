@@ -16,7 +16,7 @@ use crate::provider::Provider;
 pub struct Nginx {
     http1: Place,
     http2: Place,
-    _running: process::Running,
+    running: process::Running,
     log: LogBook,
     _directory: Directory,
 }
@@ -28,6 +28,25 @@ impl Nginx {
     ///
     /// If `nginx` is not there, with the remedy, or does not start.
     pub async fn before(provider: &Provider) -> Nginx {
+        let provider = provider.address();
+        let of = |http1: SocketAddr, http2: SocketAddr| {
+            format!(
+                "server {{\n\
+                   listen {http1};\n\
+                   listen {http2} http2;\n\
+                   location / {{ proxy_pass http://{provider}; }}\n\
+                 }}\n"
+            )
+        };
+        Nginx::serving(of).await
+    }
+
+    /// Starts one with what this gives for its `http` block, in one process, at two addresses.
+    ///
+    /// # Panics
+    ///
+    /// As [`Nginx::before`].
+    pub async fn serving(of: impl FnOnce(SocketAddr, SocketAddr) -> String) -> Nginx {
         let binary = tokio::task::spawn_blocking(nginx_binary).await.expect("it does not panic");
         let binary = binary.unwrap_or_else(|why| panic!("{why}"));
         let [http1, http2] = [Place::reserve(), Place::reserve()];
@@ -41,15 +60,9 @@ impl Nginx {
                access_log off;\n\
                client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
                uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
-               server {{\n\
-                 listen {};\n\
-                 listen {} http2;\n\
-                 location / {{ proxy_pass http://{}; }}\n\
-               }}\n\
+               {}\n\
              }}\n",
-            http1.address,
-            http2.address,
-            provider.address()
+            of(http1.address, http2.address)
         );
         fs::write(&file, config).expect("a file under target/");
         let mut command = Command::new(binary);
@@ -58,10 +71,16 @@ impl Nginx {
         let mut child = process::start(command).expect("nginx can be started");
         let log = LogBook::of(child.stderr.take().expect("stderr is piped"));
         let nginx =
-            Nginx { http1, http2, _running: process::Running(child), log, _directory: directory };
+            Nginx { http1, http2, running: process::Running(child), log, _directory: directory };
         // It listens before it says what it runs on.
         nginx.log.wait_for("OS: ").await;
         nginx
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.running.0.id()
     }
 
     /// Where it speaks HTTP/1.1.

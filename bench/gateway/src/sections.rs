@@ -9,6 +9,7 @@ mod growth;
 mod half_load;
 mod idle;
 mod memory;
+mod nginx;
 mod rows;
 mod startup;
 
@@ -26,6 +27,7 @@ pub(crate) enum Name {
     Rows,
     Axes,
     Count,
+    Nginx,
     HalfLoad,
     Day,
     Growth,
@@ -57,6 +59,7 @@ impl Name {
             Self::Rows => rows::run(bench).await,
             Self::Axes => axes::run(bench).await,
             Self::Count => count::run(bench).await,
+            Self::Nginx => nginx::run(bench).await,
             Self::HalfLoad => half_load::run(bench).await,
             Self::Day => day::run(bench).await,
             Self::Growth => growth::run(bench).await,

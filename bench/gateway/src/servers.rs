@@ -98,6 +98,11 @@ impl Chain {
         Self::new(name, [config::lua(CLUSTER)])
     }
 
+    /// Envoy's own filter for JWTs, with this key set.
+    pub(crate) fn jwt_authn(name: &str, keys: &str) -> Self {
+        Self::new(name, [config::jwt_authn(keys)])
+    }
+
     /// The same with another provider.
     pub(crate) fn asking(self, provider: &'static str) -> Self {
         Self { provider, ..self }
@@ -176,7 +181,7 @@ impl Backend {
         Ok(Self(envoy))
     }
 
-    fn at(&self, server: &str) -> SocketAddr {
+    pub(crate) fn at(&self, server: &str) -> SocketAddr {
         self.0.listener(server)
     }
 

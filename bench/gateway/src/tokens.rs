@@ -1,6 +1,7 @@
 //! The tokens and header fields of requests. The provider of the benchmark validates every token
 //! that does not begin with `bad`; none of them is a real token.
 
+use anyhow::{Result, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde_json::json;
@@ -36,6 +37,32 @@ pub(crate) fn jwt() -> String {
     let mut token = format!("{}.{}.", part(head), part(claims));
     token.extend("kQ7x_RmZ2vT-".chars().cycle().take(800 - token.len()));
     token
+}
+
+/// A JWT that `jwt_authn` accepts, and the key set that says so. The key is made for it.
+pub(crate) fn signed() -> Result<(String, String)> {
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+    let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+    let failed = |what: &'static str| move |_| anyhow!("cannot {what}");
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
+    let pkcs8 = pkcs8.map_err(failed("make a key"))?;
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random)
+        .map_err(|_| anyhow!("cannot read the key"))?;
+    let head = json!({"alg": "ES256", "typ": "JWT", "kid": "1"});
+    let claims = json!({
+        "iss": "https://idp.example", "sub": "248289761001", "exp": 4_000_000_000_u64,
+    });
+    let part = |value: serde_json::Value| BASE64.encode(value.to_string());
+    let text = format!("{}.{}", part(head), part(claims));
+    let signature = pair.sign(&random, text.as_bytes()).map_err(failed("sign"))?;
+    // An uncompressed point: a byte, then x, then y.
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+    let keys = json!({"keys": [{
+        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1",
+        "x": BASE64.encode(x), "y": BASE64.encode(y),
+    }]});
+    Ok((format!("{text}.{}", BASE64.encode(signature.as_ref())), keys.to_string()))
 }
 
 /// The first `count` header fields of a client: six as an API client sends them, then more of the

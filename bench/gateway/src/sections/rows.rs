@@ -79,7 +79,16 @@ pub(crate) fn ext_authz() -> Case {
     Case { asked: Asked::Always, ..Case::new(EXT_AUTHZ, "ext_authz") }
 }
 
-fn cases() -> Vec<Case> {
+/// Envoy's own filter for JWTs: the token is known to it after the first request.
+fn jwt_authn(token: &str) -> Case {
+    Case {
+        injected: 1,
+        tokens: Tokens::One(token.to_owned()),
+        ..Case::new("jwt_authn: known JWT, no call", "jwt_authn")
+    }
+}
+
+fn cases(jwt: &str) -> Vec<Case> {
     let refused = |name: &str, chain: &str| Case {
         tokens: Tokens::One(tokens::BAD.to_owned()),
         forwarded: false,
@@ -100,6 +109,7 @@ fn cases() -> Vec<Case> {
             ..Case::new("ours: one token, no cache (shared calls)", "asking")
         },
         Case { tokens: Tokens::None, ..refused(BARE, "asking") },
+        jwt_authn(jwt),
         ext_authz(),
         Case { asked: Asked::Always, ..refused(EXT_AUTHZ_REFUSES, "ext_authz") },
         Case { asked: Asked::Always, injected: 1, ..Case::new("Lua: one call per request", "lua") },
@@ -111,9 +121,11 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
     let time = Duration::from_secs(seconds);
     let mut chains = chains()?;
     chains.push(Chain::lua("lua"));
+    let (jwt, keys) = tokens::signed()?;
+    chains.push(Chain::jwt_authn("jwt_authn", &keys));
     chains.extend(guarded_chains()?);
     let rig = Rig::start(&bench.placement, &[Server::default()], chains, 1).await?;
-    let cases: Vec<_> = cases().into_iter().map(|case| (&rig, case)).collect();
+    let cases: Vec<_> = cases(&jwt).into_iter().map(|case| (&rig, case)).collect();
     let rows = bench.interleaved(&cases, rounds, time).await?;
     let mut notes = vec![
         format!(
