@@ -118,4 +118,7 @@ pub(super) fn gone(worker: &Worker, id: StreamId, stream: &Stream) {
             filter.meter.ended(Outcome::ClientGone);
         }
     }
+    if worker.streams.are_over() {
+        worker.publish();
+    }
 }

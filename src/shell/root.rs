@@ -53,6 +53,10 @@ pub(super) fn called_back(
     let at_work = worker.roots.borrow().get(&root).is_some_and(|root| root.filter.is_some());
     if let (Some(call), true) = (ended, at_work) {
         worker.called_back(root, call, headers, body_size);
+        // Nobody may be left who waited for it.
+        if worker.streams.are_over() {
+            worker.publish();
+        }
     }
     let ending = worker.roots.borrow().get(&root).is_some_and(|root| root.ending);
     if ending && !worker.calls.any_of(root) {
