@@ -46,7 +46,7 @@ fn blocks_are_apart_and_keep_their_bytes() {
         let bytes = unsafe { std::slice::from_raw_parts(*block, layout.size()) };
         assert!(bytes.iter().all(|b| b == byte), "{layout:?}");
     };
-    for step in 0..if cfg!(miri) { 1_500 } else { 60_000_usize } {
+    for step in 0..if cfg!(miri) { 300 } else { 60_000_usize } {
         let size = match numbers.below(4) {
             0 => 1 + numbers.below(40),
             1 | 2 => 1 + numbers.below(700),
