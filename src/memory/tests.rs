@@ -1,4 +1,5 @@
-//! Random operations against a model, small enough for Miri: `cargo +nightly miri test memory`.
+//! Random operations against a model, small enough for Miri. Slabs are never given back, so it has to be
+//! told: `MIRIFLAGS=-Zmiri-ignore-leaks cargo +nightly miri test --lib memory`.
 
 use std::collections::BTreeMap;
 
