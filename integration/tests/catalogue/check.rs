@@ -139,7 +139,11 @@ fn reply(complaints: &mut Vec<String>, row: &Row, stage: &Stage, response: &Resp
         return;
     }
     let expected = match row.expected {
-        Expected::Refused(status, details) => own_reply(status, details),
+        Expected::Refused(status, details) => {
+            let endpoint =
+                if row.world == worlds::INTROSPECTS { "introspection" } else { "UserInfo" };
+            own_reply(status, details, endpoint)
+        }
         Expected::Pass(_) | Expected::Envoy(_) | Expected::Gone => None,
     };
     if let Some((headers, body)) = expected {
@@ -222,7 +226,11 @@ fn reply_headers(
 }
 
 /// Headers and body of the filter's replies in the ordinary case.
-fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>, String)> {
+fn own_reply(
+    status: u16,
+    details: &str,
+    endpoint: &str,
+) -> Option<(Vec<(&'static str, String)>, String)> {
     let (outcome, reason) = details.split_once(':')?;
     let error = |name: &str, text: &str| {
         format!("{{\"error\":\"{name}\",\"error_description\":\"{text}\"}}")
@@ -264,7 +272,8 @@ fn own_reply(status: u16, details: &str) -> Option<(Vec<(&'static str, String)>,
             ),
         ),
         "unavailable" | "unusable" => {
-            ("", error("TargetEndpointError", "No usable response from the UserInfo endpoint."))
+            let text = format!("No usable response from the {endpoint} endpoint.");
+            ("", error("TargetEndpointError", &text))
         }
         _ => (
             // Another status is challenged for what its answer says: its row tells so.
