@@ -100,7 +100,7 @@ impl Questions {
         self.left(&lookup, ended, now);
         self.tell(&lookup, ended, now, effects);
         if let (CallOutcome::ClientRefused, Some(site)) = (outcome, lookup.site()) {
-            self.sites.refuses_client(site, now.moment);
+            self.sites.refuses_client(site, &lookup.lead.endpoint.region, now.moment);
         }
         if consequences.next_site {
             self.unsettled(lookup, answer, &verdict, ended, now, effects);

@@ -46,6 +46,8 @@ pub enum SiteEvent {
     ClientRefused {
         /// The site's cluster.
         cluster: String,
+        /// The endpoint's region or issuer: one cluster may serve several, each with a client of its own.
+        region: Rc<str>,
     },
     /// It answers again.
     Closed {
@@ -355,13 +357,14 @@ impl Sites {
     }
 
     /// A site refuses the gateway's own client: operators are told once a minute and site.
-    pub(super) fn refuses_client(&mut self, site: &Site, now: MonotonicTime) {
+    pub(super) fn refuses_client(&mut self, site: &Site, region: &Rc<str>, now: MonotonicTime) {
         const PAUSE: Duration = Duration::from_secs(60);
         let state = self.sites.entry(site.clone()).or_default();
         let told = state.client_refused.and_then(|told| now.since(told));
         if told.is_none_or(|ago| ago >= PAUSE) {
             state.client_refused = Some(now);
-            self.events.push(SiteEvent::ClientRefused { cluster: site.cluster.clone() });
+            let (cluster, region) = (site.cluster.clone(), Rc::clone(region));
+            self.events.push(SiteEvent::ClientRefused { cluster, region });
         }
     }
 

@@ -82,10 +82,11 @@ impl fmt::Display for Line<'_> {
                 "circuit breaker disabled: cluster {cluster} answers calls with a token, but no \
                  probe without one"
             ),
-            Line::Site(SiteEvent::ClientRefused { cluster }) => write!(
+            Line::Site(SiteEvent::ClientRefused { cluster, region }) => write!(
                 f,
-                "introspection_client_refused: cluster {cluster} refuses the gateway's own client or its \
-                 request: if it does so for every token, check introspection_client and the endpoint"
+                "introspection_client_refused: cluster {cluster}, region {region}: the endpoint refuses the \
+                 gateway's own client or its request: if it does so for every token, check \
+                 introspection_client and the endpoint"
             ),
             Line::Site(SiteEvent::Closed { cluster }) => {
                 write!(f, "circuit breaker closed: cluster {cluster} answers again")

@@ -214,7 +214,10 @@ async fn refused_client_is_no_verdict_and_no_outage() {
     }
     let reason = "wasmcustom.oidc_reason.introspection_client_refused";
     gw.envoy.wait_stat(reason, |number| number >= 5).await;
-    gw.envoy.log().wait_for("introspection_client_refused: cluster idp_default").await;
+    gw.envoy
+        .log()
+        .wait_for("introspection_client_refused: cluster idp_default, region default: ")
+        .await;
 }
 
 /// The replies name the endpoint that is asked, and say that a machine's token has no subject.

@@ -152,7 +152,8 @@ fn a_refused_client_is_no_verdict_and_operators_are_told_once_a_minute() {
     let mut world = world(members);
     world.asked(&[], "200", &JSON, ACTIVE);
     world.wait(seconds(10));
-    let refused = || SiteEvent::ClientRefused { cluster: "idp.example".into() };
+    let refused =
+        || SiteEvent::ClientRefused { cluster: "idp.example".into(), region: "default".into() };
     for (round, told) in [(0, vec![refused()]), (1, vec![]), (2, vec![refused()])] {
         let decision = world.asked(&[], "401", &JSON, br#"{"error":"invalid_client"}"#);
         assert_eq!(decision.record.outcome, Outcome::Unavailable, "{round}");
