@@ -216,7 +216,7 @@ async fn refused_client_is_no_verdict_and_no_outage() {
     gw.envoy.wait_stat(reason, |number| number >= 5).await;
     gw.envoy
         .log()
-        .wait_for("introspection_client_refused: cluster idp_default, region default: ")
+        .wait_for("cluster idp_default_refused, region default: the endpoint refuses")
         .await;
 }
 
