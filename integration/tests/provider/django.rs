@@ -313,7 +313,7 @@ async fn refused_gateway_is_unavailable_and_never_invalid_token() {
         assert!(!r.text().contains("<html"), "its page is not for clients: {r:?}");
     }
     let line = gw.envoy.log().wait_for("introspection_client_refused: ").await;
-    assert!(line.contains("cluster idp_default_wrong_secret "), "{line}");
+    assert!(line.contains("cluster idp_default_wrong_secret, region default: "), "{line}");
     assert!(!gw.envoy.log().text().contains("secret-of-"), "a secret in the log");
 }
 
