@@ -13,9 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use integration::target_dir;
 
+use crate::input;
 use crate::machine::Placement;
 use crate::numbers::percentile;
-use crate::tokens;
 
 /// The credentials of the requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,7 +115,7 @@ pub(crate) fn connections(rate: f64) -> u32 {
 /// Sends what is ordered, to its end.
 pub(crate) fn run(placement: &Placement, order: &Order) -> Result<Load> {
     let url = format!("http://{}{}", order.at, order.path);
-    let mut fields: Vec<String> = tokens::fields(order.fields.saturating_sub(2))
+    let mut fields: Vec<String> = input::fields(order.fields.saturating_sub(2))
         .iter()
         .map(|(name, value)| format!("--header={name}: {value}"))
         .collect();

@@ -9,6 +9,7 @@
 //! slows all rows down. Targets are judged and reported; nothing here may assert a time.
 
 mod callgrind;
+mod input;
 mod load;
 mod machine;
 mod measure;

@@ -14,6 +14,7 @@ pub(crate) use config::{answer, bootstrap, cluster, listener, to_cluster, wasm};
 use integration::{Envoy, Options, module, target_dir};
 use serde_json::{Map, Value, json};
 
+use crate::input::{INJECTED, document};
 use crate::machine::Placement;
 
 /// The name of the server behind every chain; each [`Server`] is a provider beside it.
@@ -25,20 +26,6 @@ pub(crate) const PROVIDER: &str = "provider";
 /// The placeholders in a chain's filters for the address of its provider, and for its cluster.
 pub(crate) const ADDRESS: &str = "@address@";
 const CLUSTER: &str = "@cluster@";
-
-/// The headers that our filter injects, in this order. The claims are in every UserInfo document.
-pub(crate) const INJECTED: [(&str, &str); 10] = [
-    ("x-user", "$.sub"),
-    ("x-email", "$.email"),
-    ("x-name", "$.name"),
-    ("x-given-name", "$.given_name"),
-    ("x-family-name", "$.family_name"),
-    ("x-login", "$.preferred_username"),
-    ("x-locale", "$.locale"),
-    ("x-tenant", "$.tenant"),
-    ("x-plan", "$.plan"),
-    ("x-role", "$.roles[0]"),
-];
 
 /// A provider: every token is good that does not begin with `bad`.
 #[derive(Clone, Debug)]
@@ -266,19 +253,6 @@ fn provider(server: &Server) -> Value {
     listener(server.name, &answers, delay)
 }
 
-/// A UserInfo document of that many bytes, or as short as it can be.
-fn document(bytes: usize) -> String {
-    let mut document = json!({
-        "sub": "248289761001", "email": "jane@example.com", "name": "Jane Doe",
-        "given_name": "Jane", "family_name": "Doe", "preferred_username": "jdoe",
-        "locale": "en-GB", "tenant": "t-4711", "plan": "gold",
-        "roles": ["buyer", "approver"], "updated_at": 1_700_000_000, "groups": "",
-    });
-    let missing = bytes.saturating_sub(document.to_string().len());
-    document["groups"] = "member-of ".chars().cycle().take(missing).collect::<String>().into();
-    document.to_string()
-}
-
 /// Says 200 where the headers that the path promises have arrived, 500 where one is missing.
 fn upstream() -> Value {
     let mut answers = Vec::new();
@@ -291,14 +265,4 @@ fn upstream() -> Value {
     }
     answers.push(answer(&json!({"prefix": "/"}), 500, "text/plain", "no"));
     listener(UPSTREAM, &answers, None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn document_has_the_given_size() {
-        assert_eq!([300, 8192].map(|bytes| document(bytes).len()), [300, 8192]);
-    }
 }

@@ -1,4 +1,4 @@
-//! The tokens and header fields of requests. The provider of the benchmark validates every token
+//! The tokens of requests. The provider of the benchmark validates every token
 //! that does not begin with `bad`; none of them is a real token.
 
 use anyhow::{Result, anyhow};
@@ -65,29 +65,12 @@ pub(crate) fn signed() -> Result<(String, String)> {
     Ok((format!("{text}.{}", BASE64.encode(signature.as_ref())), keys.to_string()))
 }
 
-/// The first `count` header fields of a client: six as an API client sends them, then more of the
-/// kind that proxies and tracing add. `Host` and `Authorization` come on top.
-pub(crate) fn fields(count: usize) -> Vec<(String, String)> {
-    const CLIENT: [(&str, &str); 6] = [
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
-        ("accept", "application/json, text/plain;q=0.9"),
-        ("accept-language", "de-DE,de;q=0.9,en;q=0.5"),
-        ("accept-encoding", "gzip, deflate, br"),
-        ("referer", "https://shop.example/orders/2026"),
-        ("x-correlation-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1f6f9a11"),
-    ];
-    let client = CLIENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let more = (1..).map(|n| (format!("x-client-context-{n:02}"), format!("value-{n:02}-of-many")));
-    client.chain(more).take(count).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn tokens_and_fields_have_the_documented_sizes() {
+    fn tokens_have_the_documented_sizes() {
         assert_eq!([OPAQUE, BAD, &jwt()].map(str::len), [40, 40, 800]);
-        assert_eq!([0, 6, 38].map(|count| fields(count).len()), [0, 6, 38]);
     }
 }

@@ -22,22 +22,6 @@ pub(crate) struct Host {
     nanos: u64,
 }
 
-/// Header pairs as Envoy writes them: a count, two lengths for each pair, then names and values with
-/// a zero byte behind each.
-pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut block = number(fields.len()).to_vec();
-    for (name, value) in fields {
-        block.extend(number(name.len()));
-        block.extend(number(value.len()));
-    }
-    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
-        block.extend(text.as_bytes());
-        block.push(0);
-    }
-    block
-}
-
 /// A compiled module.
 pub(crate) struct Module {
     engine: Engine,

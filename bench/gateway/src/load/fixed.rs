@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Load, Order, Tokens};
-use crate::tokens;
+use crate::{input, tokens};
 
 /// How long one answer may take: a measured Envoy under valgrind is fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ fn connection(order: &Order, number: u64, share: u64) -> Result<u64> {
 /// The request as `wrk` writes it.
 fn text(order: &Order, connection: u64, request: u64) -> Result<String> {
     let mut text = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", order.path, order.at);
-    for (name, value) in tokens::fields(order.fields.saturating_sub(2)) {
+    for (name, value) in input::fields(order.fields.saturating_sub(2)) {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     match &order.tokens {

@@ -7,11 +7,12 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::memory::fill;
+use crate::input::INJECTED;
 use crate::load::Tokens;
 use crate::measure::{Asked, Bench, Case, Row, figures_of, rounds_of};
 use crate::report::Bound::AtMost;
 use crate::report::{Section, Target, table};
-use crate::servers::{ADDRESS, Chain, INJECTED, Rig, Server, remembering_all};
+use crate::servers::{ADDRESS, Chain, Rig, Server, remembering_all};
 use crate::tokens;
 
 const FEW: &str = "10 users cached";

@@ -10,6 +10,7 @@ use integration::target_dir;
 use serde_json::Value;
 
 use super::{PROVIDER, wasm};
+use crate::input::header_block;
 use crate::tokens;
 
 /// What a hit needs: all headers, the clock, one header removed, one added.
@@ -99,8 +100,7 @@ fn filter(name: &str, code: &str) -> Result<Value> {
     Ok(wasm(name, name, &module, ""))
 }
 
-/// The headers of a call, as the host reads them: a count, two lengths for each pair, then names
-/// and values with a zero byte behind each. They are as many as this filter sends.
+/// The headers of a call, as the host reads them. They are as many as this filter sends.
 fn call_headers() -> Vec<u8> {
     let token = format!("Bearer {}", tokens::OPAQUE);
     let fields = [
@@ -113,15 +113,5 @@ fn call_headers() -> Vec<u8> {
         ("accept-encoding", "identity"),
         ("x-request-id", "4f7c1a52-9d0e-4b1f-8a53-0c6f1f6f9a11"),
     ];
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut block = number(fields.len()).to_vec();
-    for (name, value) in fields {
-        block.extend(number(name.len()));
-        block.extend(number(value.len()));
-    }
-    for text in fields.iter().flat_map(|(name, value)| [name, value]) {
-        block.extend(text.as_bytes());
-        block.push(0);
-    }
-    block
+    header_block(&fields)
 }
