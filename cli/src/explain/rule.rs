@@ -1,6 +1,6 @@
-//! Which rule of the route refuses a token that the provider has validated, and where it reads. It tells
-//! what the filter's own code says of the same documents, with what it expected and the kind of what it
-//! found, and never shows a claim.
+//! Which rule of the route refuses a token that the provider has validated, and where it reads. The filter's
+//! own code judges the same documents; the text has the value that was expected and the type that was found,
+//! and must never show a claim.
 
 use std::collections::BTreeMap;
 

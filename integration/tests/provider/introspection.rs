@@ -282,7 +282,7 @@ async fn token_that_is_bound_to_a_certificate_is_refused() {
     assert_eq!(r.header("www-authenticate").as_deref(), Some(NO_SUCH_TOKEN), "{r:?}");
 }
 
-/// Release 8 does not know JWTs, because it does not store them; release 9 answers the error
+/// Release 8 stores no JWTs, so it answers `"active": false`; release 9 answers the error
 /// `unsupported_token_type`.
 #[tokio::test]
 async fn jwt_for_an_api_does_not_pass() {
