@@ -1,6 +1,6 @@
 //! One pass over a document that is plain and correct, as nearly all are. Where it has any doubt it
 //! gives nothing, and the strict reader decides: it must never give a value that the strict reader
-//! does not give too. It says nothing of what is wrong.
+//! does not give too. It reports no error.
 
 #![allow(
     clippy::arithmetic_side_effects,

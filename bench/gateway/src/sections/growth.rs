@@ -106,7 +106,7 @@ mod tests {
         let codes = keys["userinfo_endpoint"]["regionCodeValue"].as_object().unwrap();
         assert_eq!(codes.len(), 10);
         assert_eq!(codes.keys().next_back().unwrap(), REGION.1);
-        let sent = tokens::fields(6).into_iter().find(|(name, _)| name == REGION.0);
+        let sent = crate::input::fields(6).into_iter().find(|(name, _)| name == REGION.0);
         assert_eq!(sent, Some((REGION.0.to_owned(), REGION.1.to_owned())));
     }
 }
