@@ -103,7 +103,7 @@ fn outcome_table_equals_the_code() {
 #[test]
 fn pages_name_every_counter_and_outcome() {
     let (caching, configuration) = (page("caching.md"), page("configuration.md"));
-    for (name, _, _) in Stats::ALL {
+    for (name, _) in Stats::ALL {
         let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
         let short = format!("`.{last}`");
         assert!(

@@ -5,7 +5,7 @@
 //! token is spent on a try. Half of the calls at a time are kept for tokens that were vouched for
 //! before, so that slow junk cannot take them all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -303,7 +303,7 @@ impl Sites {
     /// The questions of the filter's own whose end was never reported.
     pub(super) fn lost_probes(&self, now: MonotonicTime) -> Vec<CallId> {
         let breakers = self.sites.values().flat_map(|state| &state.breakers);
-        let lost: BTreeSet<CallId> = breakers
+        let mut lost: Vec<CallId> = breakers
             .filter_map(|breaker| match breaker.phase {
                 Phase::Probing { call, started, .. }
                     if started.after(breaker.settings.timeout).after(GRACE) <= now =>
@@ -313,7 +313,9 @@ impl Sites {
                 Phase::Probing { .. } | Phase::Due { .. } | Phase::Closed => None,
             })
             .collect();
-        lost.into_iter().collect()
+        lost.sort_unstable();
+        lost.dedup();
+        lost
     }
 
     /// A site has served somebody at that moment, here or on another worker.

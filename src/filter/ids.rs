@@ -11,5 +11,5 @@ pub(super) const GRACE: Duration = Duration::from_millis(150);
 pub struct StreamId(pub u32);
 
 /// A call to a provider, numbered by the gate and never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);

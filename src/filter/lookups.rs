@@ -5,7 +5,7 @@
 //! nobody waits past its own deadline; and how many wait for one call, and how many bytes all of it
 //! takes, is bounded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
@@ -32,11 +32,11 @@ pub(super) const MOST_BYTES: usize = 128 * 1024 * 1024;
 pub(super) struct Lookups {
     by_key: HashMap<TokenKey, Lookup, FxBuildHasher>,
     /// What each call asks.
-    calls: BTreeMap<CallId, TokenKey>,
+    calls: HashMap<CallId, TokenKey, FxBuildHasher>,
     /// The questions that pause before their call is repeated, by when that is.
     pausing: BTreeSet<(MonotonicTime, TokenKey)>,
     /// What each held request waits for.
-    held: BTreeMap<StreamId, TokenKey>,
+    held: HashMap<StreamId, TokenKey, FxBuildHasher>,
     all: Load,
     /// What of it is about tokens that were not vouched for before.
     strangers: Load,
@@ -231,8 +231,9 @@ impl Lookups {
         let over = |key: &TokenKey| {
             self.by_key.get(key).is_some_and(|lookup| lookup.attempt.deadline() <= now)
         };
-        let lost: Vec<CallId> =
+        let mut lost: Vec<CallId> =
             self.calls.iter().filter(|(_, key)| over(key)).map(|(call, _)| *call).collect();
+        lost.sort_unstable();
         lost.into_iter().filter_map(|call| self.ended(call)).collect()
     }
 

@@ -17,9 +17,13 @@ macro_rules! stats {
         pub struct Stats { $($(#[$meaning])* pub $field: $number,)* }
 
         impl Stats {
-            /// Every number: its name in Envoy's statistics, its kind, and how to read it.
-            pub const ALL: [(&str, Kind, fn(&Stats) -> u64); [$($name),*].len()] =
-                [$(($name, Kind::$kind, |stats| stats.$field as u64)),*];
+            /// What every number is called in Envoy's statistics, and its kind.
+            pub const ALL: [(&str, Kind); [$($name),*].len()] = [$(($name, Kind::$kind)),*];
+
+            /// Every number, in the order of [`Stats::ALL`].
+            pub fn numbers(&self) -> [u64; Stats::ALL.len()] {
+                [$(self.$field as u64),*]
+            }
         }
     };
 }

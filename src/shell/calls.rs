@@ -7,7 +7,9 @@
 //! here.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use rustc_hash::FxBuildHasher;
 
 use super::host;
 use super::raw::{self, Failed};
@@ -37,7 +39,7 @@ enum Errand {
 #[derive(Default)]
 pub(super) struct Calls {
     /// By the host's numbers for them.
-    under_way: RefCell<BTreeMap<u32, UnderWay>>,
+    under_way: RefCell<HashMap<u32, UnderWay, FxBuildHasher>>,
     /// The root whose callback runs, if one does.
     running: Cell<Option<u32>>,
     errand: RefCell<Errand>,

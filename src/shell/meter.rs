@@ -31,7 +31,7 @@ pub(super) struct Meter {
 /// What the instances of a VM hold together.
 pub(super) struct Gauges {
     metrics: [Metric; Stats::ALL.len()],
-    published: Cell<[u64; Stats::ALL.len()]>,
+    published: [Cell<u64>; Stats::ALL.len()],
 }
 
 /// A metric's number at the host; `None` where the host refused it. What cannot be counted is
@@ -177,21 +177,27 @@ fn label(code: &str) -> String {
 
 impl Gauges {
     pub(super) fn define() -> Gauges {
-        let metrics = Stats::ALL.map(|(name, kind, _)| match kind {
+        let metrics = Stats::ALL.map(|(name, kind)| match kind {
             Kind::Counter => Metric(host::define_counter(name).ok()),
             Kind::Gauge => Metric(host::define_gauge(name).ok()),
         });
-        Gauges { metrics, published: Cell::default() }
+        Gauges { metrics, published: Default::default() }
     }
 
     /// Publishes what has changed since the last time; whether anything has.
     pub(super) fn publish(&self, stats: &Stats) -> bool {
-        let numbers = Stats::ALL.map(|(_, _, number)| number(stats));
-        let before = self.published.replace(numbers);
-        for ((metric, number), before) in self.metrics.iter().zip(numbers).zip(before) {
-            metric.add(number.wrapping_sub(before).cast_signed());
+        let numbers = stats.numbers();
+        let mut has_news = false;
+        for ((metric, number), published) in self.metrics.iter().zip(&numbers).zip(&self.published)
+        {
+            let difference = number.wrapping_sub(published.get());
+            if difference != 0 {
+                published.set(*number);
+                metric.add(difference.cast_signed());
+                has_news = true;
+            }
         }
-        numbers != before
+        has_news
     }
 }
 

@@ -27,8 +27,7 @@ const EXPORTS: &str = "src/shell/exports.txt";
 /// `cargo xtask build`
 pub fn build(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace)?;
-    let sh = &workspace.sh;
-    cmd!(sh, "cargo build --release --target {TARGET} --package {PACKAGE} --lib").run()?;
+    for_envoy(workspace, &["--release", "--package", PACKAGE, "--lib"])?;
     finish(workspace, &path(workspace))
 }
 
@@ -36,9 +35,8 @@ pub fn build(workspace: &Workspace) -> Result<()> {
 /// it must never be mistaken for the one that is shipped.
 pub fn fault_injection(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace)?;
-    let sh = &workspace.sh;
-    let build = cmd!(sh, "cargo build --profile fault-injection --features fault-injection");
-    build.args(["--target", TARGET, "--package", PACKAGE, "--lib"]).run()?;
+    let profile = ["--profile", "fault-injection", "--features", "fault-injection"];
+    for_envoy(workspace, &[&profile[..], &["--package", PACKAGE, "--lib"]].concat())?;
     finish(workspace, &workspace.target.join(TARGET).join("fault-injection").join(FILE))
 }
 
@@ -89,8 +87,29 @@ fn stripped(module: &[u8], kept: &[&str]) -> Result<(Vec<u8>, Option<Vec<u8>>)> 
 
 /// Builds another package of the workspace for Envoy, as the module itself is built.
 pub fn build_other(workspace: &Workspace, package: &str) -> Result<()> {
+    for_envoy(workspace, &["--release", "--package", package])
+}
+
+/// Runs cargo so that the module does not tell where it was built: texts of panics have the path of
+/// their source file.
+fn for_envoy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let sh = &workspace.sh;
-    Ok(cmd!(sh, "cargo build --release --target {TARGET} --package {package}").run()?)
+    let flags = sh.var("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS").unwrap_or_default();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let home = home.context("got neither CARGO_HOME nor a home directory, expected one of them")?;
+    // A mirror of the registry has a directory of another name; a later flag goes before an earlier one.
+    let sources = home.join("registry/src");
+    let registries = sh.read_dir(&sources).unwrap_or_default();
+    let mut flags = vec![flags, remap(&home, "cargo")];
+    flags.extend(registries.iter().map(|registry| remap(registry, "crates")));
+    let flags = flags.join(" ");
+    let build = cmd!(sh, "cargo build --target {TARGET}").args(arguments);
+    Ok(build.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags.trim()).run()?)
+}
+
+fn remap(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
 }
 
 /// Makes sure that the pinned toolchain can compile for [`TARGET`].

@@ -29,8 +29,7 @@ struct Reader<'a> {
 pub(super) fn document(text: &str) -> Option<Json<'_>> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value(MAX_DEPTH)?;
-    reader.skip_blanks();
-    (reader.at == text.len()).then_some(value)
+    reader.next().is_none().then_some(value)
 }
 
 impl<'a> Reader<'a> {
@@ -38,31 +37,33 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn skip_blanks(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// The next byte that is no blank.
+    /// Takes the next byte that is no blank.
     fn next(&mut self) -> Option<u8> {
-        self.skip_blanks();
-        let next = self.peek()?;
-        self.at += 1;
-        Some(next)
+        loop {
+            let next = self.peek()?;
+            self.at += 1;
+            if !matches!(next, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(next);
+            }
+        }
     }
 
     /// A value; `depth` containers may still open.
     fn value(&mut self, depth: usize) -> Option<Json<'a>> {
-        self.skip_blanks();
-        match self.peek()? {
+        let first = self.next()?;
+        self.value_after(first, depth)
+    }
+
+    /// A value whose first byte was taken.
+    fn value_after(&mut self, first: u8, depth: usize) -> Option<Json<'a>> {
+        match first {
             b'"' => self.string().map(Json::String),
             b'{' => self.object(depth.checked_sub(1)?),
             b'[' => self.array(depth.checked_sub(1)?),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.word("true", Json::Bool(true)),
-            b'f' => self.word("false", Json::Bool(false)),
-            b'n' => self.word("null", Json::Null),
+            b'-' | b'0'..=b'9' => self.number(first),
+            b't' => self.word("rue", Json::Bool(true)),
+            b'f' => self.word("alse", Json::Bool(false)),
+            b'n' => self.word("ull", Json::Null),
             _ => None,
         }
     }
@@ -77,22 +78,25 @@ impl<'a> Reader<'a> {
     /// One digit or more.
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
+        self.more_digits();
         (self.at > start).then_some(())
     }
 
-    fn number(&mut self) -> Option<Json<'a>> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
+    fn more_digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        // No digit may follow a leading zero: what follows a value will not be one.
-        if self.peek() == Some(b'0') {
-            self.at += 1
-        } else {
-            self.digits()?
+    }
+
+    /// A number whose first byte was taken.
+    fn number(&mut self, first: u8) -> Option<Json<'a>> {
+        let start = self.at - 1;
+        // Any digit but a leading zero may be followed by others; what follows a value will not be one.
+        match first {
+            b'-' if self.peek() == Some(b'0') => self.at += 1,
+            b'-' => self.digits()?,
+            b'0' => {}
+            _ => self.more_digits(),
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -108,10 +112,10 @@ impl<'a> Reader<'a> {
         self.text.get(start..self.at).map(|text| Json::Number(Cow::Borrowed(text)))
     }
 
-    /// A string whose opening quote is next.
+    /// A string whose opening quote was taken.
     fn string(&mut self) -> Option<Cow<'a, str>> {
         let bytes = self.text.as_bytes();
-        let start = self.at + 1;
+        let start = self.at;
         let mut at = start;
         // Eight bytes at a time, until one of them is special; the last few of the text one by one.
         while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -138,46 +142,42 @@ impl<'a> Reader<'a> {
     /// A string with an escape in it, by the strict reader's own code.
     #[cold]
     fn escaped(&mut self) -> Option<Cow<'a, str>> {
-        let rest = self.text.as_bytes().get(self.at..)?;
+        // It begins with the quote.
+        let rest = self.text.as_bytes().get(self.at - 1..)?;
         let mut lexer = SliceLexer::new(rest);
         let string = lexer.discarded().str_string().ok()?;
-        self.at += rest.len() - lexer.as_slice().len();
+        self.at += rest.len() - lexer.as_slice().len() - 1;
         Some(string)
     }
 
-    /// An array whose opening bracket is next.
+    /// An array whose opening bracket was taken.
     fn array(&mut self, depth: usize) -> Option<Json<'a>> {
-        self.at += 1;
         let mut elements = Vec::new();
-        self.skip_blanks();
-        if self.peek()? == b']' {
-            self.at += 1;
+        let mut first = self.next()?;
+        if first == b']' {
             return Some(Json::Array(elements));
         }
         loop {
-            elements.push(self.value(depth)?);
+            elements.push(self.value_after(first, depth)?);
             match self.next()? {
-                b',' => {}
+                b',' => first = self.next()?,
                 b']' => return Some(Json::Array(elements)),
                 _ => return None,
             }
         }
     }
 
-    /// An object whose opening brace is next.
+    /// An object whose opening brace was taken.
     fn object(&mut self, depth: usize) -> Option<Json<'a>> {
-        self.at += 1;
-        self.skip_blanks();
-        if self.peek()? == b'}' {
-            self.at += 1;
+        let mut first = self.next()?;
+        if first == b'}' {
             return Some(Json::Object(Vec::new()));
         }
         // Most documents have as many members at most; what is in them has fewer.
         let room = if depth + 1 == MAX_DEPTH { 16 } else { 4 };
         let mut members = Vec::with_capacity(room);
         loop {
-            self.skip_blanks();
-            if self.peek()? != b'"' {
+            if first != b'"' {
                 return None;
             }
             let name = self.string()?;
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
             }
             members.push((name, self.value(depth)?));
             match self.next()? {
-                b',' => {}
+                b',' => first = self.next()?,
                 b'}' => break,
                 _ => return None,
             }
