@@ -27,8 +27,21 @@ pub(crate) struct Section {
     pub(crate) tables: Vec<String>,
     /// Its figures that have a target.
     pub(crate) targets: Vec<Target>,
-    /// Its bars for the chart: names and microseconds of processor time.
-    pub(crate) bars: Vec<(String, f64)>,
+    /// Its bars for the chart.
+    pub(crate) bars: Vec<Bar>,
+}
+
+/// A bar of the chart: its panel, its name, and the figure.
+#[derive(Clone, Debug)]
+pub(crate) struct Bar(pub(crate) Panel, pub(crate) String, pub(crate) f64);
+
+/// What a panel of the chart shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Panel {
+    /// Processor time of the proxy for a request, µs.
+    Cpu,
+    /// Calls to the provider for 1000 requests of the section `day`.
+    Calls,
 }
 
 /// The bound of a figure.
@@ -38,31 +51,63 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-/// The name of a target, its bound, the unit or the row that it is a multiple of, and the figure;
-/// NaN if it could not be measured.
+/// A figure and what it should be.
 #[derive(Clone, Debug)]
-pub(crate) struct Target(
-    pub(crate) &'static str,
-    pub(crate) Bound,
-    pub(crate) &'static str,
-    pub(crate) f64,
-);
+pub(crate) struct Target {
+    what: &'static str,
+    bound: Bound,
+    /// The unit, or the row that it is a multiple of.
+    unit: &'static str,
+    /// NaN if it could not be measured.
+    pub(crate) figure: f64,
+    /// The figure before the work that the page describes, if it is known.
+    before: Option<f64>,
+    /// Where the rest goes, for one that was missed.
+    rest: &'static str,
+}
 
 impl Target {
-    fn cells(&self) -> [String; 4] {
-        let Self(what, bound, unit, figure) = self;
+    pub(crate) fn new(
+        what: &'static str,
+        bound: Bound,
+        unit: &'static str,
+        figure: f64,
+        rest: &'static str,
+    ) -> Target {
+        Target { what, bound, unit, figure, before: None, rest }
+    }
+
+    /// The figure before the work that the page describes.
+    #[must_use]
+    pub(crate) fn before(self, figure: f64) -> Target {
+        Target { before: Some(figure), ..self }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let Self { what, bound, unit, figure, before, rest } = self;
         let (bound, met) = match bound {
             Bound::AtMost(most) => (format!("at most {most} {unit}"), figure <= most),
             Bound::AtLeast(least) => (format!("at least {least} {unit}"), figure >= least),
         };
-        // Three significant digits where a figure is small, none behind the point where it is large.
-        let (figure, verdict) = match figure.abs() {
-            size if size.is_nan() => ("-".to_owned(), "not measured"),
-            size if size < 0.1 => (format!("{figure:.4}"), if met { "met" } else { "missed" }),
-            size if size < 10.0 => (format!("{figure:.2}"), if met { "met" } else { "missed" }),
-            _ => (format!("{figure:.0}"), if met { "met" } else { "missed" }),
+        let verdict = match (figure.is_nan(), met) {
+            (true, _) => "not measured".to_owned(),
+            (false, true) => "met".to_owned(),
+            (false, false) => format!("missed: {rest}"),
         };
-        [(*what).to_owned(), bound, figure, verdict.to_owned()]
+        let before = before.map_or_else(String::new, shown);
+        [(*what).to_owned(), bound, before, shown(*figure), verdict]
+    }
+}
+
+/// Three significant digits where a figure is small, none behind the point where it is large.
+fn shown(figure: f64) -> String {
+    match figure.abs() {
+        size if size.is_nan() => "-".to_owned(),
+        size if size < 0.1 => format!("{figure:.4}"),
+        // Ratios to a floor differ in the third digit.
+        size if size < 2.0 => format!("{figure:.3}"),
+        size if size < 10.0 => format!("{figure:.2}"),
+        _ => format!("{figure:.0}"),
     }
 }
 
@@ -103,10 +148,7 @@ impl Report {
             self.sections.iter().flat_map(|section| &section.targets).map(Target::cells).collect();
         if !targets.is_empty() {
             text += "\n### Targets\n\n";
-            text += &table(&["what", "aim", "this run", "verdict"], targets);
-        }
-        if self.sections.iter().any(|section| !section.bars.is_empty()) {
-            text += "\n![Processor time per request](performance.svg)\n";
+            text += &table(&["what", "aim", "before", "this run", "verdict"], targets);
         }
         for Section { title, notes, tables, .. } in &self.sections {
             text += &format!("\n### {title}\n");
@@ -168,14 +210,14 @@ mod tests {
 
     #[test]
     fn report_has_targets_before_sections() {
-        let targets = |bound, figure| Target("hit", bound, "µs", figure);
+        let targets = |bound, figure| Target::new("hit", bound, "µs", figure, "copying");
         let section = Section {
             title: "Rows",
             notes: vec!["A note.".to_owned()],
             tables: vec![table(&["a", "b"], [["1".to_owned(), "2".to_owned()]])],
             targets: vec![
                 targets(Bound::AtMost(1.06), 1.06),
-                targets(Bound::AtMost(1.06), 1.0601),
+                targets(Bound::AtMost(1.06), 1.0601).before(2.5),
                 targets(Bound::AtLeast(0.1), 0.0312),
                 targets(Bound::AtMost(150.0), -12.3),
                 targets(Bound::AtMost(150.0), f64::NAN),
@@ -191,10 +233,12 @@ mod tests {
         assert_eq!(
             report.markdown(),
             "`cargo xtask bench`: A machine.\n\nLeft out: axes, day.\n\n### Targets\n\n\
-             | what | aim | this run | verdict |\n| --- | ---: | ---: | ---: |\n\
-             | hit | at most 1.06 µs | 1.06 | met |\n| hit | at most 1.06 µs | 1.06 | missed |\n\
-             | hit | at least 0.1 µs | 0.0312 | missed |\n| hit | at most 150 µs | -12 | met |\n\
-             | hit | at most 150 µs | - | not measured |\n\
+             | what | aim | before | this run | verdict |\n| --- | ---: | ---: | ---: | ---: |\n\
+             | hit | at most 1.06 µs |  | 1.060 | met |\n\
+             | hit | at most 1.06 µs | 2.50 | 1.060 | missed: copying |\n\
+             | hit | at least 0.1 µs |  | 0.0312 | missed: copying |\n\
+             | hit | at most 150 µs |  | -12 | met |\n\
+             | hit | at most 150 µs |  | - | not measured |\n\
              \n### Rows\n\nA note.\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n"
         );
     }

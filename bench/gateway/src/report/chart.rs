@@ -1,14 +1,16 @@
-//! The chart: a bar for each row, as SVG. It brings its own background, so that it can be read on
-//! light and on dark pages.
+//! The chart: a panel for each question, a bar for each way of checking, as SVG. It brings its own
+//! background, so that it can be read on light and on dark pages.
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::{Bar, Panel};
+
 const WIDTH: i32 = 860;
 const LEFT: i32 = 340;
 const RIGHT: i32 = 80;
-const TOP: i32 = 56;
+const TITLE: i32 = 56;
 const STEP: i32 = 30;
 const THICK: i32 = 18;
 
@@ -16,15 +18,29 @@ const INK: RGBColor = RGBColor(36, 41, 47);
 const OURS: RGBColor = RGBColor(9, 105, 218);
 const OTHERS: RGBColor = RGBColor(140, 149, 159);
 
-/// Draws them from top to bottom: names, and microseconds of processor time per request.
-pub(super) fn svg(bars: &[(String, f64)]) -> Result<String> {
+impl Panel {
+    fn title(self) -> &'static str {
+        match self {
+            Panel::Cpu => "Processor time of the proxy per request, microseconds (less is better)",
+            Panel::Calls => {
+                "Calls to the provider per 1000 requests of 10 000 users (less is better)"
+            }
+        }
+    }
+}
+
+/// Draws the panels that have bars from top to bottom.
+pub(super) fn svg(bars: &[Bar]) -> Result<String> {
     let mut text = String::new();
     draw(bars, &mut text).map_err(|error| anyhow!("chart: {error}"))?;
     Ok(text)
 }
 
-fn draw(bars: &[(String, f64)], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let height = TOP + STEP * i32::try_from(bars.len())? + 16;
+fn draw(bars: &[Bar], text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let of = |panel| bars.iter().filter(move |Bar(of, ..)| *of == panel);
+    let panels: Vec<Panel> =
+        [Panel::Cpu, Panel::Calls].into_iter().filter(|panel| of(*panel).count() > 0).collect();
+    let height = TITLE * i32::try_from(panels.len())? + STEP * i32::try_from(bars.len())? + 16;
     let size = (u32::try_from(WIDTH)?, u32::try_from(height)?);
     let area = SVGBackend::with_string(text, size).into_drawing_area();
     area.fill(&WHITE)?;
@@ -33,18 +49,22 @@ fn draw(bars: &[(String, f64)], text: &mut String) -> Result<(), Box<dyn std::er
             .color(&INK)
             .pos(Pos::new(across, VPos::Center))
     };
-    let title = "Processor time of Envoy per request, microseconds (less is better)";
-    area.draw(&Text::new(title, (20, 28), write(20, HPos::Left)))?;
-    let longest = bars.iter().map(|(_, cpu)| *cpu).fold(0.0, f64::max);
-    for ((name, cpu), place) in bars.iter().zip(0..) {
-        let middle = TOP + STEP * place + STEP / 2;
-        let length = (f64::from(WIDTH - LEFT - RIGHT) * cpu / longest) as i32;
-        let color = if name.starts_with("ours") { OURS } else { OTHERS };
-        let corners = [(LEFT, middle - THICK / 2), (LEFT + length, middle + THICK / 2)];
-        area.draw(&Rectangle::new(corners, color.filled()))?;
-        area.draw(&Text::new(name.as_str(), (LEFT - 10, middle), write(16, HPos::Right)))?;
-        let figure = format!("{cpu:.1}");
-        area.draw(&Text::new(figure, (LEFT + length + 8, middle), write(16, HPos::Left)))?;
+    let mut top = 0;
+    for panel in panels {
+        area.draw(&Text::new(panel.title(), (20, top + TITLE / 2), write(20, HPos::Left)))?;
+        top += TITLE;
+        let longest = of(panel).map(|Bar(.., figure)| *figure).fold(0.0, f64::max);
+        for Bar(_, name, figure) in of(panel) {
+            let middle = top + STEP / 2;
+            top += STEP;
+            let length = (f64::from(WIDTH - LEFT - RIGHT) * figure / longest) as i32;
+            let color = if name.starts_with("ours") { OURS } else { OTHERS };
+            let corners = [(LEFT, middle - THICK / 2), (LEFT + length, middle + THICK / 2)];
+            area.draw(&Rectangle::new(corners, color.filled()))?;
+            area.draw(&Text::new(name.as_str(), (LEFT - 10, middle), write(16, HPos::Right)))?;
+            let figure = format!("{figure:.1}");
+            area.draw(&Text::new(figure, (LEFT + length + 8, middle), write(16, HPos::Left)))?;
+        }
     }
     area.present()?;
     Ok(())

@@ -112,13 +112,14 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             ),
         ],
         tables: vec![of_outcomes(&outcomes), of_a_large_fleet()],
-        targets: vec![Target(
+        targets: vec![Target::new(
             "3 gateways by token, provider calls",
             AtMost(1.1),
             "× one gateway",
             beside,
+            "the hash spreads some tokens over several gateways",
         )],
-        bars: Vec::new(),
+        ..Section::default()
     })
 }
 

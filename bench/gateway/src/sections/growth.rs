@@ -66,7 +66,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         )],
         tables: vec![table(&["hit with", "CPU µs/request"], rows.iter().map(cells))],
         targets: targets(&rows),
-        bars: Vec::new(),
+        ..Section::default()
     })
 }
 
@@ -90,9 +90,27 @@ fn targets(rows: &[Row]) -> Vec<Target> {
     let away = |name, from| (cpu(name) / cpu(from) - 1.0).abs() * 100.0;
     let each = (cpu(TEN_HEADERS) - cpu(ONE_HEADER)) / (INJECTED.len() as f64 - 1.0);
     vec![
-        Target("hit, CPU, 10 000 users cached", AtMost(5.0), "% away from 10", away(MANY, FEW)),
-        Target("hit, CPU, 10 regions", AtMost(5.0), "% away from 1", away(TEN_REGIONS, ONE_REGION)),
-        Target("hit, CPU, one more header injected", AtMost(0.5), "µs", each),
+        Target::new(
+            "hit, CPU, 10 000 users cached",
+            AtMost(5.0),
+            "% away from 10",
+            away(MANY, FEW),
+            "reads of memory that no cache of the processor holds",
+        ),
+        Target::new(
+            "hit, CPU, 10 regions",
+            AtMost(5.0),
+            "% away from 1",
+            away(TEN_REGIONS, ONE_REGION),
+            "the rounds differ by as much",
+        ),
+        Target::new(
+            "hit, CPU, one more header injected",
+            AtMost(0.5),
+            "µs",
+            each,
+            "Envoy's: one host call, 2 500 instructions; of the module's it is 66 operations",
+        ),
     ]
 }
 

@@ -65,13 +65,14 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             &["chain", "MB at the start", "MB after the load", "growth"],
             [("do-nothing Wasm filter", nothing), ("ours", ours)].map(cells),
         )],
-        targets: vec![Target(
+        targets: vec![Target::new(
             "memory of a worker, 10 000 users",
             AtMost(16.0),
             "MB over do-nothing",
             grown(ours) - grown(nothing),
+            "a kept document is larger than the cache counts",
         )],
-        bars: Vec::new(),
+        ..Section::default()
     })
 }
 

@@ -11,7 +11,7 @@ use crate::load::{self, Order};
 use crate::machine::time_used;
 use crate::measure::{Bench, CONNECTIONS, Case, in_turn, rounds_of};
 use crate::numbers::median;
-use crate::report::{Section, table};
+use crate::report::{Bar, Panel, Section, table};
 use crate::servers::{PROVIDER, Rig, Server, UPSTREAM};
 
 const BARE: &str = "nginx, no check";
@@ -110,6 +110,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
             rounds_of(rounds, time)
         )],
         tables: vec![table(&["proxy", "CPU µs/request", "the check adds"], rows)],
+        bars: vec![Bar(Panel::Cpu, CHECKS.to_owned(), figures[1])],
         ..Section::default()
     })
 }
