@@ -71,6 +71,13 @@ words! {
     }
 }
 
+impl Outcome {
+    /// Whether a request ended so because its provider gave no verdict.
+    pub fn is_without_verdict(self) -> bool {
+        matches!(self, Outcome::ProviderError | Outcome::Unavailable | Outcome::Unusable)
+    }
+}
+
 words! {
     /// Where the verdict came from.
     pub enum Source {
@@ -160,7 +167,9 @@ words! {
         Unreachable = "unreachable",
         /// No response within the timeout.
         TimedOut = "timed_out",
-        /// A status other than 200 and 400 to 599.
+        /// A status of 300 to 399: the endpoint's URI is another, often one with or without a slash at the end.
+        Redirect = "redirect",
+        /// A status other than 200 and 300 to 599.
         UnexpectedStatus = "unexpected_status",
         /// The introspection endpoint refuses the gateway's own client or its request.
         ClientRefused = "introspection_client_refused",
@@ -250,6 +259,7 @@ impl Refusal {
                 NoAnswer::CutOff => Reason::CutOff,
                 NoAnswer::Unreachable { .. } => Reason::Unreachable,
                 NoAnswer::TimedOut => Reason::TimedOut,
+                NoAnswer::Redirect => Reason::Redirect,
                 NoAnswer::UnexpectedStatus => Reason::UnexpectedStatus,
                 NoAnswer::ClientRefused => Reason::ClientRefused,
                 NoAnswer::Crowded => Reason::TooManyWaiting,
@@ -318,6 +328,7 @@ mod tests {
             NoAnswer::CutOff,
             NoAnswer::Unreachable { bytes_came: false },
             NoAnswer::TimedOut,
+            NoAnswer::Redirect,
             NoAnswer::UnexpectedStatus,
             NoAnswer::ClientRefused,
             NoAnswer::Crowded,

@@ -41,7 +41,7 @@ impl Refusal {
                     CallOutcome::NoAnswer
                 }
                 NoAnswer::NotSent => CallOutcome::NotSent,
-                NoAnswer::UnexpectedStatus => CallOutcome::UnexpectedStatus,
+                NoAnswer::Redirect | NoAnswer::UnexpectedStatus => CallOutcome::UnexpectedStatus,
                 NoAnswer::ClientRefused => CallOutcome::ClientRefused,
                 NoAnswer::Crowded => CallOutcome::Crowded,
                 NoAnswer::BreakerOpen => CallOutcome::BreakerOpen,
@@ -150,7 +150,9 @@ pub enum NoAnswer {
     },
     /// Nothing came within the timeout.
     TimedOut,
-    /// A status other than 200 and 400 to 599.
+    /// A redirect, which is never followed: the token would go to another place.
+    Redirect,
+    /// A status other than 200 and 300 to 599.
     UnexpectedStatus,
     /// The introspection endpoint refuses the gateway's own client, or what it asks: nothing about the token.
     ClientRefused,

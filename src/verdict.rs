@@ -136,6 +136,7 @@ mod tests {
             match status {
                 200 => assert_eq!(result, Ok(true)),
                 400..=599 => assert!(matches!(result, Err(Refusal::Provider(_))), "{status}"),
+                300..=399 => assert_eq!(no_answer(result), NoAnswer::Redirect, "{status}"),
                 _ => assert_eq!(no_answer(result), NoAnswer::UnexpectedStatus, "{status}"),
             }
         }

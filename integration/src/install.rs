@@ -17,7 +17,7 @@ pub(crate) mod npm;
 pub(crate) mod python;
 mod tools;
 
-pub use debian::{nginx_binary, tinyproxy_binary};
+pub use debian::{nginx_binary, prometheus_binary, tinyproxy_binary};
 use tools::{locked, on_path, run, say};
 
 /// The release that all tests run on.

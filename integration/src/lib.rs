@@ -56,6 +56,7 @@ mod mcp;
 mod nginx;
 mod openid_provider;
 mod process;
+mod prometheus;
 mod provider;
 mod recipe;
 mod reply;
@@ -82,7 +83,8 @@ pub use gateway::{Gateway, Running, Setup};
 pub use h2::{H2, Stream};
 pub use identity::{Identity, Pems};
 pub use install::{
-    envoy_binary, envoy_since, envoy_version, install_into, nginx_binary, tinyproxy_binary, version,
+    envoy_binary, envoy_since, envoy_version, install_into, nginx_binary, prometheus_binary,
+    tinyproxy_binary, version,
 };
 pub use listener::{Config, DEFAULT_INSTANCE, GUARD, Listener, PARTNERS_INSTANCE, filter};
 pub use logbook::LogBook;
@@ -90,6 +92,7 @@ pub use mcp::{McpClient, McpServer};
 pub use nginx::Nginx;
 pub use openid_provider::{DjangoProvider, OpenIdProvider};
 pub use process::{Place, kib};
+pub use prometheus::Prometheus;
 pub use provider::{Call, Provider};
 pub use recipe::Recipe;
 pub use reply::{Gate, Reply};

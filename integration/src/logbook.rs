@@ -93,6 +93,14 @@ impl LogBook {
         }
     }
 
+    /// The lines after the first `seen`, once there are any; none if the process ends without one.
+    pub async fn after(&self, seen: usize) -> Option<Vec<String>> {
+        let mut news = self.news.clone();
+        let _ = news.wait_for(|news| news.ended || news.lines > seen).await;
+        let lines = lock(&self.lines).get(seen..)?.to_vec();
+        (!lines.is_empty()).then_some(lines)
+    }
+
     /// Waits until the process has closed its end, as it does when it ends.
     pub async fn ended(&self) {
         let _ = self.news.clone().wait_for(|news| news.ended).await;

@@ -40,7 +40,13 @@ pub struct Received {
 }
 
 impl Received {
-    /// The upstream's answer: this request as JSON.
+    /// The upstream's answer: this request as JSON, for people to read.
+    #[must_use]
+    pub fn echo(&self) -> String {
+        format!("{:#}\n", self.to_json())
+    }
+
+    /// This request as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -325,7 +331,7 @@ impl Shared {
     }
 
     fn record(&self, request: Received) -> String {
-        let echo = request.to_json().to_string();
+        let echo = request.echo();
         if !self.forgetful.load(Ordering::SeqCst) {
             self.received.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(request);
         }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use integration::Request;
 
@@ -104,7 +104,10 @@ fn refused_module_fails_with_envoys_log() {
 #[test]
 fn unknown_option_prints_usage() {
     let err = failed(&demo().arg("--sreve").output().unwrap(), 2);
-    assert!(err.contains("--sreve") && err.contains("Usage: demo [--serve]"), "{err}");
+    assert!(
+        err.contains("--sreve") && err.contains("Usage: demo [--serve | --record FILE]"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -124,16 +127,18 @@ fn port_in_use_is_reported_with_remedy() {
 
 #[tokio::test]
 async fn serve_ends_on_interrupt_and_leaves_nothing() {
-    let mut child = demo()
-        .arg("--serve")
-        .envs([("DEMO_PORT", "0"), ("DEMO_ADMIN_PORT", "0")])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut child = Ended(
+        demo()
+            .arg("--serve")
+            .envs([("DEMO_PORT", "0"), ("DEMO_ADMIN_PORT", "0")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut out = BufReader::new(child.0.stdout.take().unwrap());
     let mut printed = String::new();
-    // The last line of all that it prints.
-    while !printed.contains("\n  any other ") {
+    // The last line before the requests.
+    while !printed.contains("\nYour requests, as they end") {
         assert_ne!(out.read_line(&mut printed).unwrap(), 0, "it ended:\n{printed}");
     }
     let at = |after: &str| -> SocketAddr {
@@ -161,10 +166,36 @@ async fn serve_ends_on_interrupt_and_leaves_nothing() {
     }
     assert_eq!(Request::new(admin, "GET", "/ready").send().await.status, 200);
 
-    let interrupt = format!("kill -INT {}", child.id());
+    // Each was told as it ended, the last of them last, with what provider and backend saw.
+    while !printed.contains("/public/health → 200") || !printed.ends_with("with no identity\n") {
+        assert_ne!(out.read_line(&mut printed).unwrap(), 0, "it ended:\n{printed}");
+    }
+    for told in [
+        "\nGET /orders → 200  pass;hit;default\n    provider  gets no call\n    backend   GET \
+         /orders with x-user-email: claes@example.com, x-user-id: 248289761001, x-user-region: \
+         default\n",
+        "\nGET /orders → 403  forbidden:provider_4xx\n    provider  GET idp.example/userinfo, token \
+         `forbidden`: answers 403, insufficient scope\n    backend   receives nothing\n",
+        "\nGET /public/health → 200  the filter is off on this route\n    provider  gets no call\n",
+    ] {
+        assert!(printed.contains(told), "no {told:?} in\n{printed}");
+    }
+
+    let interrupt = format!("kill -INT {}", child.0.id());
     assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(gateway).is_err() && TcpStream::connect(admin).is_err());
+}
+
+/// A process that ends with its test, also where that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // One that has ended already is none any more.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A file that goes with its test.

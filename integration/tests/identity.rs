@@ -141,6 +141,8 @@ async fn statistics_have_instance_reason_and_region() {
     let plain = running.gateway("plain");
     plain.provider.answer(Reply::json(401, &json!({})));
     assert_eq!(plain.get("/").bearer("token").send().await.status, 401);
+    plain.provider.answer(Reply::json(500, &json!({})));
+    assert_eq!(plain.get("/").bearer("token").send().await.status, 500);
 
     for (name, number) in [
         ("oidc_requests.instance.orders", 5),
@@ -150,11 +152,13 @@ async fn statistics_have_instance_reason_and_region() {
         ("oidc_reason.absent.instance.orders", 1),
         ("oidc_region.FR.instance.orders", 2),
         ("oidc_region.US.instance.orders", 1),
+        ("oidc_region_failed.FR.instance.orders", 0),
         ("oidc_region.default.instance.orders", 1),
-        ("oidc_requests", 1),
+        ("oidc_requests", 2),
         ("oidc_outcome.invalid_token", 1),
         ("oidc_reason.provider_4xx", 1),
-        ("oidc_region.default", 1),
+        ("oidc_region.default", 2),
+        ("oidc_region_failed.default", 1),
         ("oidc_outcome.pass", 0),
     ] {
         running.envoy.wait_stat(&format!("wasmcustom.{name}"), |n| n == number).await;
@@ -170,6 +174,7 @@ async fn statistics_have_instance_reason_and_region() {
             ("oidc_source{", &[r#"source="asked""#, r#"connector="orders""#], "4"),
             ("oidc_reason{", &[r#"reason="absent""#, r#"connector="orders""#], "1"),
             ("oidc_region{", &[r#"region="US""#, r#"connector="orders""#], "1"),
+            ("oidc_region_failed{", &[r#"{region="default"}"#], "1"),
             ("oidc_requests{", &[r#"{connector="orders"}"#], "5"),
         ];
         let missing = wanted.into_iter().find(|(name, labels, value)| {

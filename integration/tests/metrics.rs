@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use integration::{DEADLINE, Envoy, Gateway, root};
+use integration::{DEADLINE, Envoy, Gateway, Listener, Setup, root};
 use serde_json::Value;
+
+/// What Envoy calls an outcome where `stats_config` is missing.
+const UNLABELLED: &str = "oidc_outcome_pass";
 
 /// One line that Prometheus scrapes.
 #[derive(Debug)]
@@ -152,8 +155,9 @@ async fn outcomes_and_events_are_labels() {
 async fn each_metric_of_the_rules_and_the_dashboard_exists() {
     let gw = Gateway::reference().await;
     assert_eq!(gw.get("/orders").bearer("good").send().await.status, 200);
-    let wanted: Vec<Selector> =
+    let mut wanted: Vec<Selector> =
         expressions().iter().flat_map(|expression| selectors(expression)).collect();
+    wanted.retain(|selector| selector.name != UNLABELLED);
     // Envoy adds a histogram up only now and then.
     let mut clock = tokio::time::interval(Duration::from_millis(100));
     let mut missing = Vec::new();
@@ -168,6 +172,17 @@ async fn each_metric_of_the_rules_and_the_dashboard_exists() {
         }
     });
     assert!(in_time.await.is_ok(), "{}", missing.join("\n"));
+}
+
+#[tokio::test]
+async fn without_labels_outcomes_have_the_names_that_the_alert_looks_for() {
+    assert!(expressions().iter().any(|expression| expression.contains(UNLABELLED)));
+    let setup = Setup::new().listener(Listener::reference()).edit(|bootstrap| {
+        bootstrap.as_object_mut().unwrap().remove("stats_config");
+    });
+    let envoy = setup.start().await.envoy;
+    let all = scrape(&envoy).await;
+    assert!(all.iter().any(|series| series.name == UNLABELLED), "{all:?}");
 }
 
 #[test]

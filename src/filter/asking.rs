@@ -151,6 +151,7 @@ impl Questions {
             Some(
                 NoAnswer::Unreachable { bytes_came: true }
                 | NoAnswer::TimedOut
+                | NoAnswer::Redirect
                 | NoAnswer::UnexpectedStatus
                 | NoAnswer::ClientRefused
                 | NoAnswer::Crowded

@@ -67,7 +67,7 @@ pub struct ReadShared {
     pub(super) pending: Pending,
 }
 
-/// How long a call took.
+/// How long a call took that the provider answered, or for which it was waited in vain.
 #[derive(Debug)]
 pub struct Took {
     /// By whose configuration it was made.

@@ -24,7 +24,7 @@ use crate::policy::{CacheScope, Caching, Policy};
 use crate::provider::expiry;
 use crate::provider::key::TokenKey;
 use crate::provider::response::Answer;
-use crate::provider::response::is_providers;
+use crate::provider::response::{is_providers, tells_time};
 use crate::request::bearer::BearerToken;
 use crate::request::correlation::Correlation;
 use crate::request::headers::HeaderView;
@@ -236,7 +236,7 @@ impl Questions {
         match self.lookups.ended(call) {
             Some(lookup) => {
                 let taken = now.moment.since(lookup.attempt.started);
-                if let Some(time) = taken {
+                if let Some(time) = taken.filter(|_| tells_time(answer)) {
                     let LookupContext { policy, endpoint, .. } = &lookup.lead;
                     let (policy, region) = (Rc::clone(policy), Rc::clone(&endpoint.region));
                     effects.push(Effect::Took(Took { policy, region, time }));

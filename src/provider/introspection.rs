@@ -100,6 +100,7 @@ impl ValidationMethod for Introspection {
                 Err(Refusal::Provider(Box::new(error)))
             }
             Some(400..=499) => Err(Refusal::Unavailable(NoAnswer::ClientRefused)),
+            Some(300..=399) => Err(Refusal::Unavailable(NoAnswer::Redirect)),
             Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
         }
     }

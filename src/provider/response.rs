@@ -81,6 +81,13 @@ pub(crate) fn is_providers(answer: &Answer<'_>) -> bool {
     }
 }
 
+/// Whether the time of a call says how long the provider takes: it answered, or Envoy waited for it in vain
+/// (its own 504). A connection that is refused takes none.
+pub(crate) fn tells_time(answer: &Answer<'_>) -> bool {
+    let in_vain = |head| status(head) == Some(504);
+    is_providers(answer) || matches!(answer, Answer::Whole { head, .. } if in_vain(head))
+}
+
 /// Envoy marks what a provider really sent; its own 502, 503 and 504 lack the mark.
 pub(crate) fn is_envoys_own(head: &HeaderView<'_>) -> bool {
     head.field("x-envoy-upstream-service-time") == Field::Absent
@@ -108,6 +115,19 @@ fn is_typed(head: &HeaderView<'_>, kind: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_is_refused_tells_no_time() {
+        let tells = |status: &[u8], own: bool| {
+            let mark: (&[u8], &[u8]) = (b"x-envoy-upstream-service-time", b"1");
+            let mut pairs: Vec<(&[u8], &[u8])> = vec![(b":status", status)];
+            pairs.extend((!own).then_some(mark));
+            tells_time(&Answer::Whole { head: HeaderView::new(pairs), body: Body::Read(b"") })
+        };
+        assert!([&b"200"[..], b"401", b"502", b"503", b"504"].iter().all(|s| tells(s, false)));
+        assert_eq!([&b"502"[..], b"503", b"504"].map(|s| tells(s, true)), [false, false, true]);
+        assert!(!tells_time(&Answer::NotSent) && !tells_time(&Answer::CutOff));
+    }
 
     #[test]
     fn an_encoded_or_oversized_body_is_not_read() {

@@ -136,6 +136,7 @@ impl ValidationMethod for UserInfo {
                 let error = ProviderError::read(status, head, body, error_text);
                 Err(Refusal::Provider(Box::new(error)))
             }
+            Some(300..=399) => Err(Refusal::Unavailable(NoAnswer::Redirect)),
             Some(_) | None => Err(Refusal::Unavailable(NoAnswer::UnexpectedStatus)),
         }
     }

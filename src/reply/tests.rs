@@ -396,6 +396,7 @@ fn every_reason_has_details_and_a_grpc_message() {
         (Unreachable { bytes_came: false }, "unavailable:unreachable"),
         (Unreachable { bytes_came: true }, "unavailable:unreachable"),
         (TimedOut, "unavailable:timed_out"),
+        (Redirect, "unavailable:redirect"),
         (UnexpectedStatus, "unavailable:unexpected_status"),
         (Crowded, "unavailable:too_many_waiting"),
         (BreakerOpen, "unavailable:breaker_open"),

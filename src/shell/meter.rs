@@ -49,6 +49,8 @@ struct Counter {
 /// What is counted of one region.
 struct Region {
     requests: Counter,
+    /// Those about which its provider said nothing.
+    failed: Counter,
     /// How long calls took, in milliseconds.
     calls: Metric,
 }
@@ -100,6 +102,7 @@ impl Meter {
                 let calls = host::define_histogram(&format!("oidc_userinfo_ms.{code}{suffix}"));
                 Region {
                     requests: Counter::define(&format!("oidc_region.{code}{suffix}")),
+                    failed: Counter::define(&format!("oidc_region_failed.{code}{suffix}")),
                     calls: Metric(calls.ok()),
                 }
             });
@@ -124,6 +127,7 @@ impl Meter {
             && let Some(region) = self.regions.borrow().get(region)
         {
             region.requests.add(1);
+            region.failed.add(record.outcome.is_without_verdict().into());
             self.region_news.set(true);
         }
     }
@@ -152,7 +156,10 @@ impl Meter {
     pub(super) fn publish(&self) -> bool {
         let mut has_news = self.region_news.replace(false);
         if has_news {
-            self.regions.borrow().values().for_each(|region| region.requests.publish());
+            for region in self.regions.borrow().values() {
+                region.requests.publish();
+                region.failed.publish();
+            }
         }
         for (word, news) in self.news.iter().enumerate() {
             let mut bits = news.replace(0);

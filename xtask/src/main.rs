@@ -15,6 +15,7 @@ mod walk;
 mod workspace;
 
 use std::ffi::OsString;
+use std::path::absolute;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -58,6 +59,16 @@ enum Cli {
         /// Keep serving afterwards, for requests by hand, until Ctrl-C.
         #[arg(long)]
         serve: bool,
+        /// Draw the walk as a picture that plays, an SVG; docs/demo.svg is made so.
+        #[arg(long, value_name = "FILE", conflicts_with = "serve")]
+        record: Option<OsString>,
+    },
+    /// Draw the dashboard of deploy/grafana with the figures of a real Envoy under load, as an SVG.
+    ///
+    /// Takes two minutes. docs/dashboard.svg is made so.
+    Dashboard {
+        #[arg(value_name = "FILE")]
+        file: OsString,
     },
     /// Measure the CPU cost of a request on a real Envoy, compared with a do-nothing filter.
     ///
@@ -124,7 +135,8 @@ struct Bench {
     /// Write the figures into docs/performance.md, or the instructions into bench/micro/instructions.txt.
     #[arg(long)]
     write: bool,
-    /// Only this section (repeatable); with --instructions, operations by parts of their names.
+    /// Only this section (repeatable); with --instructions, operations by parts of their names; with
+    /// --operations, the functions of this row.
     #[arg(long, value_name = "SECTION")]
     only: Vec<String>,
     /// Instead, count the instructions of the core's hot operations, next to the committed counts.
@@ -133,7 +145,7 @@ struct Bench {
     /// Instead, count the WebAssembly instructions that the built module runs for a request.
     ///
     /// The first build takes minutes: it has a WebAssembly engine.
-    #[arg(long, conflicts_with_all = ["instructions", "quick", "write", "only"])]
+    #[arg(long, conflicts_with_all = ["instructions", "quick", "write"])]
     operations: bool,
 }
 
@@ -154,30 +166,40 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Build { fault_injection: true } => module::fault_injection(&workspace),
         Cli::Build { fault_injection: false } => module::build(&workspace),
         Cli::Test(part) => suite::run(&workspace, &part),
-        // File names are relative to the user's directory.
+        // File names are relative to the user's directory, here and below.
         Cli::CheckConfig { file } => workspace::become_it({
             let manifest = workspace.root.join("Cargo.toml");
             sh.change_dir(std::env::current_dir()?);
             let run = cmd!(sh, "cargo run --quiet --package cli --manifest-path {manifest}");
             run.args(["--", "check", "--allow", "warnings", "--"]).args(file)
         }),
-        Cli::Demo { serve } => {
+        Cli::Demo { serve, record } => {
             module::build(&workspace)?;
             let serve = serve.then_some("--serve");
-            workspace::become_it(cmd!(
-                sh,
-                "cargo run --package integration --bin demo -- {serve...}"
-            ))
+            let demo = cmd!(sh, "cargo run --package integration --bin demo -- {serve...}");
+            let demo = match record {
+                Some(file) => demo.arg("--record").arg(absolute(file)?),
+                None => demo,
+            };
+            workspace::become_it(demo)
+        }
+        Cli::Dashboard { file } => {
+            module::build(&workspace)?;
+            let draw = cmd!(sh, "cargo run --package integration --bin dashboard --");
+            workspace::become_it(draw.arg(absolute(file)?))
         }
         Cli::Bench(bench) if bench.instructions => {
             instructions::run(&workspace, &bench.only, bench.write)
         }
         Cli::Bench(bench) if bench.operations => {
             module::build(&workspace)?;
-            let module = module::path(&workspace);
+            let mut module = module::path(&workspace);
+            if !bench.only.is_empty() {
+                module.set_extension("names.wasm");
+            }
             let manifest = workspace.root.join("bench/operations/Cargo.toml");
             let run = cmd!(sh, "cargo run --quiet --release --locked --manifest-path {manifest}");
-            workspace::become_it(run.arg("--").arg(module))
+            workspace::become_it(run.arg("--").arg(module).args(bench.only))
         }
         Cli::Bench(bench) => {
             module::build(&workspace)?;

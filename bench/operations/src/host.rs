@@ -6,6 +6,8 @@ use wasmtime::{
     Caller, Config, Engine, Extern, Instance, Linker, Memory, Result, Store, Val, ensure,
 };
 
+use crate::profile::{self, Profile};
+
 /// What the module's calls find and leave.
 #[derive(Default)]
 pub(crate) struct Host {
@@ -20,6 +22,8 @@ pub(crate) struct Host {
     /// Headers added.
     pub(crate) added: u32,
     nanos: u64,
+    /// What the module's functions took, if they tell.
+    pub(crate) profile: Profile,
 }
 
 /// A compiled module.
@@ -35,11 +39,10 @@ pub(crate) struct Guest {
 }
 
 impl Module {
-    pub(crate) fn read(path: &str) -> Result<Self> {
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(true);
         let engine = Engine::new(&config)?;
-        let bytes = std::fs::read(path).with_context(|| path.to_owned())?;
         let module = wasmtime::Module::new(&engine, bytes)?;
         Ok(Self { engine, module })
     }
@@ -103,6 +106,16 @@ fn hand_over(mut caller: Caller<'_, Host>, bytes: &[u8], data: u32, size: u32) -
 fn linker(module: &wasmtime::Module, store: &mut Store<Host>) -> Result<Linker<Host>> {
     type C<'a> = Caller<'a, Host>;
     let mut l = Linker::new(module.engine());
+    l.func_wrap(profile::HOST, "enter", |mut c: C, function: u32| -> Result<()> {
+        let fuel = c.get_fuel()?;
+        c.data_mut().profile.enter(function, fuel);
+        Ok(())
+    })?;
+    l.func_wrap(profile::HOST, "leave", |mut c: C, _: u32| -> Result<()> {
+        let fuel = c.get_fuel()?;
+        c.data_mut().profile.leave(fuel);
+        Ok(())
+    })?;
     let env = "env";
     l.func_wrap(env, "proxy_get_header_map_pairs", |c: C, map: u32, data: u32, size: u32| {
         let bytes = if map == 0 { c.data().request.clone() } else { c.data().response.clone() };

@@ -2,10 +2,12 @@
 //! the same at every run, and on every machine. Envoy's host calls are stubs here that answer as
 //! Envoy does, so only the module's own work is counted.
 //!
-//! `cargo run --release -- MODULE`, a table. It is no member of the workspace: it takes minutes to
+//! `cargo run --release -- MODULE`, a table; `MODULE ROW`, the functions of that row, of a module with names.
+//! It is no member of the workspace: it takes minutes to
 //! build, and nothing but this needs a WebAssembly engine.
 
 mod host;
+mod profile;
 #[allow(dead_code, reason = "the benchmark on Envoy uses more of it")]
 #[path = "../../gateway/src/input.rs"]
 mod input;
@@ -91,8 +93,13 @@ fn request(guest: &mut Guest, id: u32, token: &str) -> Result<Request> {
 }
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1).context("usage: operations MODULE")?;
-    let module = host::Module::read(&path)?;
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().context("usage: operations MODULE [ROW]")?;
+    let wanted = arguments.next();
+    let bytes = std::fs::read(&path).with_context(|| path.clone())?;
+    let (bytes, names) =
+        if wanted.is_some() { profile::instrumented(&bytes)? } else { (bytes, Vec::new()) };
+    let module = host::Module::of(&bytes)?;
     let cache = json!({"cache": {"ttl": "1h"}});
     let mut requiring = cache.clone();
     requiring["require_claims"] =
@@ -106,9 +113,16 @@ fn main() -> Result<()> {
         ("call, 3 headers", 3, json!({}), false),
         ("call, 10 headers", 10, json!({}), false),
     ];
-    println!("| request | operations | create | headers | response | done |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for (name, injected, keys, hit) in rows {
+    if let Some(wanted) = &wanted {
+        let known = rows.iter().any(|(name, ..)| name == wanted);
+        let names: Vec<&str> = rows.iter().map(|(name, ..)| *name).collect();
+        wasmtime::ensure!(known, "got row `{wanted}`, expected one of: {}", names.join("; "));
+    } else {
+        println!("| request | operations | create | headers | response | done |");
+        println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    }
+    let chosen = |name: &&str| wanted.as_ref().is_none_or(|wanted| wanted == name);
+    for (name, injected, keys, hit) in rows.into_iter().filter(|(name, ..)| chosen(name)) {
         let Ok(mut guest) = module.start(&configuration(injected, &keys)) else {
             println!("| {name} | the module does not take the configuration | | | | |");
             continue;
@@ -117,10 +131,24 @@ fn main() -> Result<()> {
         // The last of many: tables have grown by then.
         for n in 0..200 {
             let token = format!("2YotnFZFEjr1zCsicMWpAA.k5FhXq0v{:08}", if hit { 0 } else { n });
+            guest.host().profile.clear();
             ran = request(&mut guest, 10 + n, &token)?;
+        }
+        if wanted.is_some() {
+            return print(&guest.host().profile.most(&names));
         }
         let Request { created, headers, response, done } = ran;
         println!("| {name} | {} | {created} | {headers} | {response} | {done} |", ran.all());
+    }
+    Ok(())
+}
+
+/// A line for each function: what it took by itself, how often it was called, with what it called.
+fn print(most: &[(profile::Taken, String)]) -> Result<()> {
+    println!("| function | operations | calls | with what it calls |\n| --- | ---: | ---: | ---: |");
+    for (profile::Taken { own, times, all }, name) in most.iter().filter(|(taken, _)| taken.own >= 50)
+    {
+        println!("| `{:#}` | {own} | {times} | {all} |", rustc_demangle::demangle(name));
     }
     Ok(())
 }

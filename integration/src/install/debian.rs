@@ -32,6 +32,22 @@ const NGINX: Package = Package {
     binary: "usr/sbin/nginx",
 };
 
+const PROMETHEUS: Package = Package {
+    program: "prometheus",
+    what: "what draws the dashboard's picture",
+    package: "prometheus",
+    binary: "usr/bin/prometheus",
+};
+
+/// Prometheus, unpacked first if there is none.
+///
+/// # Errors
+///
+/// A text for the user: what is missing and the remedy.
+pub fn prometheus_binary() -> Result<PathBuf, String> {
+    PROMETHEUS.binary()
+}
+
 /// The forward proxy `tinyproxy`, unpacked first if there is none.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ const TOO_LARGE: &str = "unusable:too_large";
 const ENCODED: &str = "unusable:encoded";
 const JWT: &str = "unusable:jwt";
 const UNEXPECTED: &str = "unavailable:unexpected_status";
+const REDIRECT: &str = "unavailable:redirect";
 const CUT_OFF: &str = "unavailable:cut_off";
 const UNREACHABLE: &str = "unavailable:unreachable";
 
@@ -361,9 +362,9 @@ fn statuses() -> Vec<Row> {
         [("113a", 300), ("113b", 301), ("113c", 302), ("113d", 303), ("113e", 307), ("113f", 308)]
     {
         let reply = Reply::json(status, &claims()).header("location", "/eu/userinfo");
-        rows.push(row(number, status).answers(reply).refused(401, UNEXPECTED));
+        rows.push(row(number, status).answers(reply).refused(401, REDIRECT));
     }
-    rows.push(row("113g", "304").answers(Reply::status(304)).refused(401, UNEXPECTED));
+    rows.push(row("113g", "304").answers(Reply::status(304)).refused(401, REDIRECT));
     rows.push(row("117a", "100, then 200").answers(good().after_interim(100)));
     rows.push(row("117b", "103, then 200").answers(good().after_interim(103)));
     rows.push(

@@ -253,6 +253,11 @@ impl Ending {
         matches!(self, Ending::Unreachable | Ending::Garbage | Ending::Silent)
     }
 
+    /// Whether its time is the provider's: refused at once, and broken off, it says nothing of it.
+    pub(super) fn tells_time(self) -> bool {
+        !matches!(self, Ending::Unreachable | Ending::Garbage | Ending::NotSent | Ending::CutOff)
+    }
+
     /// Lets `with` see the answer. It carries the call's number wherever it can: what a request
     /// gets tells which answer decided it.
     pub(super) fn answer<T>(

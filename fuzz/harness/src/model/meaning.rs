@@ -51,8 +51,7 @@ impl Ending {
             wait: None,
         };
         let unusable = |why| ends(OfTheToken::Nothing, (Outcome::Unusable, 401, why));
-        let unexpected =
-            ends(OfTheToken::Nothing, (Outcome::Unavailable, 401, "unexpected_status"));
+        let unexpected = |why| ends(OfTheToken::Nothing, (Outcome::Unavailable, 401, why));
         let silence = |why| Meaning {
             is_open: true,
             allows_stale: true,
@@ -109,7 +108,8 @@ impl Ending {
             Ending::TooLarge => unusable("too_large"),
             Ending::Encoded => unusable("encoded"),
             Ending::Jwt => unusable("jwt"),
-            Ending::NoContent | Ending::Redirect => unexpected,
+            Ending::NoContent => unexpected("unexpected_status"),
+            Ending::Redirect => unexpected("redirect"),
             Ending::Unreachable | Ending::Garbage => silence("unreachable"),
             Ending::Silent => silence("timed_out"),
             // Envoy's own limits, which a caller can fill.

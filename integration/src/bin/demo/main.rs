@@ -5,6 +5,8 @@
 //! with what should have. A step that did not behave makes the exit code 1.
 
 mod compare;
+mod live;
+mod record;
 mod scene;
 mod serve;
 mod show;
@@ -17,19 +19,32 @@ use scene::SCENES;
 use serve::Ports;
 use show::Screen;
 
-const USAGE: &str = "Usage: demo [--serve]\n\n  --serve    keep serving afterwards, until Ctrl-C";
+const USAGE: &str = "\
+Usage: demo [--serve | --record FILE]
+
+  --serve         keep serving afterwards, until Ctrl-C
+  --record FILE   draw the walk as an SVG that plays";
+
+/// What follows the walk.
+enum Then {
+    End,
+    Serve,
+    /// The walk becomes a picture in this file.
+    Draw(String),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let serve = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-        [] => false,
-        [serve] if serve == "--serve" => true,
+    let then = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => Then::End,
+        [serve] if serve == "--serve" => Then::Serve,
+        [record, file] if record == "--record" => Then::Draw(file.clone()),
         other => {
             eprintln!("demo: unexpected {other:?}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match run(serve).await {
+    match run(then).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("\ndemo: {why}");
@@ -38,14 +53,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(serve: bool) -> Result<(), String> {
-    let screen = Screen::of_stdout();
-    let ports = if serve { Some(Ports::reserve()?) } else { None };
+async fn run(then: Then) -> Result<(), String> {
+    let screen = match then {
+        Then::End | Then::Serve => Screen::of_stdout(),
+        Then::Draw(_) => Screen::recording(),
+    };
+    // A picture has the documented ports.
+    let ports = if matches!(then, Then::End) { None } else { Some(Ports::reserve()?) };
     let gateway = start(ports).await?;
     walk(&gateway, &screen).await?;
-    match ports {
-        Some(_) => serve::until_interrupted(&gateway, &screen).await,
-        None => {
+    match then {
+        Then::Serve => serve::until_interrupted(&gateway, &screen).await,
+        Then::Draw(file) => {
+            let picture = record::svg(&screen.recorded());
+            std::fs::write(&file, picture).map_err(|e| format!("{file}: {e}"))
+        }
+        Then::End => {
             screen.note("`cargo xtask demo --serve` keeps serving, for your own requests.");
             Ok(())
         }

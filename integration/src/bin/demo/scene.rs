@@ -1,6 +1,6 @@
 //! The requests of the demo, and what each must lead to.
 
-use integration::{Gateway, Headers, Request, tokens};
+use integration::{Gateway, Headers, Received, Request, tokens};
 
 /// One request and all that should come of it.
 pub(crate) struct Scene {
@@ -223,7 +223,7 @@ impl Scene {
             provider.up().map_err(|e| format!("the provider cannot listen again: {e}"))?;
         }
         let received = backend.received().into_iter().nth(requests);
-        let echo = received.as_ref().map(|r| r.to_json().to_string());
+        let echo = received.as_ref().map(Received::echo);
         let mut story = Story {
             asked: provider.calls()[calls..].iter().map(tokens::told).collect(),
             backend: received
@@ -304,7 +304,7 @@ impl Scene {
 }
 
 /// The headers that Envoy adds to any request.
-fn is_housekeeping(name: &str) -> bool {
+pub(crate) fn is_housekeeping(name: &str) -> bool {
     ["host", "x-request-id", "x-forwarded-for", "x-forwarded-proto"].contains(&name)
         || name.starts_with("x-envoy-")
 }

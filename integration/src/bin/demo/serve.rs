@@ -1,4 +1,4 @@
-//! `--serve`: fixed ports, curl commands to type, and the end at Ctrl-C.
+//! `--serve`: fixed ports, curl commands to type, what becomes of them, and the end at Ctrl-C.
 
 use std::io;
 use std::net::TcpListener;
@@ -8,6 +8,8 @@ use integration::Gateway;
 use integration::tokens::{ANY_OTHER, TOKENS};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::live::Live;
+use crate::scene::SCENES;
 use crate::show::Screen;
 
 /// The ports of 127.0.0.1 that `--serve` listens on.
@@ -49,6 +51,7 @@ fn free(what: &str, variable: &str, documented: u16) -> Result<u16, String> {
 pub(crate) async fn until_interrupted(gateway: &Gateway, screen: &Screen) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
+    let live = Live::after(SCENES.len(), gateway, screen).await;
     tell(gateway, screen);
     let mut asked_to_end = async || {
         tokio::select! {
@@ -59,6 +62,8 @@ pub(crate) async fn until_interrupted(gateway: &Gateway, screen: &Screen) -> Res
     tokio::select! {
         biased;
         () = asked_to_end() => return Ok(()),
+        // Ends with Envoy, as its log does.
+        () = live.follow() => {}
         () = gateway.envoy.log().ended() => {}
     }
     // Ctrl-C in a terminal goes to Envoy as well: its end may be seen first.
@@ -103,4 +108,6 @@ fn tell(gateway: &Gateway, screen: &Screen) {
         .map(|(token, answer)| row(token, answer.to_owned()))
         .collect();
     screen.table("Tokens that the provider knows, and what it answers", &tokens);
+    screen
+        .note("\nYour requests, as they end: status and outcome;source;region, then who saw what.");
 }

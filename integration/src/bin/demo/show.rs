@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard};
 
 use integration::tokens;
 
@@ -13,6 +14,8 @@ use crate::scene::{Forwarded, Scene, Story};
 /// Where the demo is shown.
 pub(crate) struct Screen {
     colour: bool,
+    /// What was printed, where it is to be drawn.
+    recorded: Option<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -29,7 +32,25 @@ impl Screen {
     pub(crate) fn of_stdout() -> Screen {
         let objection = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Screen { colour: io::stdout().is_terminal() && !objection }
+        Screen { colour: io::stdout().is_terminal() && !objection, recorded: None }
+    }
+
+    /// Standard output, in colour, and what goes there is kept.
+    pub(crate) fn recording() -> Screen {
+        Screen { colour: true, recorded: Some(Mutex::default()) }
+    }
+
+    /// What was kept, block by block.
+    pub(crate) fn recorded(&self) -> Vec<String> {
+        self.recorded.as_ref().map(|kept| lock(kept).clone()).unwrap_or_default()
+    }
+
+    fn print(&self, text: &str) {
+        if let Some(kept) = &self.recorded {
+            lock(kept).push(text.to_owned());
+        }
+        let mut out = io::stdout();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// One step: the command, the result, and whether it was as expected.
@@ -66,17 +87,37 @@ impl Screen {
                 self.paint(Style::Red, what)
             );
         }
-        print(&block);
+        self.print(&block);
     }
 
     /// The summary at the end.
     pub(crate) fn done(&self, text: &str) {
-        print(&format!("\n{}\n", self.paint(Style::Green, text)));
+        self.print(&format!("\n{}\n", self.paint(Style::Green, text)));
     }
 
     /// An aside.
     pub(crate) fn note(&self, text: &str) {
-        print(&format!("{}\n", self.paint(Style::Dim, text)));
+        self.print(&format!("{}\n", self.paint(Style::Dim, text)));
+    }
+
+    /// A request while the demo serves: what came of it, what the provider was asked, and what the backend
+    /// got.
+    pub(crate) fn live(&self, heading: &str, asked: &[String], backend: Option<String>) {
+        let mut block = format!("\n{}\n", self.paint(Style::Bold, heading));
+        for call in asked {
+            let answer = tokens::answer_to(call);
+            self.line(&mut block, "provider", &format!("{call}: answers {answer}"));
+        }
+        if asked.is_empty() {
+            self.line(&mut block, "provider", &self.paint(Style::Dim, "gets no call"));
+        }
+        match backend {
+            Some(arrived) => self.line(&mut block, "backend", &arrived),
+            None => {
+                self.line(&mut block, "backend", &self.paint(Style::Dim, "receives nothing"));
+            }
+        }
+        self.print(&block);
     }
 
     /// A heading with aligned lines below it.
@@ -87,7 +128,7 @@ impl Screen {
             let left = self.paint(Style::Dim, &format!("{left:width$}"));
             let _ = writeln!(block, "  {left}  {right}");
         }
-        print(&block);
+        self.print(&block);
     }
 
     /// The command to type, over several lines where one would be long.
@@ -139,7 +180,6 @@ pub(crate) fn progress(line: &str) {
     let _ = writeln!(io::stderr(), "==> {line}");
 }
 
-fn print(text: &str) {
-    let mut out = io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+fn lock(kept: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
