@@ -6,6 +6,7 @@
 
 mod allowed;
 mod carrier;
+mod chain;
 mod cluster;
 mod codes;
 mod duration;
@@ -14,6 +15,7 @@ mod envoy;
 mod finding;
 mod gateway;
 mod guard;
+mod headers;
 mod idle;
 mod instance;
 mod istio;
@@ -22,6 +24,8 @@ mod manager;
 mod metadata;
 mod others;
 mod patches;
+mod paths;
+mod place;
 mod policy;
 mod pool;
 mod report;
@@ -128,10 +132,11 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
     let ways = ways.flatten().collect();
     others::check(ways, &world, &mut findings);
     patches::check(&world, &mut findings);
+    place::check(&world, &mut findings);
     for bootstrap in &world.bootstraps {
         manager::check_bootstrap(bootstrap, &world, &mut findings);
     }
-    if world.instances.is_empty() {
+    if world.instances.is_empty() && world.misplaced.is_empty() {
         match documents.first() {
             Some(_) if world.managers.is_empty() && !world.clusters.is_empty() => {
                 cluster::check_alone(&world, &mut findings);

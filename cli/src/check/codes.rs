@@ -84,6 +84,51 @@ codes! {
         "a kept response goes to anybody without a token, and a request that the cache sends to the \
          backend by itself has passed neither the filter nor the guard",
         "move the cache filter behind the filter and the guard, as docs/recipes.md shows";
+    CACHE_BEHIND_FILTER = "cache-behind-filter", Error,
+        "without Authorization the cache takes the response for everybody's, and gives one user's to \
+         the next (RFC 9111, 3.5)",
+        "remove every identity header between the filter and the cache, as the response cache of \
+         docs/recipes.md does; or set \"block_authorization_header\": false: then Envoy's cache \
+         leaves out requests with a token";
+    PATH_NOT_NORMALIZED = "path-not-normalized", Error,
+        "Envoy takes /public/../orders or /public/..%2Forders for a public path, and the backend may \
+         take it for /orders: no token is asked for, or one by weaker rules",
+        "set normalize_path: true, merge_slashes: true and path_with_escaped_slashes_action: \
+         REJECT_REQUEST in the connection manager; better, lead public paths to a backend of their own";
+    FILTER_BY_CONDITION = "filter-by-condition", Error,
+        "requests that the condition leaves out pass without a token",
+        "make the filter an entry of http_filters itself, and switch it off on public routes by a \
+         FilterConfig with `disabled: true`";
+    NOT_AN_HTTP_FILTER = "not-an-http-filter", Error,
+        "the module checks HTTP requests: loaded as anything else it checks nothing",
+        "load it by envoy.filters.http.wasm, in http_filters, before the router";
+    UPSTREAM_FILTER = "upstream-filter", Error,
+        "it is met after the route is chosen, again for each retry and without a guard: on the second \
+         try there is no token, and a backend's 503 becomes a 401",
+        "put it into http_filters of the connection manager, before the router";
+    FILTER_BEHIND_ROUTER = "filter-behind-router", Error,
+        "the router ends the list of filters: Envoy refuses to start, or no request reaches the filter",
+        "move the router to the end of the list";
+    ROUTE_BY_AUTHORIZATION = "route-by-authorization", Error,
+        "Envoy chooses the route again once the token is removed: a checked request gets 404, or \
+         reaches another backend than the one for which it was checked",
+        "set \"block_authorization_header\": false, and remove the header by \
+         request_headers_to_remove of the route; or match on something else";
+    IDENTITY_OVERWRITTEN = "identity-overwritten", Error,
+        "it is written behind the filter: the backend gets what the client says, in a header that it \
+         trusts",
+        "write the value to a header with another name, or remove the change";
+    TOKEN_FOR_ALL = "token-for-all", Error,
+        "requests without a token of their own pass, with the gateway's identity",
+        "move the filter that writes the credential behind the filter and the guard";
+    TOKEN_LOST_BEFORE = "token-lost-before", Error,
+        "the filter finds no token: every request is refused",
+        "leave Authorization as it is before the filter: `forward: true` for the provider of jwt_authn, \
+         forward_bearer_token for oauth2; move other filters behind it, or remove the change";
+    TOKEN_NEEDED_BEHIND = "token-needed-behind", Error,
+        "it finds no token: every request that the filter lets pass is refused",
+        "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
+         \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
@@ -179,6 +224,11 @@ codes! {
     METADATA_UNREACHABLE = "metadata-unreachable", Warning,
         "clients that follow the challenge get no metadata, and find no provider",
         "add a route for that path on which the instance is on, as docs/configuration.md shows";
+    INTERNAL_REDIRECT = "internal-redirect", Warning,
+        "Envoy sends the redirected request through the filters again, without the token: a good client \
+         gets 401",
+        "remove internal_redirect_policy, so that the client follows the redirect with its token; or \
+         set \"block_authorization_header\": false";
     ISSUER_NOT_TOLD = "issuer-not-told", Warning,
         "subjects of two issuers may be equal: the backend takes one user for another",
         "set \"region_header\", and join the subject with it in the backend";
@@ -281,6 +331,9 @@ codes! {
     PROXY_REQUIRED = "proxy-required", Note,
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
+    FILTER_NOT_JUDGED = "filter-not-judged", Note,
+        "its own code decides what it writes: this check did not look into it",
+        "make sure that it writes no identity header of what the client sends";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

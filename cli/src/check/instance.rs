@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oidc_token_connector::policy::{self, Endpoint, Endpoints, Policy};
+use oidc_token_connector::policy::{self, Authorization, Endpoint, Endpoints, Policy};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtoValue};
@@ -189,6 +189,12 @@ impl<'a> Instance<'a> {
             }
         }
         names
+    }
+
+    /// Whether nothing behind it sees the token.
+    pub(crate) fn removes_the_token(&self) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| policy.forward.authorization == Authorization::Remove)
     }
 
     /// Whether it removes the client's header of that name.

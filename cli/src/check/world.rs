@@ -18,6 +18,8 @@ pub(crate) struct World<'a> {
     pub(crate) listeners: Vec<Node<'a>>,
     /// Every instance of the filter.
     pub(crate) instances: Vec<Instance<'a>>,
+    /// The module where it is no HTTP filter, and what it is there.
+    pub(crate) misplaced: Vec<(Node<'a>, &'static str)>,
     /// Every Wasm plugin's configuration, this filter's and others'.
     pub(crate) plugins: Vec<Node<'a>>,
     /// Every Envoy cluster.
