@@ -20,14 +20,17 @@ mod idle;
 mod instance;
 mod istio;
 mod kubernetes;
+mod labels;
 mod manager;
 mod metadata;
+mod names;
 mod others;
 mod patches;
 mod paths;
 mod place;
 mod policy;
 mod pool;
+mod provider;
 mod report;
 mod routes;
 mod scope;
@@ -121,6 +124,7 @@ fn find(documents: &[Document]) -> (Vec<Finding>, usize) {
             (Platform::Envoy | Platform::Alone, None) => {}
         }
         cluster::check(instance, &world, &mut findings);
+        provider::check_code(instance, &world, &mut findings);
         if !world.is_in_a_manager(instance) {
             let found = "no connection manager with this filter is in these files";
             findings.add(codes::SURROUNDINGS_NOT_SEEN, &instance.node, found);

@@ -380,6 +380,8 @@ fn removing_any_kept_setting_fails_the_check() {
         ("idle_timeout: 4s", "idle_timeout: 0s", "no-upstream-idle-timeout"),
         ("{ http_protocol_options: {} }", "{ http2_protocol_options: {} }", "connection-shared"),
         ("max_requests: 16384", "max_requests: 1000", "call-limit-too-low"),
+        ("          sni: idp.example\n", "", "sni-missing"),
+        ("tag_name: outcome,", "tag_name: outcomes,", "labels-missing"),
     ] {
         let broken = reference.replacen(from, to, 1);
         let broken = broken.replace("              {}\n", "");

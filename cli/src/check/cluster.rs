@@ -11,7 +11,7 @@ use super::istio;
 use super::pool::{self, Pool, Shared};
 use super::tls::{self, San, Tls};
 use super::world::World;
-use super::{codes, duration};
+use super::{codes, duration, provider};
 use crate::tree::Node;
 
 /// Looks at every cluster that one instance calls.
@@ -24,6 +24,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
                 judge(&carrier, site, instance, policy, findings);
+                provider::check(&carrier, site, instance, world, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -70,23 +71,18 @@ pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
 }
 
 fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resolved<'a> {
-    let beside = |node: &&Node<'_>| world.together(node, &instance.node);
-    // Its own document's before one that is handed over beside it.
-    let own = |node: &&Node<'_>| std::ptr::eq(node.document, instance.node.document);
-    let named = || world.clusters_named(&site.cluster).filter(beside);
-    let found = named().filter(own).last().or_else(|| named().next());
-    if let Some(cluster) = found {
+    if let Some(cluster) = world.cluster_beside(&site.cluster, &instance.node) {
         return Resolved::Found(Box::new(carrier(cluster, world)));
     }
     match instance.platform {
         Platform::Istio => istio::resolve(site, world),
         Platform::Gateway => gateway::resolve(site, world),
         Platform::Envoy | Platform::Alone => {
-            let complete = match world.bootstrap(&instance.node) {
-                Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
-                None => world.clusters.iter().any(|node| beside(&node)),
-            };
-            if complete { Resolved::Missing(None) } else { Resolved::NotSeen }
+            if world.has_all_clusters(&instance.node) {
+                Resolved::Missing(None)
+            } else {
+                Resolved::NotSeen
+            }
         }
     }
 }

@@ -59,6 +59,9 @@ codes! {
     CLUSTER_MISSING = "cluster-missing", Error,
         "no call can be made: every request that needs it is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
+    CLUSTER_WITHOUT_ENDPOINTS = "cluster-without-endpoints", Error,
+        "no call can be made: every request that needs it is answered as unavailable",
+        "list the provider's host and port in load_assignment";
     CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
         "`https://` alone encrypts nothing: tokens and claims, and with introspection the gateway's \
          own secret, cross the network unencrypted",
@@ -253,6 +256,13 @@ codes! {
          refused, and pages of other origins cannot read the replies",
         "add a CorsPolicy to typed_per_filter_config of the virtual host, as envoy/envoy.yaml does; or \
          remove the CORS filter";
+    SNI_MISSING = "sni-missing", Warning,
+        "servers with several names refuse the connection or show another certificate: every call \
+         fails",
+        "set sni to the provider's host name";
+    SAN_DIFFERS = "san-differs", Warning,
+        "unless the provider's certificate has that name as well, every call fails",
+        "set match_typed_subject_alt_names to the provider's host name";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
@@ -277,6 +287,9 @@ codes! {
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
+    LABELS_MISSING = "labels-missing", Warning,
+        "no alert of deploy/ ever fires, and most panels of the dashboard stay empty",
+        "copy stats_config from envoy/envoy.yaml";
     NO_INSTANCE = "no-instance", Warning,
         "nothing was checked",
         "give the file that holds the filter; a Wasm filter counts if its code's name, its own \

@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{chain, codes, duration, guard, metadata, others, policy};
+use super::{chain, codes, duration, guard, labels, metadata, others, policy};
 use crate::tree::Node;
 
 /// The time of a reply in addition to the calls: 250 ms in docs/operations.md.
@@ -225,6 +225,7 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
     if instances.is_empty() {
         return;
     }
+    labels::check(bootstrap, findings);
     let Some((limit, at)) = answer_limit(bootstrap) else {
         let found = "no http.async_response_buffer_limit in layered_runtime";
         findings.add(codes::ANSWER_LIMIT_MISSING, bootstrap, found);

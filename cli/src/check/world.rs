@@ -94,6 +94,22 @@ impl<'a> World<'a> {
         indexes.filter_map(|index| self.clusters.get(*index))
     }
 
+    /// The cluster of that name beside a node: its own document's before one that is handed over beside
+    /// it.
+    pub(crate) fn cluster_beside(&self, name: &str, node: &Node<'_>) -> Option<&Node<'a>> {
+        let own = |other: &&Node<'_>| std::ptr::eq(other.document, node.document);
+        let named = || self.clusters_named(name).filter(|other| self.together(other, node));
+        named().filter(own).last().or_else(|| named().next())
+    }
+
+    /// Whether all clusters around a node are in the files.
+    pub(crate) fn has_all_clusters(&self, node: &Node<'_>) -> bool {
+        match self.bootstrap(node) {
+            Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
+            None => self.clusters.iter().any(|cluster| self.together(cluster, node)),
+        }
+    }
+
     /// Whether two nodes can be parts of one Envoy's configuration. Each bootstrap is one by itself;
     /// everything else may be handed to the same Envoy.
     pub(crate) fn together(&self, one: &Node<'_>, other: &Node<'_>) -> bool {
