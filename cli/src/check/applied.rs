@@ -7,12 +7,13 @@
 use super::codes;
 use super::finding::{Findings, shown};
 use super::instance::{self, Instance, Platform};
-use super::scope::{is_for_gateways, meets};
+use super::scope::{meets, surely_for_gateways};
 use super::world::World;
 use crate::tree::Node;
 
-/// The filter that ends every list of filters.
+/// The filter that ends every list of filters, and its older name.
 const ROUTER: &str = "envoy.filters.http.router";
+const OLD_ROUTER: &str = "envoy.router";
 /// The message of the Wasm filter.
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -94,12 +95,10 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
         );
     }
     let matches = spec.list("match");
-    let for_gateways = world.manifest(spec).is_some_and(is_for_gateways);
-    let fits = |entry: &Node<'_>| {
-        // Istio takes a gateway's listeners for a client's.
-        let misses = if for_gateways { "SERVER" } else { "CLIENT" };
-        entry.text("mode") != Some(misses)
-    };
+    let for_gateways = world.manifest(spec).and_then(surely_for_gateways);
+    // Istio takes a gateway's listeners for a client's.
+    let misses = for_gateways.map(|for_gateways| if for_gateways { "SERVER" } else { "CLIENT" });
+    let fits = |entry: &Node<'_>| misses.is_none() || entry.text("mode") != misses;
     let narrow = matches.iter().filter(|entry| fits(entry) && entry.list("ports").is_empty());
     if matches.is_empty() || narrow.count() > 0 {
         return;
@@ -110,7 +109,10 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
     let at = spec.get("match").unwrap_or_else(|| spec.clone());
     if ports.is_empty() {
         let found = "match: in this mode no request passes through the filter";
-        let mode = if for_gateways { "CLIENT, or no match" } else { "SERVER, or no match" };
+        let mode = match for_gateways {
+            Some(true) => "CLIENT, or no match",
+            Some(false) | None => "SERVER, or no match",
+        };
         let remedy = Some(format!("set mode: {mode}"));
         findings.add_with(codes::INSTANCE_NOT_APPLIED, &at, found, remedy);
     } else {
@@ -161,7 +163,7 @@ fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
         Some("ADD") => Some("puts the filter behind the router, where Envoy refuses it"),
         Some("MERGE") => Some("changes a filter that is there, and inserts none"),
         Some("REMOVE") => Some("removes a filter, and inserts none"),
-        Some("INSERT_AFTER") if beside.is_none_or(|name| name == ROUTER) => {
+        Some("INSERT_AFTER") if beside.is_none_or(|name| [ROUTER, OLD_ROUTER].contains(&name)) => {
             Some("puts the filter behind the router, where Envoy refuses it")
         }
         _ => None,
@@ -183,7 +185,7 @@ fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
 /// What a workload calls itself needs no token of a client.
 fn check_context(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
     let Some(context) = patch.at(&["match", "context"]) else { return };
-    let for_gateways = world.manifest(patch).is_some_and(is_for_gateways);
+    let for_gateways = world.manifest(patch).and_then(surely_for_gateways) == Some(true);
     let wrong = match context.value.as_str() {
         Some("SIDECAR_OUTBOUND") => "only what the workload itself calls",
         Some("SIDECAR_INBOUND") if for_gateways => "no gateway",
@@ -199,8 +201,9 @@ fn check_extension(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings)
     let Some(own) = name(patch) else { return };
     let known = world.patches.iter().filter(|p| p.text("applyTo") == Some("EXTENSION_CONFIG"));
     let mut known = known.filter_map(name);
-    let ours = instance::is_name(own)
-        || world.instances.iter().any(|instance| instance.platform == Platform::Istio);
+    // What another module's patch names may be in a file that is not given.
+    let mut instances = world.instances.iter().filter(|i| i.platform == Platform::Istio);
+    let ours = instance::is_name(own) || instances.any(|instance| !is_inserted(instance, world));
     if ours && !known.any(|name| name == own) {
         let found = format!("no EXTENSION_CONFIG patch has {own}");
         findings.add(codes::EXTENSION_CONFIG_MISSING, patch, found);

@@ -165,23 +165,25 @@ fn check_replacing(
     let object = objects(target.kind(), world).iter().find(|o| target.is(target.kind(), o));
     let parents = object.and_then(|route| route.get("spec")).map(|spec| spec.list("parentRefs"));
     let around = |other: &&Target<'_>| {
-        if !other.protects || !is_near(target.policy, other.policy) {
-            return false;
-        }
+        let near = is_near(target.policy, other.policy);
         // Of two for the same thing Envoy Gateway takes one.
         let same = (other.kind(), other.name()) == (target.kind(), target.name());
-        if same && (other.section() == target.section() || other.section().is_none()) {
-            return true;
+        if !other.protects || same {
+            let whole = other.section().is_none() || other.section() == target.section();
+            return other.protects && near && whole;
         }
         match (target.kind(), object, &parents) {
             _ if other.kind() != "Gateway" => false,
             ("Gateway", ..) => false,
+            // The Gateway may be in another namespace than its route.
             (_, Some(route), Some(parents)) => parents.iter().any(|parent| {
+                let there = parent.text("namespace").or_else(|| namespace(route));
+                let own = namespace(other.policy);
                 parent.text("name") == Some(other.name())
-                    && (parent.text("namespace").is_none() || is_near(route, other.policy))
+                    && (there.is_none() || own.is_none() || there == own)
             }),
             // The route is not in the files.
-            _ => true,
+            _ => near,
         }
     };
     let Some(other) = targets.iter().find(around) else { return };

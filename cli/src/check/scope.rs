@@ -66,3 +66,21 @@ pub(crate) fn is_for_gateways(manifest: &Node<'_>) -> bool {
             name.contains("gateway") || value.value.as_str().is_some_and(|v| v.contains("gateway"))
         })
 }
+
+/// Whether a manifest is for Istio's gateways (true), or for workloads (false), where that is certain:
+/// a workload may have `gateway` in its own name.
+pub(crate) fn surely_for_gateways(manifest: &Node<'_>) -> Option<bool> {
+    let labels = selector(manifest);
+    let is = |(name, value): &(&str, Node<'_>)| {
+        let value = value.value.as_str().unwrap_or_default();
+        *name == "istio" && value.contains("gateway")
+            || value.contains("ingressgateway")
+            || name.ends_with("/gateway-name")
+    };
+    let targets = manifest.get("spec").map(|spec| spec.list("targetRefs")).unwrap_or_default();
+    if targets.iter().any(|target| target.text("kind") == Some("Gateway")) || labels.iter().any(is)
+    {
+        return Some(true);
+    }
+    (!labels.is_empty() && !is_for_gateways(manifest)).then_some(false)
+}
