@@ -5,7 +5,7 @@
 use Severity::{Error, Note, Warning};
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Severity {
     /// The configuration does not load, or lets through what it must not, or shows tokens.
     Error,
@@ -27,7 +27,7 @@ impl Severity {
 }
 
 /// A kind of finding.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Code {
     /// Its name for `--allow`.
     pub(crate) name: &'static str,
@@ -83,6 +83,22 @@ codes! {
         "requests reach the backend without a token",
         "enable an instance there; or, if the route is public, give the reason in the metadata of \
          the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    INSTANCE_NOT_APPLIED = "instance-not-applied", Error,
+        "the manifest has no effect on requests: they pass without the filter",
+        "correct what the manifest says of where it applies";
+    INSTANCE_NARROWED = "instance-narrowed", Error,
+        "requests to other ports or listeners pass without the filter",
+        "remove the condition, so that the filter is on for everything that comes";
+    EXTENSION_CONFIG_MISSING = "extension-config-missing", Error,
+        "Envoy waits for a configuration that never comes: the listener does not open, or answers \
+         500",
+        "add the EXTENSION_CONFIG patch, or write the name that it has";
+    NETWORK_FILTER = "network-filter", Error,
+        "the module is a filter for HTTP: as a network filter it checks nothing",
+        "load it as an HTTP filter";
+    PLACEHOLDER = "placeholder", Error,
+        "the image of an example does not exist: the module is never loaded",
+        "write the image's own place and digest";
     CACHE_BEFORE_FILTER = "cache-before-filter", Error,
         "a kept response goes to anybody without a token, and a request that the cache sends to the \
          backend by itself has passed neither the filter nor the guard",

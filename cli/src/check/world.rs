@@ -34,9 +34,9 @@ pub(crate) struct World<'a> {
     pub(crate) routes: Vec<Node<'a>>,
     /// Every bootstrap.
     pub(crate) bootstraps: Vec<Node<'a>>,
-    /// Istio's ServiceEntries: their `spec`.
+    /// Istio's ServiceEntries: the manifests.
     pub(crate) service_entries: Vec<Node<'a>>,
-    /// Istio's DestinationRules: their `spec`.
+    /// Istio's DestinationRules: the manifests.
     pub(crate) destination_rules: Vec<Node<'a>>,
     /// Istio's VirtualServices: their `spec`.
     pub(crate) virtual_services: Vec<Node<'a>>,
@@ -44,6 +44,10 @@ pub(crate) struct World<'a> {
     pub(super) manifests: Vec<Node<'a>>,
     /// The changes of EnvoyFilters.
     pub(crate) patches: Vec<Node<'a>>,
+    /// The manifests that were read, by kind, namespace and name: one that is in two files is one.
+    pub(super) applied: HashMap<(&'a str, &'a str, &'a str), Vec<&'a Value>>,
+    /// Documents of no known kind.
+    pub(crate) unknown: Vec<Node<'a>>,
     /// The sources of Envoy Gateway's clusters.
     pub(crate) gateway: Manifests<'a>,
 }
@@ -66,6 +70,11 @@ pub(crate) struct Manifests<'a> {
     pub(crate) backends: Vec<Node<'a>>,
     pub(crate) tls_policies: Vec<Node<'a>>,
     pub(crate) traffic_policies: Vec<Node<'a>>,
+    /// EnvoyExtensionPolicies.
+    pub(crate) extensions: Vec<Node<'a>>,
+    pub(crate) gateways: Vec<Node<'a>>,
+    /// Routes of other kinds than HTTPRoute that an EnvoyExtensionPolicy may be for.
+    pub(crate) other_routes: Vec<Node<'a>>,
     /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
