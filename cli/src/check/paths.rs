@@ -14,7 +14,9 @@ pub(crate) fn check(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings
     // One that is not marked as public is reported as unprotected.
     for way in ways.iter().filter(|way| !way.on.is_empty() || way.public.is_some()) {
         let loose = way.manager.as_ref().map(loose).unwrap_or_default();
-        if loose.is_empty() {
+        let Some(matched) = way.matched.as_ref().filter(|_| !loose.is_empty()) else { continue };
+        let everything = is_everything(matched);
+        if !everything && !takes_a_detour(matched) {
             continue;
         }
         let other = ways.iter().find(|other| {
@@ -23,7 +25,7 @@ pub(crate) fn check(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings
                 && way.cluster.is_some()
                 && way.cluster == other.cluster
                 && world.together(&way.node, &other.node)
-                && leads_to(way, other)
+                && (!everything || is_left_out(other, way))
         });
         let Some(other) = other else { continue };
         let label = routes::label(&way.node);
@@ -57,18 +59,14 @@ fn loose(manager: &Node<'_>) -> Vec<&'static str> {
     loose
 }
 
-/// Whether a path that takes one route may be, in another spelling, one of the other route's.
-fn leads_to(way: &Way<'_>, other: &Way<'_>) -> bool {
-    let (Some(matched), Some(others)) = (&way.matched, &other.matched) else { return false };
-    if is_everything(matched) {
-        // Its host has all paths anyway, except those of routes before it.
-        let same = way.host.as_ref().zip(other.host.as_ref());
-        let same = same.is_some_and(|(one, two)| {
-            std::ptr::eq(one.document, two.document) && one.place == two.place
-        });
-        return same && !is_everything(others);
-    }
-    takes_a_detour(matched)
+/// Whether the paths of a route are left out of one that takes every path. Of another host they are not:
+/// it has all paths anyway.
+fn is_left_out(other: &Way<'_>, everything: &Way<'_>) -> bool {
+    let hosts = other.host.as_ref().zip(everything.host.as_ref());
+    let same = hosts.is_some_and(|(one, two)| {
+        std::ptr::eq(one.document, two.document) && one.place == two.place
+    });
+    same && other.matched.as_ref().is_some_and(|others| !is_everything(others))
 }
 
 /// Whether a route takes every path of its host.
