@@ -25,12 +25,12 @@ use oidc_token_connector::time::Now;
 use crate::check::{self, Instance, World};
 use crate::input;
 use crate::output::{complain, refuse};
-pub(crate) use args::Args;
+pub use args::Args;
 use request::Given;
 use story::Story;
 
 /// Explains what becomes of the request.
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
     match explain(args) {
         Ok(story) => {
             story.print(args.format);
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn explain(args: &Args) -> Result<Story, String> {
     let documents = input::read(&args.config)?;
-    let world = check::world_of(&documents);
+    let world = check::world_of(&documents, Some(check::Kind::Filter));
     let instance = chosen(&world, args)?;
     let policy = Rc::new(policy(instance, args)?);
     let request = request::of(args, &policy)?;

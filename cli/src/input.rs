@@ -21,8 +21,12 @@ pub(crate) fn read(file: &str) -> Result<Vec<Document>, String> {
     } else {
         fs::read(file)
     };
-    let bytes = bytes.map_err(|error| format!("{file}: cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes)
+    of_bytes(file, &bytes.map_err(|error| format!("{file}: cannot be read: {error}"))?)
+}
+
+/// The documents of a file's content.
+pub(crate) fn of_bytes(file: &str, bytes: &[u8]) -> Result<Vec<Document>, String> {
+    let text = std::str::from_utf8(bytes)
         .map_err(|_| format!("{file}: is not UTF-8 text; give JSON or YAML, not a module"))?;
     documents(file, text.trim_start_matches('\u{feff}'))
 }
@@ -36,6 +40,7 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         json: json.map(str::to_owned),
         texts: Vec::new(),
         merges: Vec::new(),
+        written: json.and_then(yaml::written),
     };
     if let Ok(value) = serde_json::from_str::<Value>(text) {
         return Ok(vec![document(None, value, Some(text))]);
@@ -53,6 +58,7 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         .map(|(number, read)| Document {
             texts: read.texts,
             merges: read.merges,
+            written: read.written,
             ..document(several.then_some(number), read.value, None)
         })
         .collect();

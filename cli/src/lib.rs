@@ -1,6 +1,13 @@
-//! The parts of `oidc-connector` that other crates of this workspace use: the tests that run a
-//! migrated configuration on the real Envoy.
+//! All of `oidc-connector`, whose `main.rs` only chooses the subcommand. Fuzz targets and the tests
+//! that run a migrated configuration on the real Envoy use it too.
 
+pub mod check;
+pub mod explain;
+mod input;
 pub mod migrate;
 pub mod outcomes;
+mod output;
 pub mod schema;
+mod tree;
+mod written;
+mod yaml;

@@ -2,20 +2,13 @@
 //! Each subcommand is a module with an `Args` and a `run`. A new one needs a variant of [`Command`]
 //! and an arm in [`main`]. Configurations are read by the filter's own code, so the result always
 //! agrees with what is deployed. Exit codes of every subcommand: 0: no findings, 1: findings,
-//! 2: wrong usage or unreadable input.
-
-mod check;
-mod explain;
-mod input;
-mod output;
-mod tree;
-mod yaml;
+//! 2: wrong usage or unreadable input; 3 of `check`: a file of no known kind.
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cli::{migrate, schema};
+use cli::{check, explain, migrate, schema};
 
 /// Checks, explains and migrates configurations of the Envoy filter oidc-token-connector.
 #[derive(Debug, Parser)]
@@ -44,9 +37,6 @@ fn main() -> ExitCode {
         Command::Migrate(args) => {
             migrate::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()).into()
         }
-        Command::Schema => {
-            output::say(schema::text().trim_end());
-            ExitCode::SUCCESS
-        }
+        Command::Schema => schema::run(),
     }
 }

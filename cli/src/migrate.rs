@@ -123,14 +123,20 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         weight: Weight::Mend,
     });
     let mut findings: Vec<Finding> = unreadable.chain(settings.findings.iter().cloned()).collect();
-    // The consequences of an unreadable value are unknown.
-    let built = if findings.iter().any(|finding| finding.weight == Weight::Mend) {
-        None
-    } else {
-        build(&settings).map_err(|more| findings.extend(more)).ok()
+    // Every problem at once; but what follows from an unreadable value is none of its own.
+    let certain = findings.iter().all(|finding| finding.weight != Weight::Mend);
+    let mut built = match build(&settings) {
+        Ok(built) => Some(built),
+        Err(more) => {
+            findings.extend(more.into_iter().filter(|finding| certain || !may_follow(finding)));
+            None
+        }
     };
-    findings.extend(built.iter().flat_map(|built| &built.faults).cloned());
     let proxy = built.as_ref().and_then(|b| Proxy::of(&b.policy, options.proxy_address));
+    if !certain {
+        built = None;
+    }
+    findings.extend(built.iter().flat_map(|built| &built.faults).cloned());
     let proxy_line = settings.line_of("http_proxy_server");
     findings.extend(
         proxy
@@ -161,6 +167,13 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         whole: findings.is_empty(),
         result: built.as_ref().map(|built| built.migrated(proxy.as_ref())),
     }
+}
+
+/// Whether a problem may be there only because another value could not be read: it is about what is
+/// absent.
+fn may_follow(finding: &Finding) -> bool {
+    const ABSENT: [&str; 3] = [" without ", "unknown region", "got no key"];
+    ABSENT.iter().any(|words| finding.what.contains(words))
 }
 
 /// A configuration with its clusters, as the filter reads it.

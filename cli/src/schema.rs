@@ -7,12 +7,15 @@
 
 mod pattern;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use oidc_token_connector::config::duration::Range;
 use oidc_token_connector::config::shape::{AnyKey, Object, Shape};
 use oidc_token_connector::policy::{ROOMS, schema as shared};
 use serde_json::{Map, Value, json};
+
+use crate::output::say;
 
 /// The schema.
 #[must_use]
@@ -37,6 +40,13 @@ pub fn schema() -> Value {
         schema.insert("$defs".to_owned(), Value::Object(forms));
     }
     schema
+}
+
+/// Prints the schema.
+#[must_use]
+pub fn run() -> ExitCode {
+    say(text().trim_end());
+    ExitCode::SUCCESS
 }
 
 /// The schema as printed.

@@ -3,7 +3,11 @@
 //! Protobuf's JSON form allows each field's name in snake_case and in lowerCamelCase, and control
 //! planes print the latter: [`Node::get`] finds both.
 
+use std::rc::Rc;
+
 use serde_json::Value;
+
+use crate::written::Tree;
 
 /// One document of a file.
 #[derive(Debug)]
@@ -21,6 +25,15 @@ pub(crate) struct Document {
     pub(crate) texts: Vec<(String, String)>,
     /// Where there is a merge key, which Envoy refuses.
     pub(crate) merges: Vec<String>,
+    /// As it is written, if that could be read.
+    pub(crate) written: Option<Rc<Tree>>,
+}
+
+impl Document {
+    /// The line of a place, if that is known.
+    pub(crate) fn line(&self, place: &str) -> Option<usize> {
+        self.written.as_ref().map(|written| written.line(place))
+    }
 }
 
 /// A value, its place and its document.

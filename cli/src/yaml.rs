@@ -10,6 +10,8 @@ use std::rc::Rc;
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle};
 use serde_json::{Map, Number, Value};
 
+use crate::written::{Kind, Location, Tree};
+
 /// How deep values may nest: readers walk through them by recursion.
 const MOST_DEPTH: usize = 200;
 /// How many values a file may have, its aliases followed: more than any gateway has. A long scalar
@@ -28,6 +30,8 @@ pub(crate) struct Read {
     pub(crate) texts: Vec<(String, String)>,
     /// Where there is a merge key in a file that is not for Kubernetes.
     pub(crate) merges: Vec<String>,
+    /// As it is written.
+    pub(crate) written: Option<Rc<Tree>>,
 }
 
 /// The documents of a text.
@@ -36,11 +40,7 @@ pub(crate) struct Read {
 ///
 /// Where and why it cannot be read, and what to do.
 pub(crate) fn read(text: &str) -> Result<Vec<Read>, String> {
-    let mut options = Options::default();
-    options.emit_comments = false;
-    options.flow_nesting_limit = MOST_DEPTH;
-    options.block_nesting_limit = MOST_DEPTH;
-    let mut events = Events(Parser::new_from_str_with_options(text, options));
+    let mut events = events(text);
     let (mut documents, mut values) = (Vec::new(), 0_usize);
     while let Some((event, _)) = events.next()? {
         let Event::DocumentStart(..) = event else { continue };
@@ -58,9 +58,30 @@ pub(crate) fn read(text: &str) -> Result<Vec<Read>, String> {
         }
         let mut reading = Reading { kubernetes: tree.is_manifest(), read: Read::default() };
         let value = reading.value(&tree, "")?;
-        documents.push(Read { value, ..reading.read });
+        documents.push(Read { value, written: Some(tree), ..reading.read });
     }
     Ok(documents)
+}
+
+/// A text of one document as it is written, for its lines; `None` if it is no YAML. JSON nearly
+/// always is.
+pub(crate) fn written(text: &str) -> Option<Rc<Tree>> {
+    let mut events = events(text);
+    while let Some((event, _)) = events.next().ok()? {
+        if matches!(event, Event::DocumentStart(..)) {
+            let (event, at) = events.next().ok()??;
+            return Composer::default().tree(event, at, &mut events, 0).ok();
+        }
+    }
+    None
+}
+
+fn events(text: &str) -> Events<'_> {
+    let mut options = Options::default();
+    options.emit_comments = false;
+    options.flow_nesting_limit = MOST_DEPTH;
+    options.block_nesting_limit = MOST_DEPTH;
+    Events(Parser::new_from_str_with_options(text, options))
 }
 
 struct Events<'t>(Parser<'t, granit_parser::StrInput<'t>>);
@@ -69,60 +90,17 @@ impl<'t> Events<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Location)>, String> {
         match self.0.next() {
             None => Ok(None),
-            Some(Ok((event, span))) => Ok(Some((event, Location::of(&span.start)))),
+            Some(Ok((event, span))) => Ok(Some((event, location(&span.start)))),
             Some(Err(error)) => {
                 let what = format!("neither JSON nor YAML: {}", error.info());
-                Err(Location::of(error.marker()).says(&what))
+                Err(location(error.marker()).says(&what))
             }
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Location {
-    line: usize,
-    column: usize,
-}
-
-impl Location {
-    fn of(marker: &Marker) -> Location {
-        Location { line: marker.line(), column: marker.col().saturating_add(1) }
-    }
-
-    fn says(self, what: &str) -> String {
-        format!("line {}, column {}: {what}", self.line, self.column)
-    }
-}
-
-/// A value as written; aliases share it.
-#[derive(Debug)]
-struct Tree {
-    kind: Kind,
-    at: Location,
-    /// How many values it is, with all in it.
-    values: usize,
-    /// How deep it is.
-    depth: usize,
-}
-
-#[derive(Debug)]
-enum Kind {
-    /// Text, and whether it has no quotes, or a tag that overrides quotes.
-    Scalar(String, bool),
-    List(Vec<Rc<Tree>>),
-    Object(Vec<(Rc<Tree>, Rc<Tree>)>),
-}
-
-impl Tree {
-    fn is_manifest(&self) -> bool {
-        let Kind::Object(members) = &self.kind else { return false };
-        let has = |wanted: &str| {
-            members
-                .iter()
-                .any(|(key, _)| matches!(&key.kind, Kind::Scalar(text, _) if text == wanted))
-        };
-        has("apiVersion") && has("kind")
-    }
+fn location(marker: &Marker) -> Location {
+    Location { line: marker.line(), column: marker.col().saturating_add(1) }
 }
 
 #[derive(Default)]

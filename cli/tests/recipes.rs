@@ -119,3 +119,21 @@ fn check_sees_what_a_recipe_leaves_out() {
     filters.retain(|filter| filter["name"] != "oidc-token-connector-guard");
     assert!(!found(&bootstrap).is_empty());
 }
+
+/// Without what a recipe says KEEP of, the filters around the connector are wrong.
+#[test]
+fn check_sees_a_kept_setting_that_a_recipe_leaves_out() {
+    for (recipe, kept, code) in [
+        ("response-cache", "{ remove: x-user-id }, ", "cache-behind-filter"),
+        ("jwt-and-revocation", "          forward: true\n", "token-lost-before"),
+    ] {
+        let file = format!("envoy/recipes/{recipe}.yaml");
+        let (whole, without) = (text(&file), text(&file).replacen(kept, "", 1));
+        assert_ne!(whole, without, "{file}");
+        let mut bootstrap = with(&file);
+        let manager = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0];
+        let filters: Value = serde_saphyr::from_str(&without).unwrap();
+        manager["filters"][0]["typed_config"]["http_filters"] = filters["http_filters"].clone();
+        assert_eq!(found(&bootstrap), [code.to_owned()].into(), "{file}");
+    }
+}

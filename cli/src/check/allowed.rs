@@ -36,7 +36,10 @@ impl Allowed {
 
     /// Whether it accepts this.
     pub(crate) fn covers(&self, finding: &Finding) -> bool {
-        self.codes.contains(&finding.code)
-            || self.warnings && finding.code.severity == Severity::Warning
+        // That nothing was checked is no warning about what was.
+        let by_severity = self.warnings
+            && finding.code.severity == Severity::Warning
+            && finding.code != codes::NO_INSTANCE;
+        by_severity || self.codes.contains(&finding.code)
     }
 }

@@ -11,7 +11,7 @@ use super::istio;
 use super::pool::{self, Pool, Shared};
 use super::tls::{self, San, Tls};
 use super::world::World;
-use super::{codes, duration};
+use super::{codes, duration, provider};
 use crate::tree::Node;
 
 /// Looks at every cluster that one instance calls.
@@ -24,6 +24,7 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
                 judge(&carrier, site, instance, policy, findings);
+                provider::check(&carrier, site, instance, world, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -70,23 +71,18 @@ pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
 }
 
 fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resolved<'a> {
-    let beside = |node: &&Node<'_>| world.together(node, &instance.node);
-    // Its own document's before one that is handed over beside it.
-    let own = |node: &&Node<'_>| std::ptr::eq(node.document, instance.node.document);
-    let named = || world.clusters_named(&site.cluster).filter(beside);
-    let found = named().filter(own).last().or_else(|| named().next());
-    if let Some(cluster) = found {
+    if let Some(cluster) = world.cluster_beside(&site.cluster, &instance.node) {
         return Resolved::Found(Box::new(carrier(cluster, world)));
     }
     match instance.platform {
-        Platform::Istio => istio::resolve(site, world),
+        Platform::Istio => istio::resolve(site, instance, world),
         Platform::Gateway => gateway::resolve(site, world),
         Platform::Envoy | Platform::Alone => {
-            let complete = match world.bootstrap(&instance.node) {
-                Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
-                None => world.clusters.iter().any(|node| beside(&node)),
-            };
-            if complete { Resolved::Missing(None) } else { Resolved::NotSeen }
+            if world.has_all_clusters(&instance.node) {
+                Resolved::Missing(None)
+            } else {
+                Resolved::NotSeen
+            }
         }
     }
 }
@@ -127,6 +123,10 @@ fn judge(
 /// Compares a cluster's connection settings with the number of calls that a worker may make at a
 /// time.
 fn judge_pool(pool: &Pool<'_>, cluster: &str, max_in_flight: usize, findings: &mut Findings) {
+    if let Some((at, unseen)) = &pool.unseen {
+        let found = format!("cluster {cluster} aggregates {unseen}, not in these files");
+        findings.add(codes::CLUSTER_NOT_SEEN, at, found);
+    }
     if let Some(Kept { at, time, remedy }) = &pool.kept {
         let found = format!("cluster {cluster} keeps idle connections for {time}");
         findings.add_with(codes::NO_UPSTREAM_IDLE_TIMEOUT, at, found, remedy.clone());
@@ -166,35 +166,57 @@ fn judge_proxy(address: &Node<'_>, cluster: &str, wanted: Option<u16>, findings:
 }
 
 fn judge_tls(carrier: &Carrier<'_>, what: &str, findings: &mut Findings) {
-    let (code, lacks) = match carrier.tls {
-        Tls::Absent => (codes::CLUSTER_WITHOUT_TLS, "has no TLS"),
-        // Without a CA no name is looked at either.
-        Tls::On { ca: false, .. } => (codes::TLS_WITHOUT_CA, "trusts any certificate"),
-        Tls::On { san: San::Missing, .. } => (codes::TLS_WITHOUT_SAN, "compares no name"),
-        Tls::On { san: San::Any, .. } => (codes::TLS_WITHOUT_SAN, "accepts any name"),
-        Tls::On { san: San::Unseen, .. } => {
-            (codes::TLS_NOT_SEEN, "gets the names from a secret that is not in these files")
-        }
-        Tls::On { san: San::Compared, .. } | Tls::Unseen => return,
+    let mut says = |code, lacks: &str| {
+        let found = format!("{what} {lacks}");
+        findings.add_with(code, &carrier.node, found, carrier.remedy.clone());
     };
-    findings.add_with(code, &carrier.node, format!("{what} {lacks}"), carrier.remedy.clone());
+    let (ca, san) = match carrier.tls {
+        Tls::Absent => return says(codes::CLUSTER_WITHOUT_TLS, "has no TLS"),
+        Tls::Unseen => return,
+        Tls::On { ca, san } => (ca, san),
+    };
+    if !ca {
+        says(codes::TLS_WITHOUT_CA, "trusts any certificate");
+    }
+    match san {
+        San::Missing => says(codes::TLS_WITHOUT_SAN, "compares no name"),
+        San::Any => says(codes::TLS_WITHOUT_SAN, "accepts any name"),
+        San::Unseen => {
+            says(codes::TLS_NOT_SEEN, "gets the names from a secret that is not in these files")
+        }
+        San::Compared => {}
+    }
 }
 
-/// How an Envoy cluster's connections are made; where it has several ways, the worst.
-fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
-    let by_match = cluster.list("transport_socket_matches").into_iter();
-    let by_match = by_match.filter_map(|entry| entry.get("transport_socket"));
-    let sockets: Vec<Node<'a>> = by_match.chain(cluster.get("transport_socket")).collect();
-    let ways = sockets.iter().map(|socket| of_socket(socket, cluster, world));
-    let worst = ways.min_by_key(|way| match way.tls {
+/// Of several ways the one that protects the least.
+fn worst<'a>(ways: impl Iterator<Item = Carrier<'a>>) -> Option<Carrier<'a>> {
+    ways.min_by_key(|way| match way.tls {
         Tls::Absent => 0,
         Tls::On { ca: false, .. } => 1,
         Tls::On { san: San::Missing | San::Any, .. } => 2,
         Tls::On { san: San::Unseen, .. } => 3,
         Tls::Unseen => 4,
         Tls::On { san: San::Compared, .. } => 5,
-    });
-    let worst = worst.unwrap_or_else(|| Carrier {
+    })
+}
+
+/// How an Envoy cluster's connections are made; where it has several ways, the worst. An aggregate
+/// has only those of the clusters that it aggregates.
+fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
+    let Some(aggregated) = pool::aggregated(cluster, world) else {
+        return own_carrier(cluster, world);
+    };
+    let ways = aggregated.members.iter().map(|member| own_carrier(member, world));
+    let nothing = || Carrier { tls: Tls::Unseen, ..own_carrier(cluster, world) };
+    Carrier { pool: pool::of_cluster(cluster, world), ..worst(ways).unwrap_or_else(nothing) }
+}
+
+fn own_carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
+    let by_match = cluster.list("transport_socket_matches").into_iter();
+    let by_match = by_match.filter_map(|entry| entry.get("transport_socket"));
+    let sockets: Vec<Node<'a>> = by_match.chain(cluster.get("transport_socket")).collect();
+    let ways = sockets.iter().map(|socket| of_socket(socket, cluster, world));
+    let worst = worst(ways).unwrap_or_else(|| Carrier {
         node: cluster.clone(),
         proxy: false,
         proxy_addresses: Vec::new(),

@@ -5,7 +5,7 @@
 use Severity::{Error, Note, Warning};
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Severity {
     /// The configuration does not load, or lets through what it must not, or shows tokens.
     Error,
@@ -27,7 +27,7 @@ impl Severity {
 }
 
 /// A kind of finding.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Code {
     /// Its name for `--allow`.
     pub(crate) name: &'static str,
@@ -59,6 +59,9 @@ codes! {
     CLUSTER_MISSING = "cluster-missing", Error,
         "no call can be made: every request that needs it is answered as unavailable",
         "add the cluster, or name in `clusters` the one that leads to the provider";
+    CLUSTER_WITHOUT_ENDPOINTS = "cluster-without-endpoints", Error,
+        "no call can be made: every request that needs it is answered as unavailable",
+        "list the provider's host and port in load_assignment";
     CLUSTER_WITHOUT_TLS = "cluster-without-tls", Error,
         "`https://` alone encrypts nothing: tokens and claims, and with introspection the gateway's \
          own secret, cross the network unencrypted",
@@ -80,10 +83,71 @@ codes! {
         "requests reach the backend without a token",
         "enable an instance there; or, if the route is public, give the reason in the metadata of \
          the route or virtual host: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    INSTANCE_NOT_APPLIED = "instance-not-applied", Error,
+        "the manifest has no effect on requests: they pass without the filter",
+        "correct what the manifest says of where it applies";
+    INSTANCE_NARROWED = "instance-narrowed", Error,
+        "requests to other ports or listeners pass without the filter",
+        "remove the condition, so that the filter is on for everything that comes";
+    EXTENSION_CONFIG_MISSING = "extension-config-missing", Error,
+        "Envoy waits for a configuration that never comes: the listener does not open, or answers \
+         500",
+        "add the EXTENSION_CONFIG patch, or write the name that it has";
+    NETWORK_FILTER = "network-filter", Error,
+        "the module is a filter for HTTP: as a network filter it checks nothing",
+        "load it as an HTTP filter";
+    PLACEHOLDER = "placeholder", Error,
+        "the image of an example does not exist: the module is never loaded",
+        "write the image's own place and digest";
     CACHE_BEFORE_FILTER = "cache-before-filter", Error,
         "a kept response goes to anybody without a token, and a request that the cache sends to the \
          backend by itself has passed neither the filter nor the guard",
         "move the cache filter behind the filter and the guard, as docs/recipes.md shows";
+    CACHE_BEHIND_FILTER = "cache-behind-filter", Error,
+        "without Authorization the cache takes the response for everybody's, and gives one user's to \
+         the next (RFC 9111, 3.5)",
+        "remove every identity header between the filter and the cache, as the response cache of \
+         docs/recipes.md does; or set \"block_authorization_header\": false: then Envoy's cache \
+         leaves out requests with a token";
+    PATH_NOT_NORMALIZED = "path-not-normalized", Error,
+        "Envoy takes /public/../orders or /public/..%2Forders for a public path, and the backend may \
+         take it for /orders: no token is asked for, or one by weaker rules",
+        "set normalize_path: true, merge_slashes: true and path_with_escaped_slashes_action: \
+         REJECT_REQUEST in the connection manager; better, lead public paths to a backend of their own";
+    FILTER_BY_CONDITION = "filter-by-condition", Error,
+        "requests that the condition leaves out pass without a token",
+        "make the filter an entry of http_filters itself, and switch it off on public routes by a \
+         FilterConfig with `disabled: true`";
+    NOT_AN_HTTP_FILTER = "not-an-http-filter", Error,
+        "the module checks HTTP requests: loaded as anything else it checks nothing",
+        "load it by envoy.filters.http.wasm, in http_filters, before the router";
+    UPSTREAM_FILTER = "upstream-filter", Error,
+        "it is met after the route is chosen, again for each retry and without a guard: on the second \
+         try there is no token, and a backend's 503 becomes a 401",
+        "put it into http_filters of the connection manager, before the router";
+    FILTER_BEHIND_ROUTER = "filter-behind-router", Error,
+        "the router ends the list of filters: Envoy refuses to start, or no request reaches the filter",
+        "move the router to the end of the list";
+    ROUTE_BY_AUTHORIZATION = "route-by-authorization", Error,
+        "Envoy chooses the route again once the token is removed: a checked request gets 404, or \
+         reaches another backend than the one for which it was checked",
+        "set \"block_authorization_header\": false, and remove the header by \
+         request_headers_to_remove of the route; or match on something else";
+    IDENTITY_OVERWRITTEN = "identity-overwritten", Error,
+        "it is written behind the filter: the backend gets what the client says, in a header that it \
+         trusts",
+        "write the value to a header with another name, or remove the change";
+    TOKEN_FOR_ALL = "token-for-all", Error,
+        "requests without a token of their own pass, with the gateway's identity",
+        "move the filter that writes the credential behind the filter and the guard";
+    TOKEN_LOST_BEFORE = "token-lost-before", Error,
+        "the filter finds no token: every request is refused",
+        "leave Authorization as it is before the filter: `forward: true` for the provider of jwt_authn, \
+         forward_bearer_token for oauth2; move other filters behind it, or remove the change";
+    TOKEN_NEEDED_BEHIND = "token-needed-behind", Error,
+        "it finds no token: every request that the filter lets pass is refused",
+        "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
+         \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
@@ -179,6 +243,11 @@ codes! {
     METADATA_UNREACHABLE = "metadata-unreachable", Warning,
         "clients that follow the challenge get no metadata, and find no provider",
         "add a route for that path on which the instance is on, as docs/configuration.md shows";
+    INTERNAL_REDIRECT = "internal-redirect", Warning,
+        "Envoy sends the redirected request through the filters again, without the token: a good client \
+         gets 401",
+        "remove internal_redirect_policy, so that the client follows the redirect with its token; or \
+         set \"block_authorization_header\": false";
     ISSUER_NOT_TOLD = "issuer-not-told", Warning,
         "subjects of two issuers may be equal: the backend takes one user for another",
         "set \"region_header\", and join the subject with it in the backend";
@@ -203,6 +272,13 @@ codes! {
          refused, and pages of other origins cannot read the replies",
         "add a CorsPolicy to typed_per_filter_config of the virtual host, as envoy/envoy.yaml does; or \
          remove the CORS filter";
+    SNI_MISSING = "sni-missing", Warning,
+        "servers with several names refuse the connection or show another certificate: every call \
+         fails",
+        "set sni to the provider's host name";
+    SAN_DIFFERS = "san-differs", Warning,
+        "unless the provider's certificate has that name as well, every call fails",
+        "set match_typed_subject_alt_names to the provider's host name";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
@@ -227,6 +303,9 @@ codes! {
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
+    LABELS_MISSING = "labels-missing", Warning,
+        "no alert of deploy/ ever fires, and most panels of the dashboard stay empty",
+        "copy stats_config from envoy/envoy.yaml";
     NO_INSTANCE = "no-instance", Warning,
         "nothing was checked",
         "give the file that holds the filter; a Wasm filter counts if its code's name, its own \
@@ -281,6 +360,9 @@ codes! {
     PROXY_REQUIRED = "proxy-required", Note,
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
+    FILTER_NOT_JUDGED = "filter-not-judged", Note,
+        "its own code decides what it writes: this check did not look into it",
+        "make sure that it writes no identity header of what the client sends";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

@@ -4,6 +4,7 @@
 //! differently, so the search identifies an object by its content, not by its place.
 
 use super::instance::{self, Platform};
+use super::place;
 use super::world::{Manager, World};
 use crate::tree::Node;
 
@@ -70,10 +71,17 @@ pub(crate) fn walk<'a>(
     {
         world.instances.push(instance);
     }
+    if let Some((kind, config)) = place::other_kind(node)
+        && instance::in_envoy(node, &config, None, platform).is_some()
+    {
+        world.misplaced.push((node.clone(), kind));
+    }
     for (name, member) in node.members() {
         // The filter's own configuration is its own reader's affair.
         if name != "configuration" {
-            walk(world, &member, manager, platform);
+            // The router's own filters are not the manager's.
+            let is_own = !matches!(name, "upstream_http_filters" | "upstreamHttpFilters");
+            walk(world, &member, manager.filter(|_| is_own), platform);
         }
     }
     for item in node.items() {

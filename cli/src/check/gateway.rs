@@ -157,7 +157,7 @@ fn pool<'a>(
              workers × max_in_flight or more, for example 16384, or make max_in_flight smaller",
         ),
     };
-    Pool { kept, shared, limits: vec![limits] }
+    Pool { kept, shared, limits: vec![limits], unseen: None }
 }
 
 /// Whether calls may share a connection: with TLS Envoy Gateway leaves the choice of the protocol to

@@ -183,7 +183,7 @@ fn may_be(principal: &Node<'_>, outcome: &str) -> bool {
 }
 
 /// Whether a matcher takes a text; one that is not understood may.
-fn takes(matcher: &Node<'_>, text: &str) -> bool {
+pub(crate) fn takes(matcher: &Node<'_>, text: &str) -> bool {
     type Judge = fn(&str, &str) -> bool;
     const FORMS: [(&str, Judge); 4] = [
         ("exact", |text, part| text == part),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oidc_token_connector::policy::{self, Endpoint, Endpoints, Policy};
+use oidc_token_connector::policy::{self, Authorization, Endpoint, Endpoints, Policy};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtoValue};
@@ -191,6 +191,12 @@ impl<'a> Instance<'a> {
         names
     }
 
+    /// Whether nothing behind it sees the token.
+    pub(crate) fn removes_the_token(&self) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|policy| policy.forward.authorization == Authorization::Remove)
+    }
+
     /// Whether it removes the client's header of that name.
     pub(crate) fn strips(&self, name: &str) -> bool {
         let policy = self.policy.as_ref();
@@ -241,11 +247,31 @@ pub(crate) fn is_own(value: &Value) -> bool {
     OWN_KEYS.iter().any(|key| value.get(key).is_some())
 }
 
+/// Whether a document is a configuration of this filter by itself: it has one of the filter's own
+/// keys, or most of its keys are the filter's.
+pub(crate) fn is_alone(root: &Node<'_>) -> bool {
+    let Some(members) = root.value.as_object() else {
+        // JSON with a mistake in it.
+        return root.document.json.as_ref().is_some_and(|text| has_own_key(text.as_bytes()));
+    };
+    let known = |name: &&String| {
+        let mut keys = policy::ROOMS.iter().flat_map(|keys| keys.iter());
+        keys.any(|key| key.name() == **name)
+    };
+    let known = members.keys().filter(known).count();
+    // One alone, such as `cache`, is in too many other files.
+    is_own(root.value) || known > 1 && known > members.len() / 2
+}
+
 fn is_configuration(text: &Result<Vec<u8>, String>) -> bool {
     let Ok(text) = text else {
         return false;
     };
-    // Also where it is JSON with a mistake in it, or a Struct.
+    has_own_key(text)
+}
+
+/// Also where it is JSON with a mistake in it, or a Struct.
+fn has_own_key(text: &[u8]) -> bool {
     OWN_KEYS.iter().any(|key| text.windows(key.len()).any(|window| window == key.as_bytes()))
 }
 

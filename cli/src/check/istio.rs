@@ -4,14 +4,18 @@
 use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
+use super::finding::shown;
 use super::idle::{self, Kept};
+use super::instance::Instance;
 use super::pool::{self, Limits, Pool, Shared};
+use super::scope;
 use super::tls::{San, Tls};
 use super::world::World;
 use crate::tree::Node;
 
-/// The result of looking up a cluster's name in the mesh.
-pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
+/// The result of looking up a cluster's name in the mesh, as an instance's proxies see it.
+pub(crate) fn resolve<'a>(site: &Site, instance: &Instance<'_>, world: &World<'a>) -> Resolved<'a> {
+    let here = world.manifest(&instance.node).and_then(|manifest| scope::namespace(manifest));
     let mut parts = site.cluster.split('|');
     let name = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
     let (Some("outbound"), Some(port), Some(subset), Some(host), None) = name else {
@@ -24,18 +28,31 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     if world.service_entries.is_empty() || host.ends_with(".svc.cluster.local") {
         return Resolved::NotSeen;
     }
-    let mut entries = world.service_entries.iter().filter(|entry| {
-        let hosts = entry.list("hosts");
+    let entries = world.service_entries.iter().filter(|manifest| {
+        let hosts = manifest.get("spec").map(|spec| spec.list("hosts")).unwrap_or_default();
         hosts.iter().filter_map(|node| node.value.as_str()).any(|pattern| covers(pattern, host))
     });
-    let entry = entries
-        .find(|entry| entry.list("ports").iter().any(|entry| is_port(entry.get("number"), port)));
-    match entry {
-        Some(entry) => Resolved::Found(Box::new(carrier(entry, port, subset, host, world))),
-        None => Resolved::Missing(Some(format!(
+    let mut entries: Vec<&Node<'a>> = entries
+        .filter(|manifest| {
+            let ports = manifest.get("spec").map(|spec| spec.list("ports")).unwrap_or_default();
+            ports.iter().any(|entry| is_port(entry.get("number"), port))
+        })
+        .collect();
+    entries.sort_by_key(|manifest| !scope::is_exported(manifest, here));
+    let Some(entry) = entries.first() else {
+        return Resolved::Missing(Some(format!(
             "add a ServiceEntry for host {host} with port {port}, or correct `clusters`"
-        ))),
+        )));
+    };
+    if !scope::is_exported(entry, here) {
+        return Resolved::Missing(Some(format!(
+            "the ServiceEntry at {} is not exported to namespace {}, where the filter is: put it \
+             there, or correct exportTo",
+            shown(entry),
+            here.unwrap_or_default()
+        )));
     }
+    Resolved::Found(Box::new(carrier(entry, port, subset, host, here, world)))
 }
 
 /// Whether a host as a manifest writes it, perhaps with a wildcard, is that host.
@@ -56,10 +73,23 @@ fn carrier<'a>(
     port: &str,
     subset: &str,
     host: &str,
+    here: Option<&str>,
     world: &World<'a>,
 ) -> Carrier<'a> {
-    let mut rules = world.destination_rules.iter();
-    let rule = rules.find(|rule| rule.text("host").is_some_and(|rule| covers(rule, host)));
+    let rules = world.destination_rules.iter().filter(|manifest| {
+        let rule = manifest.at(&["spec", "host"]);
+        rule.is_some_and(|rule| rule.value.as_str().is_some_and(|rule| covers(rule, host)))
+    });
+    let mut rules: Vec<&Node<'a>> = rules.collect();
+    // The most particular host first.
+    let exact = |manifest: &Node<'_>| {
+        manifest.at(&["spec", "host"]).is_some_and(|rule| *rule.value == host)
+    };
+    rules.sort_by_key(|manifest| (!counts(manifest, entry, here), !exact(manifest)));
+    let unheeded = rules.first().filter(|manifest| !counts(manifest, entry, here));
+    let rule = rules.first().filter(|_| unheeded.is_none()).and_then(|rule| rule.get("spec"));
+    let (rule, spec) = (rule.as_ref(), entry.get("spec").unwrap_or_else(|| (*entry).clone()));
+    let entry = &spec;
     let policies = rule.into_iter().flat_map(|rule| {
         let mut subsets = rule.list("subsets").into_iter();
         let named = subsets.find(|entry| entry.text("name") == Some(subset));
@@ -73,13 +103,32 @@ fn carrier<'a>(
         of_port.and_then(|entry| entry.get("tls")).or_else(|| policy.get("tls"))
     });
     let tls = settings.as_ref().map_or(Tls::Absent, of_settings);
-    let remedy = format!(
-        "set in a DestinationRule for host {host} trafficPolicy.tls: {{ mode: SIMPLE, sni: {host}, \
-         caCertificates: system, subjectAltNames: [{host}] }}"
-    );
+    let remedy = match (unheeded, here) {
+        (Some(rule), Some(here)) => format!(
+            "the DestinationRule at {} does not count for proxies of namespace {here}, where the \
+             filter is: put it there",
+            shown(rule)
+        ),
+        _ => format!(
+            "set in a DestinationRule for host {host} trafficPolicy.tls: {{ mode: SIMPLE, sni: \
+             {host}, caCertificates: system, subjectAltNames: [{host}] }}"
+        ),
+    };
     let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
     let pool = pool(rule, entry, port, subset, host);
     Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), pool }
+}
+
+/// Whether Istio takes a DestinationRule for proxies of a namespace: it looks in that, in the
+/// service's and in the root namespace.
+fn counts(rule: &Node<'_>, entry: &Node<'_>, here: Option<&str>) -> bool {
+    let near = match (scope::namespace(rule), here) {
+        (Some(own), Some(here)) => {
+            own == here || own == scope::ROOT || scope::namespace(entry).is_none_or(|e| e == own)
+        }
+        (None, _) | (_, None) => true,
+    };
+    near && scope::is_exported(rule, here)
 }
 
 /// The connection settings. Without a rule, the finding about missing TLS covers idle connections.
@@ -145,7 +194,7 @@ fn pool<'a>(
         ),
     }
     });
-    Pool { kept, shared, limits: limits.into_iter().collect() }
+    Pool { kept, shared, limits: limits.into_iter().collect(), unseen: None }
 }
 
 /// The `connectionPool` that counts.

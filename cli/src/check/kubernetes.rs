@@ -23,6 +23,16 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
     let Some(spec) = manifest.get("spec") else {
         return;
     };
+    let metadata = manifest.get("metadata");
+    let text = |field| metadata.as_ref().and_then(|metadata| metadata.text(field));
+    if let Some(name) = text("name") {
+        let key = (kind, text("namespace").unwrap_or_default(), name);
+        let applied = world.applied.entry(key).or_default();
+        if applied.contains(&spec.value) {
+            return;
+        }
+        applied.push(spec.value);
+    }
     if matches!(kind, "EnvoyFilter" | "WasmPlugin") {
         world.manifests.push(manifest.clone());
     }
@@ -37,10 +47,13 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         "BackendTLSPolicy" => world.gateway.tls_policies.push(manifest.clone()),
         "BackendTrafficPolicy" => world.gateway.traffic_policies.push(manifest.clone()),
         "EnvoyPatchPolicy" => world.gateway.patches.extend(spec.list("jsonPatches")),
-        "ServiceEntry" => world.service_entries.push(spec),
-        "DestinationRule" => world.destination_rules.push(spec),
+        "ServiceEntry" => world.service_entries.push(manifest.clone()),
+        "DestinationRule" => world.destination_rules.push(manifest.clone()),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),
+        "Gateway" => world.gateway.gateways.push(manifest.clone()),
+        "GRPCRoute" => world.gateway.other_routes.push(manifest.clone()),
         "EnvoyExtensionPolicy" => {
+            world.gateway.extensions.push(manifest.clone());
             world.instances.extend(spec.list("wasm").iter().filter_map(extension));
         }
         _ => {}

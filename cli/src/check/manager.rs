@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, duration, guard, metadata, others, policy};
+use super::{chain, codes, duration, guard, labels, metadata, others, policy};
 use crate::tree::Node;
 
 /// The time of a reply in addition to the calls: 250 ms in docs/operations.md.
@@ -27,12 +27,12 @@ pub(crate) fn check<'a>(
     }
     policy::check_spelling(&manager.node, findings);
     check_cors(manager, &instances, world, findings);
-    check_cache(manager, &instances, findings);
     check_underscores(manager, findings);
     let ways = routes::check(manager, &instances, world, findings);
     check_idle(manager, &instances, ways.as_deref(), findings);
     check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
     check_whole_request(manager, &instances, ways.as_deref(), findings);
+    chain::check(manager, &instances, ways.as_deref(), findings);
     guard::check(manager, &instances, ways.as_deref(), findings);
     metadata::check(manager, &instances, world, findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);
@@ -108,33 +108,6 @@ fn check_cors(
             let what = format!("{name} is before the CORS filter");
             found.add(codes::CORS_AFTER_FILTER, &instance.node, what);
         }
-    }
-}
-
-/// A cache answers, and asks the backend, without the filters behind it. A route may switch on one that
-/// is off.
-fn check_cache(manager: &Manager<'_>, instances: &[(usize, &Instance<'_>)], found: &mut Findings) {
-    const CACHES: [(&str, &str); 2] = [
-        ("envoy.filters.http.cache", "envoy.extensions.filters.http.cache.v3.CacheConfig"),
-        ("envoy.filters.http.cache_v2", "envoy.extensions.filters.http.cache_v2.v3.CacheV2Config"),
-    ];
-    let is_cache = |filter: &Node<'_>| {
-        let config = filter.get("typed_config");
-        CACHES.iter().any(|(name, message)| {
-            filter.text("name") == Some(name)
-                || config.as_ref().is_some_and(|config| config.message(message).is_some())
-        })
-    };
-    let Some(at) = manager.filters.iter().position(is_cache) else { return };
-    let Some(cache) = manager.filters.get(at) else { return };
-    let behind = |name: &str| {
-        let mut behind = manager.filters.iter().skip(at);
-        behind.any(|filter| filter.text("name") == Some(name))
-    };
-    if let Some((_, instance)) = instances.iter().find(|(_, i)| behind(&i.name)) {
-        let name = cache.text("name").unwrap_or_default();
-        let what = format!("{name} is before {}", instance.name);
-        found.add(codes::CACHE_BEFORE_FILTER, cache, what);
     }
 }
 
@@ -252,6 +225,7 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
     if instances.is_empty() {
         return;
     }
+    labels::check(bootstrap, findings);
     let Some((limit, at)) = answer_limit(bootstrap) else {
         let found = "no http.async_response_buffer_limit in layered_runtime";
         findings.add(codes::ANSWER_LIMIT_MISSING, bootstrap, found);

@@ -2,13 +2,13 @@
 //! proxies, lists of filters that an upgrade has for itself, and instances that believe different
 //! headers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, guard};
+use super::{codes, guard, paths};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -18,6 +18,7 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
     // Routes that are not marked as public are reported as unprotected; that is enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
     check_backends(&ways, world, findings);
+    paths::check(&ways, world, findings);
 }
 
 /// The routes by which a manager without an instance leads to a backend that an instance protects.
@@ -124,16 +125,24 @@ fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) 
                 }
             }
         }
-        for (believing, _, header) in believed {
-            let leaks = ways.iter().filter(|way| {
-                world.together(&way.node, &believing.node)
-                    && !way.removed.contains(&header)
-                    && !on(way, world).any(|instance| instance.strips(&header))
-            });
-            for way in leaks {
+        // What leaks through one route has one cause.
+        for way in &ways {
+            let (mut headers, mut places) = (BTreeSet::new(), BTreeSet::new());
+            for (believing, _, header) in &believed {
+                let leaks = world.together(&way.node, &believing.node)
+                    && !way.removed.contains(header)
+                    && !on(way, world).any(|instance| instance.strips(header));
+                if leaks {
+                    headers.insert(header.as_str());
+                    places.insert(shown(&believing.node));
+                }
+            }
+            if !headers.is_empty() {
+                let them = if headers.len() == 1 { "it" } else { "them" };
                 let found = format!(
-                    "backend {cluster} gets the client's own {header} here, and trusts it from {}",
-                    shown(&believing.node)
+                    "backend {cluster} gets the client's own {} here, and trusts {them} from {}",
+                    headers.into_iter().collect::<Vec<_>>().join(", "),
+                    places.into_iter().collect::<Vec<_>>().join(" and ")
                 );
                 findings.add(codes::BACKEND_SHARED, &way.node, found);
             }

@@ -6,7 +6,7 @@ use oidc_token_connector::policy::Preflight;
 
 use super::finding::Findings;
 use super::instance::{Instance, Platform};
-use super::scope::{meets, selector};
+use super::scope::{is_for_gateways, meets};
 use super::world::World;
 use super::{codes, manager, routes};
 use crate::tree::Node;
@@ -35,16 +35,6 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
     for (_, instance) in instances.iter().filter(|(_, instance)| instance.plugin.is_none()) {
         check_preflight(instance, world, findings);
     }
-}
-
-/// Whether a WasmPlugin is for gateways only.
-fn is_for_gateways(plugin: &Node<'_>) -> bool {
-    let spec = plugin.get("spec");
-    let targets = spec.map(|spec| spec.list("targetRefs")).unwrap_or_default();
-    targets.iter().any(|target| target.text("kind") == Some("Gateway"))
-        || selector(plugin).iter().any(|(name, value)| {
-            name.contains("gateway") || value.value.as_str().is_some_and(|v| v.contains("gateway"))
-        })
 }
 
 /// Whether a VirtualService is for the mesh's own calls only, and not for gateways.

@@ -3,6 +3,8 @@
 //!
 //! The provider's own limits are not in the files, and are not checked.
 
+use std::collections::HashSet;
+
 use super::duration;
 use super::idle::{self, Kept};
 use super::world::World;
@@ -24,6 +26,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) shared: Option<Shared<'a>>,
     /// How many calls go out at a time.
     pub(crate) limits: Vec<Limits<'a>>,
+    /// An aggregate whose clusters of these names are not in the files.
+    pub(crate) unseen: Option<(Node<'a>, String)>,
 }
 
 /// Connections that several calls share, so that what ends one ends all calls on it.
@@ -65,6 +69,10 @@ pub(crate) fn of_cluster<'a>(cluster: &Node<'a>, world: &World<'a>) -> Pool<'a> 
         }),
         shared: parts.iter().find_map(shared),
         limits: parts.iter().map(limits).collect(),
+        unseen: aggregated(cluster, world).and_then(|aggregated| {
+            let unseen = aggregated.unseen.join(", ");
+            (!unseen.is_empty()).then(|| (cluster.clone(), unseen))
+        }),
     }
 }
 
@@ -122,14 +130,43 @@ impl<'a> Part<'a> {
 
 /// The clusters whose connections a cluster uses.
 fn parts<'a>(cluster: &Node<'a>, world: &World<'a>) -> Vec<Part<'a>> {
-    let Some(config) = aggregate(cluster) else {
-        return vec![Part::of(cluster)];
-    };
-    let names = config.list("clusters");
-    let named = names.iter().filter_map(|name| name.value.as_str());
-    let named = named.flat_map(|name| world.clusters_named(name));
-    let own = named.filter(|part| world.together(part, cluster) && aggregate(part).is_none());
-    own.map(Part::of).collect()
+    match aggregated(cluster, world) {
+        Some(Aggregated { members, .. }) => members.iter().map(Part::of).collect(),
+        None => vec![Part::of(cluster)],
+    }
+}
+
+/// What an aggregate comes down to.
+pub(crate) struct Aggregated<'a> {
+    /// The clusters that are in the files.
+    pub(crate) members: Vec<Node<'a>>,
+    /// The names of the others.
+    pub(crate) unseen: Vec<&'a str>,
+}
+
+/// The clusters that a cluster aggregates, if it does.
+pub(crate) fn aggregated<'a>(cluster: &Node<'a>, world: &World<'a>) -> Option<Aggregated<'a>> {
+    let mut aggregated = Aggregated { members: Vec::new(), unseen: Vec::new() };
+    let (mut left, mut known) = (vec![aggregate(cluster)?], HashSet::new());
+    while let Some(config) = left.pop() {
+        for name in config.list("clusters").iter().filter_map(|name| name.value.as_str()) {
+            if !known.insert(name) {
+                continue;
+            }
+            let mut seen = false;
+            for part in world.clusters_named(name).filter(|part| world.together(part, cluster)) {
+                seen = true;
+                match aggregate(part) {
+                    Some(inner) => left.push(inner),
+                    None => aggregated.members.push(part.clone()),
+                }
+            }
+            if !seen {
+                aggregated.unseen.push(name);
+            }
+        }
+    }
+    Some(aggregated)
 }
 
 fn aggregate<'a>(cluster: &Node<'a>) -> Option<Node<'a>> {

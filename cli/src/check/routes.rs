@@ -36,6 +36,12 @@ pub(crate) struct Way<'a> {
     pub(crate) removed: Vec<String>,
     /// Where filters may be switched for it, the most particular first.
     pub(crate) levels: Vec<Node<'a>>,
+    /// What chooses the route.
+    pub(crate) matched: Option<Node<'a>>,
+    /// The virtual host.
+    pub(crate) host: Option<Node<'a>>,
+    /// The connection manager.
+    pub(crate) manager: Option<Node<'a>>,
 }
 
 impl<'a> Way<'a> {
@@ -51,6 +57,23 @@ impl<'a> Way<'a> {
             upgrades: Vec::new(),
             removed: Vec::new(),
             levels: Vec::new(),
+            matched: None,
+            host: None,
+            manager: None,
+        }
+    }
+
+    /// What a filter is configured with here, if it is on: the most particular level that speaks of it,
+    /// or `None` for its own entry alone.
+    pub(crate) fn met(&self, entry: &Node<'a>) -> Option<Option<Node<'a>>> {
+        let name = entry.text("name").unwrap_or_default();
+        let mut levels = self.levels.iter();
+        match levels.find_map(|level| level.get("typed_per_filter_config")?.member(name)) {
+            None => (!entry.is_true("disabled")).then_some(None),
+            Some(said) => {
+                let off = said.any().is_some_and(|(_, fields)| fields.is_true("disabled"));
+                (!off).then_some(Some(said))
+            }
         }
     }
 }
@@ -85,18 +108,41 @@ pub(crate) fn check<'a>(
             let found = "routes that a matcher selects are not checked";
             findings.add(codes::ROUTES_NOT_SEEN, &matcher, found);
         }
-        for route in host.list("routes") {
-            look.check_switches(&route, findings);
-            for cluster in weighted(&route) {
+        let routes = host.list("routes");
+        let before = ways.len();
+        for route in &routes {
+            look.check_switches(route, findings);
+            for cluster in weighted(route) {
                 look.check_switches(&cluster, findings);
             }
-            for way in look.ways(&route, [&route, &host, config]) {
-                look.check_way(&way, &route, findings);
+            for way in look.ways(route, [route, &host, config]) {
+                look.check_way(&way, route, findings);
                 ways.push(way);
             }
         }
+        let removing = ways.iter().skip(before).flat_map(|way| look.on(way));
+        if let Some(instance) = removing.into_iter().find(|instance| instance.removes_the_token()) {
+            check_match(&routes, instance, findings);
+        }
     }
     Some(ways)
+}
+
+/// Envoy chooses the route again once the token is removed: no route may depend on it.
+fn check_match(routes: &[Node<'_>], instance: &Instance<'_>, findings: &mut Findings) {
+    for route in routes {
+        let headers = route.get("match").map(|matched| matched.list("headers")).unwrap_or_default();
+        for header in headers {
+            if header.text("name").is_some_and(|name| name.eq_ignore_ascii_case("authorization")) {
+                let found = format!(
+                    "{} matches on Authorization, which {} removes",
+                    label(route),
+                    instance.name
+                );
+                findings.add(codes::ROUTE_BY_AUTHORIZATION, &header, found);
+            }
+        }
+    }
 }
 
 /// The ways to backends through a manager without an instance; `None` if its routes are not in
@@ -229,6 +275,9 @@ impl<'a> Look<'_, 'a> {
             let on = self.instances.iter().filter(|(_, instance)| is_on(instance));
             let removed = levels.iter().flat_map(|level| level.list("request_headers_to_remove"));
             Way {
+                matched: route.get("match"),
+                host: Some(host.clone()),
+                manager: self.manager.map(|manager| manager.node.clone()),
                 node: node.clone(),
                 on: on.map(|(index, _)| *index).collect(),
                 idle_timeout: duration::of(&action, "idle_timeout"),
@@ -276,11 +325,27 @@ impl<'a> Look<'_, 'a> {
                 };
             }
             [_] => {}
-            _ => {
+            [others @ .., _] => {
                 let names: Vec<&str> = self.on(way).map(|instance| &*instance.name).collect();
                 let found = format!("{label} has {}", names.join(" and "));
-                findings.add(codes::ROUTE_WITH_TWO_INSTANCES, &way.node, found);
+                let mut others = self.instances.iter().filter(|(index, _)| others.contains(index));
+                match others.find(|(_, instance)| instance.removes_the_token()) {
+                    Some((_, first)) => {
+                        let found = format!("{found}, and {} removes Authorization", first.name);
+                        let remedy = codes::ROUTE_WITH_TWO_INSTANCES.remedy.to_owned();
+                        let at = &way.node;
+                        findings.add_with(codes::TOKEN_LOST_BEFORE, at, found, Some(remedy));
+                    }
+                    None => findings.add(codes::ROUTE_WITH_TWO_INSTANCES, &way.node, found),
+                }
             }
+        }
+        let redirects = route.at(&["route", "internal_redirect_policy"]);
+        let mut on = self.on(way);
+        if let (Some(at), Some(instance)) = (redirects, on.find(|i| i.removes_the_token())) {
+            let found =
+                format!("{label} follows redirects, and {} removes Authorization", instance.name);
+            findings.add(codes::INTERNAL_REDIRECT, &at, found);
         }
         for header in route.get("match").iter().flat_map(|matched| matched.list("headers")) {
             let name = header.text("name").unwrap_or_default().to_ascii_lowercase();

@@ -5,7 +5,7 @@ use super::world::World;
 use crate::tree::Node;
 
 /// Istio's root namespace: its resources apply to every namespace.
-const ROOT: &str = "istio-system";
+pub(crate) const ROOT: &str = "istio-system";
 
 /// The patches of that kind for a proxy that has the instance.
 pub(crate) fn around<'a>(world: &World<'a>, instance: &Instance<'_>, kind: &str) -> Vec<Node<'a>> {
@@ -19,14 +19,9 @@ pub(crate) fn around<'a>(world: &World<'a>, instance: &Instance<'_>, kind: &str)
 pub(crate) fn meets(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>) -> bool {
     let manifests = (world.manifest(patch), world.manifest(&instance.node));
     let (Some(patch), Some(own)) = manifests else { return true };
-    let namespace = |manifest: &Node<'_>| {
-        manifest
-            .at(&["metadata", "namespace"])
-            .and_then(|node| node.value.as_str().map(str::to_owned))
-    };
     let (there, here) = (namespace(patch), namespace(own));
     let (wanted, labels) = (selector(patch), selector(own));
-    let near = match (there.as_deref(), here.as_deref()) {
+    let near = match (there, here) {
         (None | Some(ROOT), _) | (_, None) => true,
         // Without a selector it is in the proxies of every namespace.
         (_, Some(ROOT)) if labels.is_empty() => true,
@@ -38,9 +33,54 @@ pub(crate) fn meets(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>
     near && !wanted.iter().any(differs)
 }
 
+/// The namespace of a manifest; one without may be applied in any.
+pub(crate) fn namespace<'a>(manifest: &Node<'a>) -> Option<&'a str> {
+    manifest.get("metadata")?.text("namespace")
+}
+
+/// Whether the proxies of a namespace see what a manifest of another one exports.
+pub(crate) fn is_exported(manifest: &Node<'_>, to: Option<&str>) -> bool {
+    let list = manifest.get("spec").map(|spec| spec.list("exportTo")).unwrap_or_default();
+    let (own, mut names) = (namespace(manifest), list.iter().filter_map(|n| n.value.as_str()));
+    list.is_empty()
+        || names.any(|name| match name {
+            "*" => true,
+            "." => own.is_none() || to.is_none() || own == to,
+            name => to.is_none_or(|to| to == name),
+        })
+}
+
 /// The labels of the workloads for which a manifest is; none for all.
 pub(crate) fn selector<'a>(manifest: &Node<'a>) -> Vec<(&'a str, Node<'a>)> {
     let of_filter = manifest.at(&["spec", "workloadSelector", "labels"]);
     let labels = of_filter.or_else(|| manifest.at(&["spec", "selector", "matchLabels"]));
     labels.map(|labels| labels.members()).unwrap_or_default()
+}
+
+/// Whether a manifest is for gateways only.
+pub(crate) fn is_for_gateways(manifest: &Node<'_>) -> bool {
+    let spec = manifest.get("spec");
+    let targets = spec.map(|spec| spec.list("targetRefs")).unwrap_or_default();
+    targets.iter().any(|target| target.text("kind") == Some("Gateway"))
+        || selector(manifest).iter().any(|(name, value)| {
+            name.contains("gateway") || value.value.as_str().is_some_and(|v| v.contains("gateway"))
+        })
+}
+
+/// Whether a manifest is for Istio's gateways (true), or for workloads (false), where that is certain:
+/// a workload may have `gateway` in its own name.
+pub(crate) fn surely_for_gateways(manifest: &Node<'_>) -> Option<bool> {
+    let labels = selector(manifest);
+    let is = |(name, value): &(&str, Node<'_>)| {
+        let value = value.value.as_str().unwrap_or_default();
+        *name == "istio" && value.contains("gateway")
+            || value.contains("ingressgateway")
+            || name.ends_with("/gateway-name")
+    };
+    let targets = manifest.get("spec").map(|spec| spec.list("targetRefs")).unwrap_or_default();
+    if targets.iter().any(|target| target.text("kind") == Some("Gateway")) || labels.iter().any(is)
+    {
+        return Some(true);
+    }
+    (!labels.is_empty() && !is_for_gateways(manifest)).then_some(false)
 }

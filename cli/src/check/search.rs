@@ -1,6 +1,8 @@
 //! Looks through documents for everything of interest.
 
-use super::instance::{Instance, Platform};
+use clap::ValueEnum;
+
+use super::instance::{self, Instance, Platform};
 use super::world::{World, is_manifest};
 use super::{envoy, kubernetes};
 use crate::tree::{Document, Node};
@@ -8,17 +10,26 @@ use crate::tree::{Document, Node};
 /// A filter's configuration as a resource of its own.
 const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 
-/// Everything of interest in the documents.
-pub(crate) fn world_of<'a>(documents: &'a [Document]) -> World<'a> {
+/// What a file is, if its content does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// The filter's own configuration.
+    Filter,
+    /// Envoy's configuration, or a part of it.
+    Envoy,
+}
+
+/// Everything of interest in the documents. `kind` says what those are that do not show it.
+pub(crate) fn world_of(documents: &[Document], kind: Option<Kind>) -> World<'_> {
     let mut world = World::default();
     for document in documents {
-        read(&mut world, document);
+        read(&mut world, document, kind);
     }
     follow_discovery(&mut world);
     world
 }
 
-fn read<'a>(world: &mut World<'a>, document: &'a Document) {
+fn read<'a>(world: &mut World<'a>, document: &'a Document, kind: Option<Kind>) {
     let root = Node::root(document);
     if is_manifest(&root) {
         kubernetes::read(world, &root);
@@ -26,12 +37,26 @@ fn read<'a>(world: &mut World<'a>, document: &'a Document) {
     }
     let before = found(world);
     envoy::walk(world, &root, None, Platform::Envoy);
-    const ENVOYS: &[&str] =
-        &["static_resources", "dynamic_resources", "admin", "resources", "configs", "@type"];
-    let is_envoys = ENVOYS.iter().any(|field| root.has(field)) || envoy::is_listener(&root);
-    if found(world) == before && !is_envoys {
-        world.instances.push(Instance::alone(&root));
+    if found(world) > before || is_envoys(&root) {
+        return;
     }
+    match kind {
+        Some(Kind::Envoy) => {}
+        Some(Kind::Filter) => world.instances.push(Instance::alone(&root)),
+        None if instance::is_alone(&root) => world.instances.push(Instance::alone(&root)),
+        None => world.unknown.push(root),
+    }
+}
+
+/// Whether it is Envoy's, though nothing in it was found.
+fn is_envoys(root: &Node<'_>) -> bool {
+    let is_any = |node: &Node<'_>| node.member("@type").is_some();
+    let lists = ["resources", "configs"].iter().flat_map(|field| root.list(field));
+    ["static_resources", "dynamic_resources"].iter().any(|field| root.has(field))
+        || root.get("admin").is_some_and(|admin| admin.value.is_object())
+        || envoy::is_listener(root)
+        || is_any(root)
+        || lists.into_iter().any(|item| is_any(&item))
 }
 
 fn found(world: &World<'_>) -> usize {

@@ -18,6 +18,8 @@ pub(crate) struct World<'a> {
     pub(crate) listeners: Vec<Node<'a>>,
     /// Every instance of the filter.
     pub(crate) instances: Vec<Instance<'a>>,
+    /// The module where it is no HTTP filter, and what it is there.
+    pub(crate) misplaced: Vec<(Node<'a>, &'static str)>,
     /// Every Wasm plugin's configuration, this filter's and others'.
     pub(crate) plugins: Vec<Node<'a>>,
     /// Every Envoy cluster.
@@ -32,9 +34,9 @@ pub(crate) struct World<'a> {
     pub(crate) routes: Vec<Node<'a>>,
     /// Every bootstrap.
     pub(crate) bootstraps: Vec<Node<'a>>,
-    /// Istio's ServiceEntries: their `spec`.
+    /// Istio's ServiceEntries: the manifests.
     pub(crate) service_entries: Vec<Node<'a>>,
-    /// Istio's DestinationRules: their `spec`.
+    /// Istio's DestinationRules: the manifests.
     pub(crate) destination_rules: Vec<Node<'a>>,
     /// Istio's VirtualServices: their `spec`.
     pub(crate) virtual_services: Vec<Node<'a>>,
@@ -42,6 +44,10 @@ pub(crate) struct World<'a> {
     pub(super) manifests: Vec<Node<'a>>,
     /// The changes of EnvoyFilters.
     pub(crate) patches: Vec<Node<'a>>,
+    /// The manifests that were read, by kind, namespace and name: one that is in two files is one.
+    pub(super) applied: HashMap<(&'a str, &'a str, &'a str), Vec<&'a Value>>,
+    /// Documents of no known kind.
+    pub(crate) unknown: Vec<Node<'a>>,
     /// The sources of Envoy Gateway's clusters.
     pub(crate) gateway: Manifests<'a>,
 }
@@ -64,6 +70,11 @@ pub(crate) struct Manifests<'a> {
     pub(crate) backends: Vec<Node<'a>>,
     pub(crate) tls_policies: Vec<Node<'a>>,
     pub(crate) traffic_policies: Vec<Node<'a>>,
+    /// EnvoyExtensionPolicies.
+    pub(crate) extensions: Vec<Node<'a>>,
+    pub(crate) gateways: Vec<Node<'a>>,
+    /// Routes of other kinds than HTTPRoute that an EnvoyExtensionPolicy may be for.
+    pub(crate) other_routes: Vec<Node<'a>>,
     /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
@@ -90,6 +101,22 @@ impl<'a> World<'a> {
     pub(crate) fn clusters_named(&self, name: &str) -> impl Iterator<Item = &Node<'a>> {
         let indexes = self.by_name.get(name).into_iter().flatten();
         indexes.filter_map(|index| self.clusters.get(*index))
+    }
+
+    /// The cluster of that name beside a node: its own document's before one that is handed over beside
+    /// it.
+    pub(crate) fn cluster_beside(&self, name: &str, node: &Node<'_>) -> Option<&Node<'a>> {
+        let own = |other: &&Node<'_>| std::ptr::eq(other.document, node.document);
+        let named = || self.clusters_named(name).filter(|other| self.together(other, node));
+        named().filter(own).last().or_else(|| named().next())
+    }
+
+    /// Whether all clusters around a node are in the files.
+    pub(crate) fn has_all_clusters(&self, node: &Node<'_>) -> bool {
+        match self.bootstrap(node) {
+            Some(bootstrap) => bootstrap.at(&["dynamic_resources", "cds_config"]).is_none(),
+            None => self.clusters.iter().any(|cluster| self.together(cluster, node)),
+        }
     }
 
     /// Whether two nodes can be parts of one Envoy's configuration. Each bootstrap is one by itself;

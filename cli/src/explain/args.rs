@@ -7,7 +7,7 @@ use crate::output::Format;
 #[command(after_help = "\
 Exit code: 0 explained, whatever becomes of the request; 2 wrong usage, or a configuration that
 cannot be read or does not load.")]
-pub(crate) struct Args {
+pub struct Args {
     /// Configuration of the filter, or of Envoy, Istio or Envoy Gateway with the filter in it; `-`
     /// is standard input
     #[arg(long, value_name = "FILE")]

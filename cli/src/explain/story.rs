@@ -7,7 +7,7 @@ use oidc_token_connector::provider::call_outcome::CallOutcome;
 use oidc_token_connector::request::headers::HeaderView;
 use serde_json::{Value, json};
 
-use cli::outcomes;
+use crate::outcomes;
 
 use super::request::Headers;
 use crate::output::{Format, say};

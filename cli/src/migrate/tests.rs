@@ -300,6 +300,34 @@ fn all_findings_are_reported_at_once() {
     {
         assert!(report.contains(line), "{report}");
     }
+    // Also those that only the filter's own reader sees, and what only an option can say.
+    let text = "hello\ndefaultURI: https://idp.example/u\ninject_headers: {\"Host\": \"$.a\"}\n\
+                error_payload_location: $.a[\n";
+    let report = migrated(text).report;
+    for line in ["line 1: text", "line 3: inject_headers.Host: got a reserved", "line 4: error_pay"]
+    {
+        assert!(report.contains(line), "{report}");
+    }
+    let text =
+        "hello\ndefaultURI: https://idp.example/u\nhttp_proxy_server: s\nhttp_proxy_port: 1\n";
+    let report = migrated(text).report;
+    assert!(report.contains("line 3: The proxy"), "{report}");
+}
+
+/// What an unreadable value leaves behind is no problem of its own.
+#[test]
+fn consequences_of_an_unreadable_line_are_not_reported() {
+    for (text, said) in [
+        ("http_proxy_server: s\nhttp_proxy_port: x\ndefaultURI: https://idp.example/u", "line 2"),
+        ("regionCodeHeader: x-r\nregionCodeValue: FR\ndefaultURI: https://idp.example/u", "line 2"),
+        ("hello", "line 1"),
+    ] {
+        let migration = migrated(text);
+        let problems = migration.report.lines().filter(|line| line.starts_with("- "));
+        let problems: Vec<&str> = problems.collect();
+        assert!(problems.len() == 1 && problems[0].contains(said), "{text}: {problems:?}");
+        assert!(migration.result.is_none(), "{text}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use oidc_token_connector::provider::endpoint;
 use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::HeaderView;
 
-use crate::{challenge, claims, introspection, token};
+use crate::{challenge, check, claims, introspection, migrate, token};
 
 /// Whether the core accepts an input; `None` for one that shows neither.
 pub type Accepts = fn(&[u8]) -> Option<bool>;
@@ -18,12 +18,14 @@ pub type Accepts = fn(&[u8]) -> Option<bool>;
 pub const KINDS: &[(&str, Accepts)] = &[
     ("bearer", is_token),
     ("challenge", challenge::accepts),
+    ("check", check::accepts),
     ("claims", claims::accepts),
     ("config", |data| Some(policy::read(data).is_ok())),
     ("endpoint", asked),
     ("introspection", |data| Some(introspection::passes(data))),
     ("json", |data| Some(json::parse(data).is_ok())),
     ("jsonpath", selects),
+    ("migrate", migrate::accepts),
     ("token", |data| Some(token::has_claims(data))),
 ];
 

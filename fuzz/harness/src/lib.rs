@@ -7,6 +7,7 @@
 
 pub mod bearer;
 pub mod challenge;
+pub mod check;
 pub mod claimed;
 pub mod claims;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod json;
 pub mod jsonpath;
 pub mod kinds;
 pub mod message;
+pub mod migrate;
 pub mod model;
 pub mod rules;
 pub mod token;
@@ -30,6 +32,7 @@ pub type Check = fn(&[u8]);
 pub const TARGETS: &[(&str, Check)] = &[
     ("bearer", bearer::check),
     ("challenge", challenge::check),
+    ("check", check::check),
     ("claims", claims::check),
     ("config", config::check),
     ("endpoint", endpoint::check),
@@ -37,5 +40,6 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("introspection", introspection::check),
     ("json", json::check),
     ("jsonpath", jsonpath::check),
+    ("migrate", migrate::check),
     ("token", token::check),
 ];

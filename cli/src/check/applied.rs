@@ -1,0 +1,244 @@
+//! Whether Istio's manifests put the filter where requests come through: what narrows a WasmPlugin or
+//! an EnvoyFilter, and what leaves it without effect. And whether they still have the values of an
+//! example.
+//!
+//! Only what the manifests themselves say is judged, never what Istio's own configuration may add.
+
+use super::codes;
+use super::finding::{Findings, shown};
+use super::instance::{self, Instance, Platform};
+use super::scope::{meets, surely_for_gateways};
+use super::world::World;
+use crate::tree::Node;
+
+/// The filter that ends every list of filters, and its older name.
+const ROUTER: &str = "envoy.filters.http.router";
+const OLD_ROUTER: &str = "envoy.router";
+/// The message of the Wasm filter.
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// Looks at every instance that Istio inserts.
+pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
+    let of_istio = || world.instances.iter().filter(|i| i.platform == Platform::Istio);
+    for instance in of_istio() {
+        match world.patches.iter().find(|patch| instance.node.is_inside(patch)) {
+            Some(patch) => check_patch(instance, patch, world, findings),
+            None => check_plugin(instance, world, findings),
+        }
+    }
+    for patch in world.patches.iter().filter(|patch| is_insert(patch)) {
+        check_extension(patch, world, findings);
+    }
+    let on = |instance: &&Instance<'_>| !instance.disabled && is_inserted(instance, world);
+    let instances: Vec<&Instance<'_>> = of_istio().filter(on).collect();
+    for (index, instance) in instances.iter().enumerate() {
+        let mut before = instances.iter().take(index);
+        if let Some(other) = before.find(|other| are_both_on(other, instance, world)) {
+            let found =
+                format!("the instance at {} is on for the same proxies", shown(&other.node));
+            let remedy =
+                "apply one of the two: a WasmPlugin, or the EnvoyFilter with its instances";
+            let remedy = Some(remedy.to_owned());
+            findings.add_with(codes::ROUTE_WITH_TWO_INSTANCES, &instance.node, found, remedy);
+        }
+    }
+}
+
+/// Values of the examples that nobody has replaced.
+pub(crate) fn check_placeholders(instance: &Instance<'_>, findings: &mut Findings) {
+    let plugin = instance.plugin.as_ref().and_then(|plugin| plugin.at(&["vm_config", "code"]));
+    let remote = plugin.as_ref().and_then(|code| code.get("remote"));
+    let code = instance.node.get("code");
+    let image = code.as_ref().and_then(|code| code.get("image").or_else(|| code.get("http")));
+    let places = [
+        (Some(&instance.node), "url", "sha256"),
+        (image.as_ref(), "url", "sha256"),
+        (remote.as_ref(), "sha256", "sha256"),
+    ];
+    let uri = remote.as_ref().and_then(|remote| remote.get("http_uri"));
+    let uri = uri.as_ref().and_then(|uri| uri.get("uri"));
+    let mut judge = |node: &Node<'_>, what: &str| {
+        let Some(text) = node.value.as_str() else { return };
+        let zeros = text.len() == 64 && text.bytes().all(|byte| byte == b'0');
+        if zeros || is_of_an_example(text) {
+            let found = format!("{what} is {text}, a placeholder");
+            findings.add(codes::PLACEHOLDER, node, found);
+        }
+    };
+    for (node, url, digest) in places {
+        for field in [url, digest] {
+            if let Some(value) = node.and_then(|node| node.get(field)) {
+                judge(&value, field);
+            }
+        }
+    }
+    if let Some(uri) = uri {
+        judge(&uri, "uri");
+    }
+}
+
+/// Whether an image's address is that of the examples of this repository.
+fn is_of_an_example(address: &str) -> bool {
+    const REGISTRY: &str = "registry.example";
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    address.split(['/', ':']).next() == Some(REGISTRY)
+}
+
+fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
+    let spec = &instance.node;
+    if let Some(kind) = spec.get("type").filter(|kind| *kind.value == "NETWORK") {
+        findings.add_with(
+            codes::NETWORK_FILTER,
+            &kind,
+            "type: NETWORK",
+            Some("remove type, or set type: HTTP".to_owned()),
+        );
+    }
+    let matches = spec.list("match");
+    let for_gateways = world.manifest(spec).and_then(surely_for_gateways);
+    // Istio takes a gateway's listeners for a client's.
+    let misses = for_gateways.map(|for_gateways| if for_gateways { "SERVER" } else { "CLIENT" });
+    let fits = |entry: &Node<'_>| misses.is_none() || entry.text("mode") != misses;
+    let narrow = matches.iter().filter(|entry| fits(entry) && entry.list("ports").is_empty());
+    if matches.is_empty() || narrow.count() > 0 {
+        return;
+    }
+    let ports = matches.iter().filter(|entry| fits(entry)).flat_map(|entry| entry.list("ports"));
+    let ports = ports.filter_map(|port| port.get("number").map(|number| number.value.to_string()));
+    let ports: Vec<String> = ports.collect();
+    let at = spec.get("match").unwrap_or_else(|| spec.clone());
+    if ports.is_empty() {
+        let found = "match: in this mode no request passes through the filter";
+        let mode = match for_gateways {
+            Some(true) => "CLIENT, or no match",
+            Some(false) | None => "SERVER, or no match",
+        };
+        let remedy = Some(format!("set mode: {mode}"));
+        findings.add_with(codes::INSTANCE_NOT_APPLIED, &at, found, remedy);
+    } else {
+        let found = format!("match: only requests to port {}", ports.join(", "));
+        findings.add(codes::INSTANCE_NARROWED, &at, found);
+    }
+}
+
+/// A patch that has an instance: that inserts it, or that others name.
+fn check_patch(
+    instance: &Instance<'_>,
+    patch: &Node<'_>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) {
+    match patch.text("applyTo") {
+        Some("HTTP_FILTER") => check_insert(patch, world, findings),
+        Some("EXTENSION_CONFIG") => {
+            check_context(patch, world, findings);
+            let inserts = world.patches.iter().filter(|patch| is_insert(patch));
+            let inserts: Vec<&Node<'_>> = inserts.filter(|p| meets(p, instance, world)).collect();
+            let own: Vec<_> = inserts.iter().filter(|p| name(p) == Some(&*instance.name)).collect();
+            own.iter().for_each(|insert| check_insert(insert, world, findings));
+            if own.is_empty() && !inserts.is_empty() {
+                let others: Vec<&str> = inserts.iter().filter_map(|patch| name(patch)).collect();
+                let found = format!(
+                    "no HTTP_FILTER patch inserts {}; they insert {}",
+                    instance.name,
+                    others.join(", ")
+                );
+                let remedy =
+                    "write the same name in the HTTP_FILTER and the EXTENSION_CONFIG patch";
+                let remedy = Some(remedy.to_owned());
+                findings.add_with(codes::INSTANCE_NOT_APPLIED, patch, found, remedy);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A patch that inserts the filter.
+fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
+    let Some(change) = patch.get("patch") else { return };
+    let sub_filter = ["match", "listener", "filterChain", "filter", "subFilter"];
+    let beside = patch.at(&sub_filter).and_then(|filter| filter.text("name"));
+    let operation = change.text("operation");
+    let wrong = match operation {
+        Some("ADD") => Some("puts the filter behind the router, where Envoy refuses it"),
+        Some("MERGE") => Some("changes a filter that is there, and inserts none"),
+        Some("REMOVE") => Some("removes a filter, and inserts none"),
+        Some("INSERT_AFTER") if beside.is_none_or(|name| [ROUTER, OLD_ROUTER].contains(&name)) => {
+            Some("puts the filter behind the router, where Envoy refuses it")
+        }
+        _ => None,
+    };
+    if let (Some(wrong), Some(operation)) = (wrong, operation) {
+        let at = change.get("operation").unwrap_or(change);
+        let found = format!("operation {operation} {wrong}");
+        let remedy =
+            format!("use operation: INSERT_BEFORE with match…subFilter: {{ name: {ROUTER} }}");
+        findings.add_with(codes::INSTANCE_NOT_APPLIED, &at, found, Some(remedy));
+    }
+    check_context(patch, world, findings);
+    if let Some(port) = patch.at(&["match", "listener", "portNumber"]) {
+        let found = format!("portNumber: only requests to port {}", port.value);
+        findings.add(codes::INSTANCE_NARROWED, &port, found);
+    }
+}
+
+/// What a workload calls itself needs no token of a client.
+fn check_context(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
+    let Some(context) = patch.at(&["match", "context"]) else { return };
+    let for_gateways = world.manifest(patch).and_then(surely_for_gateways) == Some(true);
+    let wrong = match context.value.as_str() {
+        Some("SIDECAR_OUTBOUND") => "only what the workload itself calls",
+        Some("SIDECAR_INBOUND") if for_gateways => "no gateway",
+        _ => return,
+    };
+    let found = format!("context {}: {wrong}", context.value.as_str().unwrap_or_default());
+    let remedy = "set context: GATEWAY for gateways, SIDECAR_INBOUND for what comes to workloads";
+    findings.add_with(codes::INSTANCE_NOT_APPLIED, &context, found, Some(remedy.to_owned()));
+}
+
+/// A Wasm filter whose configuration no patch has.
+fn check_extension(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
+    let Some(own) = name(patch) else { return };
+    let known = world.patches.iter().filter(|p| p.text("applyTo") == Some("EXTENSION_CONFIG"));
+    let mut known = known.filter_map(name);
+    // What another module's patch names may be in a file that is not given.
+    let mut instances = world.instances.iter().filter(|i| i.platform == Platform::Istio);
+    let ours = instance::is_name(own) || instances.any(|instance| !is_inserted(instance, world));
+    if ours && !known.any(|name| name == own) {
+        let found = format!("no EXTENSION_CONFIG patch has {own}");
+        findings.add(codes::EXTENSION_CONFIG_MISSING, patch, found);
+    }
+}
+
+/// Whether a patch inserts a Wasm filter whose configuration is elsewhere.
+fn is_insert(patch: &Node<'_>) -> bool {
+    let discovery = patch.at(&["patch", "value", "config_discovery"]);
+    let urls = discovery.map(|discovery| discovery.list("type_urls")).unwrap_or_default();
+    let is_wasm = |url: &Node<'_>| url.value.as_str().is_some_and(|url| url.ends_with(WASM));
+    patch.text("applyTo") == Some("HTTP_FILTER") && urls.iter().any(is_wasm)
+}
+
+fn name<'a>(patch: &Node<'a>) -> Option<&'a str> {
+    patch.at(&["patch", "value"])?.text("name")
+}
+
+/// Whether an instance that others have to name is named.
+fn is_inserted(instance: &Instance<'_>, world: &World<'_>) -> bool {
+    let own = world.patches.iter().find(|patch| instance.node.is_inside(patch));
+    own.is_none_or(|own| own.text("applyTo") != Some("EXTENSION_CONFIG"))
+        || world.patches.iter().any(|p| is_insert(p) && name(p) == Some(&*instance.name))
+}
+
+/// Whether two instances are in the same proxies, by what the manifests say.
+fn are_both_on(one: &Instance<'_>, other: &Instance<'_>, world: &World<'_>) -> bool {
+    let context = |instance: &Instance<'_>| {
+        let patch = world.patches.iter().find(|patch| instance.node.is_inside(patch))?;
+        let context = patch.at(&["match", "context"])?;
+        context.value.as_str().filter(|context| *context != "ANY").map(str::to_owned)
+    };
+    let apart = match (context(one), context(other)) {
+        (Some(one), Some(other)) => one != other,
+        (None, _) | (_, None) => false,
+    };
+    !apart && meets(&one.node, other, world)
+}

@@ -1,0 +1,72 @@
+//! Where an instance stands. Only as an entry of `http_filters` does it see every request, once and
+//! before any backend.
+
+use super::codes;
+use super::finding::Findings;
+use super::instance::Instance;
+use super::world::World;
+use crate::tree::Node;
+
+/// What else may load the module, by the message of its configuration.
+const OTHERS: [(&str, &str); 4] = [
+    ("envoy.extensions.filters.network.wasm.v3.Wasm", "a network filter"),
+    ("envoy.extensions.wasm.v3.WasmService", "a service of the bootstrap"),
+    ("envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", "an access logger"),
+    ("envoy.extensions.stat_sinks.wasm.v3.Wasm", "a sink of counters"),
+];
+/// What decides for each request whether the filters in it are met.
+const CONDITIONS: [&str; 4] = [
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute",
+    "envoy.extensions.filters.http.composite.v3.Composite",
+    "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction",
+];
+
+/// What loads a Wasm module with that configuration, where it is no HTTP filter.
+pub(crate) fn other_kind<'a>(node: &Node<'a>) -> Option<(&'static str, Node<'a>)> {
+    let (message, fields) = node.get("typed_config")?.any()?;
+    let (_, kind) = OTHERS.iter().find(|(known, _)| *known == message)?;
+    Some((kind, fields))
+}
+
+/// Looks at the places of all instances.
+pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
+    for (node, kind) in &world.misplaced {
+        let name = node.text("name").unwrap_or_default();
+        findings.add(codes::NOT_AN_HTTP_FILTER, node, format!("{name} is {kind}"));
+    }
+    for instance in &world.instances {
+        let (name, node) = (&instance.name, &instance.node);
+        let around = around(node);
+        let condition = around.iter().find_map(|outer| {
+            let (message, _) = outer.any()?;
+            CONDITIONS.contains(&message).then(|| message.rsplit('.').next().unwrap_or(message))
+        });
+        if is_upstream(instance, world) {
+            let found = format!("{name} is among the filters of calls to a backend");
+            findings.add(codes::UPSTREAM_FILTER, node, found);
+        } else if let Some(condition) = condition {
+            let found = format!("{name} is inside {condition}");
+            findings.add(codes::FILTER_BY_CONDITION, node, found);
+        }
+    }
+}
+
+/// Whether it is met on the way from Envoy to a backend: by each try of a request, after the route.
+fn is_upstream(instance: &Instance<'_>, world: &World<'_>) -> bool {
+    let place = instance.node.place.as_str();
+    ["upstream_http_filters[", "upstreamHttpFilters["].iter().any(|field| place.contains(field))
+        || world.clusters.iter().any(|cluster| instance.node.is_inside(cluster))
+}
+
+/// Everything that a node is inside of, from its document on.
+fn around<'a>(node: &Node<'a>) -> Vec<Node<'a>> {
+    let mut around = vec![Node::root(node.document)];
+    while let Some(next) = around.last().and_then(|outer| {
+        let members = outer.members().into_iter().map(|(_, member)| member);
+        members.chain(outer.items()).find(|inner| node.is_inside(inner))
+    }) {
+        around.push(next);
+    }
+    around
+}
