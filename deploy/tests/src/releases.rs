@@ -51,7 +51,12 @@ fn workflows_call_existing_commands() {
         ("fuzz", &["cargo xtask fuzz"]),
         (
             "release",
-            &["bash .ci/run", "cargo xtask build", "bash deploy/pin.sh", "--target module"],
+            &[
+                "bash .ci/run",
+                "cargo xtask release --only cli --target",
+                "cargo xtask release --only module --image",
+                "skopeo copy --preserve-digests",
+            ],
         ),
     ] {
         let file = format!(".github/workflows/{workflow}.yml");

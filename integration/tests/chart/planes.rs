@@ -48,7 +48,10 @@ fn bare(routes: &[&str], manager: &mut Value) {
         name == "envoy.filters.http.cors" || name == "envoy.filters.http.router"
     });
     assert_eq!(filters.len(), 2);
-    let route = |name: &str, prefix: String| json!({"name": name, "match": {"prefix": prefix}, "route": {"cluster": "upstream"}});
+    let route = |name: &str, prefix: String| {
+        let to = json!({"cluster": "upstream"});
+        json!({"name": name, "match": {"prefix": prefix}, "route": to})
+    };
     let mut all: Vec<Value> = routes.iter().map(|name| route(name, format!("/{name}"))).collect();
     all.push(route("all", "/".to_owned()));
     *self::routes(manager) = all;
