@@ -12,8 +12,8 @@ image=$1 digest=$2 to=$(mkdir -p "$3" && cd "$3" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 zeros=$(printf '0%.0s' {1..64})
-for manifest in istio/wasmplugin.yaml istio/envoyfilter.yaml envoy-gateway/policy.yaml; do
+for manifest in istio/wasmplugin istio-routes/envoyfilter envoy-gateway/policy; do
   # One flat directory: it is what a release has.
-  sed -e "s#registry\.example/oidc-token-connector:[0-9.]*#$image#" -e "s/$zeros/$digest/" "$manifest" \
-    >"$to/${manifest//\//-}"
+  sed -e "s#registry\.example/oidc-token-connector:[0-9.]*#$image#" -e "s/$zeros/$digest/" \
+    "$manifest.yaml" >"$to/${manifest%/*}.yaml"
 done

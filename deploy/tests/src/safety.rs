@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::files::{document, object, objects, root, text};
+use crate::files::{PLAIN, Set, document, root, set, sets, sets_of, text};
 
 fn connection_manager() -> Value {
     let mut reference = document("envoy/envoy.yaml");
@@ -11,82 +11,107 @@ fn connection_manager() -> Value {
     chain["filters"][0]["typed_config"].take()
 }
 
-fn patches(name: &str) -> Vec<Value> {
-    let spec = object("EnvoyFilter", name)["spec"].take();
-    spec["configPatches"].as_array().expect("patches").clone()
+/// The name of all objects, or its beginning.
+const NAME: &str = "oidc-token-connector";
+
+/// The instances of an EnvoyFilter.
+fn plugins(set: &Set) -> Vec<Value> {
+    let patches = if set.is_plugin() { Vec::new() } else { set.patches(NAME) };
+    let configs = patches
+        .into_iter()
+        .map(|mut patch| patch["patch"]["value"]["typed_config"]["config"].take());
+    configs.filter(Value::is_object).collect()
 }
 
 #[test]
 fn failed_module_lets_no_request_pass() {
-    assert_eq!(object("WasmPlugin", "oidc-token-connector")["spec"]["failStrategy"], "FAIL_RELOAD");
-    let policy = object("EnvoyExtensionPolicy", "oidc-token-connector");
-    for wasm in policy["spec"]["wasm"].as_array().expect("a list") {
-        assert_eq!(wasm["failOpen"], false);
-    }
-    let mut instances = 0;
-    for patch in patches("oidc-token-connector") {
-        let config = &patch["patch"]["value"]["typed_config"]["config"];
-        if config.is_object() {
-            instances += 1;
+    for set in sets_of(true) {
+        if set.is_plugin() {
+            assert_eq!(set.object("WasmPlugin", NAME)["spec"]["failStrategy"], "FAIL_RELOAD");
+            continue;
+        }
+        let plugins = plugins(&set);
+        assert_eq!(plugins.len(), 2);
+        for config in plugins {
             assert_eq!(config["failure_policy"], "FAIL_RELOAD");
-            assert_eq!(config["vm_config"]["vm_id"], "oidc-token-connector");
+            assert_eq!(config["vm_config"]["vm_id"], NAME);
         }
     }
-    assert_eq!(instances, 2);
+    for set in sets_of(false) {
+        for policy in set.of_kind("EnvoyExtensionPolicy") {
+            for wasm in policy["spec"]["wasm"].as_array().expect("a list") {
+                assert_eq!(wasm["failOpen"], false, "{}", set.file);
+            }
+        }
+    }
 }
 
 /// A WasmPlugin runs before Istio's CORS filter; the others run after it.
 #[test]
 fn preflight_passes_only_if_filter_is_before_cors() {
-    let plugin = object("WasmPlugin", "oidc-token-connector")["spec"].take();
-    assert_eq!(plugin["phase"], "AUTHN");
-    assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
-    assert_eq!(plugin["pluginConfig"]["cache"].get("shared"), None, "it has no vm_id of its own");
-    for object in objects().iter().filter(|object| object.value["kind"] != "WasmPlugin") {
-        // The guard accepts the filter's outcome for preflights.
-        let text = object.value.to_string().replace("preflight;", "");
-        assert!(!text.contains("preflight"), "{}", object.file);
+    for set in sets() {
+        if set.is_plugin() {
+            let plugin = &set.object("WasmPlugin", NAME)["spec"];
+            assert_eq!(plugin["phase"], "AUTHN");
+            assert_eq!(plugin["pluginConfig"]["preflight"], "pass");
+            continue;
+        }
+        let rules =
+            |object: &&Value| object["kind"] != "PrometheusRule" && object["kind"] != "ConfigMap";
+        for object in set.objects.iter().filter(rules) {
+            assert!(!object.to_string().contains("preflight"), "{}", set.file);
+        }
     }
 }
 
 #[test]
 fn image_is_pinned_by_digest() {
-    let mut pinned = 0;
-    for object in objects() {
-        for (place, text) in texts(&object.value, "") {
-            if place.ends_with("/sha256") {
-                pinned += 1;
-                assert_eq!(text, "0".repeat(64), "{}: {place}", object.file);
+    for set in sets() {
+        let mut pinned = 0;
+        for object in &set.objects {
+            for (place, text) in texts(object, "") {
+                if place.ends_with("/sha256") {
+                    pinned += 1;
+                    let is_digest = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+                    assert!(is_digest, "{}: {place}", set.file);
+                }
+                assert!(!text.contains(":latest"), "{}: {place}", set.file);
             }
-            assert!(!text.contains(":latest"), "{}: {place}", object.file);
         }
+        let instances = set.of_kind("WasmPlugin").len()
+            + set.of_kind("EnvoyExtensionPolicy").len()
+            + if set.is_istio() { plugins(&set).len() } else { 0 };
+        assert!(instances > 0);
+        assert_eq!(pinned, instances, "{}", set.file);
     }
-    assert_eq!(pinned, 4);
 }
 
 #[test]
 fn istio_has_reference_settings_around_the_filter() {
     let reference = connection_manager();
-    let patch = &patches("oidc-token-connector-surroundings")[0]["patch"];
-    assert_eq!(patch["operation"], "MERGE");
-    let set = patch["value"]["typed_config"].as_object().expect("settings");
-    assert!(set.len() > 5);
-    for (name, value) in set {
-        if name == "common_http_protocol_options" {
-            let action = "headers_with_underscores_action";
-            assert_eq!(value, &json!({action: reference[name][action]}));
-        } else {
-            assert_eq!(value, &reference[name], "{name}");
+    for set in sets_of(true) {
+        let patch = &set.patches(&format!("{NAME}-surroundings"))[0]["patch"];
+        assert_eq!(patch["operation"], "MERGE");
+        let settings = patch["value"]["typed_config"].as_object().expect("settings");
+        assert!(settings.len() > 5);
+        for (name, value) in settings {
+            if name == "common_http_protocol_options" {
+                let action = "headers_with_underscores_action";
+                assert_eq!(value, &json!({action: reference[name][action]}));
+            } else {
+                assert_eq!(value, &reference[name], "{name}");
+            }
         }
+        assert_eq!(settings["stream_idle_timeout"], "30s");
     }
-    assert_eq!(set["stream_idle_timeout"], "30s");
 }
 
 /// Settings of Envoy's bootstrap: merged into Istio's own, so it must contain nothing else.
 #[test]
 fn istio_has_reference_limit_and_labels() {
     let reference = document("envoy/envoy.yaml");
-    let patches = patches("oidc-token-connector-bootstrap");
+    let set = set("istio");
+    let patches = set.patches(&format!("{NAME}-bootstrap"));
     assert_eq!(patches.len(), 1);
     assert_eq!(patches[0]["applyTo"], "BOOTSTRAP");
     // Istio knows no other operation here.
@@ -99,9 +124,7 @@ fn istio_has_reference_limit_and_labels() {
     assert_eq!(
         value,
         json!({
-            "layered_runtime": {
-                "layers": [{"name": "oidc-token-connector", "static_layer": {limit: layer[limit]}}],
-            },
+            "layered_runtime": {"layers": [{"name": NAME, "static_layer": {limit: layer[limit]}}]},
             "stats_config": reference["stats_config"],
         })
     );
@@ -117,7 +140,8 @@ fn istio_has_reference_limit_and_labels() {
     let selector = format!("envoy_http_rbac_denied{{envoy_rbac_http_prefix=\"{prefix}\"}}");
     assert!(rules.contains(&selector), "{selector}");
     let kept = format!("inclusionSuffixes: [{prefix}.denied]");
-    assert!(text("deploy/istio/envoyfilter.yaml").contains(&kept), "{kept}");
+    assert!(text(&set.file).contains(&kept), "{kept}");
+    assert!(text("deploy/helm/oidc-token-connector/templates/NOTES.txt").contains(&kept), "{kept}");
 }
 
 /// The guard of the reference.
@@ -149,48 +173,86 @@ fn recipes_and_manifests_count_the_guard_where_the_alert_looks() {
     }
 }
 
-/// A WasmPlugin lets preflights pass, so there the guard has to as well.
-#[test]
-fn istio_has_reference_guard_and_preflight_principal() {
-    let name = "oidc-token-connector-guard";
-    let patches = patches(name);
-    let [patch] = &patches[..] else { panic!("{patches:?}") };
-    assert_eq!(
-        (&patch["applyTo"], &patch["patch"]["operation"]),
-        (&json!("HTTP_FILTER"), &json!("INSERT_BEFORE"))
-    );
-    let filter = &patch["match"]["listener"]["filterChain"]["filter"];
-    assert_eq!(filter["subFilter"]["name"], "envoy.filters.http.router");
-    let priority =
-        |name: &str| object("EnvoyFilter", name)["spec"]["priority"].as_i64().unwrap_or(0);
-    assert!(priority(name) > priority("oidc-token-connector"), "it would run before the filter");
+/// The guard of the reference, with a principal for each of these outcomes.
+fn guard_for(outcomes: &[&str]) -> Value {
     let mut expected = guard();
     let policies = &mut expected["typed_config"]["rules"]["policies"];
     let principals = &mut policies["passed-by-the-connector"]["principals"];
-    let mut preflight = principals[0].clone();
-    preflight["filter_state"]["string_match"]["prefix"] = json!("preflight;");
-    principals.as_array_mut().expect("principals").push(preflight);
-    assert_eq!(patch["patch"]["value"], expected);
+    let principals = principals.as_array_mut().expect("principals");
+    let model = principals.remove(0);
+    assert!(principals.is_empty());
+    principals.extend(outcomes.iter().map(|outcome| {
+        let mut principal = model.clone();
+        principal["filter_state"]["string_match"]["prefix"] = json!(outcome);
+        principal
+    }));
+    expected
+}
+
+/// What an instance lets pass, the guard has to as well: a WasmPlugin preflights, another instance
+/// requests without credentials.
+#[test]
+fn istio_has_reference_guard_with_the_outcomes_of_its_instances() {
+    for set in sets_of(true) {
+        let name = format!("{NAME}-guard");
+        let patches = set.patches(&name);
+        let [patch] = &patches[..] else { panic!("{patches:?}") };
+        assert_eq!(
+            (&patch["applyTo"], &patch["patch"]["operation"]),
+            (&json!("HTTP_FILTER"), &json!("INSERT_BEFORE"))
+        );
+        let filter = &patch["match"]["listener"]["filterChain"]["filter"];
+        assert_eq!(filter["subFilter"]["name"], "envoy.filters.http.router");
+        let priority = |filter: &Value| filter["spec"]["priority"].as_i64().unwrap_or(0);
+        let before = set.of_kind("EnvoyFilter").into_iter().map(priority).max();
+        assert_eq!(
+            before,
+            Some(priority(set.object("EnvoyFilter", &name))),
+            "it has to be the last"
+        );
+        let outcomes: &[&str] = match set.name.as_str() {
+            "istio-routes" => &["pass;"],
+            "istio-routes-introspection" => &["pass;", "anonymous;"],
+            _ => &["pass;", "preflight;"],
+        };
+        assert_eq!(patch["patch"]["value"], guard_for(outcomes), "{}", set.file);
+    }
 }
 
 #[test]
-fn envoy_gateway_has_reference_guard() {
-    let policy = object("EnvoyPatchPolicy", "oidc-token-connector-guard");
-    let spec = &policy["spec"];
-    let gateway = object("Gateway", "gateway");
-    let patches = spec["jsonPatches"].as_array().expect("patches");
-    let listeners = gateway["spec"]["listeners"].as_array().expect("listeners");
-    assert_eq!((patches.len(), &spec["type"]), (listeners.len(), &json!("JSONPatch")));
-    for (patch, listener) in patches.iter().zip(listeners) {
-        let part = |value: &Value| value.as_str().expect("text").to_owned();
-        let metadata = &gateway["metadata"];
-        let name = [&metadata["namespace"], &metadata["name"], &listener["name"]].map(part);
-        assert_eq!(patch["name"], name.join("/"));
-        let operation = &patch["operation"];
-        assert_eq!(operation["op"], "add");
-        let before = "$..http_filters[?(@.name=='envoy.filters.http.router')]";
-        assert_eq!((&operation["jsonPath"], &operation["value"]), (&json!(before), &guard()));
+fn envoy_gateway_has_reference_guard_at_each_listener() {
+    for set in sets_of(false) {
+        let spec = &set.object("EnvoyPatchPolicy", &format!("{NAME}-guard"))["spec"];
+        assert_eq!(spec["type"], "JSONPatch");
+        let patches = spec["jsonPatches"].as_array().expect("patches");
+        let listeners: &[&str] = match set.name.as_str() {
+            "envoy-gateway" => &["default/gateway/http"],
+            _ => &["default/edge/http", "default/edge/https"],
+        };
+        let names: Vec<&Value> = patches.iter().map(|patch| &patch["name"]).collect();
+        assert_eq!(names, listeners, "{}", set.file);
+        for patch in patches {
+            let operation = &patch["operation"];
+            assert_eq!(operation["op"], "add");
+            let before = "$..http_filters[?(@.name=='envoy.filters.http.router')]";
+            assert_eq!(operation["jsonPath"], before);
+            assert_eq!(operation["value"], guard(), "{}", set.file);
+        }
     }
+}
+
+/// The guard is at the listeners of the Gateway that is made.
+#[test]
+fn envoy_gateway_has_a_gateway_with_the_bootstrap() {
+    let set = set("envoy-gateway");
+    let gateway = set.object("Gateway", "gateway");
+    assert_eq!(
+        gateway["spec"]["listeners"],
+        json!([{"name": "http", "port": 80, "protocol": "HTTP"}])
+    );
+    let parameters = &gateway["spec"]["infrastructure"]["parametersRef"];
+    assert_eq!((&parameters["kind"], &parameters["name"]), (&json!("EnvoyProxy"), &json!(NAME)));
+    set.object("EnvoyProxy", NAME);
 }
 
 /// By what name a cluster's options for HTTP are known.
@@ -210,16 +272,29 @@ fn idle_timeout() -> Value {
     options["common_http_protocol_options"]["idle_timeout"].clone()
 }
 
+/// The settings of connections to the providers, one for each.
+fn settings_of_ports(set: &Set) -> Vec<Value> {
+    let rules = set.of_kind("DestinationRule").into_iter();
+    let settings = rules.map(|rule| &rule["spec"]["trafficPolicy"]["portLevelSettings"]);
+    settings.flat_map(|list| list.as_array().expect("ports").clone()).collect()
+}
+
 #[test]
 fn manifests_have_reference_idle_timeout() {
-    let rule = object("DestinationRule", "idp-example")["spec"].take();
-    let settings = &rule["trafficPolicy"]["portLevelSettings"][0];
-    assert_eq!(settings["connectionPool"]["http"]["idleTimeout"], idle_timeout());
-    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
-    assert_eq!(traffic["timeout"]["http"]["connectionIdleTimeout"], idle_timeout());
-    let route = object("HTTPRoute", "userinfo");
-    let target = &traffic["targetRefs"][0];
-    assert_eq!((&target["kind"], &target["name"]), (&route["kind"], &route["metadata"]["name"]));
+    for set in sets().iter().filter(|set| set.name != "istio-regions") {
+        for settings in settings_of_ports(set) {
+            assert_eq!(settings["connectionPool"]["http"]["idleTimeout"], idle_timeout());
+        }
+        for traffic in set.of_kind("BackendTrafficPolicy") {
+            let kept = &traffic["spec"]["timeout"]["http"]["connectionIdleTimeout"];
+            assert_eq!(*kept, idle_timeout());
+            let target = &traffic["spec"]["targetRefs"][0];
+            assert_eq!(target["kind"], "HTTPRoute");
+            set.object("HTTPRoute", target["name"].as_str().expect("a name"));
+        }
+        assert_eq!(set.of_kind("BackendTrafficPolicy").len(), set.of_kind("HTTPRoute").len());
+        assert_eq!(set.of_kind("DestinationRule").len(), set.of_kind("ServiceEntry").len());
+    }
     assert_eq!(idle_timeout(), "4s");
 }
 
@@ -229,54 +304,106 @@ fn manifests_allow_one_call_per_connection() {
     let reference = provider();
     let options = &reference["typed_extension_protocol_options"][OPTIONS];
     assert_eq!(options["explicit_http_config"], json!({"http_protocol_options": {}}));
-    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
-    assert_eq!(traffic["http2"], json!({"maxConcurrentStreams": 1}));
-    let entry = object("ServiceEntry", "idp-example")["spec"].take();
-    assert_eq!(entry["ports"][0]["protocol"], "HTTP");
+    for set in sets() {
+        for traffic in set.of_kind("BackendTrafficPolicy") {
+            assert_eq!(traffic["spec"]["http2"], json!({"maxConcurrentStreams": 1}));
+        }
+        for entry in set.of_kind("ServiceEntry") {
+            assert_eq!(entry["spec"]["ports"][0]["protocol"], "HTTP");
+        }
+    }
 }
 
 #[test]
 fn manifests_have_reference_call_limits() {
     let reference = &provider()["circuit_breakers"]["thresholds"][0];
-    let traffic = object("BackendTrafficPolicy", "userinfo")["spec"].take();
-    let breaker = &traffic["circuitBreaker"];
-    for (there, here) in [
+    let names = [
         ("max_connections", "maxConnections"),
         ("max_pending_requests", "maxPendingRequests"),
         ("max_requests", "maxParallelRequests"),
-    ] {
-        assert_eq!((&breaker[here], &reference[there]), (&json!(16384), &json!(16384)), "{here}");
+    ];
+    for set in sets_of(false) {
+        for traffic in set.of_kind("BackendTrafficPolicy") {
+            for (there, here) in names {
+                let found = &traffic["spec"]["circuitBreaker"][here];
+                assert_eq!((found, &reference[there]), (&json!(16384), &json!(16384)), "{here}");
+            }
+        }
+    }
+}
+
+/// `kubectl apply -f` of a directory applies all of its files: more than one active instance on a route
+/// refuses everybody, since the first removes the token.
+#[test]
+fn each_directory_has_one_file_with_one_active_instance() {
+    for (name, file) in PLAIN {
+        let directory = root().join(file);
+        let directory = directory.parent().expect("a directory");
+        let files = std::fs::read_dir(directory).expect("files").count();
+        assert_eq!(files, 1, "{}", directory.display());
+        let set = set(name);
+        let filters =
+            if set.is_istio() && !set.is_plugin() { set.patches(NAME) } else { Vec::new() };
+        let filters = filters.iter().filter(|patch| patch["applyTo"] == "HTTP_FILTER");
+        let on = filters.filter(|patch| patch["patch"]["value"]["disabled"] != true);
+        let instances = set.of_kind("WasmPlugin").len()
+            + set.of_kind("EnvoyExtensionPolicy").len()
+            + on.count();
+        assert_eq!(instances, 1, "{file}");
     }
 }
 
 #[test]
 fn istio_route_always_has_one_instance() {
-    let patches = patches("oidc-token-connector");
-    let routes: Vec<_> = patches.iter().filter(|p| p["applyTo"] == "HTTP_ROUTE").collect();
-    assert_eq!(routes.len(), 1);
-    let said = &routes[0]["patch"]["value"]["typed_per_filter_config"];
-    assert_eq!(said["oidc-token-connector"]["disabled"], true);
-    assert_eq!(said["oidc-token-connector-partners"]["config"], json!({}));
-    let filters: Vec<_> = patches.iter().filter(|p| p["applyTo"] == "HTTP_FILTER").collect();
-    let off: Vec<_> = filters.iter().map(|p| p["patch"]["value"]["disabled"] == true).collect();
-    assert_eq!(off, [false, true]);
+    for set in ["istio-routes", "istio-routes-introspection"].map(set) {
+        let patches = set.patches(NAME);
+        let of = |kind: &str| -> Vec<&Value> {
+            let patches = patches.iter().filter(|patch| patch["applyTo"] == kind);
+            patches.map(|patch| &patch["patch"]["value"]).collect()
+        };
+        let off: Vec<_> = of("HTTP_FILTER").iter().map(|f| f["disabled"] == true).collect();
+        assert_eq!(off, [false, true]);
+        let routes = of("HTTP_ROUTE");
+        assert!(!routes.is_empty());
+        for route in routes {
+            let said = route["typed_per_filter_config"].as_object().expect("what it says");
+            assert_eq!(said[NAME]["disabled"], true);
+            let mut others = said.iter().filter(|(name, _)| *name != NAME);
+            let (name, other) = others.next().expect("another filter");
+            match route.get("metadata") {
+                None => assert_eq!(other["config"], json!({}), "{name}"),
+                // Public: nobody says who he is, and the guard would refuse everybody.
+                Some(metadata) => {
+                    assert_eq!(
+                        (name.as_str(), &other["disabled"]),
+                        ("oidc-token-connector-guard", &json!(true))
+                    );
+                    assert_eq!(metadata["filter_metadata"][NAME]["public"], "health checks");
+                    let removed = json!(["X-Anonymous", "X-Client-Id", "X-User-Id"]);
+                    assert_eq!(route["request_headers_to_remove"], removed);
+                }
+            }
+        }
+    }
 }
 
 #[test]
 fn envoy_gateway_has_reference_settings_around_the_filter() {
     let reference = document("envoy/envoy.yaml");
-    let traffic = object("ClientTrafficPolicy", "oidc-token-connector")["spec"].take();
-    assert_eq!(
-        traffic["timeout"]["http"]["streamIdleTimeout"],
-        connection_manager()["stream_idle_timeout"]
-    );
-    assert_eq!(traffic["headers"]["withUnderscoresAction"], "RejectRequest");
-    assert_eq!(traffic["path"]["escapedSlashesAction"], "RejectRequest");
-    let proxy = object("EnvoyProxy", "oidc-token-connector")["spec"].take();
-    let patches = proxy["bootstrap"]["jsonPatches"].as_array().expect("patches");
-    let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
-    assert_eq!(patches[0]["value"], layer["http.async_response_buffer_limit"]);
-    assert_eq!(patches[1]["value"], reference["stats_config"]);
+    for set in sets_of(false) {
+        let traffic = &set.object("ClientTrafficPolicy", NAME)["spec"];
+        assert_eq!(
+            traffic["timeout"]["http"]["streamIdleTimeout"],
+            connection_manager()["stream_idle_timeout"]
+        );
+        assert_eq!(traffic["headers"]["withUnderscoresAction"], "RejectRequest");
+        assert_eq!(traffic["path"]["escapedSlashesAction"], "RejectRequest");
+        let proxy = &set.object("EnvoyProxy", NAME)["spec"];
+        let patches = proxy["bootstrap"]["jsonPatches"].as_array().expect("patches");
+        let layer = &reference["layered_runtime"]["layers"][0]["static_layer"];
+        assert_eq!(patches[0]["value"], layer["http.async_response_buffer_limit"]);
+        assert_eq!(patches[1]["value"], reference["stats_config"]);
+    }
 }
 
 /// Prometheus gives each target `instance` and `job`, and each bucket `le`: a label of ours with such a name

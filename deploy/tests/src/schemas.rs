@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use serde_json::{Value, json};
 
-use crate::files::{documents, objects, root};
+use crate::files::{documents, root, sets};
 use crate::schema::problems;
 
 /// A version of a kind, and its schema.
@@ -55,16 +55,18 @@ fn checked(definition: &Definition, object: &Value) -> Vec<String> {
 fn each_manifest_conforms_to_its_definition() {
     let all = definitions();
     let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
-    for object in objects() {
-        let kind = object.value["kind"].as_str().expect("a kind").to_owned();
-        match definition(&all, &object.value) {
-            Some(definition) => {
-                let found = checked(definition, &object.value);
-                assert_eq!(found, Vec::<String>::new(), "{}: {kind}", object.file);
-                known.insert(kind);
-            }
-            None => {
-                unknown.insert(kind);
+    for set in sets() {
+        for object in &set.objects {
+            let kind = object["kind"].as_str().expect("a kind").to_owned();
+            match definition(&all, object) {
+                Some(definition) => {
+                    let found = checked(definition, object);
+                    assert_eq!(found, Vec::<String>::new(), "{}: {kind}", set.file);
+                    known.insert(kind);
+                }
+                None => {
+                    unknown.insert(kind);
+                }
             }
         }
     }
@@ -87,9 +89,8 @@ fn wrong_manifest_is_detected() {
         ("EnvoyExtensionPolicy", "/spec/wasm/0/code/image", json!({"uri": "x"})),
     ];
     for (kind, place, value) in wrong {
-        let objects = objects();
-        let object = objects.iter().find(|o| o.value["kind"] == kind).expect("a manifest of it");
-        let mut object = object.value.clone();
+        let mut objects = sets().into_iter().flat_map(|set| set.objects);
+        let mut object = objects.find(|object| object["kind"] == kind).expect("a manifest of it");
         *object.pointer_mut(place).unwrap_or_else(|| panic!("{kind} has no {place}")) = value;
         let definition = definition(&all, &object).expect("its definition");
         assert_ne!(checked(definition, &object), Vec::<String>::new(), "{kind} {place}");
