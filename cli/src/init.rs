@@ -115,7 +115,8 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
             return 2;
         }
     };
-    let files = match files(&document, args.issuer.as_deref(), &args.options) {
+    let options = with_absolute_paths(&args.options);
+    let files = match files(&document, args.issuer.as_deref(), &options) {
         Ok(files) => files,
         Err(problems) => {
             complain(&problems);
@@ -189,6 +190,20 @@ fn ca(options: &Options) -> &str {
     options.ca.as_deref().or(fetch::system_ca()).unwrap_or(SYSTEM_CA)
 }
 
+/// Envoy may be started in another directory. With Istio the file is one of the gateway's pod.
+fn with_absolute_paths(options: &Options) -> Options {
+    let absolute = |path: &String| {
+        let path_here = std::path::absolute(path).ok().and_then(|p| p.to_str().map(str::to_owned));
+        path_here.unwrap_or_else(|| path.clone())
+    };
+    let mut options = options.clone();
+    options.module = options.module.as_ref().map(absolute);
+    if options.platform != Platform::Istio {
+        options.ca = options.ca.as_ref().map(absolute);
+    }
+    options
+}
+
 /// Options that do not go together, or are not what they should be.
 fn usage(options: &Options) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -244,11 +259,14 @@ fn configuration(
     let client = match method {
         Method::UserInfo => None,
         Method::Introspection { client_id, auth_method } => {
-            let mut client = json!({"client_id": client_id, "client_secret_env": VARIABLE});
+            let mut client = Map::from_iter([
+                ("client_id".to_owned(), json!(client_id)),
+                ("client_secret_env".to_owned(), json!(VARIABLE)),
+            ]);
             if *auth_method != discovery::BASIC {
-                client["auth_method"] = json!(auth_method);
+                client.insert("auth_method".to_owned(), json!(auth_method));
             }
-            Some(("introspection_client".to_owned(), client))
+            Some(("introspection_client".to_owned(), Json::Object(client)))
         }
     };
     config.extend(client.clone());
@@ -265,12 +283,16 @@ fn configuration(
         set(&key, client);
     }
     set("timeout", json!("2s"));
-    let mut cache = json!({"ttl": "60s", "negative_ttl": "5s"});
-    if options.platform != Platform::Istio {
-        // A WasmPlugin cannot have a vm_id: other plugins would read and write what is shared.
-        cache["shared"] = json!(true);
-    }
-    set("cache", cache);
+    set(
+        "cache",
+        match options.platform {
+            // A WasmPlugin cannot have a vm_id: other plugins would read and write what is shared.
+            Platform::Istio => json!({"ttl": "60s", "negative_ttl": "5s"}),
+            Platform::Envoy | Platform::EnvoyGateway => {
+                json!({"ttl": "60s", "negative_ttl": "5s", "shared": true})
+            }
+        },
+    );
     if *method == Method::UserInfo {
         set("require_subject", json!(true));
     }

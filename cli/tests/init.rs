@@ -121,6 +121,20 @@ fn existing_files_stay_as_they_are() {
     assert!(!Path::new(&format!("{output}/NEXT.md")).exists());
 }
 
+/// Envoy may be started in another directory than `init`.
+#[test]
+fn paths_are_written_as_absolute_ones() {
+    let dir = Directory::new("paths");
+    let output = dir.join("out");
+    assert_eq!(init(&output, &["--module", "a/b.wasm", "--ca", "ca.pem"]).code, 0);
+    let written = fs::read_to_string(format!("{output}/envoy.yaml")).unwrap();
+    let here = std::env::current_dir().unwrap();
+    for file in ["a/b.wasm", "ca.pem"] {
+        let path = here.join(file).display().to_string();
+        assert!(written.contains(&path), "{path}\n{written}");
+    }
+}
+
 #[test]
 fn document_comes_from_standard_input_too() {
     let dir = Directory::new("stdin");

@@ -104,11 +104,8 @@ fn comment(line: &str) -> Option<usize> {
     let mut after_blank = true;
     for (at, c) in line.char_indices() {
         match open {
-            Some(quote) => {
-                if closes(quote, c) {
-                    open = None;
-                }
-            }
+            Some(quote) if closes(quote, c) => open = None,
+            Some(_) => {}
             None if after_blank && starts_comment(line, at) => return Some(at),
             None if is_quote(c) => open = Some(c),
             None => {}
