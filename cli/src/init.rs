@@ -7,7 +7,9 @@
 
 mod discovery;
 mod fetch;
+mod made;
 mod next;
+mod options;
 mod platform;
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,12 @@ use oidc_token_connector::policy;
 use serde_json::{Map, Value as Json, json};
 
 use crate::bootstrap::clusters::{self, Cluster};
-use crate::bootstrap::{MODULE, SYSTEM_CA, pretty, write_new};
+use crate::bootstrap::{SYSTEM_CA, pretty, write_new};
 use discovery::{Discovered, Method};
-pub use platform::Platform;
+use made::Made;
+use options::VARIABLE;
+pub use options::{File, Options, Platform};
 use platform::{Backend, Image};
-
-/// The variable of the environment that has the secret of introspection.
-const VARIABLE: &str = "OIDC_CLIENT_SECRET";
 
 /// The arguments of `init`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -47,53 +48,6 @@ pub struct Args {
     #[command(flatten)]
     pub options: Options,
 }
-
-/// What a discovery document does not say.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Options {
-    /// What runs the filter
-    #[arg(long, value_enum, default_value_t = Platform::Envoy)]
-    pub platform: Platform,
-    /// Ask the introspection endpoint, also where the provider has a UserInfo endpoint: for tokens of
-    /// machines, and for rules about audience and scope of opaque tokens
-    #[arg(long)]
-    pub introspection: bool,
-    /// The introspection endpoint of a provider whose document does not name it
-    #[arg(long, value_name = "URL", requires = "introspection")]
-    pub introspection_endpoint: Option<String>,
-    /// The gateway's own client at the provider, as which it asks; only with introspection
-    #[arg(long, value_name = "ID")]
-    pub client_id: Option<String>,
-    /// Only tokens for this audience pass; may be repeated. With UserInfo it is read in the token, which
-    /// has to be a JWT then
-    #[arg(long, value_name = "AUDIENCE")]
-    pub audience: Vec<String>,
-    /// The API behind the gateway; only for Envoy [default: 127.0.0.1:10001]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub backend: Option<String>,
-    /// The module's path; only for Envoy [default: /etc/envoy/oidc_token_connector.wasm]
-    #[arg(long, value_name = "FILE")]
-    pub module: Option<String>,
-    /// The module's image, REGISTRY/NAME:TAG@sha256:DIGEST; for Istio and Envoy Gateway, required there
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// The namespace; for Istio [default: istio-system] and Envoy Gateway [default: default]
-    #[arg(long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// The gateway: for Istio the value of its label `istio` [default: ingressgateway], for Envoy Gateway
-    /// the Gateway's name [default: gateway]
-    #[arg(long, value_name = "NAME")]
-    pub gateway: Option<String>,
-    /// The authorities that vouch for the provider, a PEM file, instead of the system's
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<String>,
-    /// Accept http:// on loopback: for trials and tests alone, tokens cross the network in clear
-    #[arg(long)]
-    pub allow_http: bool,
-}
-
-/// A file to write: its name, and its text.
-pub type File = (String, String);
 
 /// Writes the files. Returns the exit code: 0 written, 1 the document allows no safe configuration, 2
 /// wrong usage, or a file or document that cannot be read or written.
@@ -158,31 +112,6 @@ pub fn files(
     let manifest = platform::file(&made)?;
     let next = (next::NAME.to_owned(), next::page(&made, &manifest.0));
     Ok(vec![manifest, next])
-}
-
-/// What all files are made of.
-#[derive(Debug)]
-struct Made<'a> {
-    discovered: &'a Discovered,
-    /// The filter's configuration.
-    config: &'a Map<String, Json>,
-    /// The cluster to the provider.
-    cluster: &'a Cluster,
-    /// The file with the authorities that vouch for it.
-    ca: &'a str,
-    options: &'a Options,
-}
-
-impl Made<'_> {
-    /// The variable that the filter reads.
-    fn variable(&self) -> Option<&'static str> {
-        matches!(self.discovered.method, Method::Introspection { .. }).then_some(VARIABLE)
-    }
-
-    /// The filter's configuration as JSON text.
-    fn filter(&self) -> String {
-        pretty(self.config)
-    }
 }
 
 /// The file with the authorities that vouch for the provider.
@@ -327,11 +256,6 @@ fn read(config: &Map<String, Json>, key: &str) -> Result<policy::Policy, Vec<Str
     };
     let loaded = loaded.map_err(|problems| problems.into_iter().map(said).collect::<Vec<_>>())?;
     Ok(loaded.policy)
-}
-
-/// The module's path.
-fn module(options: &Options) -> &str {
-    options.module.as_deref().unwrap_or(MODULE)
 }
 
 /// A closed output pipe does not change the exit code.

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::Options;
+use super::options::Options;
 
 /// The default of the filter, and of RFC 8414.
 pub(super) const BASIC: &str = "client_secret_basic";

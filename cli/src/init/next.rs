@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 
 use super::discovery::Method;
-use super::platform::{self, CA_CONFIG_MAP, Platform};
-use super::{Made, VARIABLE, module};
+use super::made::Made;
+use super::options::{Platform, VARIABLE, module};
+use super::platform::{self, CA_CONFIG_MAP};
 use crate::bootstrap::MODULE;
 
 /// The page's name.

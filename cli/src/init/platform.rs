@@ -1,36 +1,12 @@
 //! What is written for each platform: a bootstrap for Envoy, manifests for Istio and Envoy Gateway. Each
 //! has the protections of `envoy/envoy.yaml`; a test compares them.
 
-use std::fmt;
 use std::net::Ipv6Addr;
 
-use clap::ValueEnum;
-
-use super::{File, Made, Options, module};
+use super::made::Made;
+use super::options::{File, Options, Platform, module};
 use crate::bootstrap::clusters::{self, Cluster};
 use crate::bootstrap::{Bootstrap, indented, plain, stats_tags};
-
-/// What runs the filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Platform {
-    /// Envoy itself: a complete bootstrap
-    #[default]
-    Envoy,
-    /// Istio's ingress gateway: a WasmPlugin and what belongs to it
-    Istio,
-    /// Envoy Gateway: an EnvoyExtensionPolicy and what belongs to it
-    EnvoyGateway,
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Platform::Envoy => "envoy",
-            Platform::Istio => "istio",
-            Platform::EnvoyGateway => "envoy-gateway",
-        })
-    }
-}
 
 /// The module's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
