@@ -4,6 +4,7 @@
 
 pub(crate) mod binary;
 pub mod duration;
+pub(crate) mod editor;
 pub mod environment;
 pub(crate) mod file;
 pub(crate) mod key;

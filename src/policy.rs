@@ -16,13 +16,13 @@ use std::rc::Rc;
 use crate::claims::required::{self, Requirements};
 use crate::claims::rules::{self, Document, Injected, Regions};
 pub use crate::claims::rules::{ClaimRule, Lists, ValueRule};
-use crate::config;
 pub use crate::config::environment::Environment;
 use crate::config::file::{Fields, Node};
 use crate::config::location::{Location, Report};
 pub use crate::config::problem::Problem;
 use crate::config::shape::{Keys, names_of};
 use crate::config::uri::Uri;
+use crate::config::{self, editor};
 use crate::filter::cache::settings as caching;
 pub use crate::filter::cache::settings::{CachePolicy, CacheScope, Caching, NoStore};
 use crate::filter::observability;
@@ -67,6 +67,7 @@ pub const ROOMS: &[Keys] = &[
     metadata::KEYS,
     error_text::KEYS,
     observability::KEYS,
+    editor::KEYS,
 ];
 
 /// Everything that decides about a request.
@@ -173,6 +174,7 @@ fn read_policy(
     report: &mut Report,
 ) -> Option<Policy> {
     let top = Fields::open(root, &names_of(ROOMS), report)?;
+    editor::ignore(&top, report);
     let targets = targets::read(&top, report);
     let regions = Regions { codes: targets.codes(), header: targets.code_header() };
     let injected = rules::read(&top, regions, report);

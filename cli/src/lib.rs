@@ -1,8 +1,10 @@
 //! All of `oidc-connector`, whose `main.rs` only chooses the subcommand. Fuzz targets and the tests
-//! that run a migrated configuration on the real Envoy use it too.
+//! that run what `init` and `migrate` write on the real Envoy use it too.
 
+mod bootstrap;
 pub mod check;
 pub mod explain;
+pub mod init;
 mod input;
 pub mod migrate;
 pub mod outcomes;

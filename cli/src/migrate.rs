@@ -6,8 +6,9 @@
 //! overwritten.
 
 mod advice;
-mod clusters;
+mod cleaned;
 mod cursor;
+mod encoding;
 mod leniency;
 mod report;
 mod settings;
@@ -15,7 +16,7 @@ mod settings;
 mod tests;
 mod text;
 
-use std::fs::OpenOptions;
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,9 @@ use oidc_token_connector::config::MAX_CONFIG_BYTES;
 use oidc_token_connector::policy::{self, Policy};
 use serde_json::{Map, Value as Json};
 
+use crate::bootstrap::clusters::{self, Cluster, NOWHERE, Proxy};
+use crate::bootstrap::{Bootstrap, MODULE, SYSTEM_CA, pretty, write_new};
 use advice::Subject;
-use clusters::{Cluster, Proxy, indented};
 use leniency::Leniency;
 use report::Report;
 use settings::{Finding, Settings, Weight};
@@ -50,6 +52,9 @@ pub struct Options {
     /// IP address of the forward proxy that the text names: Envoy does not resolve a name there
     #[arg(long, value_name = "IP")]
     pub proxy_address: Option<IpAddr>,
+    /// Refuse a 200 without `sub`, as OpenID Connect requires it: the source system takes any 200
+    #[arg(long)]
+    pub require_subject: bool,
 }
 
 /// The result of a migration.
@@ -110,9 +115,11 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
 /// Migrates a text.
 #[must_use]
 pub fn migrate(text: &str, options: &Options) -> Migration {
-    let reading = text::read(text);
+    let cleaned = cleaned::clean(text);
+    let reading = text::read(&cleaned.text);
     let settings = Settings::of(&reading.members);
     let mut lenient = reading.lenient;
+    lenient.extend(cleaned.lenient);
     if !settings.alone.is_empty() {
         lenient.insert(Leniency::Alone, settings.alone.iter().copied().collect());
     }
@@ -122,10 +129,11 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
         remedy: (*remedy).to_owned(),
         weight: Weight::Mend,
     });
+    let unreadable = comments(&cleaned.comments).into_iter().chain(unreadable);
     let mut findings: Vec<Finding> = unreadable.chain(settings.findings.iter().cloned()).collect();
     // Every problem at once; but what follows from an unreadable value is none of its own.
     let certain = findings.iter().all(|finding| finding.weight != Weight::Mend);
-    let mut built = match build(&settings) {
+    let mut built = match build(&settings, options) {
         Ok(built) => Some(built),
         Err(more) => {
             findings.extend(more.into_iter().filter(|finding| certain || !may_follow(finding)));
@@ -141,7 +149,7 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
     findings.extend(
         proxy
             .iter()
-            .filter_map(Proxy::unknown)
+            .filter_map(unknown_address)
             .map(|finding| Finding { line: proxy_line, ..finding }),
     );
     findings.sort_by_key(|finding| finding.line);
@@ -176,6 +184,39 @@ fn may_follow(finding: &Finding) -> bool {
     ABSENT.iter().any(|words| finding.what.contains(words))
 }
 
+/// The finding about comments: one for all lines.
+fn comments(lines: &BTreeSet<usize>) -> Option<Finding> {
+    let shown: Vec<String> = lines.iter().map(usize::to_string).collect();
+    let (s, have) = if lines.len() == 1 { ("", "has") } else { ("s", "have") };
+    (!lines.is_empty()).then(|| Finding {
+        line: None,
+        what: format!(
+            "line{s} {} {have} a comment (`# …` or `// …`), which the source system reads as a part of \
+             the value",
+            shown.join(", ")
+        ),
+        remedy: "remove the comments and run this again".to_owned(),
+        weight: Weight::Mend,
+    })
+}
+
+/// The finding about a proxy without an address, for the line that names the proxy.
+fn unknown_address(proxy: &Proxy) -> Option<Finding> {
+    proxy.address.is_none().then(|| Finding {
+        line: None,
+        what: format!(
+            "The proxy's IP address is unknown, and Envoy does not resolve a name there. The \
+             placeholder {NOWHERE} is unreachable, so every request would be refused"
+        ),
+        remedy: format!(
+            "run this again with `--proxy-address` and the address of {}, or replace the \
+             placeholder",
+            proxy.server
+        ),
+        weight: Weight::Refusing,
+    })
+}
+
 /// A configuration with its clusters, as the filter reads it.
 struct Built {
     config: Map<String, Json>,
@@ -185,7 +226,7 @@ struct Built {
     faults: Vec<Finding>,
 }
 
-fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
+fn build(settings: &Settings, options: &Options) -> Result<Built, Vec<Finding>> {
     let mend = |what: String, line| Finding {
         line,
         what,
@@ -215,6 +256,9 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
         let name = |cluster: &Cluster| (cluster.authority.clone(), cluster.name.clone().into());
         config.insert("clusters".to_owned(), Json::Object(clusters.iter().map(name).collect()));
     }
+    if options.require_subject {
+        config.insert("require_subject".to_owned(), Json::Bool(true));
+    }
     // The guard behind the filter needs it.
     config.insert("access_log_state".to_owned(), Json::Bool(true));
     let policy::Loaded { policy, faults } = read(&config)?;
@@ -230,34 +274,26 @@ fn build(settings: &Settings) -> Result<Built, Vec<Finding>> {
 impl Built {
     fn migrated(&self, proxy: Option<&Proxy>) -> Migrated {
         let filter = pretty(&self.config);
-        let clusters = clusters::yaml(&self.clusters, proxy);
-        let envoy = include_str!("migrate/bootstrap.yaml")
-            .replace("#CONFIGURATION\n", &indented(&filter, &" ".repeat(28)))
-            .replace("#CLUSTERS\n", &indented(&clusters, "    "));
+        let clusters = clusters::yaml(&self.clusters, proxy, SYSTEM_CA);
+        let bootstrap = Bootstrap {
+            about: ABOUT,
+            filter: &filter,
+            variable: None,
+            module: MODULE,
+            backend: None,
+            clusters: &clusters,
+        };
+        let envoy = bootstrap.yaml();
         Migrated { filter, clusters, envoy }
     }
 }
 
-/// JSON text that is also valid in a YAML block: characters that YAML reads as a line end or
-/// refuses are escaped. They occur only in strings.
-fn pretty(config: &Map<String, Json>) -> String {
-    let text = format!("{:#}\n", Json::Object(config.clone()));
-    let mut safe = String::new();
-    for c in text.chars() {
-        match c {
-            '\u{7F}'..='\u{9F}'
-            | '\u{2028}'
-            | '\u{2029}'
-            | '\u{FEFF}'
-            | '\u{FFFE}'
-            | '\u{FFFF}' => {
-                safe.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            _ => safe.push(c),
-        }
-    }
-    safe
-}
+/// The first lines of the Envoy configuration.
+const ABOUT: &str = "\
+# Envoy 1.40 with oidc-token-connector, made by `oidc-connector migrate` from the source system's
+# text. It loads unchanged if the module and the trusted CA are at the paths in it; PUT IN marks
+# values that the text does not have. envoy/envoy.yaml explains the purpose of each setting.
+";
 
 /// The report's name in the directory.
 const REPORT: &str = "report.md";
@@ -274,35 +310,18 @@ fn content(file: &Path) -> Result<String, String> {
         let (found, allowed) = (bytes.len(), MAX_CONFIG_BYTES);
         return Err(format!("got {found} bytes, expected at most {allowed}"));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
-        format!("not UTF-8 in line {line}: save it as UTF-8")
-    })
+    encoding::text(bytes)
 }
 
 /// Writes the files; none if one of them already exists.
 fn write_all(dir: &Path, result: Option<&Migrated>, report: &str) -> Result<(), String> {
     let mut files = vec![(REPORT, report)];
     if let Some(migrated) = result {
-        files.push(("filter.json", &migrated.filter));
-        files.push(("clusters.yaml", &migrated.clusters));
-        files.push(("envoy.yaml", &migrated.envoy));
+        files.push(("filter.json", migrated.filter.as_str()));
+        files.push(("clusters.yaml", migrated.clusters.as_str()));
+        files.push(("envoy.yaml", migrated.envoy.as_str()));
     }
-    std::fs::create_dir_all(dir)
-        .map_err(|e| format!("{}: cannot be created: {e}", dir.display()))?;
-    let mut paths = files.iter().map(|(name, _)| dir.join(name));
-    if let Some(path) = paths.find(|path| path.exists()) {
-        let path = path.display();
-        return Err(format!("{path}: already exists; remove it, or choose another directory"));
-    }
-    for (name, text) in files {
-        let path = dir.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
-    }
-    Ok(())
+    write_new(dir, &files)
 }
 
 fn summary(migration: &Migration, report: &Path) -> String {

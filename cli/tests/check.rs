@@ -106,6 +106,7 @@ fn references_have_no_findings() {
     let expected = [
         ("../envoy/envoy.yaml", &["route-public"][..]),
         ("../envoy/forward-proxy.yaml", &[]),
+        ("../envoy/minimal.yaml", &[]),
         ("../integration/mcp/envoy.yaml", &[]),
         ("tests/broken/clean.yaml", &[]),
     ];

@@ -46,6 +46,16 @@ fn check_findings_equal_the_reports_open_decisions() {
     let (text, out) = (dir.0.join("connector.txt"), dir.0.join("moved"));
     fs::write(&text, guide()).unwrap();
     let (text, out) = (text.to_str().unwrap(), out.to_str().unwrap());
+    // The page's own command leaves nothing to warn of.
+    let decided = format!("{out}-decided");
+    let mut arguments = vec!["migrate", text, "--out", &decided, "--proxy-address", "192.0.2.77"];
+    arguments.push("--require-subject");
+    assert_eq!(program(&arguments).status.code(), Some(0));
+    for file in ["envoy.yaml", "filter.json"] {
+        let ended = program(&["check", &format!("{decided}/{file}")]);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    }
+
     let ended = program(&["migrate", text, "--out", out, "--proxy-address", "192.0.2.77"]);
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(ended.stdout.is_empty(), "{ended:?}");

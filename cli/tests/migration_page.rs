@@ -37,11 +37,14 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 /// Each text of the page gives the results that follow it, to the letter.
 #[test]
 fn each_example_gives_the_results_below_it() {
+    // As the page's command has it, but for the address, whose absence the page shows.
+    let options = Options { require_subject: true, ..Options::default() };
+    assert!(page().contains(" --proxy-address 192.0.2.77 --require-subject\n"));
     let mut last = None;
     let (mut texts, mut results) = (0, 0);
     for (language, block) in blocks(&page()) {
         if language == "text" {
-            last = Some(migrate(&block, &Options::default()));
+            last = Some(migrate(&block, &options));
             texts += 1;
             continue;
         }

@@ -9,6 +9,9 @@ use std::process::Command;
 
 use oidc_token_connector::outcome::{Outcome, Source};
 
+/// The document of the provider that the page calls `https://idp.example`.
+const DISCOVERY: &str = "cli/src/init/tests/oidc-provider.json";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -22,18 +25,21 @@ fn commands_work_unchanged() {
     let out = std::env::temp_dir().join(format!("oidc-readme-{}", std::process::id()));
     let mut ran = Vec::new();
     for line in readme().lines().filter_map(|line| line.strip_prefix("oidc-connector ")) {
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        if let Some(at) = words.iter().position(|word| *word == "moved") {
-            // Nothing is written into the repository.
-            words.splice(at..=at, [out.to_str().unwrap()]);
-        }
+        // Nothing is written into the repository, and the provider of the page is not there.
+        let line = line.replace("gateway", &format!("{}/gateway", out.display()));
+        let line = line.replace(" moved", &format!(" {}/moved", out.display()));
+        let line =
+            line.replace("--issuer https://idp.example", &format!("--discovery {DISCOVERY}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_oidc-connector"));
-        let ended = command.args(&words).current_dir(root()).output().unwrap();
+        let ended = command.args(line.split_whitespace()).current_dir(root()).output().unwrap();
         assert!(ended.status.success(), "{line}: {ended:?}");
-        ran.extend(words.first().map(|word| (*word).to_owned()));
+        let said = String::from_utf8(ended.stdout).unwrap();
+        // The first request that a user sees is one that passes whole.
+        assert!(!said.contains("left out"), "{line}: {said}");
+        ran.extend(line.split_whitespace().next().map(str::to_owned));
     }
     let _ = std::fs::remove_dir_all(&out);
-    assert_eq!(ran, ["check", "explain", "migrate"]);
+    assert_eq!(ran, ["check", "explain", "init", "check", "migrate"]);
 }
 
 /// The diagram has the outcomes that a token can lead to, and every source except that of a request

@@ -98,7 +98,7 @@ pub use provider::{Call, Provider};
 pub use recipe::Recipe;
 pub use reply::{Gate, Reply};
 pub use response::Response;
-pub use tls::Certificate;
+pub use tls::{Certificate, trusted_ca};
 pub use upstream::{Received, Upstream, sha256};
 pub use watched::{Discovered, Watched};
 pub use wire::Headers;

@@ -14,7 +14,7 @@ use crate::directory::Directory;
 use crate::identity::Pems;
 use crate::install::{npm, python};
 use crate::process::{self, Place};
-use crate::tls::trusted_certificate;
+use crate::tls::{self, trusted_certificate};
 
 /// `oidc-provider`, with a place of its own, running or not. Dropping it ends the process.
 #[derive(Debug)]
@@ -105,6 +105,12 @@ impl OpenIdProvider {
         self.sockets.encrypted.address()
     }
 
+    /// Its discovery document, by its name and over TLS: the URLs in it follow from how it is asked.
+    pub async fn discovery(&self) -> String {
+        let target = "/.well-known/openid-configuration";
+        tls::get(self.tls_address(), OpenIdProvider::NAME, target).await
+    }
+
     /// A certificate for [`OpenIdProvider::GATEWAY`] that it accepts from a client (RFC 8705).
     #[must_use]
     pub fn client_certificate(&self) -> &Pems {
@@ -190,6 +196,12 @@ impl DjangoProvider {
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {
         self.sockets.encrypted.address()
+    }
+
+    /// Its discovery document, by its name and over TLS.
+    pub async fn discovery(&self) -> String {
+        let target = "/o/.well-known/openid-configuration";
+        tls::get(self.tls_address(), DjangoProvider::NAME, target).await
     }
 }
 

@@ -23,7 +23,20 @@ impl Recipe {
     /// If it cannot be read, is not YAML, or the module is missing.
     #[must_use]
     pub fn read(file: &str) -> Recipe {
-        let mut bootstrap = parsed(file).unwrap_or_else(|why| panic!("{why}"));
+        Recipe::of(parsed(file).unwrap_or_else(|why| panic!("{why}")))
+    }
+
+    /// A configuration that a tool of this repository made, with the module under test.
+    ///
+    /// # Panics
+    ///
+    /// If it is not YAML, or the module is missing.
+    #[must_use]
+    pub fn made(text: &str) -> Recipe {
+        Recipe::of(serde_saphyr::from_str(text).unwrap_or_else(|why| panic!("{why}: {text}")))
+    }
+
+    fn of(mut bootstrap: Value) -> Recipe {
         bootstrap["admin"]["address"] = address("127.0.0.1", 0);
         set_module(&mut bootstrap, &crate::module().unwrap_or_else(|why| panic!("{why}")));
         trust_the_rig(&mut bootstrap);

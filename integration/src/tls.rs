@@ -3,15 +3,18 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rcgen::CertificateParams;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 use tokio_util::either::Either;
 
 use crate::authority::Authority;
@@ -35,7 +38,8 @@ pub enum Certificate {
 const HANDSHAKE: u8 = 0x16;
 
 /// The authority that the clusters trust, as PEM.
-pub(crate) fn trusted_ca() -> &'static str {
+#[must_use]
+pub fn trusted_ca() -> &'static str {
     &TRUSTED.pem
 }
 
@@ -76,6 +80,31 @@ impl Certificate {
         let config = server_config(certificate.der().clone(), key);
         config.expect("key and certificate belong together")
     }
+}
+
+/// What a server with this name answers to a GET over TLS, as its clients see it: the body of a 200.
+pub(crate) async fn get(at: SocketAddr, name: &str, target: &str) -> String {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(trusted_ca().as_bytes()).expect("PEM");
+    roots.add(authority).expect("an authority");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let name_of_server = ServerName::try_from(name.to_owned()).expect("a host name");
+    let stream = TcpStream::connect(at).await.expect("the server listens");
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(name_of_server, stream).await.expect("its certificate");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = Vec::new();
+    // Some servers end without saying so in TLS.
+    if let Err(error) = stream.read_to_end(&mut answer).await {
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{error}");
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a response");
+    let head = head.to_ascii_lowercase();
+    assert!(head.split(' ').nth(1) == Some("200"), "{head}");
+    assert!(!head.contains("chunked"), "{head}");
+    body.to_owned()
 }
 
 /// A connection at the provider, encrypted if the client began so.

@@ -143,7 +143,7 @@ fn behind(port: u16) -> String {
 #[tokio::test]
 async fn provider_is_called_through_the_configured_proxy() {
     let proxy = ForwardProxy::open().await;
-    let options = Options { proxy_address: Some(proxy.address().ip()) };
+    let options = Options { proxy_address: Some(proxy.address().ip()), ..Options::default() };
     let gw = started(&behind(proxy.address().port()), &options).await.gateway("gateway");
     let r = gw.get("/").bearer("good").send().await;
     assert_eq!(r.status, 200, "{r:?}");

@@ -21,8 +21,9 @@ static INJECT_HEADERS: Key<Own> = Key::new(
         schema: text(
             r##"{"anyOf": [
                 {"type": "object", "propertyNames": {"$ref": "#/$defs/HeaderName"},
-                 "additionalProperties": {"$ref": "#/$defs/JsonPath"}},
-                {"type": "object", "additionalProperties": {"$ref": "#/$defs/RegionHeaders"}}]}"##,
+                 "additionalProperties": {"$ref": "#/$defs/ValueRule"}},
+                {"type": "object", "additionalProperties":
+                 {"$ref": "#/$defs/RegionHeaders", "not": {"required": ["path"]}}}]}"##,
         ),
         told: text("object"),
     },
@@ -195,6 +196,35 @@ pub(crate) struct Regions<'t> {
     pub(crate) header: Option<&'t str>,
 }
 
+/// What a member of `inject_headers` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// A header, with a JSONPath or an object with `path`.
+    Header,
+    /// A region, with an object of headers.
+    Region,
+    /// Neither: another kind of value.
+    Other,
+}
+
+impl Regions<'_> {
+    /// A known region stays one, also with a header that is called `path`.
+    fn entry(&self, name: &str, node: &Node<'_>) -> Entry {
+        let is_known = name == DEFAULT_REGION
+            || self.codes.is_some_and(|codes| codes.iter().any(|c| c == name));
+        match node.value {
+            Tree::Text(_) => Entry::Header,
+            Tree::Object(members)
+                if !is_known && members.iter().any(|(name, _)| name == "path") =>
+            {
+                Entry::Header
+            }
+            Tree::Object(_) => Entry::Region,
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) => Entry::Other,
+        }
+    }
+}
+
 /// The words of `encode`; absence is none of them.
 const ENCODINGS: [(&str, Encoding); 2] =
     [("percent", Encoding::Percent), ("base64url", Encoding::Base64Url)];
@@ -239,20 +269,22 @@ pub(crate) fn read(top: &Fields<'_>, regions: Regions<'_>, report: &mut Report) 
     let Some(map) = Fields::open_map(node, report) else {
         return Injected::default();
     };
-    let texts = map.iter().filter(|(_, node)| matches!(node.value, Tree::Text(_))).count();
-    let objects = map.iter().filter(|(_, node)| matches!(node.value, Tree::Object(_))).count();
-    if texts > 0 && objects > 0 {
+    let count = |wanted: Entry| {
+        map.iter().filter(|(name, node)| regions.entry(name, node) == wanted).count()
+    };
+    let (headers, objects) = (count(Entry::Header), count(Entry::Region));
+    if headers > 0 && objects > 0 {
         report.problem(
             &place,
             format!(
-                "got both text ({texts}) and objects ({objects}), expected header names with \
-                 a JSONPath each, or regions with an object each"
+                "got both headers ({headers}) and regions ({objects}), expected header names with a \
+                 JSONPath or an object with path each, or regions with an object each"
             ),
         );
     }
     let mut reader = Reader { regions, report, names: Vec::new() };
     let maps = if objects == 0 {
-        vec![(DEFAULT_REGION.to_owned(), reader.rules(&map, Form::Everywhere))]
+        vec![(DEFAULT_REGION.to_owned(), reader.rules(&map))]
     } else {
         let regions = map.iter();
         regions
@@ -279,15 +311,6 @@ pub(crate) fn filter_state(top: &Fields<'_>, report: &mut Report) -> Rc<[ClaimRu
     rules.into()
 }
 
-/// What a header's value may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Text alone: an object would be a region.
-    Everywhere,
-    /// Text, or an object with `path`.
-    Regional,
-}
-
 /// Reads header maps, gathering the names in them.
 struct Reader<'r> {
     regions: Regions<'r>,
@@ -296,41 +319,29 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// A member where the others are regions.
+    /// A member where others are regions.
     fn region(&mut self, name: &str, node: Node<'_>) -> Option<Rc<[ClaimRule]>> {
-        let codes = self.regions.codes;
-        let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
-        match node.value {
-            Tree::Object(_) if known || name == DEFAULT_REGION => {}
-            // A header rule in the wrong place: its members are no headers.
-            Tree::Object(members) if members.iter().any(|(name, _)| name == "path") => {
-                let name = quoted(name);
-                self.report.problem(
-                    &node.place,
-                    format!(
-                        "got a header as an object, expected it in the map of a region: \
-                         {{\"{DEFAULT_REGION}\": {{{name}: {{\"path\": …}}}}}} is for all"
-                    ),
-                );
-                return None;
-            }
-            Tree::Object(_) => {
-                self.report.problem(&node.place, not_a_region(self.regions));
-            }
+        match self.regions.entry(name, &node) {
             // The mix has been reported; the rule itself may have more to say.
-            Tree::Text(_) => {
-                self.rule(name, &node, Form::Everywhere);
+            Entry::Header => {
+                self.rule(name, &node);
                 return None;
             }
-            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::List(_) => {
+            Entry::Other => {
                 return node.wrong_kind("an object with the headers of a region", self.report);
             }
+            Entry::Region => {}
+        }
+        let codes = self.regions.codes;
+        let known = codes.is_none_or(|codes| codes.iter().any(|code| code == name));
+        if !known && name != DEFAULT_REGION {
+            self.report.problem(&node.place, not_a_region(self.regions));
         }
         let map = Fields::open_map(node, self.report)?;
-        Some(self.rules(&map, Form::Regional))
+        Some(self.rules(&map))
     }
 
-    fn rules(&mut self, map: &Fields<'_>, form: Form) -> Rc<[ClaimRule]> {
+    fn rules(&mut self, map: &Fields<'_>) -> Rc<[ClaimRule]> {
         let mut rules = Vec::new();
         let mut seen: Vec<(Vec<u8>, &str)> = Vec::new();
         for (name, node) in map.iter() {
@@ -339,12 +350,12 @@ impl Reader<'_> {
                 Some((_, twin)) => self.report.problem(&node.place, names::repeats(twin)),
                 None => seen.push((folded, name)),
             }
-            rules.extend(self.rule(name, &node, form));
+            rules.extend(self.rule(name, &node));
         }
         rules.into()
     }
 
-    fn rule(&mut self, name: &str, node: &Node<'_>, form: Form) -> Option<ClaimRule> {
+    fn rule(&mut self, name: &str, node: &Node<'_>) -> Option<ClaimRule> {
         let name = match names::writable(name) {
             Ok(name) if self.regions.header.is_some_and(|header| names::same(header, &name)) => {
                 Err(IS_REGION_CODE.to_owned())
@@ -353,12 +364,7 @@ impl Reader<'_> {
         };
         let name = name.map_err(|wrong| self.report.problem(&node.place, wrong)).ok();
         self.names.extend(name.clone());
-        let value = match form {
-            Form::Regional => value(node, self.report)?,
-            Form::Everywhere => {
-                ValueRule::plain(json_path(node, "a JSONPath as text", self.report)?)
-            }
-        };
+        let value = value(node, self.report)?;
         Some(ClaimRule { name: name?.into(), value })
     }
 }
@@ -431,8 +437,7 @@ fn not_a_region(regions: Regions<'_>) -> String {
     let codes = regions.codes.unwrap_or_default();
     let allowed: Vec<String> = codes.iter().map(|code| format!(", {}", quoted(code))).collect();
     format!(
-        "unknown region, expected one of \"{DEFAULT_REGION}\"{} (the object form of a header is \
-         accepted only in the map of a region)",
+        "unknown region, expected one of \"{DEFAULT_REGION}\"{} (a header as an object has a path)",
         allowed.concat()
     )
 }

@@ -4,7 +4,7 @@
 use oidc_token_connector::policy::{Authorization, OwnErrors, Policy, ProviderText};
 use serde_json::{Map, Value as Json};
 
-use super::clusters::{Cluster, Proxy};
+use crate::bootstrap::clusters::{Cluster, Proxy};
 
 /// The parts of a configuration, for the conditions below.
 #[derive(Debug)]
@@ -148,10 +148,10 @@ pub(super) fn decisions(subject: &Subject<'_>) -> Vec<String> {
              403, `Not Authorized`, with an empty body.",
         ),
         said(
-            true,
+            !subject.config.contains_key("require_subject"),
             "`require_subject: true` refuses a 200 without `sub` (OpenID Connect Core §5.3.2); \
-             recommended, because otherwise a health page with 200 validates every token. Use a \
-             path such as `$.data.sub` for a subject at another place.",
+             recommended, because otherwise a health page with 200 validates every token: \
+             `migrate --require-subject` adds it. Use a path such as `$.data.sub` for a subject at another place.",
         ),
         said(
             true,

@@ -40,8 +40,12 @@ pub(super) enum Leniency {
     Bullet,
     /// A backslash that escapes nothing.
     Backslash,
-    /// A blank that only web pages and word processors produce, or a byte order mark.
+    /// A blank that only web pages and word processors produce.
     OddBlank,
+    /// Characters that nobody sees.
+    Invisible,
+    /// The line numbers of an editor.
+    LineNumbers,
 }
 
 impl Leniency {
@@ -68,7 +72,12 @@ impl Leniency {
                 "backslash that escapes nothing: kept within quotation marks, \
                                     ignored before a brace"
             }
-            Leniency::OddBlank => "no-break space or byte order mark: read as a space",
+            Leniency::OddBlank => "no-break space: read as a space",
+            Leniency::Invisible => {
+                "invisible characters, such as a soft hyphen (U+00AD) or a zero-width space (U+200B): \
+                 removed"
+            }
+            Leniency::LineNumbers => "number in front of the line: ignored",
         }
     }
 }

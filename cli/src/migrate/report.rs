@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::clusters::{Cluster, Proxy};
 use super::leniency::Leniency;
 use super::settings::{Finding, Row, Weight};
+use crate::bootstrap::clusters::{Cluster, Proxy};
 
 /// The content of a report.
 #[derive(Debug)]

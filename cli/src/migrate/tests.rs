@@ -53,7 +53,7 @@ fn migrated(text: &str) -> Migration {
 
 /// The options that complete the guide's example.
 fn given() -> Options {
-    Options { proxy_address: Some("192.0.2.77".parse().unwrap()) }
+    Options { proxy_address: Some("192.0.2.77".parse().unwrap()), ..Options::default() }
 }
 
 #[test]
@@ -148,9 +148,9 @@ fn report_lists_the_values_read() {
 /// A line of an otherwise valid text, and the finding about it.
 const FINDINGS: [(&str, bool, &str); 30] = [
     (
-        "error_metadata_location : ResponseHeaders # as agreed",
+        "error_metadata_location : ResponseHeaders (as agreed)",
         true,
-        "line 2: error_metadata_location is \"ResponseHeaders # as agreed\", which counts as \
+        "line 2: error_metadata_location is \"ResponseHeaders (as agreed)\", which counts as \
          absent in both systems; got text after the value: remove it and run this again if \
          `ResponseHeaders` is meant",
     ),
@@ -161,9 +161,9 @@ const FINDINGS: [(&str, bool, &str); 30] = [
          both systems; expected `ResponseHeaders` or `ResponsePayload`",
     ),
     (
-        "enable_error_set: true # as agreed",
+        "enable_error_set: true (as agreed)",
         true,
-        "line 2: enable_error_set is \"true # as agreed\", which counts as false in both systems; \
+        "line 2: enable_error_set is \"true (as agreed)\", which counts as false in both systems; \
          got text after the value: remove it and run this again if `true` is meant",
     ),
     (
@@ -173,12 +173,12 @@ const FINDINGS: [(&str, bool, &str); 30] = [
          or `false`",
     ),
     (
-        "block_authorization_header: false # as agreed",
+        "block_authorization_header: false (as agreed)",
         false,
         "line 2: block_authorization_header: got another value, expected true or false",
     ),
     (
-        "http_proxy_port: 3128 # as agreed",
+        "http_proxy_port: 3128 (as agreed)",
         false,
         "line 2: http_proxy_port: got an invalid port, expected 1 to 65535",
     ),
@@ -291,6 +291,45 @@ fn each_finding_has_line_and_remedy() {
         let title = if has_result { "## Not carried over" } else { "## To correct" };
         assert!(migration.report.contains(title), "{lines}\n{}", migration.report);
     }
+}
+
+/// Many lines with one cause have one message, and the rest of them is judged as well.
+#[test]
+fn comments_are_one_finding_for_all_lines() {
+    let text =
+        "# from the wiki\ndefaultURI: https://idp.example/u // Europe\nenable_error_set: yes # ?";
+    let migration = migrated(text);
+    assert!(migration.result.is_none(), "{}", migration.report);
+    let said = "- lines 1, 2, 3 have a comment (`# …` or `// …`), which the source system reads as a part \
+                of the value; remove the comments and run this again\n";
+    assert_eq!(migration.report.matches("comment").count(), 2, "{}", migration.report);
+    assert!(migration.report.contains(said), "{}", migration.report);
+    assert!(
+        migration.report.contains("line 3: enable_error_set is \"yes\""),
+        "{}",
+        migration.report
+    );
+    let one = migrated("defaultURI: https://idp.example/u # Europe").report;
+    assert!(one.contains("- line 1 has a comment ("), "{one}");
+}
+
+#[test]
+fn subject_is_required_if_that_is_decided() {
+    let text = "defaultURI: https://idp.example/u";
+    let options = Options { require_subject: true, ..Options::default() };
+    let (decided, open) = (migrate(text, &options), migrated(text));
+    let config = |migration: &Migration| {
+        let filter = &migration.result.as_ref().unwrap().filter;
+        serde_json::from_str::<Json>(filter).unwrap()
+    };
+    assert_eq!(config(&decided)["require_subject"], true);
+    assert_eq!(config(&open).get("require_subject"), None);
+    let decision = "`migrate --require-subject` adds it";
+    assert!(
+        !decided.report.contains(decision) && open.report.contains(decision),
+        "{}",
+        open.report
+    );
 }
 
 #[test]
@@ -462,9 +501,11 @@ fn limits_are_reported_as_differences() {
 #[test]
 fn unusual_characters_are_preserved() {
     let code = "é\u{2028}\u{FEFF}\u{1F600}x";
+    // An invisible one only if it is written out.
+    let written = code.replace('\u{FEFF}', "\\ufeff");
     let text = format!(
         "regionCodeHeader: x-r\ndefaultURI: https://a.example/u\n\
-         regionCodeValue: {{\"{code}\": \"https://a.example/v\"}}"
+         regionCodeValue: {{\"{written}\": \"https://a.example/v\"}}"
     );
     let migration = migrated(&text);
     let result = migration.result.unwrap();

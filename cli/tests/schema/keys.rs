@@ -20,8 +20,8 @@ fn walk(schema: &Value, place: &[String], places: &mut BTreeMap<Vec<String>, Val
     for form in forms(schema) {
         let properties = form.get("properties").and_then(Value::as_object).into_iter().flatten();
         let more = form.get("additionalProperties").filter(|more| more.is_object());
-        for (name, schema) in properties.map(|(n, s)| (n.as_str(), s)).chain(more.map(|m| ("*", m)))
-        {
+        let own = |more| (if is_header(place, more) { HEADER } else { "*" }, more);
+        for (name, schema) in properties.map(|(n, s)| (n.as_str(), s)).chain(more.map(own)) {
             let place = [place, &[name.to_owned()]].concat();
             walk(schema, &place, places);
             // Two forms may have a place in common, such as a header's text and its object.
@@ -30,6 +30,13 @@ fn walk(schema: &Value, place: &[String], places: &mut BTreeMap<Vec<String>, Val
             places.insert(place, json!({"anyOf": all}));
         }
     }
+}
+
+/// A header in `inject_headers` without regions: there `*` is a region.
+const HEADER: &str = "*header";
+
+fn is_header(place: &[String], value: &Value) -> bool {
+    place == ["inject_headers"] && value["$ref"] == "#/$defs/ValueRule"
 }
 
 /// A schema and what it refers to, each form by itself.
@@ -55,7 +62,11 @@ pub(crate) fn named(place: &[String]) -> Vec<&str> {
     };
     let mut names = Vec::new();
     for (at, name) in place.iter().enumerate() {
-        names.push(if name == "*" { own(at) } else { name.as_str() });
+        names.push(match name.as_str() {
+            "*" => own(at),
+            HEADER => "X-A",
+            name => name,
+        });
     }
     names
 }
@@ -94,6 +105,7 @@ fn schema_and_reader_have_the_same_keys() {
         "error_set",
         "filter_state.*",
         "inject_headers.*.*",
+        "inject_headers.*header",
         "introspection_client",
         "introspection_client.*",
         "introspection_endpoint",

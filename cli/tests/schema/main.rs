@@ -98,6 +98,7 @@ fn with(place: &[&str], value: &Value) -> Value {
         }
         ["protected_resource", _] => json!({"protected_resource": {
             "resource": "https://a.example", "authorization_servers": ["https://a.example"]}}),
+        ["inject_headers", "X-A", _, ..] => json!({"inject_headers": {"X-A": {"path": "$"}}}),
         ["inject_headers", _, _, _] => json!({"inject_headers": {place[1]: {place[2]:
             {"path": "$"}}}}),
         ["filter_state", name, _] => json!({"filter_state": {*name: {"path": "$"}}}),
@@ -151,7 +152,7 @@ fn committed_file_equals_printed_schema() {
 fn every_key_is_described() {
     for (place, schema) in keys::places() {
         let described = keys::forms(&schema).iter().any(|form| form.get("description").is_some());
-        assert!(described || place.contains(&"*".to_owned()), "{place:?}");
+        assert!(described || place.iter().any(|name| name.starts_with('*')), "{place:?}");
     }
 }
 

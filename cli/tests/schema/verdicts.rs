@@ -36,6 +36,8 @@ fn accepted() {
         with(r#""inject_headers": {"default": {}}"#),
         with(r#""inject_headers": {"X-A": "$.a", "X-B": "b"}"#),
         with(r#""inject_headers": {"default": {"X-A": {"path": "$.a", "join": ","}, "X-B": "b"}}"#),
+        with(r#""inject_headers": {"X-A": {"path": "$.a", "join": ","}, "X-B": "b"}"#),
+        with(r#""$schema": "config.schema.json""#),
         with(r#""inject_headers": {"default": {"X-A": {"path": "$.a[*]"}}}"#),
         with(r#""error_metadata_location": "QueryParameter""#),
         with(r#""error_metadata_location": null"#),
@@ -100,6 +102,9 @@ fn refused() {
         with(r#""inject_headers": {"default": {"X A": "$.a"}}"#),
         with(r#""inject_headers": {"default": {"X-A": {"join": ","}}}"#),
         with(r#""inject_headers": {"default": {"X-A": {"path": "$.a", "join": ""}}}"#),
+        with(r#""inject_headers": {"X-A": {"path": "$.a", "join": ""}}"#),
+        with(r#""$schema": 1"#),
+        with(r#""schema": "config.schema.json""#),
         with(r#""error_header_name": 1"#),
         with(r#""error_header_name": "a b""#),
         with(r#""error_payload_location": 1"#),
@@ -158,8 +163,8 @@ fn schema_cannot_express_these() {
     let long = "é".repeat(200);
     for (members, why) in [
         (
-            r#""inject_headers": {"X-A": {"path": "$.a", "join": ","}}"#,
-            "tells a header from a region, which is looked up",
+            r#""inject_headers": {"X-A": {"join": "$.a"}}"#,
+            "tells a header without a path from a region, which is looked up",
         ),
         (r#""deadline": "1s""#, "compares two values: deadline with timeout"),
         (r#""inject_headers": {"US": {"X-A": "a"}}"#, "looks names up in another place: regions"),

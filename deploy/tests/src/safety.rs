@@ -162,8 +162,7 @@ fn recipes_and_manifests_count_the_guard_where_the_alert_looks() {
     let mut files: Vec<String> =
         recipes.map(|name| format!("envoy/recipes/{}", name.to_str().expect("text"))).collect();
     assert!(files.len() > 5, "{files:?}");
-    let others =
-        ["integration/mcp/envoy.yaml", "docs/security.md", "cli/src/migrate/bootstrap.yaml"];
+    let others = ["integration/mcp/envoy.yaml", "docs/security.md", "cli/src/bootstrap/envoy.yaml"];
     files.extend(others.map(str::to_owned));
     for file in files {
         let text = text(&file);

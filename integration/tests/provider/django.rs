@@ -135,7 +135,7 @@ fn post(provider: SocketAddr, target: &str, form: &[(&str, &str)]) -> Request {
 }
 
 /// The tokens of a user, by password; for an API (RFC 8707) where one is given.
-async fn alice(
+pub(crate) async fn alice(
     provider: SocketAddr,
     client: &str,
     scope: &str,

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "each file of tests uses its part")]
 #[path = "../base/mod.rs"]
 mod base;
+mod discovery;
 mod django;
 mod introspection;
 mod login;

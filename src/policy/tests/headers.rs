@@ -1,6 +1,9 @@
 //! Refused header names, header maps, and texts that become headers.
 
+use std::rc::Rc;
+
 use super::*;
+use crate::policy::Lists;
 
 /// Every place that takes a header name, with every way of not being one.
 ///
@@ -203,32 +206,42 @@ fn header_names_that_meet() {
 /// The catalogue's row 180.
 #[test]
 fn header_maps() {
-    let mix = "expected header names with a JSONPath each, or regions with an object each";
+    let mix = "expected header names with a JSONPath or an object with path each, or regions with an \
+               object each";
     check_inject(
         r#""X-A": "sub", "default": {"X-B": "sub"}"#,
-        &[&format!("inject_headers: got both text (1) and objects (1), {mix}")],
+        &[&format!("inject_headers: got both headers (1) and regions (1), {mix}")],
     );
     check_inject(
         r#""X-A": "sub", "X B": "sub", "default": {"X C": "sub"}, "X-D": 1"#,
         &[
-            &format!("inject_headers: got both text (2) and objects (1), {mix}"),
+            &format!("inject_headers: got both headers (2) and regions (1), {mix}"),
             r#"inject_headers["X B"]: invalid header name: got space at 2"#,
             r#"inject_headers.default["X C"]: invalid header name: got space at 2"#,
             r#"inject_headers["X-D"]: got a number, expected an object with the headers of a region"#,
         ],
     );
     check_inject(
-        r#""X-A": "sub", "X-B": {"path": "$.b"}"#,
+        r#""X-B": {"path": "$.b", "join": ""}, "default": {"X-A": "sub"}"#,
         &[
-            &format!("inject_headers: got both text (1) and objects (1), {mix}"),
-            r#"inject_headers["X-B"]: got a header as an object, expected it in the map of a region: {"default": {"X-B": {"path": …}}} is for all"#,
+            &format!("inject_headers: got both headers (1) and regions (1), {mix}"),
+            r#"inject_headers["X-B"].join: got empty text, expected at least one character"#,
         ],
     );
-    let belongs = "(the object form of a header is accepted only in the map of a region)";
     check_inject(
-        r#""X-Roles": {"path": "$.roles[*]", "join": ","}"#,
+        r#""X-A": "sub", "X-D": 1"#,
         &[
-            r#"inject_headers["X-Roles"]: got a header as an object, expected it in the map of a region: {"default": {"X-Roles": {"path": …}}} is for all"#,
+            r#"inject_headers["X-D"]: got a number, expected a JSONPath as text, or an object with path"#,
+        ],
+    );
+    let belongs = "(a header as an object has a path)";
+    check_inject(
+        r#""X-Roles": {"join": ","}"#,
+        &[
+            &format!(
+                r#"inject_headers["X-Roles"]: unknown region, expected one of "default" {belongs}"#
+            ),
+            "inject_headers[\"X-Roles\"].join: invalid JSONPath at 1: not a JSONPath (RFC 9535)",
         ],
     );
     check_inject(
@@ -246,6 +259,34 @@ fn header_maps() {
         r#"{"userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue": [],
             "defaultURI": "https://idp.example/u"}, "inject_headers": {"FR": {"X-A": "sub"}}}"#,
         &["userinfo_endpoint.regionCodeValue: got an array, expected an object"],
+    );
+}
+
+/// Without regions a header may be an object too, which has a path.
+#[test]
+fn header_as_an_object_without_regions() {
+    let rules = |members: &str| {
+        let read = read(with(&format!(r#""inject_headers": {{{members}}}"#)).as_bytes()).unwrap();
+        let Endpoints::Configured(table) = read.policy.endpoints else { panic!("no endpoints") };
+        let rules = Rc::clone(&table.default.as_ref().unwrap().rules);
+        rules
+            .iter()
+            .map(|rule| (rule.name.to_string(), rule.value.lists.clone()))
+            .collect::<Vec<_>>()
+    };
+    let joined = Lists::Joined(",".to_owned());
+    assert_eq!(
+        rules(r#""X-Roles": {"path": "$.roles", "join": ","}, "X-User": "$.sub""#),
+        [("x-roles".to_owned(), joined.clone()), ("x-user".to_owned(), Lists::Json)]
+    );
+    assert_eq!(rules(r#""X-A": {"path": "$.a"}"#), [("x-a".to_owned(), Lists::Json)]);
+    // A known region stays one, also with a header that is called path.
+    assert_eq!(rules(r#""default": {"path": "$.p"}"#), [("path".to_owned(), Lists::Json)]);
+    check_whole(
+        r#"{"userinfo_endpoint": {"regionCodeHeader": "x-r", "regionCodeValue":
+            {"FR": "https://a.example/"}, "defaultURI": "https://idp.example/u"},
+            "inject_headers": {"FR": {"path": "$.p", "join": ","}}}"#,
+        &["inject_headers.FR.join: invalid JSONPath at 1: not a JSONPath (RFC 9535)"],
     );
 }
 

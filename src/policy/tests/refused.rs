@@ -41,7 +41,7 @@ fn everything_at_once_in_document_order() {
              regionCodeValue, issuers, defaultURI",
             "inject_headers.FR.Host: got a reserved header name, expected another one",
             r#"inject_headers.FR["X-A"]: got a number, expected a JSONPath as text, or an object with path"#,
-            r#"inject_headers.UK: unknown region, expected one of "default", "FR", "" (the object form of a header is accepted only in the map of a region)"#,
+            r#"inject_headers.UK: unknown region, expected one of "default", "FR", "" (a header as an object has a path)"#,
             "block_authorization_header: got text, expected true or false without quotation marks",
             "timeout: repeated key, expected each key once",
             "require_subject: got true together with accept_any_200, expected one of the two: a \

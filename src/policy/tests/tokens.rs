@@ -357,7 +357,7 @@ fn issuers_beside_other_keys() {
                  "inject_headers": {{"b": {{"X-A": "$.sub"}}, "a": {{"X-A": "$.sub"}}}}}}"#
         ),
         &[
-            r#"inject_headers.b: unknown region, expected one of "default", "a" (the object form of a header is accepted only in the map of a region)"#,
+            r#"inject_headers.b: unknown region, expected one of "default", "a" (a header as an object has a path)"#,
         ],
     );
 }

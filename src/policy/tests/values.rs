@@ -51,7 +51,7 @@ fn wrong_types() {
         ("userinfo_unavailable.status", "401 or 503", "nbao"),
         ("clusters.a", "the name of a cluster as text", "nbdao"),
         ("userinfo_headers.a", "text", "nbdao"),
-        ("inject_headers.a", "a JSONPath as text", "nbda"),
+        ("inject_headers.a", "a JSONPath as text, or an object with path", "nbda"),
         ("userinfo_endpoint.regionCodeHeader", "the name of a request header", "nbdao"),
         ("userinfo_endpoint.regionCodeValue", object, "nbdta"),
         ("userinfo_endpoint.defaultURI", "an endpoint URI as text, or an array of them", "nbdo"),

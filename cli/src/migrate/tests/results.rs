@@ -90,7 +90,8 @@ fn clusters_equal_the_reference() {
 
     let behind = yaml(&project("envoy/forward-proxy.yaml"))[0].take();
     let proxy = "http_proxy_server: squid.example.com\nhttp_proxy_port: 3128";
-    let given = Options { proxy_address: Some("192.0.2.10".parse().unwrap()) };
+    let given =
+        Options { proxy_address: Some("192.0.2.10".parse().unwrap()), ..Options::default() };
     assert_eq!(cluster_for(proxy, &given), behind);
     // The placeholder for the missing address is unreachable, and is marked.
     assert_eq!(cluster_for(proxy, &Options::default()), behind);
@@ -179,7 +180,10 @@ fn unreadable_files_are_reported_with_reason() {
     fs::write(&file, b"a: 1\nb: \x93c\x94").unwrap();
     let (code, _, err) = run_with(&file, None);
     assert_eq!(code, 2);
-    assert!(err.contains("in.txt: not UTF-8 in line 2: save it as UTF-8"), "{err}");
+    assert!(
+        err.contains("in.txt: got the byte 0x93 in line 2, as in Windows-1252, expected UTF-8"),
+        "{err}"
+    );
     fs::write(&file, " ".repeat(oidc_token_connector::config::MAX_CONFIG_BYTES + 1)).unwrap();
     let (code, _, err) = run_with(&file, None);
     assert_eq!(code, 2);

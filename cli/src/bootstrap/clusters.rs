@@ -8,36 +8,36 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use oidc_token_connector::policy::{Egress, Endpoints, Policy};
 
-use super::settings::{Finding, Weight};
+use super::plain;
 
 /// Placeholder for a proxy's address that the text does not give. It is unreachable (RFC 5737), so
 /// that no call passes until an operator sets the right address.
-const NOWHERE: &str = "192.0.2.10";
+pub(crate) const NOWHERE: &str = "192.0.2.10";
 
 /// One cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cluster {
-    pub(super) name: String,
+pub(crate) struct Cluster {
+    pub(crate) name: String,
     /// As written in the URI: the key of `clusters` in the filter's configuration.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     /// The host of the authority as DNS and certificates have it.
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) tls: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
 }
 
 /// The forward proxy before the clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Proxy {
-    pub(super) server: String,
-    pub(super) port: u16,
+pub(crate) struct Proxy {
+    pub(crate) server: String,
+    pub(crate) port: u16,
     /// `None`: neither the text nor the user says it, and Envoy resolves no name here.
-    pub(super) address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Proxy {
     /// The proxy of a policy, at the address that the user gave or that its name is.
-    pub(super) fn of(policy: &Policy, given: Option<IpAddr>) -> Option<Proxy> {
+    pub(crate) fn of(policy: &Policy, given: Option<IpAddr>) -> Option<Proxy> {
         match &policy.egress {
             Egress::Direct => None,
             Egress::Proxy { server, port } => Some(Proxy {
@@ -47,30 +47,13 @@ impl Proxy {
             }),
         }
     }
-
-    /// The finding about a missing proxy address, for the line that names the proxy.
-    pub(super) fn unknown(&self) -> Option<Finding> {
-        self.address.is_none().then(|| Finding {
-            line: None,
-            what: format!(
-                "The proxy's IP address is unknown, and Envoy does not resolve a name there. The \
-                 placeholder {NOWHERE} is unreachable, so every request would be refused"
-            ),
-            remedy: format!(
-                "run this again with `--proxy-address` and the address of {}, or replace the \
-                 placeholder",
-                self.server
-            ),
-            weight: Weight::Refusing,
-        })
-    }
 }
 
 /// The clusters of a policy, in the order of its endpoints.
 ///
 /// # Errors
 /// An authority used with both `http://` and `https://`: one cluster supports only one of them.
-pub(super) fn of(policy: &Policy) -> Result<Vec<Cluster>, String> {
+pub(crate) fn of(policy: &Policy) -> Result<Vec<Cluster>, String> {
     let Endpoints::Configured(table) = &policy.endpoints else { return Ok(Vec::new()) };
     let mut clusters: Vec<Cluster> = Vec::new();
     let endpoints = table.regions.iter().chain(&table.default);
@@ -108,17 +91,19 @@ fn free_name(authority: &str, taken: &[Cluster]) -> String {
     free.next().unwrap_or(base)
 }
 
-/// The clusters as the elements of a YAML list.
-pub(super) fn yaml(clusters: &[Cluster], proxy: Option<&Proxy>) -> String {
-    clusters.iter().map(|cluster| cluster.yaml(proxy)).collect()
+/// The clusters as the elements of a YAML list. `ca` is the file with the authorities that vouch for the
+/// providers.
+pub(crate) fn yaml(clusters: &[Cluster], proxy: Option<&Proxy>, ca: &str) -> String {
+    clusters.iter().map(|cluster| cluster.yaml(proxy, ca)).collect()
 }
 
 impl Cluster {
-    fn is_address(&self) -> bool {
+    /// Whether the host is an IP address.
+    pub(crate) fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
     }
 
-    fn yaml(&self, proxy: Option<&Proxy>) -> String {
+    fn yaml(&self, proxy: Option<&Proxy>, ca: &str) -> String {
         let endpoint = match (proxy, self.is_address()) {
             (Some(_), _) => BEHIND_A_PROXY,
             (None, true) => AT_AN_ADDRESS,
@@ -142,6 +127,7 @@ impl Cluster {
             .replace("<name>", &self.name)
             .replace("<host>", &self.host)
             .replace("<bracketed host>", &bracketed)
+            .replace("<ca>", &plain(ca))
             .replace("<port>", &self.port.to_string())
     }
 
@@ -173,7 +159,7 @@ impl Proxy {
 }
 
 /// The lines with more in front.
-pub(super) fn indented(lines: &str, indent: &str) -> String {
+pub(crate) fn indented(lines: &str, indent: &str) -> String {
     lines.lines().map(|line| format!("{indent}{line}\n")).collect()
 }
 
@@ -254,7 +240,7 @@ const TLS: &str = r#"transport_socket:
     common_tls_context:
       tls_params: { tls_maximum_protocol_version: TLSv1_3 }
       validation_context:
-        trusted_ca: { filename: /etc/ssl/certs/ca-certificates.crt }
+        trusted_ca: { filename: <ca> }
         match_typed_subject_alt_names:
           - { san_type: <kind>, matcher: { exact: "<host>" } }
 "#;
@@ -315,7 +301,7 @@ mod tests {
 
     #[test]
     fn ip_address_is_verified_as_ip_san_without_sni() {
-        let yaml = yaml(&default_at("https://[2001:db8::1]/u"), None);
+        let yaml = yaml(&default_at("https://[2001:db8::1]/u"), None, "/ca.pem");
         assert!(yaml.contains("type: STATIC") && !yaml.contains("sni"), "{yaml}");
         let san = r#"- { san_type: IP_ADDRESS, matcher: { exact: "2001:db8::1" } }"#;
         assert!(yaml.contains(san), "{yaml}");

@@ -1,0 +1,193 @@
+//! `oidc-connector init`, run as its users run it: `check` finds nothing in what it writes, nothing is
+//! overwritten, and each refusal names the remedy.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use run::{Ran, run, run_with_input};
+use serde_json::{Value, json};
+
+/// The documents of the two real providers, as `integration/tests/provider/discovery.rs` gets them.
+const DOCUMENTS: [&str; 2] = ["oidc-provider", "django-oauth-toolkit"];
+
+const IMAGE: &str = "images.example/oidc-token-connector:0.1.0@sha256:\
+                     6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+
+fn document(name: &str) -> String {
+    let path = format!("src/init/tests/{name}.json");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+/// A directory that is gone again when the test ends.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("oidc-init-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn join(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `init` on the first document with these options.
+fn init(output: &str, more: &[&str]) -> Ran {
+    let document = document(DOCUMENTS[0]);
+    run(&[&["init", "--discovery", &document, "--output", output], more].concat())
+}
+
+const PLATFORMS: [(&str, &str); 3] =
+    [("envoy", "envoy.yaml"), ("istio", "istio.yaml"), ("envoy-gateway", "envoy-gateway.yaml")];
+
+#[test]
+fn check_finds_nothing_in_what_is_written() {
+    let dir = Directory::new("check");
+    let introspection = [
+        "--introspection",
+        "--introspection-endpoint",
+        "https://idp.example/introspect",
+        "--client-id",
+        "gateway",
+    ];
+    let methods: [&[&str]; 3] = [&[], &introspection, &["--audience", "https://api.example"]];
+    for name in DOCUMENTS {
+        for (platform, file) in PLATFORMS {
+            for (number, method) in methods.iter().enumerate() {
+                let output = dir.join(&format!("{name}-{platform}-{number}"));
+                let document = document(name);
+                let mut arguments = vec![
+                    "init",
+                    "--discovery",
+                    &document,
+                    "--output",
+                    &output,
+                    "--platform",
+                    platform,
+                ];
+                arguments.extend_from_slice(method);
+                if platform != "envoy" {
+                    arguments.extend(["--image", IMAGE]);
+                }
+                let ran = run(&arguments);
+                assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
+                let written: Vec<String> = [file, "NEXT.md"]
+                    .map(|file| format!("{output}/{file}"))
+                    .into_iter()
+                    .chain([format!("Read {output}/NEXT.md next.")])
+                    .collect();
+                assert_eq!(ran.out.lines().collect::<Vec<_>>(), written);
+
+                let ran = run(&["check", "--format", "json", &format!("{output}/{file}")]);
+                let report: Value = serde_json::from_str(&ran.out).unwrap();
+                let found = (&report["errors"], &report["warnings"], &report["instances"]);
+                assert_eq!(found, (&json!(0), &json!(0), &json!(1)), "{arguments:?} {}", ran.out);
+                assert_eq!(ran.code, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn existing_files_stay_as_they_are() {
+    let dir = Directory::new("existing");
+    let output = dir.join("out");
+    assert_eq!(init(&output, &[]).code, 0);
+    fs::remove_file(format!("{output}/NEXT.md")).unwrap();
+    fs::write(format!("{output}/envoy.yaml"), "mine").unwrap();
+    let ran = init(&output, &[]);
+    assert_eq!(ran.code, 2);
+    let said = "envoy.yaml: already exists; remove it, or choose another directory\n";
+    assert!(ran.err.ends_with(said), "{}", ran.err);
+    assert_eq!(fs::read_to_string(format!("{output}/envoy.yaml")).unwrap(), "mine");
+    assert!(!Path::new(&format!("{output}/NEXT.md")).exists());
+}
+
+/// Envoy may be started in another directory than `init`.
+#[test]
+fn paths_are_written_as_absolute_ones() {
+    let dir = Directory::new("paths");
+    let output = dir.join("out");
+    assert_eq!(init(&output, &["--module", "a/b.wasm", "--ca", "ca.pem"]).code, 0);
+    let written = fs::read_to_string(format!("{output}/envoy.yaml")).unwrap();
+    let here = std::env::current_dir().unwrap();
+    for file in ["a/b.wasm", "ca.pem"] {
+        let path = here.join(file).display().to_string();
+        assert!(written.contains(&path), "{path}\n{written}");
+    }
+}
+
+#[test]
+fn document_comes_from_standard_input_too() {
+    let dir = Directory::new("stdin");
+    let text = fs::read_to_string(document(DOCUMENTS[1])).unwrap();
+    let arguments = ["init", "--discovery", "-", "--output", &dir.join("out")];
+    let ran = run_with_input(&arguments, &format!("\u{FEFF}{text}"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn wrong_usage_is_told_before_anything_is_read() {
+    let dir = Directory::new("usage");
+    let output = dir.join("out");
+    for (more, said) in [
+        (&["--platform", "istio"][..], "got no --image, expected REGISTRY/NAME:TAG@sha256:"),
+        (&["--image", IMAGE], "got --image, expected it not with --platform envoy: leave it out"),
+        (
+            &["--platform", "istio", "--image", IMAGE, "--backend", "a:1"],
+            "got --backend, expected it only with --platform envoy: leave it out",
+        ),
+        (
+            &["--platform", "envoy-gateway", "--image", IMAGE, "--gateway", "My Gateway"],
+            "--gateway: got \"My Gateway\", expected a-z, 0-9 and -",
+        ),
+        (&["--backend", "api"], "--backend: got \"api\", expected HOST:PORT"),
+        (
+            &["--introspection-endpoint", "https://idp.example/i"],
+            "the following required arguments were not provided",
+        ),
+    ] {
+        let ran = init(&output, more);
+        assert_eq!(ran.code, 2, "{more:?} {}", ran.err);
+        assert!(ran.err.contains(said), "{more:?} {}", ran.err);
+    }
+    assert_eq!(run(&["init", "--output", &output]).code, 2);
+    let missing = run(&["init", "--discovery", "/no/such/file", "--output", &output]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains("/no/such/file: cannot be read"), "{}", missing.err);
+    // Not over a network, and not from elsewhere by plain HTTP.
+    let http = run(&["init", "--issuer", "http://idp.example", "--output", &output]);
+    let said = "issuer: got \"http://idp.example\", expected https://; --allow-http";
+    assert!(http.code == 2 && http.err.contains(said), "{}", http.err);
+    assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn document_without_a_safe_configuration_is_exit_code_1() {
+    let dir = Directory::new("refused");
+    let output = dir.join("out");
+    let ran = init(&output, &["--issuer", "https://other.example"]);
+    assert_eq!(ran.code, 1);
+    let said = "oidc-connector: issuer: got \"https://idp.example\", expected \
+                \"https://other.example\", which --issuer says";
+    assert!(ran.err.starts_with(said), "{}", ran.err);
+    assert!(!Path::new(&output).exists());
+}
