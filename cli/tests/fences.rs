@@ -39,16 +39,19 @@ enum Kind {
     Listener,
     /// Clusters; `migration_page.rs` compares them with what is made.
     Clusters,
+    /// Values of the Helm chart, with the filter's configuration in them.
+    ChartValues,
 }
 
 /// File, first line, kind.
-const LISTED: [(&str, &str, Kind); 8] = [
+const LISTED: [(&str, &str, Kind); 9] = [
     ("README.md", "http_filters:", Kind::HttpFilters),
     ("docs/caching.md", "\"cache\": {", Kind::Member),
     ("docs/check.md", "metadata:", Kind::RouteMetadata),
     ("docs/configuration.md", "vm_config:", Kind::Environment),
     ("docs/configuration.md", "routes:", Kind::MetadataRoute),
     ("docs/deployment.md", "- name: metrics", Kind::Listener),
+    ("docs/deployment.md", "# values.yaml", Kind::ChartValues),
     ("docs/migration.md", "- name: idp_uki_acme_travel_com_9001", Kind::Clusters),
     ("docs/security.md", "http_filters:", Kind::Guard),
 ];
@@ -164,13 +167,16 @@ fn listed(kind: Kind, text: &str) -> Result<(), String> {
         return refused(&format!("{{\"userinfo_endpoint\": {uri}, {text}}}"));
     }
     let value = yaml(text)?;
+    if kind == Kind::ChartValues {
+        return refused(&value["connector"].to_string());
+    }
     let mut named = Vec::new();
     types(&value, &mut named);
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         return Err(format!("the reference has no {strange}"));
     }
     match kind {
-        Kind::Member => unreachable!("done above"),
+        Kind::Member | Kind::ChartValues => unreachable!("done above"),
         Kind::HttpFilters => {
             let filters = manager["http_filters"].as_array().unwrap();
             let of_reference = filters.iter().find(|f| f["name"] == "oidc-token-connector");

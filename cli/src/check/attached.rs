@@ -77,6 +77,14 @@ fn objects<'w, 'a>(kind: &str, world: &'w World<'a>) -> &'w [Node<'a>] {
     }
 }
 
+/// Whether a route can have requests. One for names that nobody resolves (`.invalid`, RFC 6761 §6.4) only
+/// makes a cluster, as the chart does for a provider's.
+fn serves(route: &Node<'_>) -> bool {
+    let names = route.at(&["spec", "hostnames"]).map(|names| names.items()).unwrap_or_default();
+    let is_nobodys = |name: &Node<'_>| name.value.as_str().is_some_and(|n| n.ends_with(".invalid"));
+    names.is_empty() || !names.iter().all(is_nobodys)
+}
+
 /// Whether what a policy is for exists, as far as the files tell.
 fn check_target(target: &Target<'_>, world: &World<'_>, findings: &mut Findings) {
     let objects = objects(target.kind(), world);
@@ -90,7 +98,7 @@ fn check_target(target: &Target<'_>, world: &World<'_>, findings: &mut Findings)
                 format!("{} is in namespace {there}, the policy is not", target.shown()),
                 format!("put the policy into namespace {there}: it targets only what is beside it"),
             ),
-            None if objects.is_empty() => {}
+            None if !objects.iter().any(serves) => {}
             None => says(
                 format!("no {} in these files", target.shown()),
                 "correct the name, or give the file that has it as well".to_owned(),
