@@ -95,18 +95,22 @@ pub fn build_other(workspace: &Workspace, package: &str) -> Result<()> {
 /// their source file.
 fn for_envoy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let sh = &workspace.sh;
-    let flags = sh.var("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS").unwrap_or_default();
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
     let home = home.context("got neither CARGO_HOME nor a home directory, expected one of them")?;
     // A mirror of the registry has a directory of another name; a later flag goes before an earlier one.
     let sources = home.join("registry/src");
     let registries = sh.read_dir(&sources).unwrap_or_default();
-    let mut flags = vec![flags, remap(&home, "cargo")];
+    let mut flags: Vec<String> = ["CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "RUSTFLAGS"]
+        .iter()
+        .filter_map(|name| sh.var(name).ok())
+        .flat_map(|flags| flags.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    flags.push(remap(&home, "cargo"));
     flags.extend(registries.iter().map(|registry| remap(registry, "crates")));
-    let flags = flags.join(" ");
     let build = cmd!(sh, "cargo build --target {TARGET}").args(arguments);
-    Ok(build.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags.trim()).run()?)
+    // The one variable in which a flag may have a blank, and which goes before all others.
+    Ok(build.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).run()?)
 }
 
 fn remap(from: &Path, to: &str) -> String {

@@ -49,6 +49,7 @@ impl Results {
         child.stderr.take().into_iter().for_each(|source| forward(source, tell.clone()));
         drop(tell);
         let (started, mut spoke) = (Instant::now(), Instant::now());
+        let mut ended = false;
         loop {
             match lines.recv_timeout(LOOK) {
                 Ok(line) => {
@@ -57,7 +58,9 @@ impl Results {
                     self.read(&line);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => break,
+                // Its last lines may be on their way when its end is seen first: one look more.
+                Err(RecvTimeoutError::Timeout) if ended => break,
+                Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => ended = true,
                 Err(RecvTimeoutError::Timeout) if spoke.elapsed() >= SILENCE => {
                     spoke = Instant::now();
                     println!("    … goes on, {} s so far", started.elapsed().as_secs());

@@ -195,7 +195,7 @@ fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
                 1.065,
                 "× the do-nothing filter",
                 hit / all(rows::DO_NOTHING),
-                "the host calls of a hit alone are 1.05",
+                "the floor of a hit is most of it, see the rows",
             )
             .before(1.093),
             most(
@@ -211,7 +211,7 @@ fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
                 1.20,
                 "× `ext_authz`",
                 asks / all(rows::EXT_AUTHZ),
-                "the host calls of a call alone are 1.14; the rest as above",
+                "the floor of a call is most of it, see the rows; the rest as above",
             )
             .before(1.284),
             most(
