@@ -274,6 +274,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_provider_decided_is_a_verdict() {
+        let without = Outcome::ALL.into_iter().filter(|outcome| outcome.is_without_verdict());
+        let words: Vec<&str> = without.map(Outcome::as_str).collect();
+        assert_eq!(words, ["provider_error", "unavailable", "unusable"]);
+    }
+
+    #[test]
     fn every_outcome_has_its_own_name_and_place() {
         let words: std::collections::HashSet<_> = Outcome::ALL.iter().map(|o| o.as_str()).collect();
         assert_eq!(words.len(), Outcome::ALL.len());

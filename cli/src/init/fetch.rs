@@ -1,5 +1,5 @@
 //! Fetches a discovery document from where the issuer's URL says that it is. Nothing else is asked, no
-//! redirect is followed, and TLS is never switched off: whoever answers here decides whom tokens go to.
+//! redirect is followed, and TLS is never switched off: the document names the endpoints that will get tokens.
 
 use std::fs;
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::filter::StreamId;
 
 /// A world with one endpoint at three sites.
 fn world(members: &str) -> World {
@@ -154,4 +155,20 @@ fn call_has_the_first_requests_identifiers() {
     world.joined(&[T[0], ("x-request-id", "two")]);
     let sent: Vec<_> = call.headers.iter().filter(|(n, _)| n.starts_with(['x', 't'])).collect();
     assert_eq!(sent, [("traceparent", "fixed"), ("x-request-id", "one")]);
+}
+
+/// The order decides when a breaker asks, and must not be that of a hash table.
+#[test]
+fn lost_calls_are_settled_in_their_order() {
+    let mut world = World::new(r#""timeout": "2s""#);
+    let streams: Vec<StreamId> = (0..50)
+        .map(|number| {
+            let [(name, value)] = bearer(number);
+            world.held(&[(name, &value)]).0
+        })
+        .collect();
+    world.wait(Duration::from_secs(3));
+    // Beside them the breaker's probe.
+    let (released, _) = world.ticks();
+    assert_eq!(released.iter().map(|release| release.stream).collect::<Vec<_>>(), streams);
 }
