@@ -106,21 +106,40 @@ fn free_blocks_are_used_again() {
     }
 }
 
-/// Where there is no memory left, there is none, and nothing is lost.
+/// Where there is no memory left, there is none, and a block that cannot grow stays as it is.
 #[test]
-fn no_memory_is_said() {
-    struct Nothing;
-    // SAFETY: it never gives anything.
-    unsafe impl GlobalAlloc for Nothing {
-        unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-            ptr::null_mut()
+fn no_memory_is_said_and_nothing_is_lost() {
+    /// Gives so many blocks.
+    struct Few(std::cell::Cell<usize>);
+    // SAFETY: what it gives is the system's.
+    unsafe impl GlobalAlloc for Few {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            let Some(left) = self.0.get().checked_sub(1) else { return ptr::null_mut() };
+            self.0.set(left);
+            // SAFETY: the caller's promise.
+            unsafe { System.alloc(layout) }
         }
-        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            // SAFETY: the caller's promise.
+            unsafe { System.dealloc(block, layout) }
+        }
     }
-    let memory = SizeClasses::new(Nothing);
+    let memory = SizeClasses::new(Few(0.into()));
     // SAFETY: the sizes are not zero.
     let got = [1, 300, 5_000].map(|size| unsafe { memory.alloc(layout(size, 1)) });
     assert_eq!(got, [ptr::null_mut(); 3]);
+
+    let memory = SizeClasses::new(Few(1.into()));
+    let of = layout(LARGEST, 8);
+    // SAFETY: the size is not zero; the block is filled before it is read, and freed once.
+    unsafe {
+        let block = memory.alloc(of);
+        block.write_bytes(7, LARGEST);
+        assert_eq!(memory.realloc(block, of, LARGEST + 1), ptr::null_mut());
+        assert!(std::slice::from_raw_parts(block, LARGEST).iter().all(|byte| *byte == 7));
+        memory.dealloc(block, of);
+        assert_eq!(memory.alloc(of), block, "it was in no list before");
+    }
 }
 
 #[test]
