@@ -40,10 +40,13 @@ pub struct Received {
 }
 
 impl Received {
-    /// The upstream's answer: this request as JSON, for people to read.
+    /// The upstream's answer: this request as JSON, for people to read: one line for each header.
     #[must_use]
     pub fn echo(&self) -> String {
-        format!("{:#}\n", self.to_json())
+        let Value::Object(parts) = self.to_json() else { unreachable!("built as an object") };
+        let parts: Vec<String> =
+            parts.iter().map(|(name, part)| format!("  \"{name}\": {}", lined(part))).collect();
+        format!("{{\n{}\n}}\n", parts.join(",\n"))
     }
 
     /// This request as JSON.
@@ -344,6 +347,18 @@ pub(crate) fn from_map(map: &http::HeaderMap) -> Headers {
     Headers(map.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect())
 }
 
+/// A list with a line for each member; anything else on one line.
+fn lined(part: &Value) -> String {
+    match part.as_array().map(Vec::as_slice) {
+        None | Some([]) => part.to_string(),
+        Some(members) => {
+            let members: Vec<String> =
+                members.iter().map(|member| format!("    {member}")).collect();
+            format!("[\n{}\n  ]", members.join(",\n"))
+        }
+    }
+}
+
 /// Lossless: `value` is the text; where the bytes are not plain ASCII, `latin1` has one character
 /// per byte.
 fn lines(headers: &Headers) -> Value {
@@ -358,4 +373,25 @@ fn lines(headers: &Headers) -> Value {
             line
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_echo_is_json_with_one_line_for_each_header() {
+        let received = Received {
+            headers: Headers(vec![
+                ("host".into(), b"api".to_vec()),
+                ("x-user-id".into(), b"1".to_vec()),
+            ]),
+            ..Received::default()
+        };
+        let echo = received.echo();
+        assert_eq!(serde_json::from_str::<Value>(&echo).unwrap(), received.to_json());
+        // compose-test.sh looks for lines of this form.
+        let line = r#"    {"name":"x-user-id","value":"1"}"#;
+        assert_eq!(echo.lines().filter(|l| *l == line).count(), 1, "{echo}");
+    }
 }
