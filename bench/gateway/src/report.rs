@@ -38,7 +38,8 @@ pub(crate) struct Bar(pub(crate) Panel, pub(crate) String, pub(crate) f64);
 /// What a panel of the chart shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panel {
-    /// Processor time of the proxy for a request, µs.
+    /// Processor time of the proxy for a request, in multiples of Envoy's without a filter in the
+    /// same section: sections run at different times, so their times must not stand beside each other.
     Cpu,
     /// Calls to the provider for 1000 requests of the section `day`.
     Calls,

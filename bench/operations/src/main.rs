@@ -7,10 +7,10 @@
 //! build, and nothing but this needs a WebAssembly engine.
 
 mod host;
-mod profile;
 #[allow(dead_code, reason = "the benchmark on Envoy uses more of it")]
 #[path = "../../gateway/src/input.rs"]
 mod input;
+mod profile;
 
 use host::Guest;
 use input::{INJECTED, document, fields, header_block};
@@ -145,8 +145,11 @@ fn main() -> Result<()> {
 
 /// A line for each function: what it took by itself, how often it was called, with what it called.
 fn print(most: &[(profile::Taken, String)]) -> Result<()> {
-    println!("| function | operations | calls | with what it calls |\n| --- | ---: | ---: | ---: |");
-    for (profile::Taken { own, times, all }, name) in most.iter().filter(|(taken, _)| taken.own >= 50)
+    println!(
+        "| function | operations | calls | with what it calls |\n| --- | ---: | ---: | ---: |"
+    );
+    for (profile::Taken { own, times, all }, name) in
+        most.iter().filter(|(taken, _)| taken.own >= 50)
     {
         println!("| `{:#}` | {own} | {times} | {all} |", rustc_demangle::demangle(name));
     }

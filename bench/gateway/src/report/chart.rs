@@ -21,10 +21,17 @@ const OTHERS: RGBColor = RGBColor(140, 149, 159);
 impl Panel {
     fn title(self) -> &'static str {
         match self {
-            Panel::Cpu => "Processor time of the proxy per request, microseconds (less is better)",
+            Panel::Cpu => "Processor time per request, Envoy without a filter = 1 (less is better)",
             Panel::Calls => {
                 "Calls to the provider per 1000 requests of 10 000 users (less is better)"
             }
+        }
+    }
+
+    fn shown(self, figure: f64) -> String {
+        match self {
+            Panel::Cpu => format!("{figure:.2}"),
+            Panel::Calls => format!("{figure:.1}"),
         }
     }
 }
@@ -62,10 +69,41 @@ fn draw(bars: &[Bar], text: &mut String) -> Result<(), Box<dyn std::error::Error
             let corners = [(LEFT, middle - THICK / 2), (LEFT + length, middle + THICK / 2)];
             area.draw(&Rectangle::new(corners, color.filled()))?;
             area.draw(&Text::new(name.as_str(), (LEFT - 10, middle), write(16, HPos::Right)))?;
-            let figure = format!("{figure:.1}");
+            let figure = panel.shown(*figure);
             area.draw(&Text::new(figure, (LEFT + length + 8, middle), write(16, HPos::Left)))?;
         }
     }
     area.present()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Widths of the bars, in their order.
+    fn lengths(svg: &str) -> Vec<i32> {
+        let width = |line: &str| line.split("width=\"").nth(1)?.split('"').next()?.parse().ok();
+        // The first is the background.
+        svg.lines().filter(|line| line.contains("<rect")).skip(1).filter_map(width).collect()
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_figures_within_each_panel() {
+        let bar = |panel, name: &str, figure| Bar(panel, name.to_owned(), figure);
+        let bars = [
+            bar(Panel::Calls, "ext_authz", 1000.0),
+            bar(Panel::Cpu, "no filter", 1.0),
+            bar(Panel::Cpu, "ours", 2.0),
+            bar(Panel::Calls, "ours, cached", 78.44),
+        ];
+        let svg = svg(&bars).unwrap();
+        let full = WIDTH - LEFT - RIGHT;
+        assert_eq!(lengths(&svg), [full / 2, full, full, full * 7844 / 100_000], "{svg}");
+        for text in ["1.00", "2.00", "1000.0", "78.4", "no filter", Panel::Calls.title()] {
+            assert!(svg.lines().any(|line| line.trim() == text), "{text}: {svg}");
+        }
+        let one = super::svg(&bars[1..3]).unwrap();
+        assert!(!one.contains(Panel::Calls.title()) && one.contains(Panel::Cpu.title()), "{one}");
+    }
 }

@@ -97,12 +97,12 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
         title: "Several gateways",
         notes: vec![
             format!(
-                "{USERS} users by Zipf's law as in the day, about {:.0} requests/s for {seconds} s, \
-                 a provider that takes {DELAY} ms, gateways of one worker with `\"ttl\": \
+                "{USERS} users by Zipf's law as in the day, {CONNECTIONS} connections that pause {PAUSE} ms \
+                 after each answer, for {seconds} s, a provider that takes {DELAY} ms, gateways of one worker with `\"ttl\": \
                  \"{TTL:.0}s\"` and an empty cache, an edge Envoy before them. By arithmetic: for \
                  a token with λ requests a second a cache makes one call per ttl + 1/λ, summed over \
-                 users and caches.",
-                outcomes[0].per_second
+                 users and caches. A slow edge makes a fleet's rate lower; the last column is for \
+                 the rate that each had."
             ),
             format!(
                 "The same sum for {FLEET} gateways of two workers, 10⁸ users by Zipf's law, a \
@@ -198,6 +198,7 @@ fn of_outcomes(outcomes: &[Outcome]) -> String {
     let heads = [
         "fleet",
         "requests",
+        "requests/s",
         "provider calls per 1000 requests",
         "by arithmetic",
         "× 1 gateway, at that rate",
@@ -206,6 +207,7 @@ fn of_outcomes(outcomes: &[Outcome]) -> String {
         [
             name.to_owned(),
             format!("{:.0}", outcome.requests),
+            format!("{:.0}", outcome.per_second),
             format!("{:.1}", outcome.share()),
             format!("{:.1}", outcome.expected(choice)),
             format!("{:.2}", outcome.beside(&outcomes[0])),

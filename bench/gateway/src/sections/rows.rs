@@ -160,7 +160,8 @@ pub(crate) async fn run(bench: &Bench) -> Result<Section> {
 /// What a user chooses between.
 fn bars(rows: &[Row]) -> Vec<Bar> {
     let chosen = [NO_FILTER, DO_NOTHING, BARE, KNOWN_BAD, HIT, ASKS, JWT_AUTHN, EXT_AUTHZ, LUA];
-    let bar = |name: &str| Bar(Panel::Cpu, name.to_owned(), figures_of(rows, name).cpu);
+    let one = figures_of(rows, NO_FILTER).cpu;
+    let bar = |name: &str| Bar(Panel::Cpu, name.to_owned(), figures_of(rows, name).cpu / one);
     chosen.into_iter().map(bar).collect()
 }
 
