@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::listener::{Listener, Parts};
+use crate::listener::{Listener, Parts, hcm};
 use crate::root;
 use crate::tls::trusted_ca;
 
@@ -136,8 +136,7 @@ fn rename(parts: &mut Parts, suffix: &str, verbatim: &[(Option<SocketAddr>, Stri
     }
     replace_names(&mut parts.listener, &names, suffix);
     parts.listener["name"] = Value::from(suffix);
-    parts.listener["filter_chains"][0]["filters"][0]["typed_config"]["stat_prefix"] =
-        Value::from(suffix);
+    hcm(&mut parts.listener)["stat_prefix"] = Value::from(suffix);
 }
 
 fn replace_names(value: &mut Value, names: &[String], suffix: &str) {

@@ -310,8 +310,11 @@ impl Listener {
     }
 }
 
-fn hcm(listener: &mut Value) -> &mut Value {
-    &mut listener["filter_chains"][0]["filters"][0]["typed_config"]
+/// The HTTP connection manager of a listener's first chain; filters for connections stand before it.
+pub(crate) fn hcm(listener: &mut Value) -> &mut Value {
+    let filters = listener["filter_chains"][0]["filters"].as_array_mut();
+    let manager = filters.and_then(|filters| filters.last_mut()).expect("a chain has filters");
+    &mut manager["typed_config"]
 }
 
 /// The filter of this name in a listener.

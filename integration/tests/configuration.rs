@@ -7,7 +7,8 @@ mod base;
 
 use base::{merged, one, with_clusters};
 use integration::{
-    Config, Gateway, Headers, Listener, Provider, Reply, Running, Setup, StartFailure,
+    Config, DEFAULT_INSTANCE, Gateway, Headers, Listener, Provider, Reply, Running, Setup,
+    StartFailure, filter,
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -376,4 +377,37 @@ async fn without_endpoint_the_log_reports_it() {
         assert!(line.contains("[error][wasm]"), "{line}");
     }
     assert!(!log.text().contains("http://idp.example/userinfo"), "the configuration is shown");
+}
+
+#[tokio::test]
+async fn as_a_network_filter_the_module_closes_every_connection() {
+    let misplaced = Listener::named("misplaced").edit(|listener| {
+        let config = filter(listener, DEFAULT_INSTANCE)["typed_config"]["config"].take();
+        let wasm = json!({
+            "name": "envoy.filters.network.wasm",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+                "config": config,
+            },
+        });
+        let chain = listener["filter_chains"][0]["filters"].as_array_mut().unwrap();
+        // Only here: nobody else checks a request of this listener.
+        let filters = &mut chain[0]["typed_config"]["http_filters"];
+        filters.as_array_mut().unwrap().retain(|filter| filter["name"] != DEFAULT_INSTANCE);
+        chain.insert(0, wasm);
+    });
+    let rig = Setup::new().listener(Listener::named("right")).listener(misplaced).start().await;
+    let [right, misplaced] = ["right", "misplaced"].map(|name| rig.gateway(name));
+    let good = |gw: &Gateway| gw.get("/orders").bearer("good");
+    right.provider.answer(Reply::json(200, &json!({"sub": "1"})));
+    assert_eq!(good(&right).send().await.status, 200);
+    for _ in 0..3 {
+        let closed = good(&misplaced).try_send().await;
+        assert!(closed.is_err(), "{closed:?}");
+    }
+    rig.envoy.log().wait_for("got a network filter, expected an HTTP filter").await;
+    misplaced.upstream.assert_untouched();
+    // They share a VM, and it goes on.
+    assert_eq!(good(&right).send().await.status, 200);
+    rig.envoy.assert_no_vm_restart().await;
 }

@@ -27,6 +27,8 @@ pub(super) enum Line<'l> {
     Note(&'l str),
     /// A request met no configuration.
     Unconfigured,
+    /// A connection has come: the module is loaded as a network filter.
+    NetworkFilter,
     /// The host refused what it never refuses.
     HostRefused,
     /// A circuit breaker has changed, or a site refuses the gateway: the name of a cluster.
@@ -47,6 +49,7 @@ impl Line<'_> {
             | Line::Refused(_)
             | Line::Fault(_)
             | Line::Unconfigured
+            | Line::NetworkFilter
             | Line::HostRefused => Level::Error,
             Line::Site(SiteEvent::ClientRefused { .. }) => Level::Error,
             Line::Site(SiteEvent::Opened { .. } | SiteEvent::Deaf { .. }) => Level::Warn,
@@ -71,6 +74,10 @@ impl fmt::Display for Line<'_> {
             Line::Unconfigured => {
                 f.write_str("request received before any configuration: answered with 500")
             }
+            Line::NetworkFilter => f.write_str(
+                "connection closed: got a network filter, expected an HTTP filter: use \
+                 envoy.filters.http.wasm (Istio: no `type: NETWORK`)",
+            ),
             Line::HostRefused => {
                 f.write_str("Envoy refused to read or edit a request's headers; answered with 500")
             }

@@ -14,14 +14,17 @@
 //!   monotonic clock that means the same in all workers.
 //! - `memcmp`, which the C library has and does by bytes: see `memory.rs`.
 //! - Two callbacks of the SDK itself, which the shell calls: see [`enter`] and [`forget`].
+//! - The callback of a new connection, for which the SDK panics in a module of HTTP filters, and the order to
+//!   close the connection: see [`refuse_connection`].
 
 #![allow(unsafe_code, reason = "the proxy-wasm ABI is a C interface")]
 
 use std::ptr;
 
-use proxy_wasm::types::MapType;
+use proxy_wasm::types::{Action, MapType, StreamType};
 
 use super::fault_injection::Safeguard;
+use super::lines::Line;
 use crate::filter::header_edit::HeaderEdit;
 use crate::request::headers::HeaderView;
 use crate::request::strip::Name;
@@ -69,6 +72,7 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> Status;
     fn proxy_done() -> Status;
+    fn proxy_close_stream(stream: StreamType) -> Status;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -93,6 +97,17 @@ unsafe extern "C" {
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { crate::memory::compare(a, b, n) }
+}
+
+/// A connection begins: Envoy has the module as a network filter, where it sees no request and could check
+/// none. So it closes every connection. Exported as `proxy_on_new_connection`, see xtask/src/module.rs; an
+/// HTTP filter is not asked.
+#[unsafe(no_mangle)]
+extern "C" fn refuse_connection(_context: u32) -> Action {
+    Line::NetworkFilter.write();
+    // SAFETY: no pointers. Where it failed nothing would pass either, as the connection stays paused.
+    let _ = unsafe { proxy_close_stream(StreamType::Downstream) };
+    Action::Pause
 }
 
 /// WASI's clocks.

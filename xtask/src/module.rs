@@ -25,6 +25,9 @@ const IMPORTS: &str = "src/shell/imports.txt";
 /// What the module exports, after [`stripped`].
 const EXPORTS: &str = "src/shell/exports.txt";
 
+/// A callback for which the SDK panics, and the function that the module has instead.
+const INSTEAD: [(&str, &str); 1] = [("proxy_on_new_connection", "refuse_connection")];
+
 /// `cargo xtask build`
 pub fn build(workspace: &Workspace) -> Result<()> {
     ensure_target(workspace)?;
@@ -71,6 +74,15 @@ fn finish(workspace: &Workspace, path: &Path) -> Result<()> {
 /// names, if it has any: function 123 of a trace is function 123 there.
 fn stripped(module: &[u8], kept: &[&str]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
     let mut module = walrus::Module::from_buffer(module)?;
+    for (callback, own) in INSTEAD {
+        let found = |name: &str| module.exports.iter().find(|export| export.name == name);
+        if let Some(own) = found(own).map(walrus::Export::id) {
+            if let Some(other) = found(callback).map(walrus::Export::id) {
+                module.exports.delete(other);
+            }
+            callback.clone_into(&mut module.exports.get_mut(own).name);
+        }
+    }
     let idle = module.exports.iter().filter(|export| !kept.contains(&export.name.as_str()));
     let idle: Vec<_> = idle.map(walrus::Export::id).collect();
     idle.into_iter().for_each(|export| module.exports.delete(export));
@@ -212,27 +224,33 @@ mod tests {
               (data (i32.const 0) "kept")
               (func $asked (export "also_idle") (call $used))
               (func (export "asks") (call $asked))
+              (func $panics (export "proxy_on_new_connection") (call $idle))
+              (func (export "refuse_connection") (call $used))
               (func $helps (call $idle))
               (func (export "idle") (call $helps)))"#,
         );
         let module = module.unwrap();
-        let (left, named) = stripped(&module, &["asks", "memory", "absent"]).unwrap();
+        let (left, named) =
+            stripped(&module, &["asks", "memory", "absent", "proxy_on_new_connection"]).unwrap();
         let (imports, exports) = interface(&left).unwrap();
         assert_eq!(
             (imports, exports),
-            (vec!["env.used".into()], vec!["asks".into(), "memory".into()])
+            (
+                vec!["env.used".to_owned()],
+                ["asks", "memory", "proxy_on_new_connection"].map(str::to_owned).to_vec()
+            )
         );
         let functions =
             Parser::new(0).parse_all(&left).filter_map(|payload| match payload.unwrap() {
                 Payload::CodeSectionEntry(_) => Some(()),
                 _ => None,
             });
-        assert_eq!(functions.count(), 2, "of four");
+        assert_eq!(functions.count(), 3, "of six");
         assert!(left.windows(4).any(|bytes| bytes == b"kept"));
         let has = |module: &[u8], text: &[u8]| module.windows(text.len()).any(|part| part == text);
         assert!(has(&named.unwrap(), b"asked") && !has(&left, b"asked"), "a function's name");
         assert_eq!(
-            stripped(&left, &["asks", "memory"]).unwrap(),
+            stripped(&left, &["asks", "memory", "proxy_on_new_connection"]).unwrap(),
             (left, None),
             "nothing is left to remove"
         );

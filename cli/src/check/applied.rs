@@ -88,7 +88,7 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
     let spec = &instance.node;
     if let Some(kind) = spec.get("type").filter(|kind| *kind.value == "NETWORK") {
         findings.add_with(
-            codes::NETWORK_FILTER,
+            codes::NOT_AN_HTTP_FILTER,
             &kind,
             "type: NETWORK",
             Some("remove type, or set type: HTTP".to_owned()),

@@ -93,9 +93,6 @@ codes! {
         "Envoy waits for a configuration that never comes: the listener does not open, or answers \
          500",
         "add the EXTENSION_CONFIG patch, or write the name that it has";
-    NETWORK_FILTER = "network-filter", Error,
-        "the module is a filter for HTTP: as a network filter it checks nothing",
-        "load it as an HTTP filter";
     PLACEHOLDER = "placeholder", Error,
         "the image of an example does not exist: the module is never loaded",
         "write the image's own place and digest";
@@ -119,7 +116,8 @@ codes! {
         "make the filter an entry of http_filters itself, and switch it off on public routes by a \
          FilterConfig with `disabled: true`";
     NOT_AN_HTTP_FILTER = "not-an-http-filter", Error,
-        "the module checks HTTP requests: loaded as anything else it checks nothing",
+        "the module checks HTTP requests: as a network filter it closes every connection, as anything \
+         else it checks nothing",
         "load it by envoy.filters.http.wasm, in http_filters, before the router";
     UPSTREAM_FILTER = "upstream-filter", Error,
         "it is met after the route is chosen, again for each retry and without a guard: on the second \
