@@ -1,4 +1,4 @@
-# The images of this project.
+# The images of this project. They need nothing that was built before: no Rust on this machine.
 #
 #   docker build --target parts .    what docker-compose.yml puts around Envoy
 #   docker build --target module .   the filter, as Istio and Envoy Gateway load it
@@ -6,18 +6,18 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /project
 COPY . .
-# It is not debugged, and without symbols the image is a fifth as large.
+# What runs in the images is not debugged, and without symbols a fifth as large.
 ENV CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=true
+# As it is built everywhere, with its lists of imports and exports compared.
+RUN cargo xtask build && cp target/wasm32-wasip1/release/oidc_token_connector.wasm /plugin.wasm
 RUN cargo build --locked --package integration --bin parts
 
 FROM debian:bookworm-slim AS parts
 COPY --from=build /project/target/debug/parts /usr/local/bin/parts
+COPY --from=build /plugin.wasm /oidc_token_connector.wasm
 ENTRYPOINT ["parts"]
 
 # Exactly one layer with exactly one file of this name: any other image is no Wasm image for Istio and Envoy
-# Gateway. The file is the one that `cargo xtask build` wrote and checked, so that the shipped file is the
-# tested one. It is the last stage because builders without BuildKit run all stages before the requested one,
-# and the others need no module.
+# Gateway. What a release publishes is made by `cargo xtask release`, with the same digest on every machine.
 FROM scratch AS module
-ARG MODULE=target/wasm32-wasip1/release/oidc_token_connector.wasm
-COPY ${MODULE} /plugin.wasm
+COPY --from=build /plugin.wasm /plugin.wasm

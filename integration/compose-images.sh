@@ -60,7 +60,8 @@ with_rust() {
   host=$(rustc -vV | sed -n 's/^host: //p')
   tar --directory "$sysroot" --create bin/cargo bin/rustc --exclude 'lib/rustlib/*' lib |
     docker cp - "$1:/usr/local"
-  tar --directory "$sysroot" --create "lib/rustlib/$host" | docker cp - "$1:/usr/local"
+  tar --directory "$sysroot" --create "lib/rustlib/$host" lib/rustlib/wasm32-wasip1 |
+    docker cp - "$1:/usr/local"
   cargo vendor --quiet --locked "$dir/vendor" >/dev/null
   config=$dir/cargo
   mkdir -p "$config"
@@ -78,6 +79,7 @@ with_envoy() {
 
 with_prometheus() {
   docker cp "$(debian_program prometheus prometheus "$dir")" "$1:/bin/prometheus"
+  docker cp "$(debian_program promtool prometheus "$dir")" "$1:/bin/promtool"
   mkdir -p "$dir/empty/prometheus"
   tar --directory "$dir/empty" --owner=65534 --group=65534 --create prometheus | docker cp - "$1:/"
 }

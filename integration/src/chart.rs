@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -76,6 +77,10 @@ pub fn cases() -> Result<Vec<Case>, String> {
 ///
 /// If Helm is not available, with the remedy.
 pub fn render(values: &[Value]) -> Result<Vec<Result<String, String>>, String> {
+    render_that(&root().join(CHART), values)
+}
+
+fn render_that(chart: &Path, values: &[Value]) -> Result<Vec<Result<String, String>>, String> {
     let jobs: Vec<Value> = values
         .iter()
         .map(|values| {
@@ -85,11 +90,7 @@ pub fn render(values: &[Value]) -> Result<Vec<Result<String, String>>, String> {
         })
         .collect();
     let mut command = HELM.install()?.command("render.py");
-    command
-        .arg(root().join(CHART))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.arg(chart).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("render.py: {e}"))?;
     let mut input = child.stdin.take().ok_or("render.py: no input")?;
     input.write_all(Value::from(jobs).to_string().as_bytes()).map_err(|e| e.to_string())?;
@@ -104,6 +105,17 @@ pub fn render(values: &[Value]) -> Result<Vec<Result<String, String>>, String> {
         (None, error) => Err(error.unwrap_or("no answer").to_owned()),
     };
     Ok(answers.iter().map(answer).collect())
+}
+
+/// What `helm template` prints for a chart, a directory or an archive, with a file of values, under the name
+/// and in the namespace of the documents.
+///
+/// # Errors
+///
+/// If the file cannot be read, Helm is not available, or refuses the chart.
+pub fn template(chart: &Path, values: &str) -> Result<String, String> {
+    let mut rendered = render_that(chart, &[parsed(values)?])?;
+    rendered.pop().unwrap_or_else(|| Err("no answer".to_owned()))
 }
 
 /// Every file that is rendered, with what belongs in it.

@@ -53,6 +53,7 @@ mod identity;
 mod install;
 mod listener;
 mod logbook;
+pub mod login;
 mod mcp;
 mod nginx;
 mod openid_provider;

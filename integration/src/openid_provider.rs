@@ -71,19 +71,35 @@ impl OpenIdProvider {
         OpenIdProvider::start_with(|plain| vec![("ISSUER", format!("http://{plain}"))]).await
     }
 
+    /// One at `https://localhost:PORT`, its issuer, for programs that find it by its name.
+    ///
+    /// # Panics
+    ///
+    /// As [`OpenIdProvider::start`].
+    pub async fn start_on_localhost() -> OpenIdProvider {
+        let sockets = Sockets::new("localhost");
+        let issuer = format!("https://localhost:{}", sockets.encrypted.address().port());
+        OpenIdProvider::start_at(sockets, vec![("ISSUER", issuer)]).await
+    }
+
     async fn start_with(
         settings: impl FnOnce(SocketAddr) -> Vec<(&'static str, String)>,
     ) -> OpenIdProvider {
+        let sockets = Sockets::new(OpenIdProvider::NAME);
+        let settings = settings(sockets.plain.address());
+        OpenIdProvider::start_at(sockets, settings).await
+    }
+
+    async fn start_at(sockets: Sockets, settings: Vec<(&'static str, String)>) -> OpenIdProvider {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let installed = available(|| npm::OPENID_PROVIDER.install()).await;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = format!("tokens-{}-{number}.json", std::process::id());
-        let sockets = Sockets::new(OpenIdProvider::NAME);
         let mut provider = OpenIdProvider {
             store: installed.directory.join(file),
             installed,
             clients: Pems::make(&[OpenIdProvider::GATEWAY]).expect("a certificate"),
-            settings: settings(sockets.plain.address()),
+            settings,
             sockets,
             running: None,
         };

@@ -35,6 +35,29 @@ fn classes_hold_their_sizes() {
     assert_eq!(class(layout(1, 16)), Some((0, 16)));
 }
 
+#[test]
+fn a_block_grows_out_of_the_classes_and_shrinks_into_them() {
+    let memory = SizeClasses::new(System);
+    let filled = |block: *mut u8| {
+        // SAFETY: the block is out, and its first bytes were filled.
+        unsafe { std::slice::from_raw_parts(block, LARGEST) }.iter().all(|byte| *byte == 7)
+    };
+    // SAFETY: its size is not zero, and it is written within it.
+    let block = unsafe {
+        let block = memory.alloc(layout(LARGEST, 1));
+        block.write_bytes(7, LARGEST);
+        block
+    };
+    // SAFETY: each is out, with the layout that is named.
+    unsafe {
+        let grown = memory.realloc(block, layout(LARGEST, 1), LARGEST + 1);
+        assert!(grown != block && filled(grown));
+        assert_eq!(memory.alloc(layout(LARGEST, 1)), block, "the small one is free again");
+        let shrunk = memory.realloc(grown, layout(LARGEST + 1, 1), LARGEST);
+        assert!(shrunk != grown && filled(shrunk));
+    }
+}
+
 /// Every block keeps its own bytes, whatever is allocated, grown, shrunk and freed beside it.
 #[test]
 fn blocks_are_apart_and_keep_their_bytes() {

@@ -3,7 +3,7 @@
 //! Every definition grows the host's tables, also for a name it knows; so no name is ever made from
 //! a request, and filter instances with one `stat_name` share theirs. The workers' gauges add up.
 //! Counters and gauges are not told to the host while a request waits for it: what has been counted is
-//! published when a worker has nothing else to do, and with every tick. A histogram is: its values do not add up.
+//! published when a worker has nothing else to do, and with every tick. A value of a histogram is told at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -75,13 +75,13 @@ impl Steps {
 
     /// A step of tests: the suite goes on where some are red, so that it tells of all.
     fn tests(&mut self, name: &'static str, command: Cmd<'_>) {
-        let repeat = command.to_string();
-        self.tests_repeated(name, &repeat, command);
+        self.tests_in(name, "", command);
     }
 
-    /// The same, where another command repeats it.
-    fn tests_repeated(&mut self, name: &'static str, repeat: &str, command: Cmd<'_>) {
-        let ended = self.step(name, repeat, |results| results.run(command));
+    /// The same with this before the commands that repeat it: an assignment of a variable, and a blank.
+    fn tests_in(&mut self, name: &'static str, environment: &str, command: Cmd<'_>) {
+        let repeat = format!("{environment}{command}");
+        let ended = self.step(name, &repeat, |results| results.run_in(environment, command));
         self.red.extend(ended.err().map(|error| format!("{error:#}")));
     }
 }
@@ -113,7 +113,7 @@ pub fn run(workspace: &Workspace, part: &Part) -> Result<()> {
 fn announcement(workspace: &Workspace, part: &Part) -> String {
     let (minutes, gigabytes) = match part {
         Part { quick: true, .. } => ("5", 3),
-        Part { compose: true, .. } => ("5", 3),
+        Part { compose: true, .. } => ("15", 4),
         Part { provider: true, .. } | Part { envoy: Some(_), .. } => ("5", 4),
         Part { .. } => ("20 to 30", 6),
     };
@@ -138,14 +138,12 @@ fn run_part(workspace: &Workspace, part: &Part, steps: &mut Steps) -> Result<()>
         return Ok(());
     }
     if part.compose {
-        // The scripts find cargo's directory and the module where this program does.
-        let script = |path: &str| {
-            cmd!(sh, "bash {path}").env("OIDC_CONNECTOR_WASM", module::path(workspace))
-        };
+        // The scripts find cargo's directory where this program does.
+        let script = |path: &str| cmd!(sh, "bash {path}");
         steps.command("alert rules", script("integration/prometheus-test.sh"))?;
         let dist = workspace.target.join("dist");
         steps.command("release", cmd!(sh, "cargo xtask release --output {dist}"))?;
-        build(steps)?;
+        steps.command("first hour", script("integration/first-hour.sh"))?;
         return steps.command("compose file", script("integration/compose-ci.sh"));
     }
     if part.provider {
@@ -192,8 +190,7 @@ fn on_envoy(workspace: &Workspace, version: &str, tests: &[&str], steps: &mut St
     let tests = cmd!(sh, "cargo test --no-fail-fast --package integration")
         .args(tests.iter().flat_map(|test| ["--test", test]))
         .env(ENVOY_VERSION, version);
-    let repeat = format!("{ENVOY_VERSION}={version} {tests}");
-    steps.tests_repeated("Envoy tests, that release", &repeat, tests);
+    steps.tests_in("Envoy tests, that release", &format!("{ENVOY_VERSION}={version} "), tests);
     Ok(())
 }
 

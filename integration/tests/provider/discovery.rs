@@ -10,7 +10,7 @@ use integration::{
 use serde_json::Value;
 
 use crate::django::alice;
-use crate::login::Login;
+use integration::login::Login;
 
 struct Rig {
     envoy: Envoy,

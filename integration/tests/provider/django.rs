@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::merged;
-use crate::login::encoded;
 use crate::{assert_refused, passes_with};
+use integration::login::encoded;
 
 /// Every header that the filter injects here.
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-name", "x-client-id", "x-scope"];

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::merged;
-use crate::login::{Login, bound, introspect, machine, revoke};
 use crate::{ask, assert_refused, came, passes_with, until};
+use integration::login::{Login, bound, introspect, machine, revoke};
 
 /// Every header that the filter injects here.
 const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-scope"];

@@ -9,7 +9,6 @@ mod base;
 mod discovery;
 mod django;
 mod introspection;
-mod login;
 mod mcp;
 mod outage;
 mod refused;
@@ -19,10 +18,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use base::{merged, pairs, upstream_saw};
+use integration::login::Login;
 use integration::{
     DEADLINE, Gateway, Listener, OpenIdProvider, Received, Response, Running, Setup,
 };
-use login::Login;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

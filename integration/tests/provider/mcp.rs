@@ -7,7 +7,7 @@ use integration::{Envoy, McpClient, McpServer, OpenIdProvider, Place, Recipe, Re
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::login::{Login, introspect, machine};
+use integration::login::{Login, introspect, machine};
 
 /// The recipe that people copy.
 const RECIPE: &str = "integration/mcp/envoy.yaml";

@@ -3,8 +3,8 @@
 use integration::{Gateway, OpenIdProvider, Setup};
 use serde_json::json;
 
-use crate::login::Login;
 use crate::{ALL, ask, came, listener};
+use integration::login::Login;
 
 async fn assert_passes(gw: &Gateway, path: &str, token: &str) {
     let (r, line) = ask(gw, path, token).await;

@@ -5,8 +5,8 @@ use integration::{Gateway, Response};
 use serde_json::{Value, json};
 
 use crate::base::{pairs, upstream_saw};
-use crate::login::{Login, revoke, userinfo};
 use crate::{ALL, IDENTITY, ask, came, rig, until};
+use integration::login::{Login, revoke, userinfo};
 
 const INVALID_TOKEN: &str =
     r#"Bearer realm="api", error="invalid_token", error_description="invalid token provided""#;

@@ -24,13 +24,23 @@ pub(super) struct Results {
     passed: usize,
     /// The names of those that failed.
     failed: Vec<String>,
-    /// The targets that failed, as cargo names them.
+    /// The commands that repeat the targets that failed.
     targets: BTreeSet<String>,
+    /// What stands before them.
+    environment: String,
     /// What could not be tested here.
     left_out: BTreeSet<String>,
 }
 
 impl Results {
+    /// As [`Results::run`], for a command that has this environment.
+    pub(super) fn run_in(&mut self, environment: &str, command: Cmd<'_>) -> Result<()> {
+        environment.clone_into(&mut self.environment);
+        let ended = self.run(command);
+        self.environment.clear();
+        ended
+    }
+
     /// Runs a command, and reads along.
     pub(super) fn run(&mut self, command: Cmd<'_>) -> Result<()> {
         let shown = command.to_string();
@@ -84,7 +94,7 @@ impl Results {
         } else if let Some(target) =
             line.trim().strip_prefix("`-p ").and_then(|l| l.strip_suffix('`'))
         {
-            self.targets.insert(format!("cargo test -p {target}"));
+            self.targets.insert(format!("{}cargo test -p {target}", self.environment));
         } else if let Some(at) = line.find(LEFT_OUT) {
             let what = line.get(at..).unwrap_or_default().trim_start_matches(LEFT_OUT);
             self.left_out.insert(what.trim_start_matches([',', ':', ' ']).to_owned());
@@ -93,7 +103,7 @@ impl Results {
 
     /// The count, what was left out, and what failed, in this order: the last is read first.
     pub(super) fn summary(&self) -> String {
-        let Self { passed, failed, targets, left_out } = self;
+        let Self { passed, failed, targets, left_out, .. } = self;
         let mut lines = vec![format!("Tests: {passed} passed, {} failed", failed.len())];
         let mut list = |heading: &str, items: &mut dyn Iterator<Item = &String>| {
             let items: Vec<String> = items.map(|item| format!("  {item}")).collect();
@@ -162,6 +172,20 @@ mod tests {
         assert_eq!(results, expected);
         let error = results.run(cmd!(sh, "false --at-all")).unwrap_err().to_string();
         assert!(error.starts_with("`false --at-all` ended with "), "{error}");
+    }
+
+    #[test]
+    fn what_repeats_a_failure_has_its_environment() {
+        let sh = Shell::new().unwrap();
+        let mut results = Results::default();
+        let says = "echo '    `-p integration --test demo`'; false";
+        results.run_in("RELEASE=1 ", cmd!(sh, "sh -c {says}")).unwrap_err();
+        assert!(results.run(cmd!(sh, "sh -c {says}")).is_err());
+        let both = [
+            "RELEASE=1 cargo test -p integration --test demo",
+            "cargo test -p integration --test demo",
+        ];
+        assert_eq!(results.targets, both.map(str::to_owned).into());
     }
 
     #[test]

@@ -5,40 +5,43 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use integration::{OpenIdProvider, Request, Response};
+use crate::{OpenIdProvider, Request, Response};
 
 /// Where the provider sends the browser back to.
 const BACK: &str = "https://app.example/back";
 
 /// A client and its scopes.
 #[derive(Clone, Copy)]
-pub(crate) struct Login {
+pub struct Login {
     /// The client, as `server.mjs` names it.
-    pub(crate) client: &'static str,
-    pub(crate) user: &'static str,
-    pub(crate) scope: &'static str,
+    pub client: &'static str,
+    /// Who logs in; any name is known, with any password.
+    pub user: &'static str,
+    /// The scopes, with blanks between.
+    pub scope: &'static str,
     /// The API of the access token; without one the token is for the UserInfo endpoint.
-    pub(crate) resource: Option<&'static str>,
+    pub resource: Option<&'static str>,
 }
 
 /// The tokens of a client.
 #[derive(Debug)]
-pub(crate) struct Tokens {
-    pub(crate) access: String,
+pub struct Tokens {
+    /// The access token.
+    pub access: String,
     /// Only if `openid` was requested.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
     /// Only if `offline_access` was requested.
-    pub(crate) refresh: Option<String>,
+    pub refresh: Option<String>,
 }
 
 impl Login {
     /// A user of the ordinary client.
-    pub(crate) fn of(user: &'static str, scope: &'static str) -> Login {
+    pub fn of(user: &'static str, scope: &'static str) -> Login {
         Login { client: "web", user, scope, resource: None }
     }
 
     /// Logs the user in, accepts every prompt, and returns the tokens.
-    pub(crate) async fn tokens(self, provider: SocketAddr) -> Tokens {
+    pub async fn tokens(self, provider: SocketAddr) -> Tokens {
         let code = self.code(provider).await;
         let mut form = vec![
             ("grant_type", "authorization_code"),
@@ -87,7 +90,7 @@ impl Login {
 }
 
 /// A token of a client that nobody logs in to (RFC 6749 §4.4).
-pub(crate) async fn machine(provider: SocketAddr, resource: Option<&str>) -> String {
+pub async fn machine(provider: SocketAddr, resource: Option<&str>) -> String {
     let mut form = vec![
         ("grant_type", "client_credentials"),
         ("client_id", "machine"),
@@ -100,7 +103,7 @@ pub(crate) async fn machine(provider: SocketAddr, resource: Option<&str>) -> Str
 }
 
 /// A machine's token that is bound to this certificate (RFC 8705 §3).
-pub(crate) async fn bound(provider: SocketAddr, certificate: &str) -> String {
+pub async fn bound(provider: SocketAddr, certificate: &str) -> String {
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", "bound"),
@@ -126,19 +129,19 @@ async fn tokens(provider: SocketAddr, form: &[(&str, &str)]) -> Tokens {
 }
 
 /// Asks the provider itself about a token (RFC 7662), as the gateway.
-pub(crate) async fn introspect(provider: SocketAddr, token: &str) -> Response {
+pub async fn introspect(provider: SocketAddr, token: &str) -> Response {
     let client = [("client_id", "gateway_post"), ("client_secret", "secret-of-gateway_post")];
     let form = [("token", token), ("token_type_hint", "access_token")];
     post(provider, "/token/introspection", &[form, client].concat()).send().await
 }
 
 /// Calls the provider itself to check whether a token is valid.
-pub(crate) async fn userinfo(provider: SocketAddr, token: &str) -> Response {
+pub async fn userinfo(provider: SocketAddr, token: &str) -> Response {
     to(provider, "GET", "/me").bearer(token).send().await
 }
 
 /// Revokes an access token of the ordinary client (RFC 7009).
-pub(crate) async fn revoke(provider: SocketAddr, token: &str) {
+pub async fn revoke(provider: SocketAddr, token: &str) {
     let form = [("token", token), ("client_id", "web"), ("client_secret", "secret-of-web")];
     let answer = post(provider, "/token/revocation", &form).send().await;
     assert_eq!(answer.status, 200, "not revoked: {answer:?}");
@@ -194,7 +197,7 @@ fn post(provider: SocketAddr, target: &str, form: &[(&str, &str)]) -> Request {
 }
 
 /// Names and values as a query or a form has them.
-pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
+pub fn encoded(pairs: &[(&str, &str)]) -> String {
     let pairs = pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
     pairs.collect::<Vec<_>>().join("&")
 }

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# The ways to a protected API of one's own that the documents describe, by the commands of the documents, as a
+# new user enters them. Says how many commands each takes, and how long; fails where one of them does. With
+# Docker: compose-ci.sh.
+#
+#   first-hour.sh [demo] [init] [chart]     default: all
+#
+# What stands in for what a user has: a real provider and a backend on loopback, and their addresses in the
+# commands. Ports 10000 and 9901 have to be free. Only what was started here is ended here.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+dir=$(mktemp -d /tmp/oidc-first-hour.XXXXXX)
+started=() # process ids
+parts=
+export CARGO_INSTALL_ROOT=$dir PATH=$dir/bin:$PATH
+
+say() { echo "first-hour: $*"; }
+die() { say "FAILED: $*" >&2 && exit 1; }
+
+clean_up() {
+  local ended=$?
+  ((ended == 0)) || tail -n 20 "$dir"/*.log >&2 || :
+  for process in "${started[@]}"; do kill "$process" 2>/dev/null && wait "$process" || :; done
+  rm -rf "$dir"
+  exit "$ended"
+}
+trap clean_up EXIT
+
+# The lines of the Nth ```sh block of a section of a page, without their comments.
+commands() {
+  local page=$1 section=$2 number=$3
+  awk -v section="$section" -v number="$number" '
+    /^#/ { here = ($0 == section) }
+    here && /^```(sh|console)$/ { inside = ++block == number; next }
+    /^```$/ { inside = 0 }
+    inside' "$page" | sed -E 's/[[:blank:]]+#.*//' | grep .
+}
+
+# run COMMAND: as the user enters it.
+run() {
+  echo "\$ $1"
+  count=$((count + 1))
+  bash -euo pipefail -c "$1" || die "the command of the documents: $1"
+}
+
+# until_it_holds WHAT COMMAND…
+until_it_holds() {
+  local what=$1 since=$SECONDS
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS - since < 120)) || die "waited 120 s without success: $what"
+    sleep 0.2
+  done
+}
+
+# background NAME COMMAND…: goes on until the end of this script.
+background() {
+  local name=$1
+  shift
+  "$@" >"$dir/$name.log" 2>&1 &
+  started+=($!)
+}
+
+demo() {
+  while read -r line; do
+    run "$line"
+  done < <(commands README.md "## Try it" 1 | grep -v -- --serve)
+}
+
+# The status of a command with curl that a user enters.
+status_of() { bash -c "${1/#curl/curl --silent --show-error --max-time 20}" | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'; }
+
+init() {
+  cargo build --quiet --package integration --bin parts
+  parts=${CARGO_TARGET_DIR:-target}/debug/parts
+  mkdir -p "$dir/bin"
+  ln -s "$("$parts" envoy-binary)" "$dir/bin/envoy"
+  background provider "$parts" openid-provider "$dir"
+  background backend "$parts" upstream
+  until_it_holds "the provider has a token" test -f "$dir/token"
+  local line envoy= mine
+  while read -r line; do
+    # What a user replaces as well; and this provider's own authority.
+    mine=$(sed -e "s,https://idp.example,$(cat "$dir/issuer") --ca $dir/ca.pem," -e "s,127.0.0.1:8080,127.0.0.1:10001," \
+      -e "s, gateway\b, $dir/gateway," <<<"$line")
+    if [[ $line == envoy* ]]; then
+      echo "\$ $mine"
+      count=$((count + 1))
+      # shellcheck disable=SC2086 # words of the command
+      background envoy $mine
+      envoy=$!
+      until_it_holds "Envoy is ready" curl --silent --fail http://127.0.0.1:9901/ready
+    else
+      run "$mine"
+    fi
+  done < <(commands docs/first-hour.md "## With init" 1)
+  [[ -n $envoy ]] || die "docs/first-hour.md starts no Envoy"
+  TOKEN=$(cat "$dir/token")
+  export TOKEN
+  local expected=(401 200) got
+  while read -r line; do
+    echo "\$ $line"
+    count=$((count + 1))
+    got=$(status_of "$line")
+    [[ $got == "${expected[0]}" ]] || die "got status $got, expected ${expected[0]}: $line"
+    expected=("${expected[@]:1}")
+  done < <(commands docs/first-hour.md "## With init" 2)
+  ((${#expected[@]} == 0)) || die "docs/first-hour.md sends ${#expected[@]} requests fewer than expected"
+}
+
+chart() {
+  cargo build --quiet --package integration --bin parts
+  parts=${CARGO_TARGET_DIR:-target}/debug/parts
+  mkdir -p "$dir/bin"
+  # Stands in for Helm where that is missing; the code that renders is Helm's.
+  command -v helm >/dev/null ||
+    { printf '#!/bin/sh\nexec "%s" helm "$@"\n' "$(realpath "$parts")" >"$dir/bin/helm" && chmod +x "$dir/bin/helm"; }
+  local line
+  # What a user writes: the values that the page shows.
+  awk '/^# values.yaml/ { inside = 1 } /^```$/ { inside = 0 } inside' docs/deployment.md >"$dir/values.yaml"
+  while read -r line; do
+    # Without a cluster here.
+    [[ $line == kubectl* ]] || run "$(sed -E -e "s,(values|manifests).yaml,$dir/\0,g" -e "s, dist/, $dir/dist/," \
+      -e "s,release --only,release --output $dir/dist --only," -e "s,registry.example,registry.test," <<<"$line")"
+  done < <(commands docs/first-hour.md "## In a cluster" 1)
+}
+
+for way in "${@:-demo init chart}"; do
+  for one in $way; do
+    count=0 since=$SECONDS
+    "$one"
+    summary+=("$one: $count commands, $((SECONDS - since)) s")
+  done
+done
+printf 'first-hour: %s\n' "${summary[@]}" "passed"
