@@ -39,8 +39,8 @@ pub(super) struct Sites {
 pub enum SiteEvent {
     /// It does not answer: the breaker is open.
     Opened {
-        /// The site's cluster.
-        cluster: String,
+        /// Its cluster and endpoint.
+        site: String,
     },
     /// Its introspection endpoint refuses the gateway's own client.
     ClientRefused {
@@ -51,13 +51,13 @@ pub enum SiteEvent {
     },
     /// It answers again.
     Closed {
-        /// The site's cluster.
-        cluster: String,
+        /// Its cluster and endpoint.
+        site: String,
     },
     /// It answers calls with a token and none without: the breaker is of no use there, and off.
     Deaf {
-        /// The site's cluster.
-        cluster: String,
+        /// Its cluster and endpoint.
+        site: String,
     },
 }
 
@@ -183,7 +183,7 @@ impl Sites {
             if let Some(breaker) = known.and_then(|at| state.breakers.get_mut(at))
                 && breaker.answered()
             {
-                self.events.push(SiteEvent::Closed { cluster: site.cluster.clone() });
+                self.events.push(SiteEvent::Closed { site: site.to_string() });
                 if leave.trial {
                     // Answered with a token, silent without one? Then its silence means nothing.
                     breaker.phase = Phase::Due { at: now, pause: None };
@@ -256,15 +256,15 @@ impl Sites {
                 if probing != call {
                     continue;
                 }
-                let cluster = || site.cluster.clone();
+                let site = || site.to_string();
                 let verifying = std::mem::take(&mut breaker.verifying);
                 if verifying && !answered {
                     (breaker.failures, breaker.phase) = (0, Phase::Closed);
                     breaker.deaf = true;
-                    self.events.push(SiteEvent::Deaf { cluster: cluster() });
+                    self.events.push(SiteEvent::Deaf { site: site() });
                 } else if answered {
                     if breaker.answered() {
-                        self.events.push(SiteEvent::Closed { cluster: cluster() });
+                        self.events.push(SiteEvent::Closed { site: site() });
                     }
                 } else {
                     let taken = now.since(started).unwrap_or_default();
@@ -283,7 +283,7 @@ impl Sites {
                         None if waited => {
                             self.opened = self.opened.saturating_add(1);
                             breaker.opened = now;
-                            self.events.push(SiteEvent::Opened { cluster: cluster() });
+                            self.events.push(SiteEvent::Opened { site: site() });
                             let pause = breaker.settings.first_pause();
                             Phase::Due { at: now.after(pause), pause: Some(pause) }
                         }

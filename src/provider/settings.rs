@@ -123,6 +123,15 @@ pub struct Site {
     pub scheme: &'static str,
 }
 
+/// For the log: several sites may have one cluster. Without the query, which may have anything in it.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Site { cluster, authority, path, scheme } = self;
+        let path = path.split('?').next().unwrap_or_default();
+        write!(f, "{cluster} ({scheme}://{authority}{path})")
+    }
+}
+
 /// How the provider is asked.
 pub struct CallPolicy {
     /// For one call; 1 ms to 30 s.

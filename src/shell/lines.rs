@@ -31,7 +31,7 @@ pub(super) enum Line<'l> {
     NetworkFilter,
     /// The host refused what it never refuses.
     HostRefused,
-    /// A circuit breaker has changed, or a site refuses the gateway: the name of a cluster.
+    /// A circuit breaker has changed, or a site refuses the gateway: its cluster and endpoint.
     Site(&'l SiteEvent),
 }
 
@@ -81,12 +81,12 @@ impl fmt::Display for Line<'_> {
             Line::HostRefused => {
                 f.write_str("Envoy refused to read or edit a request's headers; answered with 500")
             }
-            Line::Site(SiteEvent::Opened { cluster }) => {
-                write!(f, "circuit breaker opened: cluster {cluster} does not answer")
+            Line::Site(SiteEvent::Opened { site }) => {
+                write!(f, "circuit breaker opened: cluster {site} does not answer")
             }
-            Line::Site(SiteEvent::Deaf { cluster }) => write!(
+            Line::Site(SiteEvent::Deaf { site }) => write!(
                 f,
-                "circuit breaker disabled: cluster {cluster} answers calls with a token, but no \
+                "circuit breaker disabled: cluster {site} answers calls with a token, but no \
                  probe without one"
             ),
             Line::Site(SiteEvent::ClientRefused { cluster, region }) => write!(
@@ -95,8 +95,8 @@ impl fmt::Display for Line<'_> {
                  gateway's own client or its request: if it does so for every token, check \
                  introspection_client and the endpoint"
             ),
-            Line::Site(SiteEvent::Closed { cluster }) => {
-                write!(f, "circuit breaker closed: cluster {cluster} answers again")
+            Line::Site(SiteEvent::Closed { site }) => {
+                write!(f, "circuit breaker closed: cluster {site} answers again")
             }
         }
     }

@@ -39,7 +39,7 @@ async fn open_breaker_sends_only_probes_with_growing_pauses() {
     // Only its silence opens, not the callers'.
     let log = world.running.envoy.log();
     let line = log.wait_for("circuit breaker opened").await;
-    let told = "circuit breaker opened: cluster site_a does not answer";
+    let told = "circuit breaker opened: cluster site_a (http://a.example/userinfo) does not answer";
     assert!(line.contains("[warning]") && line.contains(told), "{line}");
     assert_eq!(probes(site).len(), 1);
     world.counted("breaker.opened", 1).await;
@@ -79,7 +79,7 @@ async fn open_breaker_sends_only_probes_with_growing_pauses() {
         anonymous.then(|| Reply::status(401).header("www-authenticate", "Bearer"))
     });
     let line = log.wait_for("circuit breaker closed").await;
-    let told = "circuit breaker closed: cluster site_a answers again";
+    let told = "circuit breaker closed: cluster site_a (http://a.example/userinfo) answers again";
     assert!(line.contains("[info]") && line.contains(told), "{line}");
     world.counted("breaker_open", 0).await;
     let asked = probes(site).len();

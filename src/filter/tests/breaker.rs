@@ -7,12 +7,15 @@ use crate::provider::call::Call;
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BREAKER: &str = r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "1s"}"#;
 
+/// As the log names it: without its query.
+const SITE: &str = "idp.example (https://idp.example/userinfo)";
+
 fn opened() -> SiteEvent {
-    SiteEvent::Opened { cluster: "idp.example".into() }
+    SiteEvent::Opened { site: SITE.into() }
 }
 
 fn closed() -> SiteEvent {
-    SiteEvent::Closed { cluster: "idp.example".into() }
+    SiteEvent::Closed { site: SITE.into() }
 }
 
 impl World {
@@ -334,7 +337,7 @@ fn site_answering_only_tokens_does_not_stay_open() {
             continue;
         }
         world.times_out(probe, TIMEOUT);
-        let deaf = SiteEvent::Deaf { cluster: "idp.example".into() };
+        let deaf = SiteEvent::Deaf { site: SITE.into() };
         assert_eq!(world.gate.take_site_events(), [closed(), deaf]);
         for number in 0..20 {
             let call = world.leads(100 + number);
