@@ -62,6 +62,10 @@ fn demo_shows_every_step() {
     shows(5, &["answers 401, expired", "error=\"invalid_token\"", "answer    401"]);
     shows(6, &["does not listen", "answer    503", "retry-after: 5"]);
     shows(7, &["/partners/orders", "answer    403", "{\"message\":\"Not a partner\"}"]);
+    // Its own port is gone when it has ended.
+    let urls: Vec<&str> = out.split("http://").skip(1).collect();
+    assert!(urls.len() >= 8 && urls.iter().all(|url| url.starts_with("127.0.0.1:10000/")), "{out}");
+    assert!(!err.contains("http://"), "{err}");
     assert!(out.contains("\nAll 8 steps behaved as described.\n"), "{out}");
     assert!(err.contains("==> starting"), "no progress: {err}");
 }

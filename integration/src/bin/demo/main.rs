@@ -11,12 +11,13 @@ mod scene;
 mod serve;
 mod show;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use integration::{Gateway, Listener, Setup, tokens};
 
 use scene::SCENES;
-use serve::Ports;
+use serve::{Ports, SERVED_AT};
 use show::Screen;
 
 const USAGE: &str = "\
@@ -61,7 +62,9 @@ async fn run(then: Then) -> Result<(), String> {
     // A picture has the documented ports.
     let ports = if matches!(then, Then::End) { None } else { Some(Ports::reserve()?) };
     let gateway = start(ports).await?;
-    walk(&gateway, &screen).await?;
+    // The walk alone takes any port, and ends with it: no command with that port may be left on the screen.
+    let shown = ports.map_or(SERVED_AT, |_| gateway.address());
+    walk(&gateway, shown, &screen).await?;
     match then {
         Then::Serve => serve::until_interrupted(&gateway, &screen).await,
         Then::Draw(file) => {
@@ -69,7 +72,10 @@ async fn run(then: Then) -> Result<(), String> {
             std::fs::write(&file, picture).map_err(|e| format!("{file}: {e}"))
         }
         Then::End => {
-            screen.note("`cargo xtask demo --serve` keeps serving, for your own requests.");
+            screen.note(
+                "Envoy has ended with the walk. `cargo xtask demo --serve` keeps serving on port 10000: the \
+                 commands above work then.",
+            );
             Ok(())
         }
     }
@@ -89,18 +95,18 @@ async fn start(ports: Option<Ports>) -> Result<Gateway, String> {
     let running = setup.listener(listener).try_start().await.map_err(|e| e.to_string())?;
     let gateway = running.gateway("gateway");
     tokens::teach(&gateway.provider);
-    show::progress(&format!("ready: Envoy listens on http://{}", gateway.address()));
+    show::progress("ready");
     Ok(gateway)
 }
 
 /// Plays every scene, to the end even if one fails.
-async fn walk(gateway: &Gateway, screen: &Screen) -> Result<(), String> {
+async fn walk(gateway: &Gateway, shown: SocketAddr, screen: &Screen) -> Result<(), String> {
     let mut failed = Vec::new();
     for (index, scene) in SCENES.iter().enumerate() {
         let seen = scene.play(gateway).await?;
         let differences = compare::differences(&scene.expected(), &seen);
         let number = format!("{}/{}", index + 1, SCENES.len());
-        screen.scene(&number, scene, gateway.address(), &seen, &differences);
+        screen.scene(&number, scene, shown, &seen, &differences);
         if !differences.is_empty() {
             failed.push(format!("{number} ({})", scene.title));
         }

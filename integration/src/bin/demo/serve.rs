@@ -1,7 +1,7 @@
 //! `--serve`: fixed ports, curl commands to type, what becomes of them, and the end at Ctrl-C.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use integration::Gateway;
@@ -21,12 +21,15 @@ pub(crate) struct Ports {
     pub(crate) admin: u16,
 }
 
+/// Where `--serve` listens, unless the environment says otherwise.
+pub(crate) const SERVED_AT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10000);
+
 impl Ports {
     /// The documented ones, or those that the environment names; free at this moment. Envoy would
     /// not notice: it shares its port with another Envoy.
     pub(crate) fn reserve() -> Result<Ports, String> {
         Ok(Ports {
-            gateway: free("the gateway", "DEMO_PORT", 10000)?,
+            gateway: free("the gateway", "DEMO_PORT", SERVED_AT.port())?,
             admin: free("Envoy's admin interface", "DEMO_ADMIN_PORT", 9901)?,
         })
     }
