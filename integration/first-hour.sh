@@ -27,6 +27,14 @@ clean_up() {
 }
 trap clean_up EXIT
 
+# The documents' commands have it.
+if ! command -v curl >/dev/null; then
+  [[ $EUID == 0 ]] && command -v apt-get >/dev/null || die "got no curl, expected it on PATH: install it"
+  { apt-get update --quiet && DEBIAN_FRONTEND=noninteractive \
+    apt-get install --quiet --yes --no-install-recommends curl ca-certificates; } >"$dir/apt.log" 2>&1 ||
+    die "curl cannot be installed"
+fi
+
 # The lines of the Nth ```sh block of a section of a page, without their comments.
 commands() {
   local page=$1 section=$2 number=$3
