@@ -165,6 +165,41 @@ fn no_memory_is_said_and_nothing_is_lost() {
     }
 }
 
+/// No block reaches beyond the slab that it is from.
+#[test]
+fn blocks_stay_within_their_slab() {
+    /// Keeps where its blocks begin and end.
+    struct Watched(UnsafeCell<Vec<(usize, usize)>>);
+    // SAFETY: what it gives is the system's.
+    unsafe impl GlobalAlloc for Watched {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's promise.
+            let block = unsafe { System.alloc(layout) };
+            // SAFETY: one thread, and nothing else holds it.
+            unsafe { (*self.0.get()).push((block.addr(), block.addr() + layout.size())) };
+            block
+        }
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            // SAFETY: the caller's promise.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+    let memory = SizeClasses::new(Watched(UnsafeCell::default()));
+    let mut numbers = Numbers(3);
+    for step in 0..if cfg!(miri) { 100 } else { 5_000 } {
+        // Each size in turn, so that every remainder of a slab is met.
+        let size =
+            if step % 2 == 0 { LARGEST - step / 2 % LARGEST } else { 1 + numbers.below(LARGEST) };
+        // SAFETY: its size is not zero.
+        let block = unsafe { memory.alloc(layout(size, 1)) };
+        let (_, whole) = class(layout(size, 1)).unwrap();
+        let (begin, end) = (block.addr(), block.addr() + whole);
+        // SAFETY: one thread, and no allocation while it is held.
+        let slabs = unsafe { &*memory.backing.0.get() };
+        assert!(slabs.iter().any(|(from, to)| *from <= begin && end <= *to), "{size}: {begin:#x}");
+    }
+}
+
 #[test]
 fn memory_compares_as_slices_do() {
     let mut numbers = Numbers(7);
@@ -172,7 +207,8 @@ fn memory_compares_as_slices_do() {
         let length = numbers.below(40);
         let a: Vec<u8> = (0..length).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
         let mut b = a.clone();
-        if length > 0 && numbers.below(4) > 0 {
+        // Two that differ: the first decides, wherever the other is.
+        for _ in 0..if length > 0 { numbers.below(3) } else { 0 } {
             b[numbers.below(length)] = u8::try_from(numbers.below(256)).unwrap();
         }
         // SAFETY: both have that many bytes.
