@@ -14,6 +14,7 @@ mod codes;
 mod duration;
 mod environment;
 mod envoy;
+mod fed;
 mod finding;
 mod gateway;
 mod guard;
@@ -21,11 +22,13 @@ mod headers;
 mod idle;
 mod instance;
 mod istio;
+mod jwt;
 mod kubernetes;
 mod labels;
 mod manager;
 mod metadata;
 mod names;
+mod other;
 mod others;
 mod patches;
 mod paths;
@@ -155,13 +158,17 @@ fn judge<'f>(
 /// Everything found in the documents, how many instances they have, and which are of no known kind.
 fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec<String>) {
     let mut findings = Findings::default();
-    for document in documents {
+    let mut world = world_of(documents, kind);
+    // Of a file of another kind nothing is judged.
+    let unknown = |document: &Document| {
+        world.unknown.iter().any(|root| std::ptr::eq(root.document, document))
+    };
+    for document in documents.iter().filter(|document| !unknown(document)) {
         for place in &document.merges {
             let at = Node { place: place.clone(), ..Node::root(document) };
             findings.add(codes::YAML_MERGE_KEY, &at, "a merge key, `<<`");
         }
     }
-    let mut world = world_of(documents, kind);
     for instance in &mut world.instances {
         instance.read(&mut findings);
     }

@@ -261,6 +261,13 @@ fn file_of_no_known_kind_is_not_judged() {
     let rules = "groups:\n  - name: a\n    rules: [{ alert: A, expr: up == 0 }]\n";
     let dashboard = r#"{"title": "A", "panels": [], "refresh": "5s", "timeout": "1s"}"#;
     let kustomization = "resources: [a.yaml, b.yaml]\nnamespace: a\n";
+    let anchors = "x: &a { b: 1 }\nservices: { web: { <<: *a, image: nginx } }\n";
+    let times = "timeout: 5s\ncache: {}\n";
+    let clusters = "clusters: [{ name: prod }, { name: dev }]\nusers: [a]\n";
+    let admin = "admin: { address: a }\n";
+    for text in [anchors, times, clusters, admin] {
+        assert_eq!(run_with_input(&["check", "-"], text).code, 3, "{text}");
+    }
     for text in [compose, rules, dashboard, kustomization, "just text", "- 1\n- 2\n", "{}", "7"] {
         let ran = run_with_input(&["check", "-"], text);
         assert_eq!((ran.code, ran.out.as_str()), (3, EMPTY), "{text}");
@@ -511,4 +518,15 @@ fn the_name_of_a_variable_is_not_printed() {
             assert!(!ran.out.contains(secret) && !ran.err.contains(secret), "{file}: {}", ran.out);
         }
     }
+}
+
+/// Both are said at once, so that nobody mends one and meets the other.
+#[test]
+fn missing_authority_and_name_are_said_together() {
+    let text = fs::read_to_string(here("tests/broken/tls-without-ca.yaml")).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("match_typed_subject_alt_names"));
+    let without = lines.map(|line| format!("{line}\n")).collect::<String>();
+    let ran = run_with_input(&["check", "--format", "json", "-"], &without);
+    let expected = ["tls-without-ca", "tls-without-san"].map(str::to_owned);
+    assert_eq!(codes(&json(&ran), false), BTreeSet::from(expected), "{}", ran.out);
 }

@@ -255,7 +255,8 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
             let (own, each) = proxies_of_endpoints(cluster);
             let default = fields.get("default_proxy_address");
             let unlisted = endpoints(cluster).is_empty();
-            let elsewhere = unlisted && cluster.text("type") == Some("EDS");
+            let elsewhere = unlisted
+                && cluster.get("type").is_some_and(|kind| *kind.value == "EDS" || *kind.value == 3);
             let proxy = default.is_some() || each || elsewhere;
             // It is for the endpoints that name none; nothing uses it where each does.
             let default = default.filter(|_| !each);

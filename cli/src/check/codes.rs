@@ -360,7 +360,8 @@ codes! {
         "compare the cluster with envoy/forward-proxy.yaml";
     FILTER_NOT_JUDGED = "filter-not-judged", Note,
         "its own code decides what it writes: this check did not look into it",
-        "make sure that it writes no identity header of what the client sends";
+        "make sure that before the filter it leaves Authorization and the path as they are, and that \
+         behind it it writes no identity header of what the client sends";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

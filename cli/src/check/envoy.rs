@@ -57,7 +57,11 @@ pub(crate) fn walk<'a>(
         world.plugins.push(node.clone());
     }
     for cluster in node.list("clusters") {
-        if cluster.text("name").is_some() && !cluster.has("weight") {
+        // Outside of a bootstrap other programs have lists of that name.
+        let in_bootstrap =
+            node.place.ends_with("static_resources") || node.place.ends_with("staticResources");
+        let is_cluster = is_cluster(&cluster) || in_bootstrap && cluster.text("name").is_some();
+        if is_cluster && !cluster.has("weight") {
             world.cluster(cluster);
         }
     }
@@ -104,8 +108,15 @@ pub(crate) fn is_listener(node: &Node<'_>) -> bool {
 
 /// Whether an object that says not what it is looks like a cluster.
 fn is_cluster(node: &Node<'_>) -> bool {
-    const FIELDS: &[&str] =
-        &["load_assignment", "connect_timeout", "lb_policy", "cluster_type", "eds_cluster_config"];
+    const FIELDS: &[&str] = &[
+        "load_assignment",
+        "connect_timeout",
+        "lb_policy",
+        "cluster_type",
+        "eds_cluster_config",
+        "transport_socket",
+        "transport_socket_matches",
+    ];
     node.text("name").is_some()
         && node.member("@type").is_none()
         && FIELDS.iter().any(|field| node.has(field))

@@ -10,14 +10,14 @@ use super::finding::Findings;
 use super::instance::{Instance, Platform};
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, scope};
+use super::{codes, other, scope};
 use crate::tree::Node;
 
 /// Envoy's filter for it, and what a route says of that.
 const RBAC: &str = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const PER_ROUTE: &str = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 /// Under what name the filter says what became of a request.
-const OUTCOME: &str = "wasm.oidc_outcome";
+pub(super) const OUTCOME: &str = "wasm.oidc_outcome";
 
 /// The fields of a policy's condition, which is not looked into.
 const CONDITIONS: [&str; 2] = ["condition", "checked_condition"];
@@ -108,6 +108,11 @@ impl<'a> Guard<'a> {
         let mut principals = policies.iter().flat_map(|policy| policy.list("principals"));
         principals.any(|principal| may_be(&principal, outcome))
     }
+}
+
+/// Whether an entry is a guard that is on for a way.
+pub(super) fn is_on<'a>(entry: &Node<'a>, way: &Way<'a>) -> bool {
+    Guard::on(entry, way).is_some()
 }
 
 fn policies<'a>(rules: &Node<'a>) -> Vec<Node<'a>> {
@@ -225,7 +230,10 @@ pub(crate) fn check<'a>(
     let mut guarded = false;
     let mut guards: Vec<Guard<'a>> = Vec::new();
     for way in ways.unwrap_or(&whole) {
-        let entries = manager.filters.iter().enumerate();
+        // Nothing behind the router is met; if an instance is there, that is said instead.
+        let router = manager.filters.iter().position(other::is_router);
+        let end = router.filter(|router| last(&way.on).is_none_or(|last| last < *router));
+        let entries = manager.filters.iter().enumerate().take(end.unwrap_or(usize::MAX));
         let on = entries.filter_map(|(index, entry)| Some((index, Guard::on(entry, way)?)));
         let on: Vec<(usize, Guard<'a>)> = on.collect();
         let Some(last) = last(&way.on) else {
@@ -374,7 +382,12 @@ pub(crate) fn check_list(
         world.instances.iter().any(|instance| same(&instance.node) && !instance.disabled)
     };
     let Some(last) = entries.iter().rposition(is_instance) else { return };
-    let guards: Vec<Guard<'_>> = entries.iter().skip(last).filter_map(Guard::of).collect();
+    let guards: Vec<Guard<'_>> = entries
+        .iter()
+        .skip(last)
+        .take_while(|e| !other::is_router(e))
+        .filter_map(Guard::of)
+        .collect();
     for guard in &guards {
         check_counter(guard, findings);
     }

@@ -1,8 +1,13 @@
 //! Whether Envoy closes an idle connection to a provider, and so may do it before the provider does.
 //! When the provider does is not in the files: a time that is there is not judged.
 
+use std::time::Duration;
+
 use super::duration;
 use crate::tree::Node;
+
+/// What Envoy does of its own accord.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Idle connections that Envoy keeps.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(crate) fn kept<'a>(
         Some((_, node)) if duration::of(&node, field).is_some_and(|time| time.is_zero()) => {
             "ever: 0s is off"
         }
+        // As if it were not there.
+        Some((_, node)) if duration::of(&node, field).is_some_and(|time| time >= HOUR) => "an hour",
         Some(_) => return None,
     };
     Some(Kept { at: at.clone(), time, remedy: None })

@@ -258,9 +258,10 @@ pub(crate) fn is_alone(root: &Node<'_>) -> bool {
         let mut keys = policy::ROOMS.iter().flat_map(|keys| keys.iter());
         keys.any(|key| key.name() == **name)
     };
-    let known = members.keys().filter(known).count();
-    // One alone, such as `cache`, is in too many other files.
-    is_own(root.value) || known > 1 && known > members.len() / 2
+    let known: Vec<&String> = members.keys().filter(known).collect();
+    // Single words, such as `timeout` and `cache`, are in too many other files.
+    let particular = known.iter().any(|name| name.contains('_'));
+    is_own(root.value) || particular && known.len() > 1 && known.len() > members.len() / 2
 }
 
 fn is_configuration(text: &Result<Vec<u8>, String>) -> bool {

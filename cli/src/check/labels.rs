@@ -3,8 +3,8 @@
 
 use regex_lite::Regex;
 
-use super::codes;
 use super::finding::Findings;
+use super::{codes, guard};
 use crate::tree::Node;
 
 /// A label, a counter's name that has it, what should be left of that, and the label's value.
@@ -22,6 +22,15 @@ pub(crate) fn check(bootstrap: &Node<'_>, findings: &mut Findings) {
     if !bootstrap.has("admin") && !bootstrap.has("stats_sinks") {
         return;
     }
+    if let Some(matcher) = bootstrap.at(&["stats_config", "stats_matcher"])
+        && let Some((_, counter, ..)) =
+            LABELS.iter().find(|(_, counter, ..)| !keeps(&matcher, counter))
+    {
+        let found = format!("stats_matcher leaves out {counter}");
+        let remedy = "leave the counters of the filter in: their names begin with wasmcustom.oidc_";
+        findings.add_with(codes::LABELS_MISSING, &matcher, found, Some(remedy.to_owned()));
+        return;
+    }
     let tags = bootstrap.get("stats_config").map(|config| config.list("stats_tags"));
     let tags = tags.unwrap_or_default();
     let mut missing: Vec<&str> = Vec::new();
@@ -37,6 +46,18 @@ pub(crate) fn check(bootstrap: &Node<'_>, findings: &mut Findings) {
     if !missing.is_empty() {
         let found = format!("stats_config makes no label {}", missing.join(", "));
         findings.add(codes::LABELS_MISSING, bootstrap, found);
+    }
+}
+
+/// Whether Envoy keeps a counter of that name at all.
+fn keeps(matcher: &Node<'_>, counter: &str) -> bool {
+    let taken = |list: &Node<'_>| list.list("patterns").iter().any(|p| guard::takes(p, counter));
+    if let Some(left_out) = matcher.get("exclusion_list") {
+        return !taken(&left_out);
+    }
+    match matcher.get("inclusion_list") {
+        Some(kept) => taken(&kept),
+        None => !matcher.is_true("reject_all"),
     }
 }
 

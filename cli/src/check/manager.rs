@@ -32,7 +32,7 @@ pub(crate) fn check<'a>(
     check_idle(manager, &instances, ways.as_deref(), findings);
     check_default(&instances, ways.as_deref().unwrap_or_default(), findings);
     check_whole_request(manager, &instances, ways.as_deref(), findings);
-    chain::check(manager, &instances, ways.as_deref(), findings);
+    chain::check(manager, &instances, ways.as_deref(), world, findings);
     guard::check(manager, &instances, ways.as_deref(), findings);
     metadata::check(manager, &instances, world, findings);
     others::check_upgrades(manager, world, ways.as_deref(), findings);

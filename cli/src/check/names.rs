@@ -58,6 +58,23 @@ fn context_of<'a>(socket: &Node<'a>) -> Option<Node<'a>> {
     if message == TLS { Some(fields) } else { fields.get("upstream_tls_context") }
 }
 
+/// Domains below which everybody can have a name, as far as providers are there. A list of all is long and
+/// changes.
+const RENTED: [&str; 12] = [
+    "auth0.com",
+    "okta.com",
+    "oktapreview.com",
+    "onelogin.com",
+    "amazoncognito.com",
+    "azurewebsites.net",
+    "b2clogin.com",
+    "ciamlogin.com",
+    "github.io",
+    "herokuapp.com",
+    "run.app",
+    "cloudfront.net",
+];
+
 /// Names that others can get a certificate for, and that a matcher for the host may take by mistake.
 fn strangers(host: &str) -> Vec<String> {
     const SHARED: [&str; 7] = ["co", "com", "org", "net", "ac", "gov", "edu"];
@@ -72,5 +89,10 @@ fn strangers(host: &str) -> Vec<String> {
     if labels.len() > open {
         strangers.push(format!("q7-x{}", last(open.saturating_add(1))));
     }
+    // Who rents out names there gives one to everybody who asks for it.
+    let rented = RENTED
+        .iter()
+        .filter(|domain| host.strip_suffix(**domain).is_some_and(|rest| rest.ends_with('.')));
+    strangers.extend(rented.map(|domain| format!("q7-x.{domain}")));
     strangers
 }

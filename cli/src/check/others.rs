@@ -8,7 +8,7 @@ use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{codes, guard, paths};
+use super::{chain, codes, guard, paths};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -155,10 +155,10 @@ fn on<'w, 'a>(way: &Way<'_>, world: &'w World<'a>) -> impl Iterator<Item = &'w I
 }
 
 /// An upgrade may have a list of filters of its own, which takes the place of the manager's.
-pub(crate) fn check_upgrades(
-    manager: &Manager<'_>,
-    world: &World<'_>,
-    ways: Option<&[Way<'_>]>,
+pub(crate) fn check_upgrades<'a>(
+    manager: &Manager<'a>,
+    world: &World<'a>,
+    ways: Option<&[Way<'a>]>,
     findings: &mut Findings,
 ) {
     for upgrade in manager.node.list("upgrade_configs") {
@@ -192,6 +192,9 @@ pub(crate) fn check_upgrades(
             findings.add_with(codes::ROUTE_UNPROTECTED, &upgrade, found, remedy);
         } else if reached {
             guard::check_list(&filters, kind, world, findings);
+            let ways = ways.unwrap_or_default().iter();
+            let ways: Vec<&Way<'_>> = ways.filter(allowed).filter(|w| !w.on.is_empty()).collect();
+            chain::check_list(&filters, &ways, world, findings);
         }
     }
 }

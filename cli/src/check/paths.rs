@@ -85,10 +85,11 @@ fn takes_a_detour(matched: &Node<'_>) -> bool {
         ["/../x", "/..%2Fx", "/..%2fx", "/%2e%2e/x", "//..//x", "/a/../../x", "/a//../../x"];
     let Some(text) = regex_of(matched) else {
         // An exact path has one spelling.
-        let template = matched.at(&["path_match_policy", "typed_config", "path_template"]);
+        let policy = matched.at(&["path_match_policy", "typed_config"]).and_then(|p| p.any());
+        let template = policy.as_ref().and_then(|(_, fields)| fields.text("path_template"));
         return matched.has("prefix")
             || matched.has("path_separated_prefix")
-            || template.is_some_and(|text| text.value.as_str().is_some_and(|t| t.contains("**")));
+            || template.is_some_and(|text| text.contains("**"));
     };
     // Envoy's expressions have to match all of it. One that is not understood may take any path.
     let Ok(regex) = Regex::new(&format!("^(?:{text})$")) else { return true };

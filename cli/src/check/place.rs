@@ -15,12 +15,12 @@ const OTHERS: [(&str, &str); 4] = [
     ("envoy.extensions.stat_sinks.wasm.v3.Wasm", "a sink of counters"),
 ];
 /// What decides for each request whether the filters in it are met.
-const CONDITIONS: [&str; 4] = [
+const CONDITIONS: [&str; 2] = [
     "envoy.extensions.common.matching.v3.ExtensionWithMatcher",
     "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute",
-    "envoy.extensions.filters.http.composite.v3.Composite",
-    "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction",
 ];
+/// Any other filter that holds the instance decides for itself when to call it.
+const FILTERS: &str = "envoy.extensions.filters.http.";
 
 /// What loads a Wasm module with that configuration, where it is no HTTP filter.
 pub(crate) fn other_kind<'a>(node: &Node<'a>) -> Option<(&'static str, Node<'a>)> {
@@ -40,7 +40,8 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
         let around = around(node);
         let condition = around.iter().find_map(|outer| {
             let (message, _) = outer.any()?;
-            CONDITIONS.contains(&message).then(|| message.rsplit('.').next().unwrap_or(message))
+            let holds = message.starts_with(FILTERS) || CONDITIONS.contains(&message);
+            holds.then(|| message.rsplit('.').next().unwrap_or(message))
         });
         if is_upstream(instance, world) {
             let found = format!("{name} is among the filters of calls to a backend");

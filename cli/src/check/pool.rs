@@ -86,9 +86,8 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn of(cluster: &Node<'a>) -> Part<'a> {
-        let extended = cluster.get("typed_extension_protocol_options");
         // If these exist, the cluster's own HTTP settings do not count.
-        let options = extended.and_then(|extended| extended.member(OPTIONS));
+        let options = options(cluster);
         let old = options.is_none();
         let options = options.unwrap_or_else(|| cluster.clone());
         Part { cluster: cluster.clone(), options, old }
@@ -126,6 +125,12 @@ impl<'a> Part<'a> {
             Some((_, options)) => number(&options?, "max_concurrent_streams"),
         }
     }
+}
+
+/// A cluster's options for HTTP, if they stand by themselves.
+pub(crate) fn options<'a>(cluster: &Node<'a>) -> Option<Node<'a>> {
+    let options = cluster.get("typed_extension_protocol_options")?.member(OPTIONS)?;
+    Some(options.any().map_or(options, |(_, fields)| fields))
 }
 
 /// The clusters whose connections a cluster uses.

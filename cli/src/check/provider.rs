@@ -79,12 +79,21 @@ fn is_empty(cluster: &Node<'_>) -> bool {
     const LISTING: [&str; 3] = ["STATIC", "STRICT_DNS", "LOGICAL_DNS"];
     const ENDPOINTS: [&str; 3] =
         ["lb_endpoints", "load_balancer_endpoints", "leds_cluster_locality_config"];
-    let lists = match cluster.text("type") {
-        Some(kind) => LISTING.contains(&kind),
-        None => cluster.has("load_assignment"),
+    const DNS: &str = "envoy.extensions.clusters.dns.v3.DnsCluster";
+    let kind = cluster.get("type").map(|kind| kind.value.clone());
+    let lists = match cluster.get("cluster_type") {
+        // The newer form of the last two.
+        Some(kind) => kind.get("typed_config").is_some_and(|config| config.message(DNS).is_some()),
+        None => match kind {
+            // Enums may be numbers.
+            Some(kind) => {
+                LISTING.iter().any(|name| kind == *name) || kind.as_u64().is_some_and(|n| n <= 2)
+            }
+            None => cluster.has("load_assignment"),
+        },
     };
     let has_one = |locality: &Node<'_>| ENDPOINTS.iter().any(|field| locality.says(field));
-    lists && !cluster.has("cluster_type") && !localities(cluster).iter().any(has_one)
+    lists && !localities(cluster).iter().any(has_one)
 }
 
 /// Whether each endpoint has what an entry of `transport_socket_matches` asks for.

@@ -53,7 +53,12 @@ fn is_envoys(root: &Node<'_>) -> bool {
     let is_any = |node: &Node<'_>| node.member("@type").is_some();
     let lists = ["resources", "configs"].iter().flat_map(|field| root.list(field));
     ["static_resources", "dynamic_resources"].iter().any(|field| root.has(field))
-        || root.get("admin").is_some_and(|admin| admin.value.is_object())
+        || root.get("admin").is_some_and(|admin| {
+            admin.value.as_object().is_some_and(serde_json::Map::is_empty)
+                || admin.get("address").is_some_and(|address| address.value.is_object())
+                || admin.has("access_log")
+                || admin.has("access_log_path")
+        })
         || envoy::is_listener(root)
         || is_any(root)
         || lists.into_iter().any(|item| is_any(&item))

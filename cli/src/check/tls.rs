@@ -2,6 +2,7 @@
 
 use regex_lite::Regex;
 
+use super::pool;
 use super::world::World;
 use crate::tree::Node;
 
@@ -120,8 +121,10 @@ fn is_any(matcher: &Node<'_>) -> bool {
 /// Whether a matcher accepts a name.
 pub(crate) fn takes(matcher: &Node<'_>, name: &str) -> bool {
     let matcher = matcher.get("matcher").unwrap_or_else(|| matcher.clone());
+    let fold = matcher.is_true("ignore_case");
+    let folded = |text: &str| if fold { text.to_ascii_lowercase() } else { text.to_owned() };
     let by_text = |field: &str, judge: fn(&str, &str) -> bool| {
-        matcher.text(field).is_some_and(|text| judge(name, text))
+        matcher.text(field).is_some_and(|text| judge(&folded(name), &folded(text)))
     };
     let regex = matcher.at(&["safe_regex", "regex"]).and_then(|node| node.value.as_str());
     // Envoy's expressions have to match all of it. One that is not understood is not judged.
@@ -142,9 +145,7 @@ fn is_exactly(name: &str, text: &str) -> bool {
 
 /// Whether a cluster takes something of the call itself: `auto_sni`, `auto_san_validation`.
 pub(crate) fn takes_from_call(cluster: &Node<'_>, field: &str) -> bool {
-    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let extended = cluster.get("typed_extension_protocol_options");
-    let extended = extended.and_then(|options| options.member(OPTIONS));
+    let extended = pool::options(cluster);
     [extended.as_ref(), Some(cluster)].into_iter().flatten().any(|node| {
         let options = node.get("upstream_http_protocol_options");
         options.is_some_and(|options| options.is_true(field))

@@ -116,7 +116,14 @@ fn check_resource(instance: &Instance<'_>, policy: &Policy, findings: &mut Findi
 fn check_maps(instance: &Instance<'_>, findings: &mut Findings) {
     let Some(written) = instance.written() else { return };
     let maps = written.get("inject_headers").and_then(Value::as_object);
-    let Some(maps) = maps.filter(|maps| maps.values().any(Value::is_object)) else { return };
+    let known = |name: &str| {
+        name == "default" || instance.endpoints().iter().any(|endpoint| *endpoint.region == *name)
+    };
+    // An object with a path is one header's value, as the filter reads it.
+    let is_map = |(name, value): (&String, &Value)| {
+        value.is_object() && (known(name) || value.get("path").is_none())
+    };
+    let Some(maps) = maps.filter(|maps| maps.iter().any(is_map)) else { return };
     if maps.contains_key("default") {
         return;
     }

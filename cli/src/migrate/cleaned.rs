@@ -52,13 +52,21 @@ fn is_invisible(c: char) -> bool {
         c,
         '\u{AD}'
             | '\u{61C}'
-            | '\u{180E}'
+            | '\u{34F}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
             | '\u{200B}'..='\u{200F}'
             | '\u{202A}'..='\u{202E}'
             | '\u{2060}'..='\u{2064}'
             | '\u{2066}'..='\u{206F}'
+            | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}'
             | '\u{FEFF}'
+            | '\u{FFA0}'
             | '\u{FFF9}'..='\u{FFFB}'
+            // Tags, and more variation selectors.
+            | '\u{E0000}'..='\u{E0FFF}'
     )
 }
 
@@ -148,6 +156,7 @@ mod tests {
     #[test]
     fn invisible_characters_are_removed() {
         check("a: 1\nb\u{200B}c: x\u{AD}y\u{202E}\n", "a: 1\nbc: xy\n", [&[2], &[], &[]]);
+        check("a\u{E0061}\u{FE0F}\u{3164}\u{E0100}: 1", "a: 1", [&[1], &[], &[]]);
         check("\u{FEFF}a: 1", "a: 1", [&[], &[], &[]]);
         check("a:\u{A0}\u{2028}b", "a:\u{A0}\u{2028}b", [&[], &[], &[]]);
     }
