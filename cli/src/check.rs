@@ -7,8 +7,10 @@
 mod allowed;
 mod applied;
 mod attached;
+mod backends;
 mod carrier;
 mod chain;
+mod chosen;
 mod cluster;
 mod codes;
 mod duration;
@@ -40,6 +42,7 @@ mod report;
 mod routes;
 mod scope;
 mod search;
+mod sockets;
 mod tls;
 mod tokens;
 mod world;

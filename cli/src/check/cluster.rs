@@ -11,7 +11,7 @@ use super::istio;
 use super::pool::{self, Pool, Shared};
 use super::tls::{self, San, Tls};
 use super::world::World;
-use super::{codes, duration, provider};
+use super::{codes, duration, provider, sockets};
 use crate::tree::Node;
 
 /// Looks at every cluster that one instance calls.
@@ -21,10 +21,21 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
     };
     let mut not_seen: Vec<&str> = Vec::new();
     for site in instance.endpoints().iter().flat_map(|endpoint| &endpoint.sites) {
+        if let Some(cluster) = world.cluster_beside(&site.cluster, &instance.node) {
+            let ways = ways(cluster, world);
+            for (_, carrier) in &ways {
+                judge(carrier, site, instance, policy, findings);
+            }
+            let pool = pool::of_cluster(cluster, world);
+            judge_pool(&pool, &site.cluster, policy.call.max_in_flight, findings);
+            provider::check(&ways, site, instance, world, findings);
+            continue;
+        }
         match resolve(instance, site, world) {
             Resolved::Found(carrier) => {
                 judge(&carrier, site, instance, policy, findings);
-                provider::check(&carrier, site, instance, world, findings);
+                let calls = policy.call.max_in_flight;
+                judge_pool(&carrier.pool, &site.cluster, calls, findings);
             }
             Resolved::Missing(remedy) => {
                 let Site { cluster, authority, .. } = site;
@@ -55,13 +66,14 @@ pub(crate) fn check(instance: &Instance<'_>, world: &World<'_>, findings: &mut F
 
 /// Looks at clusters that no filter among the files calls: a file of clusters alone.
 pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
-    for cluster in &world.clusters {
-        let carrier = carrier(cluster, world);
+    // The members of an aggregate are among them.
+    let own = world.clusters.iter().filter(|cluster| pool::aggregated(cluster, world).is_none());
+    for (cluster, carrier) in own.flat_map(|cluster| ways(cluster, world)) {
         let name = cluster.text("name").unwrap_or_default();
         match carrier.tls {
             // Behind CONNECT there is no provider but with TLS.
             Tls::Absent if !carrier.proxy => {
-                findings.add(codes::PLAIN_CLUSTER, cluster, format!("cluster {name} has no TLS"));
+                findings.add(codes::PLAIN_CLUSTER, &cluster, format!("cluster {name} has no TLS"));
             }
             Tls::Absent | Tls::On { .. } | Tls::Unseen => {
                 judge_tls(&carrier, &format!("cluster {name}"), findings);
@@ -71,9 +83,6 @@ pub(crate) fn check_alone(world: &World<'_>, findings: &mut Findings) {
 }
 
 fn resolve<'a>(instance: &Instance<'_>, site: &Site, world: &World<'a>) -> Resolved<'a> {
-    if let Some(cluster) = world.cluster_beside(&site.cluster, &instance.node) {
-        return Resolved::Found(Box::new(carrier(cluster, world)));
-    }
     match instance.platform {
         Platform::Istio => istio::resolve(site, instance, world),
         Platform::Gateway => gateway::resolve(site, world),
@@ -109,7 +118,6 @@ fn judge(
             format!("cluster {cluster} reaches {authority} without the forward proxy"),
         );
     }
-    judge_pool(&carrier.pool, cluster, policy.call.max_in_flight, findings);
     if site.scheme == "https" {
         let trusted = match instance.trusts_tls() {
             true => " and whose TLS userinfo_jwt takes for the provider's signature,",
@@ -188,43 +196,29 @@ fn judge_tls(carrier: &Carrier<'_>, what: &str, findings: &mut Findings) {
     }
 }
 
-/// Of several ways the one that protects the least.
-fn worst<'a>(ways: impl Iterator<Item = Carrier<'a>>) -> Option<Carrier<'a>> {
-    ways.min_by_key(|way| match way.tls {
-        Tls::Absent => 0,
-        Tls::On { ca: false, .. } => 1,
-        Tls::On { san: San::Missing | San::Any, .. } => 2,
-        Tls::On { san: San::Unseen, .. } => 3,
-        Tls::Unseen => 4,
-        Tls::On { san: San::Compared, .. } => 5,
-    })
-}
-
-/// How an Envoy cluster's connections are made; where it has several ways, the worst. An aggregate
-/// has only those of the clusters that it aggregates.
-fn carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
-    let Some(aggregated) = pool::aggregated(cluster, world) else {
-        return own_carrier(cluster, world);
+/// How an Envoy cluster's connections are made, each with the cluster that has it: an aggregate has only
+/// those of the clusters that it aggregates.
+pub(super) fn ways<'a>(cluster: &Node<'a>, world: &World<'a>) -> Vec<(Node<'a>, Carrier<'a>)> {
+    let members = match pool::aggregated(cluster, world) {
+        Some(aggregated) => aggregated.members,
+        None => vec![cluster.clone()],
     };
-    let ways = aggregated.members.iter().map(|member| own_carrier(member, world));
-    let nothing = || Carrier { tls: Tls::Unseen, ..own_carrier(cluster, world) };
-    Carrier { pool: pool::of_cluster(cluster, world), ..worst(ways).unwrap_or_else(nothing) }
-}
-
-fn own_carrier<'a>(cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {
-    let by_match = cluster.list("transport_socket_matches").into_iter();
-    let by_match = by_match.filter_map(|entry| entry.get("transport_socket"));
-    let sockets: Vec<Node<'a>> = by_match.chain(cluster.get("transport_socket")).collect();
-    let ways = sockets.iter().map(|socket| of_socket(socket, cluster, world));
-    let worst = worst(ways).unwrap_or_else(|| Carrier {
-        node: cluster.clone(),
-        proxy: false,
-        proxy_addresses: Vec::new(),
-        tls: Tls::Absent,
-        remedy: None,
-        pool: Pool::default(),
-    });
-    Carrier { pool: pool::of_cluster(cluster, world), ..worst }
+    let of_member = |member: Node<'a>| {
+        let used = sockets::used(&member);
+        let carriers = used.into_iter().map(|socket| match socket {
+            Some(socket) => of_socket(&socket, &member, world),
+            None => Carrier {
+                node: member.clone(),
+                proxy: false,
+                proxy_addresses: Vec::new(),
+                tls: Tls::Absent,
+                remedy: sockets::remedy(&member),
+                pool: Pool::default(),
+            },
+        });
+        carriers.map(|carrier| (member.clone(), carrier)).collect::<Vec<_>>()
+    };
+    members.into_iter().flat_map(of_member).collect()
 }
 
 fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Carrier<'a> {

@@ -111,6 +111,12 @@ codes! {
          take it for /orders: no token is asked for, or one by weaker rules",
         "set normalize_path: true, merge_slashes: true and path_with_escaped_slashes_action: \
          REJECT_REQUEST in the connection manager; better, lead public paths to a backend of their own";
+    PATH_PARAMETERS = "path-parameters", Warning,
+        "Envoy takes /public/..;/orders for a public path, whatever its settings are, and a server that \
+         cuts off path parameters takes it for /orders: no token is asked for",
+        "lead the public path to a backend of its own, or match on words between slashes only: \
+         safe_regex: { regex: \"/public(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?\" }; if the backend keeps \
+         `;` as it is, --allow path-parameters";
     FILTER_BY_CONDITION = "filter-by-condition", Error,
         "requests that the condition leaves out pass without a token",
         "make the filter an entry of http_filters itself, and switch it off on public routes by a \

@@ -32,6 +32,21 @@ pub(crate) fn check<'a>(
     let exact: Vec<&str> = matchers.iter().filter_map(exact_name).collect();
     // Of the other kinds of names, and of parts of names, nothing is known.
     let all_exact = !exact.is_empty() && exact.len() == matchers.len();
+    // A certificate with a wildcard may have the domain's own name beside it.
+    let sni = context.text("sni").filter(|sni| !by_call && !sni.is_empty());
+    let other =
+        |sni: &&str| !takes(sni) && !hosts.iter().any(|host| host.eq_ignore_ascii_case(sni));
+    if let Some(sni) = sni.filter(other)
+        && all_exact
+        && !exact.iter().any(|name| name.contains('*'))
+    {
+        let (wanted, called) = (exact.join(", "), hosts.join(", "));
+        let found =
+            format!("cluster {name} asks for {sni}, expects {wanted}, and is called for {called}");
+        let remedy = "set sni to the provider's host name".to_owned();
+        findings.add_with(codes::SAN_DIFFERS, socket, found, Some(remedy));
+        return;
+    }
     if all_exact && !hosts.iter().any(|host| takes(host)) {
         let (wanted, called) = (exact.join(", "), hosts.join(", "));
         let found = format!("cluster {name} expects {wanted}, and is called for {called}");

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::backends::{self, Backends};
 use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
@@ -23,10 +24,11 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
 
 /// The routes by which a manager without an instance leads to a backend that an instance protects.
 fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec<Way<'a>> {
-    let mut protected: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
+    let backends = Backends::of(ways, world);
+    let mut protected: BTreeMap<String, Vec<&Way<'a>>> = BTreeMap::new();
     for way in ways.iter().filter(|way| !way.on.is_empty()) {
-        if let Some(cluster) = way.cluster {
-            protected.entry(cluster).or_default().push(way);
+        for key in backends.keys(way) {
+            protected.entry(key).or_default().push(way);
         }
     }
     let mut found = Vec::new();
@@ -48,7 +50,14 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
         for mut way in bare {
             way.public = way.public.or_else(around);
             let cluster = way.cluster.unwrap_or_default();
-            let other = protected.get(cluster).and_then(|ways| ways.iter().find(|way| beside(way)));
+            let keys = backends.keys(&way);
+            let other = match backends::is_any(&way) {
+                true => protected.values().flatten().find(|way| beside(way)),
+                false => {
+                    let mut shared = keys.iter().filter_map(|key| protected.get(key)).flatten();
+                    shared.find(|way| beside(way))
+                }
+            };
             let Some(other) = other else { continue };
             let label = routes::label(&way.node);
             match way.public {
@@ -79,15 +88,18 @@ fn public_around<'a>(node: &Node<'_>, world: &World<'a>) -> Option<&'a str> {
 }
 
 /// Filters that forward connections unchanged to a backend that an instance protects.
-fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
+fn check_tcp<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
+    let backends = Backends::of(ways, world);
     for proxy in &world.tcp_proxies {
         let weighted = proxy.at(&["weighted_clusters"]).map(|node| node.list("clusters"));
         let weighted = weighted.unwrap_or_default();
         let names = weighted.iter().map(|part| part.text("name")).chain([proxy.text("cluster")]);
         for cluster in names.flatten() {
+            let own = backends::reached(cluster, proxy, world);
             let mut protected = ways.iter().filter(|way| !way.on.is_empty());
-            let way = protected
-                .find(|way| way.cluster == Some(cluster) && world.together(&way.node, proxy));
+            let way = protected.find(|way| {
+                world.together(&way.node, proxy) && !backends.keys(way).is_disjoint(&own)
+            });
             let Some(way) = way else { continue };
             if let Some(why) = public_around(proxy, world) {
                 let what = format!("a TCP proxy to backend {cluster} is public: {why}");
@@ -107,14 +119,23 @@ fn check_tcp(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
 }
 
 /// Backends that trust a header which another route to them does not strip.
-fn check_backends(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
-    let mut by_cluster: BTreeMap<&str, Vec<&Way<'_>>> = BTreeMap::new();
+fn check_backends<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
+    let backends = Backends::of(ways, world);
+    let mut by_key: BTreeMap<String, Vec<&Way<'a>>> = BTreeMap::new();
     for way in ways {
-        if let Some(cluster) = way.cluster {
-            by_cluster.entry(cluster).or_default().push(way);
+        for key in backends.keys(way) {
+            by_key.entry(key).or_default().push(way);
         }
     }
-    for (cluster, ways) in by_cluster {
+    // One backend has several keys: what is the same set of ways is said once.
+    let mut known: BTreeSet<Vec<String>> = BTreeSet::new();
+    let any: Vec<&Way<'a>> = ways.iter().filter(|way| backends::is_any(way)).collect();
+    for ways in by_key.into_values() {
+        if !known.insert(ways.iter().map(|way| shown(&way.node)).collect()) {
+            continue;
+        }
+        let ways: Vec<&Way<'a>> = ways.into_iter().chain(any.iter().copied()).collect();
+        let cluster = ways.iter().find_map(|way| way.cluster).unwrap_or_default();
         // The headers that each backend trusts, each once for each set of instances.
         let mut believed: Vec<(&Way<'_>, &[usize], String)> = Vec::new();
         for way in &ways {

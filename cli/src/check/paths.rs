@@ -3,32 +3,54 @@
 
 use regex_lite::Regex;
 
+use super::backends::Backends;
 use super::codes;
 use super::finding::{Findings, shown};
 use super::routes::{self, Way};
 use super::world::World;
 use crate::tree::Node;
 
+/// Ways out of a path that Envoy corrects, if it is told to.
+const DETOURS: [&str; 7] =
+    ["/../x", "/..%2Fx", "/..%2fx", "/%2e%2e/x", "//..//x", "/a/../../x", "/a//../../x"];
+/// Those that it never corrects: some servers cut off what is behind a `;` first.
+const PARAMETERS: [&str; 3] = ["/..;/x", "/..;a=b/x", "/a/..;/..;/x"];
+
 /// Looks for ways with other instances, or none, to a backend that an instance protects.
-pub(crate) fn check(ways: &[Way<'_>], world: &World<'_>, findings: &mut Findings) {
+pub(crate) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
+    let backends = Backends::of(ways, world);
     // One that is not marked as public is reported as unprotected.
     for way in ways.iter().filter(|way| !way.on.is_empty() || way.public.is_some()) {
         let loose = way.manager.as_ref().map(loose).unwrap_or_default();
-        let Some(matched) = way.matched.as_ref().filter(|_| !loose.is_empty()) else { continue };
+        let Some(matched) = &way.matched else { continue };
         let everything = is_everything(matched);
-        if !everything && !takes_a_detour(matched) {
+        // No setting corrects these; with other rules of another instance somebody still has a token.
+        let detours = match (loose.is_empty(), way.on.is_empty()) {
+            (false, _) => &DETOURS[..],
+            (true, true) => &PARAMETERS[..],
+            (true, false) => continue,
+        };
+        if !everything && !takes_a_detour(matched, detours) {
             continue;
         }
         let other = ways.iter().find(|other| {
             !other.on.is_empty()
                 && other.on != way.on
-                && way.cluster.is_some()
-                && way.cluster == other.cluster
+                && backends.meet(way, other)
                 && world.together(&way.node, &other.node)
                 && (!everything || is_left_out(other, way))
         });
         let Some(other) = other else { continue };
         let label = routes::label(&way.node);
+        if loose.is_empty() {
+            let found = format!(
+                "{label} takes paths with `;`, and leads to the same backend {} as {}",
+                way.cluster.unwrap_or_default(),
+                shown(&other.node)
+            );
+            findings.add(codes::PATH_PARAMETERS, &way.node, found);
+            continue;
+        }
         let found = format!(
             "{label} and {} lead to backend {}, and the connection manager lacks {}",
             shown(&other.node),
@@ -80,9 +102,7 @@ fn regex_of<'a>(matched: &Node<'a>) -> Option<&'a str> {
 }
 
 /// Whether a route takes a path that leads out of it again.
-fn takes_a_detour(matched: &Node<'_>) -> bool {
-    const DETOURS: [&str; 7] =
-        ["/../x", "/..%2Fx", "/..%2fx", "/%2e%2e/x", "//..//x", "/a/../../x", "/a//../../x"];
+fn takes_a_detour(matched: &Node<'_>, detours: &[&str]) -> bool {
     let Some(text) = regex_of(matched) else {
         // An exact path has one spelling.
         let policy = matched.at(&["path_match_policy", "typed_config"]).and_then(|p| p.any());
@@ -96,5 +116,5 @@ fn takes_a_detour(matched: &Node<'_>) -> bool {
     let literal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
     let start: String = text.trim_start_matches('^').chars().take_while(literal).collect();
     let start = start.trim_end_matches('/');
-    DETOURS.iter().any(|detour| regex.is_match(&format!("{start}{detour}")))
+    detours.iter().any(|detour| regex.is_match(&format!("{start}{detour}")))
 }

@@ -43,6 +43,16 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
             let holds = message.starts_with(FILTERS) || CONDITIONS.contains(&message);
             holds.then(|| message.rsplit('.').next().unwrap_or(message))
         });
+        let early = waits_not(instance, world);
+        if let Some(entry) = early {
+            let found = format!(
+                "{name} is not there until its configuration has come: until then default_config is"
+            );
+            let remedy = "remove apply_default_config_without_warming, or give the filter itself as \
+                          default_config";
+            let remedy = Some(remedy.to_owned());
+            findings.add_with(codes::FILTER_BY_CONDITION, &entry, found, remedy);
+        }
         if is_upstream(instance, world) {
             let found = format!("{name} is among the filters of calls to a backend");
             findings.add(codes::UPSTREAM_FILTER, node, found);
@@ -51,6 +61,19 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
             findings.add(codes::FILTER_BY_CONDITION, node, found);
         }
     }
+}
+
+/// The entry that lets requests pass by another filter until an instance's configuration has come.
+fn waits_not<'a>(instance: &Instance<'a>, world: &World<'a>) -> Option<Node<'a>> {
+    const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+    let manager = world.managers.get(instance.manager?)?;
+    let mut entries = manager.filters.iter();
+    let named = |entry: &&Node<'a>| entry.text("name") == Some(instance.name.as_str());
+    let entry = entries.find(|entry| named(entry) && entry.has("config_discovery"))?;
+    let discovery = entry.get("config_discovery")?;
+    let default = discovery.get("default_config")?;
+    let other = default.message(WASM).is_none();
+    (other && discovery.is_true("apply_default_config_without_warming")).then(|| entry.clone())
 }
 
 /// Whether it is met on the way from Envoy to a backend: by each try of a request, after the route.

@@ -12,8 +12,11 @@ use crate::tree::Node;
 
 /// By what name a cluster's options for HTTP are known.
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-/// The message of a cluster that aggregates others.
-const AGGREGATE: &str = "envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+/// The messages of clusters that aggregate others.
+const AGGREGATES: [&str; 2] = [
+    "envoy.extensions.clusters.aggregate.v3.ClusterConfig",
+    "envoy.extensions.clusters.composite.v3.ClusterConfig",
+];
 /// Envoy's default limit of each, for all workers together.
 pub(crate) const DEFAULT: u64 = 1024;
 
@@ -154,7 +157,8 @@ pub(crate) fn aggregated<'a>(cluster: &Node<'a>, world: &World<'a>) -> Option<Ag
     let mut aggregated = Aggregated { members: Vec::new(), unseen: Vec::new() };
     let (mut left, mut known) = (vec![aggregate(cluster)?], HashSet::new());
     while let Some(config) = left.pop() {
-        for name in config.list("clusters").iter().filter_map(|name| name.value.as_str()) {
+        let parts = config.list("clusters");
+        for name in parts.iter().filter_map(|part| part.value.as_str().or(part.text("name"))) {
             if !known.insert(name) {
                 continue;
             }
@@ -175,7 +179,8 @@ pub(crate) fn aggregated<'a>(cluster: &Node<'a>, world: &World<'a>) -> Option<Ag
 }
 
 fn aggregate<'a>(cluster: &Node<'a>) -> Option<Node<'a>> {
-    cluster.at(&["cluster_type", "typed_config"])?.message(AGGREGATE)
+    let (message, config) = cluster.at(&["cluster_type", "typed_config"])?.any()?;
+    AGGREGATES.contains(&message).then_some(config)
 }
 
 fn shared<'a>(part: &Part<'a>) -> Option<Shared<'a>> {

@@ -8,42 +8,39 @@ use super::finding::Findings;
 use super::instance::{Instance, Platform};
 use super::tls::{San, Tls};
 use super::world::World;
-use super::{codes, names};
+use super::{codes, names, sockets};
 use crate::tree::Node;
 
-/// Looks at the cluster of a site, if it is in the files.
+/// Looks at the ways of a site's cluster, each with the cluster that has it.
 pub(crate) fn check<'a>(
-    carrier: &Carrier<'a>,
+    ways: &[(Node<'a>, Carrier<'a>)],
     site: &Site,
     instance: &Instance<'_>,
     world: &World<'a>,
     findings: &mut Findings,
 ) {
-    let Some(cluster) = world.cluster_beside(&site.cluster, &instance.node) else { return };
-    if is_empty(cluster) {
-        let found = format!("cluster {} has no endpoint", site.cluster);
-        findings.add(codes::CLUSTER_WITHOUT_ENDPOINTS, cluster, found);
-    }
-    if site.scheme != "https" {
-        return;
-    }
-    let matches = cluster.list("transport_socket_matches");
-    let by_match = !matches.is_empty() && !cluster.has("transport_socket");
-    if by_match && !all_matched(cluster, &matches) {
-        let found = format!("cluster {} has TLS for matching endpoints only", site.cluster);
-        let remedy = "give the cluster a transport_socket with TLS: endpoints without the metadata \
-                      that an entry of transport_socket_matches asks for are called without TLS";
-        findings.add_with(codes::CLUSTER_WITHOUT_TLS, cluster, found, Some(remedy.to_owned()));
-    }
-    let compares = matches!(carrier.tls, Tls::On { ca: true, san: San::Compared | San::Unseen });
-    // The socket of one that is aggregated is in another cluster.
-    let own = world.clusters.iter().find(|cluster| carrier.node.is_inside(cluster));
-    if let Some(cluster) = own.filter(|_| compares) {
-        let endpoints = instance.endpoints();
-        let sites = endpoints.iter().flat_map(|endpoint| &endpoint.sites);
-        let hosts = sites.filter(|other| other.cluster == site.cluster);
-        let hosts: Vec<&str> = hosts.map(|other| host(&other.authority)).collect();
-        names::check(&carrier.node, cluster, &hosts, world, findings);
+    for (cluster, carrier) in ways {
+        let name = cluster.text("name").unwrap_or_default();
+        if is_empty(cluster) {
+            let found = format!("cluster {name} has no endpoint");
+            findings.add(codes::CLUSTER_WITHOUT_ENDPOINTS, cluster, found);
+        }
+        if site.scheme != "https" {
+            continue;
+        }
+        if sockets::is_unseen(cluster) {
+            let found = format!(
+                "cluster {name} has TLS for some endpoints only, and these are not in these files"
+            );
+            findings.add(codes::CLUSTER_NOT_SEEN, cluster, found);
+        }
+        if matches!(carrier.tls, Tls::On { ca: true, san: San::Compared | San::Unseen }) {
+            let endpoints = instance.endpoints();
+            let sites = endpoints.iter().flat_map(|endpoint| &endpoint.sites);
+            let hosts = sites.filter(|other| other.cluster == site.cluster);
+            let hosts: Vec<&str> = hosts.map(|other| host(&other.authority)).collect();
+            names::check(&carrier.node, cluster, &hosts, world, findings);
+        }
     }
 }
 
@@ -94,29 +91,4 @@ fn is_empty(cluster: &Node<'_>) -> bool {
     };
     let has_one = |locality: &Node<'_>| ENDPOINTS.iter().any(|field| locality.says(field));
     lists && !localities(cluster).iter().any(has_one)
-}
-
-/// Whether each endpoint has what an entry of `transport_socket_matches` asks for.
-fn all_matched<'a>(cluster: &Node<'a>, matches: &[Node<'a>]) -> bool {
-    const METADATA: &str = "envoy.transport_socket_match";
-    let has = |node: &Node<'_>, name: &str, value: &Node<'_>| {
-        let own = node.at(&["metadata", "filter_metadata"]).and_then(|all| all.member(METADATA));
-        own.and_then(|own| own.member(name)).is_some_and(|own| own.value == value.value)
-    };
-    let asked = |entry: &Node<'a>| -> Vec<(&'a str, Node<'a>)> {
-        entry.get("match").map(|asked| asked.members()).unwrap_or_default()
-    };
-    let localities = localities(cluster);
-    let mut all = localities.iter().flat_map(|locality| {
-        locality.list("lb_endpoints").into_iter().map(move |endpoint| (locality, endpoint))
-    });
-    let matched = |(locality, endpoint): (&Node<'_>, Node<'_>)| {
-        matches.iter().any(|entry| {
-            asked(entry)
-                .iter()
-                .all(|(name, value)| has(&endpoint, name, value) || has(locality, name, value))
-        })
-    };
-    matches.iter().any(|entry| asked(entry).is_empty())
-        || (!localities.is_empty() && all.all(matched))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::finding::Findings;
 use super::instance::Instance;
 use super::world::{Manager, World};
-use super::{codes, duration};
+use super::{chosen, codes, duration};
 use crate::tree::Node;
 
 /// The message that switches a filter.
@@ -105,10 +105,10 @@ pub(crate) fn check<'a>(
     for (config, host) in hosts {
         look.check_switches(&host, findings);
         if let Some(matcher) = host.get("matcher") {
-            let found = "routes that a matcher selects are not checked";
+            let found = "the conditions under which a matcher selects routes are not checked";
             findings.add(codes::ROUTES_NOT_SEEN, &matcher, found);
         }
-        let routes = host.list("routes");
+        let routes = chosen::routes(&host);
         let before = ways.len();
         for route in &routes {
             look.check_switches(route, findings);
@@ -122,27 +122,11 @@ pub(crate) fn check<'a>(
         }
         let removing = ways.iter().skip(before).flat_map(|way| look.on(way));
         if let Some(instance) = removing.into_iter().find(|instance| instance.removes_the_token()) {
-            check_match(&routes, instance, findings);
+            chosen::check(&host, &routes, instance, findings);
+            chosen::check_scopes(&manager.node, instance, findings);
         }
     }
     Some(ways)
-}
-
-/// Envoy chooses the route again once the token is removed: no route may depend on it.
-fn check_match(routes: &[Node<'_>], instance: &Instance<'_>, findings: &mut Findings) {
-    for route in routes {
-        let headers = route.get("match").map(|matched| matched.list("headers")).unwrap_or_default();
-        for header in headers {
-            if header.text("name").is_some_and(|name| name.eq_ignore_ascii_case("authorization")) {
-                let found = format!(
-                    "{} matches on Authorization, which {} removes",
-                    label(route),
-                    instance.name
-                );
-                findings.add(codes::ROUTE_BY_AUTHORIZATION, &header, found);
-            }
-        }
-    }
 }
 
 /// The ways to backends through a manager without an instance; `None` if its routes are not in
@@ -153,7 +137,7 @@ pub(crate) fn bare<'a>(manager: &Manager<'a>, world: &World<'a>) -> Option<Vec<W
     let mut ways = Vec::new();
     for config in &configs {
         for host in config.list("virtual_hosts") {
-            for route in host.list("routes") {
+            for route in chosen::routes(&host) {
                 ways.extend(look.ways(&route, [&route, &host, config]));
             }
         }
