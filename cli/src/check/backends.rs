@@ -2,53 +2,67 @@
 //! address, or by a cluster that the request names.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::pool;
 use super::routes::Way;
 use super::world::World;
-use crate::tree::Node;
+use crate::tree::{Document, Node};
 
-/// The backends of ways.
-pub(super) struct Backends<'w, 'a> {
-    world: &'w World<'a>,
-    /// What each cluster leads to, by its name and the document that asks for it.
-    known: HashMap<(&'a str, *const crate::tree::Document), BTreeSet<String>>,
+/// What a cluster leads to.
+type Keys = Rc<BTreeSet<String>>;
+
+/// What a way leads to.
+pub(super) struct Reach {
+    /// Whether the request itself names the cluster.
+    pub(super) is_any: bool,
+    clusters: Vec<Keys>,
 }
 
-impl<'w, 'a> Backends<'w, 'a> {
+/// The backends of ways, in their order.
+pub(super) struct Backends(Vec<Reach>);
+
+impl Backends {
     /// Those of these ways.
-    pub(super) fn of(ways: &[Way<'a>], world: &'w World<'a>) -> Backends<'w, 'a> {
-        let mut known = HashMap::new();
-        for way in ways {
-            for name in clusters(way) {
+    pub(super) fn of<'a>(ways: &[Way<'a>], world: &World<'a>) -> Backends {
+        let mut known: HashMap<(&'a str, *const Document), Keys> = HashMap::new();
+        let reach = |way: &Way<'a>| {
+            let keys = |name: &'a str| {
                 let key = (name, std::ptr::from_ref(way.node.document));
-                known.entry(key).or_insert_with(|| reached(name, &way.node, world));
-            }
-        }
-        Backends { world, known }
+                let keys = known.entry(key);
+                Rc::clone(keys.or_insert_with(|| Rc::new(reached(name, &way.node, world))))
+            };
+            Reach { is_any: is_any(way), clusters: clusters(way).into_iter().map(keys).collect() }
+        };
+        Backends(ways.iter().map(reach).collect())
     }
 
-    /// What a way leads to.
-    pub(super) fn keys(&self, way: &Way<'a>) -> BTreeSet<String> {
-        let of_one = |name: &'a str| {
-            let key = (name, std::ptr::from_ref(way.node.document));
-            self.known.get(&key).cloned().unwrap_or_else(|| reached(name, &way.node, self.world))
-        };
-        clusters(way).into_iter().flat_map(of_one).collect()
+    /// Each way with what it leads to.
+    pub(super) fn with<'w, 'a>(
+        &self,
+        ways: &'w [Way<'a>],
+    ) -> impl Iterator<Item = (&Reach, &'w Way<'a>)> {
+        self.0.iter().zip(ways)
+    }
+}
+
+impl Reach {
+    /// What it leads to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.clusters.iter().flat_map(|keys| keys.iter()).map(String::as_str)
     }
 
     /// Whether both may lead to one backend.
-    pub(super) fn meet(&self, one: &Way<'a>, other: &Way<'a>) -> bool {
-        if is_any(one) || is_any(other) {
-            return true;
-        }
-        let (Some(first), Some(second)) = (one.cluster, other.cluster) else { return false };
-        first == second || !self.keys(one).is_disjoint(&self.keys(other))
+    pub(super) fn meets(&self, other: &Reach) -> bool {
+        let same = |one: &Keys, other: &Keys| Rc::ptr_eq(one, other) || !one.is_disjoint(other);
+        self.is_any
+            || other.is_any
+            || self.clusters.iter().any(|one| other.clusters.iter().any(|two| same(one, two)))
     }
 }
 
 /// Whether the request itself names the cluster.
-pub(super) fn is_any(way: &Way<'_>) -> bool {
+fn is_any(way: &Way<'_>) -> bool {
     let by_part = way.levels.first().is_some_and(|level| level.has("cluster_header"));
     let action = way.levels.iter().find_map(|level| level.get("route"));
     way.cluster.is_none() && (by_part || action.is_some_and(|action| action.has("cluster_header")))

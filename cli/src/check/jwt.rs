@@ -110,14 +110,16 @@ fn may_meet(matched: &Node<'_>, way: &Way<'_>) -> bool {
     if route.starts_with(rule) {
         return true;
     }
+    if !rule.starts_with(route) {
+        return false;
+    }
     // Routes before that one take its requests.
     let before = way.host.iter().flat_map(|host| host.list("routes"));
     let before = before.filter_map(|route| route.get("match"));
     let mut before = before.take_while(|earlier| earlier.place != own.place);
-    rule.starts_with(route)
-        && !before.any(|earlier| {
-            start(&earlier).is_some_and(|(earlier, all)| all && rule.starts_with(earlier))
-        })
+    !before.any(|earlier| {
+        start(&earlier).is_some_and(|(earlier, all)| all && rule.starts_with(earlier))
+    })
 }
 
 /// Whether a rule applies to every request of a way.

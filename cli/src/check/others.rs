@@ -25,9 +25,9 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
 /// The routes by which a manager without an instance leads to a backend that an instance protects.
 fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec<Way<'a>> {
     let backends = Backends::of(ways, world);
-    let mut protected: BTreeMap<String, Vec<&Way<'a>>> = BTreeMap::new();
-    for way in ways.iter().filter(|way| !way.on.is_empty()) {
-        for key in backends.keys(way) {
+    let mut protected: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
+    for (reach, way) in backends.with(ways).filter(|(_, way)| !way.on.is_empty()) {
+        for key in reach.keys() {
             protected.entry(key).or_default().push(way);
         }
     }
@@ -47,17 +47,18 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
             continue;
         };
         let around = || public_around(&manager.node, world);
-        for mut way in bare {
+        let own = Backends::of(&bare, world);
+        let others = own.with(&bare).map(|(reach, _)| {
+            if reach.is_any {
+                return protected.values().flatten().find(|way| beside(way)).copied();
+            }
+            let mut shared = reach.keys().filter_map(|key| protected.get(key)).flatten();
+            shared.find(|way| beside(way)).copied()
+        });
+        let others: Vec<Option<&Way<'a>>> = others.collect();
+        for (mut way, other) in bare.into_iter().zip(others) {
             way.public = way.public.or_else(around);
             let cluster = way.cluster.unwrap_or_default();
-            let keys = backends.keys(&way);
-            let other = match backends::is_any(&way) {
-                true => protected.values().flatten().find(|way| beside(way)),
-                false => {
-                    let mut shared = keys.iter().filter_map(|key| protected.get(key)).flatten();
-                    shared.find(|way| beside(way))
-                }
-            };
             let Some(other) = other else { continue };
             let label = routes::label(&way.node);
             match way.public {
@@ -96,11 +97,11 @@ fn check_tcp<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
         let names = weighted.iter().map(|part| part.text("name")).chain([proxy.text("cluster")]);
         for cluster in names.flatten() {
             let own = backends::reached(cluster, proxy, world);
-            let mut protected = ways.iter().filter(|way| !way.on.is_empty());
-            let way = protected.find(|way| {
-                world.together(&way.node, proxy) && !backends.keys(way).is_disjoint(&own)
+            let mut protected = backends.with(ways).filter(|(_, way)| !way.on.is_empty());
+            let way = protected.find(|(reach, way)| {
+                reach.keys().any(|key| own.contains(key)) && world.together(&way.node, proxy)
             });
-            let Some(way) = way else { continue };
+            let Some((_, way)) = way else { continue };
             if let Some(why) = public_around(proxy, world) {
                 let what = format!("a TCP proxy to backend {cluster} is public: {why}");
                 findings.add(codes::ROUTE_PUBLIC, proxy, what);
@@ -121,15 +122,16 @@ fn check_tcp<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
 /// Backends that trust a header which another route to them does not strip.
 fn check_backends<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
     let backends = Backends::of(ways, world);
-    let mut by_key: BTreeMap<String, Vec<&Way<'a>>> = BTreeMap::new();
-    for way in ways {
-        for key in backends.keys(way) {
+    let mut by_key: BTreeMap<&str, Vec<&Way<'a>>> = BTreeMap::new();
+    for (reach, way) in backends.with(ways) {
+        for key in reach.keys() {
             by_key.entry(key).or_default().push(way);
         }
     }
     // One backend has several keys: what is the same set of ways is said once.
     let mut known: BTreeSet<Vec<String>> = BTreeSet::new();
-    let any: Vec<&Way<'a>> = ways.iter().filter(|way| backends::is_any(way)).collect();
+    let any: Vec<&Way<'a>> =
+        backends.with(ways).filter(|(reach, _)| reach.is_any).map(|(_, way)| way).collect();
     for ways in by_key.into_values() {
         if !known.insert(ways.iter().map(|way| shown(&way.node)).collect()) {
             continue;

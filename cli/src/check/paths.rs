@@ -20,7 +20,8 @@ const PARAMETERS: [&str; 3] = ["/..;/x", "/..;a=b/x", "/a/..;/..;/x"];
 pub(crate) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
     let backends = Backends::of(ways, world);
     // One that is not marked as public is reported as unprotected.
-    for way in ways.iter().filter(|way| !way.on.is_empty() || way.public.is_some()) {
+    let judged = |way: &Way<'_>| !way.on.is_empty() || way.public.is_some();
+    for (reach, way) in backends.with(ways).filter(|(_, way)| judged(way)) {
         let loose = way.manager.as_ref().map(loose).unwrap_or_default();
         let Some(matched) = &way.matched else { continue };
         let everything = is_everything(matched);
@@ -33,14 +34,15 @@ pub(crate) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Find
         if !everything && !takes_a_detour(matched, detours) {
             continue;
         }
-        let other = ways.iter().find(|other| {
+        let mut all = backends.with(ways);
+        let other = all.find(|(others, other)| {
             !other.on.is_empty()
                 && other.on != way.on
-                && backends.meet(way, other)
+                && reach.meets(others)
                 && world.together(&way.node, &other.node)
                 && (!everything || is_left_out(other, way))
         });
-        let Some(other) = other else { continue };
+        let Some((_, other)) = other else { continue };
         let label = routes::label(&way.node);
         if loose.is_empty() {
             let found = format!(
