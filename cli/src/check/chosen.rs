@@ -3,7 +3,6 @@
 use super::codes;
 use super::finding::Findings;
 use super::instance::Instance;
-use super::routes::label;
 use crate::tree::Node;
 
 /// The routes of a virtual host, also those that a matcher selects.
@@ -78,4 +77,12 @@ fn below<'a>(node: &Node<'a>) -> Vec<Node<'a>> {
         all.push(node);
     }
     all
+}
+
+/// A route as a message calls it.
+pub(crate) fn label(route: &Node<'_>) -> String {
+    match route.text("name") {
+        Some(name) => format!("route {name}"),
+        None => "this route".to_owned(),
+    }
 }

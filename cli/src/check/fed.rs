@@ -1,7 +1,6 @@
 //! Filters that put a request's text elsewhere: into dynamic metadata and filter state, where formats read
 //! it.
 
-use super::headers;
 use super::instance::Instance;
 use super::other::Other;
 use crate::tree::Node;
@@ -34,7 +33,7 @@ impl Fed {
                     "set_filter_state.v3.Config" => {
                         fed.set_filter_state(&config, |format| {
                             index < at && format.contains('%')
-                                || headers::is_the_clients(format, instance, &Fed::default())
+                                || is_the_clients(format, instance, &Fed::default())
                         });
                     }
                     _ => {}
@@ -87,4 +86,64 @@ fn namespaces(node: &Node<'_>, own: &str) -> Vec<String> {
         named.push(own.to_owned());
     }
     named
+}
+
+/// Operators that have nothing of what the client writes into a request.
+const OTHERS: [&str; 30] = [
+    "ACCESS_LOG_",
+    "BYTES_",
+    "CLUSTER_METADATA",
+    "COMMON_DURATION",
+    "CONNECTION_",
+    "CUSTOM_FLAGS",
+    "DOWNSTREAM_",
+    "DURATION",
+    "EMIT_TIME",
+    "ENVIRONMENT",
+    "FILTER_CHAIN_NAME",
+    "GRPC_STATUS",
+    "HOST_METADATA",
+    "HOSTNAME",
+    "LOCAL_REPLY_BODY",
+    "PROTOCOL",
+    "QUIC_",
+    "REQUEST_DURATION",
+    "REQUEST_TX_DURATION",
+    "RESPONSE_",
+    "RESP",
+    "ROUNDTRIP_DURATION",
+    "ROUTE_NAME",
+    "START_TIME",
+    "STREAM_ID",
+    "TLS_",
+    "TRAILER",
+    "UNIQUE_ID",
+    "UPSTREAM_",
+    "VIRTUAL_CLUSTER_NAME",
+];
+
+/// Whether a format has something of the request in it that the instance does not strip. An operator
+/// that is not known may have it.
+pub(super) fn is_the_clients(format: &str, instance: &Instance<'_>, fed: &Fed) -> bool {
+    // Operators stand between two percent signs; two of these are one sign.
+    format.split('%').skip(1).step_by(2).filter(|operator| !operator.is_empty()).any(|operator| {
+        let (name, rest) = operator.split_once('(').unwrap_or((operator, ""));
+        let arguments = rest.rsplit_once(')').map_or(rest, |(arguments, _)| arguments);
+        let first = arguments.split(':').next().unwrap_or_default();
+        match name {
+            "REQ" | "REQ_WITHOUT_QUERY" | "REQUEST_HEADER" => {
+                let names = arguments.split(')').next().unwrap_or_default();
+                names.split('?').any(|name| !name.is_empty() && !instance.strips(name.trim()))
+            }
+            "DYNAMIC_METADATA" => fed.metadata(first),
+            "FILTER_STATE" | "PER_REQUEST_STATE" => fed.state(first),
+            "METADATA" => match arguments.strip_prefix("DYNAMIC:") {
+                Some(rest) => fed.metadata(rest.split(':').next().unwrap_or_default()),
+                None => false,
+            },
+            // An expression reads a request's headers and path by this name.
+            "CEL" => arguments.contains("request.") || arguments.contains("request["),
+            _ => !OTHERS.iter().any(|known| name.starts_with(known)),
+        }
+    })
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::fed::Fed;
+use super::fed::{self, Fed};
 use super::guard;
 use super::instance::Instance;
 use crate::tree::Node;
@@ -91,69 +91,9 @@ pub(super) fn forged(
 ) -> Option<String> {
     mutations.iter().find_map(|mutation| match mutation {
         Mutation::Write(name, value) => {
-            let forged = instance.strips(name) && is_the_clients(value, instance, fed);
+            let forged = instance.strips(name) && fed::is_the_clients(value, instance, fed);
             forged.then(|| format!("{name} from {value}"))
         }
         Mutation::Remove(_) | Mutation::RemoveWhere(_) => None,
-    })
-}
-
-/// Operators that have nothing of what the client writes into a request.
-const OTHERS: [&str; 30] = [
-    "ACCESS_LOG_",
-    "BYTES_",
-    "CLUSTER_METADATA",
-    "COMMON_DURATION",
-    "CONNECTION_",
-    "CUSTOM_FLAGS",
-    "DOWNSTREAM_",
-    "DURATION",
-    "EMIT_TIME",
-    "ENVIRONMENT",
-    "FILTER_CHAIN_NAME",
-    "GRPC_STATUS",
-    "HOST_METADATA",
-    "HOSTNAME",
-    "LOCAL_REPLY_BODY",
-    "PROTOCOL",
-    "QUIC_",
-    "REQUEST_DURATION",
-    "REQUEST_TX_DURATION",
-    "RESPONSE_",
-    "RESP",
-    "ROUNDTRIP_DURATION",
-    "ROUTE_NAME",
-    "START_TIME",
-    "STREAM_ID",
-    "TLS_",
-    "TRAILER",
-    "UNIQUE_ID",
-    "UPSTREAM_",
-    "VIRTUAL_CLUSTER_NAME",
-];
-
-/// Whether a format has something of the request in it that the instance does not strip. An operator
-/// that is not known may have it.
-pub(super) fn is_the_clients(format: &str, instance: &Instance<'_>, fed: &Fed) -> bool {
-    // Operators stand between two percent signs; two of these are one sign.
-    format.split('%').skip(1).step_by(2).filter(|operator| !operator.is_empty()).any(|operator| {
-        let (name, rest) = operator.split_once('(').unwrap_or((operator, ""));
-        let arguments = rest.rsplit_once(')').map_or(rest, |(arguments, _)| arguments);
-        let first = arguments.split(':').next().unwrap_or_default();
-        match name {
-            "REQ" | "REQ_WITHOUT_QUERY" | "REQUEST_HEADER" => {
-                let names = arguments.split(')').next().unwrap_or_default();
-                names.split('?').any(|name| !name.is_empty() && !instance.strips(name.trim()))
-            }
-            "DYNAMIC_METADATA" => fed.metadata(first),
-            "FILTER_STATE" | "PER_REQUEST_STATE" => fed.state(first),
-            "METADATA" => match arguments.strip_prefix("DYNAMIC:") {
-                Some(rest) => fed.metadata(rest.split(':').next().unwrap_or_default()),
-                None => false,
-            },
-            // An expression reads a request's headers and path by this name.
-            "CEL" => arguments.contains("request.") || arguments.contains("request["),
-            _ => !OTHERS.iter().any(|known| name.starts_with(known)),
-        }
     })
 }

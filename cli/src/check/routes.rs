@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+pub(crate) use super::chosen::label;
 use super::finding::Findings;
 use super::instance::Instance;
 use super::world::{Manager, World};
@@ -343,14 +344,6 @@ impl<'a> Look<'_, 'a> {
     fn on<'s>(&'s self, way: &'s Way<'a>) -> impl Iterator<Item = &'s Instance<'a>> {
         let instances = self.instances.iter();
         instances.filter(|(index, _)| way.on.contains(index)).map(|(_, instance)| *instance)
-    }
-}
-
-/// A route as a message calls it.
-pub(crate) fn label(route: &Node<'_>) -> String {
-    match route.text("name") {
-        Some(name) => format!("route {name}"),
-        None => "this route".to_owned(),
     }
 }
 
