@@ -4,10 +4,12 @@
 //!
 //! Only what the manifests themselves say is judged, never what Istio's own configuration may add.
 
+use serde_json::Value;
+
 use super::codes;
 use super::finding::{Findings, shown};
 use super::instance::{self, Instance, Platform};
-use super::scope::{meets, surely_for_gateways};
+use super::scope::{ROOT, meets, namespace, selector, surely_for_gateways};
 use super::world::World;
 use crate::tree::Node;
 
@@ -39,7 +41,14 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
             let remedy =
                 "apply one of the two: a WasmPlugin, or the EnvoyFilter with its instances";
             let remedy = Some(remedy.to_owned());
-            findings.add_with(codes::ROUTE_WITH_TWO_INSTANCES, &instance.node, found, remedy);
+            // Which of the two comes first is not known: it matters where only one removes it.
+            let (code, found) = match instance.removes_the_token() && other.removes_the_token() {
+                true => {
+                    (codes::TOKEN_LOST_BEFORE, format!("{found}, and both remove Authorization"))
+                }
+                false => (codes::ROUTE_WITH_TWO_INSTANCES, found),
+            };
+            findings.add_with(code, &instance.node, found, remedy);
         }
     }
 }
@@ -59,7 +68,9 @@ pub(crate) fn check_placeholders(instance: &Instance<'_>, findings: &mut Finding
     let uri = uri.as_ref().and_then(|uri| uri.get("uri"));
     let mut judge = |node: &Node<'_>, what: &str| {
         let Some(text) = node.value.as_str() else { return };
-        let zeros = text.len() == 64 && text.bytes().all(|byte| byte == b'0');
+        // The digest may be the end of an address: `…@sha256:000…`.
+        let digest = text.rsplit_once("sha256:").map_or(text, |(_, digest)| digest);
+        let zeros = digest.len() == 64 && digest.bytes().all(|byte| byte == b'0');
         if zeros || is_of_an_example(text) {
             let found = format!("{what} is {text}, a placeholder");
             findings.add(codes::PLACEHOLDER, node, found);
@@ -101,6 +112,7 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
     let fits = |entry: &Node<'_>| misses.is_none() || entry.text("mode") != misses;
     let narrow = matches.iter().filter(|entry| fits(entry) && entry.list("ports").is_empty());
     if matches.is_empty() || narrow.count() > 0 {
+        check_mode(spec, &matches, world, findings);
         return;
     }
     let ports = matches.iter().filter(|entry| fits(entry)).flat_map(|entry| entry.list("ports"));
@@ -118,6 +130,29 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
     } else {
         let found = format!("match: only requests to port {}", ports.join(", "));
         findings.add(codes::INSTANCE_NARROWED, &at, found);
+    }
+}
+
+/// A plugin of the root namespace without a selector is for gateways and workloads: one mode leaves out
+/// what the other kind of proxy gets from clients.
+fn check_mode(spec: &Node<'_>, matches: &[Node<'_>], world: &World<'_>, findings: &mut Findings) {
+    let Some(manifest) = world.manifest(spec) else { return };
+    let everywhere = namespace(manifest).is_none_or(|name| name == ROOT)
+        && selector(manifest).is_empty()
+        && spec.list("targetRefs").is_empty();
+    let open = |mode: &str| match mode {
+        "CLIENT" => Some("what comes to workloads passes without the filter"),
+        "SERVER" => Some("what comes to gateways passes without the filter"),
+        _ => None,
+    };
+    let mode = matches.first().and_then(|entry| entry.text("mode")).unwrap_or_default();
+    let all = matches.iter().all(|entry| entry.text("mode") == Some(mode));
+    if let (true, Some(open)) = (everywhere && all, open(mode)) {
+        let at = spec.get("match").unwrap_or_else(|| spec.clone());
+        let remedy = "remove match, or say by a selector or targetRefs whether the plugin is for \
+                      gateways (CLIENT) or for workloads (SERVER)";
+        let found = format!("mode {mode} for all proxies: {open}");
+        findings.add_with(codes::INSTANCE_NARROWED, &at, found, Some(remedy.to_owned()));
     }
 }
 
@@ -149,7 +184,20 @@ fn check_patch(
                 findings.add_with(codes::INSTANCE_NOT_APPLIED, patch, found, remedy);
             }
         }
-        _ => {}
+        applied => {
+            // One inside a whole connection manager or listener is where that puts it.
+            let value = patch.at(&["patch", "value"]);
+            if value.is_some_and(|value| value.place == instance.node.place) {
+                let at = patch.get("applyTo").unwrap_or_else(|| patch.clone());
+                let applied = applied.unwrap_or_default();
+                let found = format!("applyTo {applied}: got {}", instance.name);
+                let remedy = format!(
+                    "use applyTo: HTTP_FILTER and operation: INSERT_BEFORE with match…subFilter: \
+                     {{ name: {ROUTER} }}"
+                );
+                findings.add_with(codes::NOT_AN_HTTP_FILTER, &at, found, Some(remedy));
+            }
+        }
     }
 }
 
@@ -163,6 +211,7 @@ fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
         Some("ADD") => Some("puts the filter behind the router, where Envoy refuses it"),
         Some("MERGE") => Some("changes a filter that is there, and inserts none"),
         Some("REMOVE") => Some("removes a filter, and inserts none"),
+        Some("REPLACE") => Some("puts the filter in the place of others, or nowhere without them"),
         Some("INSERT_AFTER") if beside.is_none_or(|name| [ROUTER, OLD_ROUTER].contains(&name)) => {
             Some("puts the filter behind the router, where Envoy refuses it")
         }
@@ -176,10 +225,38 @@ fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
         findings.add_with(codes::INSTANCE_NOT_APPLIED, &at, found, Some(remedy));
     }
     check_context(patch, world, findings);
-    if let Some(port) = patch.at(&["match", "listener", "portNumber"]) {
-        let found = format!("portNumber: only requests to port {}", port.value);
-        findings.add(codes::INSTANCE_NARROWED, &port, found);
+    for condition in conditions(patch) {
+        let name = condition.place.rsplit('.').next().unwrap_or_default();
+        let value =
+            condition.value.as_str().map_or_else(|| condition.value.to_string(), str::to_owned);
+        let found = match name {
+            "portNumber" => format!("portNumber: only requests to port {value}"),
+            name => format!("{name}: only where it is {value}"),
+        };
+        findings.add(codes::INSTANCE_NARROWED, &condition, found);
     }
+}
+
+/// Everything that a patch asks of listeners, connections and proxies. The filter that it names is only
+/// the place in a list.
+fn conditions<'a>(patch: &Node<'a>) -> Vec<Node<'a>> {
+    const PLACE: [&str; 2] = ["filterChain", "filter_chain"];
+    let parts: [&[&str]; 3] =
+        [&["match", "listener"], &["match", "listener", "filter_chain"], &["match", "proxy"]];
+    let members =
+        parts.into_iter().filter_map(|path| patch.at(path)).flat_map(|node| node.members());
+    let asks = |(name, node): &(&str, Node<'_>)| {
+        // Istio takes what is empty for not said.
+        let said = match node.value {
+            Value::Null => false,
+            Value::Number(number) => number.as_u64() != Some(0),
+            Value::String(text) => !text.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            Value::Bool(_) | Value::Array(_) => true,
+        };
+        said && !PLACE.contains(name) && *name != "filter"
+    };
+    members.filter(asks).map(|(_, node)| node).collect()
 }
 
 /// What a workload calls itself needs no token of a client.

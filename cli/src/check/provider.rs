@@ -57,8 +57,25 @@ pub(crate) fn check_code(instance: &Instance<'_>, world: &World<'_>, findings: &
     let Some((uri, name)) = uri.as_ref().and_then(|uri| Some((uri, uri.text("cluster")?))) else {
         return;
     };
-    let missing = world.cluster_beside(name, &instance.node).is_none();
-    if missing && instance.platform == Platform::Envoy && world.has_all_clusters(&instance.node) {
+    if let Some(cluster) = world.cluster_beside(name, &instance.node) {
+        if is_empty(cluster) {
+            let found = format!("cluster {name}, of the module's code, has no endpoint");
+            findings.add(codes::CLUSTER_WITHOUT_ENDPOINTS, cluster, found);
+        }
+        return;
+    }
+    let missing = match instance.platform {
+        Platform::Envoy => world.has_all_clusters(&instance.node),
+        // Istio makes clusters of hosts; others come by EnvoyFilters, as the provider's. Of an
+        // EXTENSION_CONFIG Istio's agent fetches the code itself.
+        Platform::Istio => {
+            let patch = world.patches.iter().find(|patch| instance.node.is_inside(patch));
+            let agents = patch.and_then(|patch| patch.text("applyTo")) == Some("EXTENSION_CONFIG");
+            !agents && !name.contains('|') && world.has_all_clusters(&instance.node)
+        }
+        Platform::Gateway | Platform::Alone => false,
+    };
+    if missing {
         let found = format!("no cluster {name:?} for the module's code");
         let remedy = "add the cluster, or load the code from a file: until it is loaded every \
                       request is answered with 503";
