@@ -13,6 +13,7 @@ mod chain;
 mod chosen;
 mod cluster;
 mod codes;
+mod covered;
 mod duration;
 mod environment;
 mod envoy;

@@ -3,48 +3,48 @@
 //!
 //! A target that is not in the files is not judged, unless others of its kind are.
 
-use super::codes;
 use super::finding::{Findings, shown};
 use super::instance::Platform;
 use super::scope::namespace;
 use super::world::World;
+use super::{codes, covered};
 use crate::tree::Node;
 
 /// In which annotation the reason is why a route, or a policy, is without the filter.
-const PUBLIC: &str = "oidc-token-connector/public";
+pub(super) const PUBLIC: &str = "oidc-token-connector/public";
 
 /// What a policy is for.
-struct Target<'a> {
-    policy: &'a Node<'a>,
-    node: Node<'a>,
+pub(super) struct Target<'a> {
+    pub(super) policy: &'a Node<'a>,
+    /// What says so.
+    pub(super) node: Node<'a>,
+    kind: &'a str,
+    name: &'a str,
     /// Whether the policy has an instance of the filter.
-    protects: bool,
+    pub(super) protects: bool,
 }
 
 impl<'a> Target<'a> {
-    fn kind(&self) -> &'a str {
-        self.node.text("kind").unwrap_or_default()
-    }
-
-    fn name(&self) -> &'a str {
-        self.node.text("name").unwrap_or_default()
-    }
-
-    fn section(&self) -> Option<&'a str> {
+    pub(super) fn section(&self) -> Option<&'a str> {
         self.node.text("sectionName")
     }
 
     /// Whether it is exactly that object.
-    fn is(&self, kind: &str, object: &Node<'_>) -> bool {
-        self.kind() == kind && self.is_called(object) && is_near(self.policy, object)
+    pub(super) fn is(&self, kind: &str, object: &Node<'_>) -> bool {
+        self.kind == kind && self.is_called(object) && is_near(self.policy, object)
+    }
+
+    /// Whether it has that kind and name, wherever that is.
+    pub(super) fn names(&self, kind: &str, name: &str) -> bool {
+        self.kind == kind && self.name == name
     }
 
     fn is_called(&self, object: &Node<'_>) -> bool {
-        called(object) == Some(self.name())
+        called(object) == Some(self.name)
     }
 
     fn shown(&self) -> String {
-        format!("{} {}", self.kind(), self.name())
+        format!("{} {}", self.kind, self.name)
     }
 }
 
@@ -56,7 +56,19 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
         let protects = instances.any(|instance| instance.node.is_inside(policy));
         let Some(spec) = policy.get("spec") else { continue };
         let nodes = spec.get("targetRef").into_iter().chain(spec.list("targetRefs"));
-        targets.extend(nodes.map(|node| Target { policy, node, protects }));
+        for node in nodes {
+            let kind = node.text("kind").unwrap_or_default();
+            let name = node.text("name").unwrap_or_default();
+            targets.push(Target { policy, node, kind, name, protects });
+        }
+        for node in spec.list("targetSelectors") {
+            let kind = node.text("kind").unwrap_or_default();
+            let selected = objects(kind, world).iter();
+            let selected = selected.filter(|o| is_near(policy, o) && selects(&node, o));
+            let names: Vec<&str> = selected.filter_map(called).collect();
+            let node = |name| Target { policy, node: node.clone(), kind, name, protects };
+            targets.extend(names.into_iter().map(node));
+        }
     }
     for target in &targets {
         if target.protects {
@@ -66,6 +78,18 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
             check_replacing(target, &targets, world, findings);
         }
     }
+    covered::check(&targets, world, findings);
+}
+
+/// Whether an object has the labels of a selector. One with expressions is not judged.
+fn selects(selector: &Node<'_>, object: &Node<'_>) -> bool {
+    let wanted = selector.get("matchLabels").map(|labels| labels.members()).unwrap_or_default();
+    let labels = object.at(&["metadata", "labels"]);
+    let has = |(name, value): &(&str, Node<'_>)| {
+        let own = labels.as_ref().and_then(|labels| labels.member(name));
+        own.is_some_and(|own| own.value == value.value)
+    };
+    !wanted.is_empty() && !selector.says("matchExpressions") && wanted.iter().all(has)
 }
 
 fn objects<'w, 'a>(kind: &str, world: &'w World<'a>) -> &'w [Node<'a>] {
@@ -79,7 +103,7 @@ fn objects<'w, 'a>(kind: &str, world: &'w World<'a>) -> &'w [Node<'a>] {
 
 /// Whether a route can have requests. One for names that nobody resolves (`.invalid`, RFC 6761 §6.4) only
 /// makes a cluster, as the chart does for a provider's.
-fn serves(route: &Node<'_>) -> bool {
+pub(super) fn serves(route: &Node<'_>) -> bool {
     let names = route.at(&["spec", "hostnames"]).map(|names| names.items()).unwrap_or_default();
     let is_nobodys = |name: &Node<'_>| name.value.as_str().is_some_and(|n| n.ends_with(".invalid"));
     names.is_empty() || !names.iter().all(is_nobodys)
@@ -87,11 +111,11 @@ fn serves(route: &Node<'_>) -> bool {
 
 /// Whether what a policy is for exists, as far as the files tell.
 fn check_target(target: &Target<'_>, world: &World<'_>, findings: &mut Findings) {
-    let objects = objects(target.kind(), world);
+    let objects = objects(target.kind, world);
     let mut says = |found: String, remedy: String| {
         findings.add_with(codes::INSTANCE_NOT_APPLIED, &target.node, found, Some(remedy));
     };
-    let Some(object) = objects.iter().find(|object| target.is(target.kind(), object)) else {
+    let Some(object) = objects.iter().find(|object| target.is(target.kind, object)) else {
         let elsewhere = objects.iter().find(|object| target.is_called(object));
         match elsewhere.and_then(|object| namespace(object)) {
             Some(there) => says(
@@ -107,7 +131,7 @@ fn check_target(target: &Target<'_>, world: &World<'_>, findings: &mut Findings)
         return;
     };
     let Some(section) = target.section() else { return };
-    let parts = if target.kind() == "Gateway" { "listeners" } else { "rules" };
+    let parts = if target.kind == "Gateway" { "listeners" } else { "rules" };
     let parts = object.get("spec").map(|spec| spec.list(parts)).unwrap_or_default();
     if !parts.iter().any(|part| part.text("name") == Some(section)) {
         says(
@@ -124,7 +148,7 @@ fn check_section(
     world: &World<'_>,
     findings: &mut Findings,
 ) {
-    let (Some(section), "Gateway") = (target.section(), target.kind()) else { return };
+    let (Some(section), "Gateway") = (target.section(), target.kind) else { return };
     let protects = |kind: &str, object: &Node<'_>, section: Option<&str>| {
         let mut all = targets.iter().filter(|other| other.protects && other.is(kind, object));
         all.any(|other| other.section().is_none() || other.section() == section)
@@ -170,24 +194,24 @@ fn check_replacing(
     if target.policy.at(&["spec", "mergeType"]).is_some() {
         return;
     }
-    let object = objects(target.kind(), world).iter().find(|o| target.is(target.kind(), o));
+    let object = objects(target.kind, world).iter().find(|o| target.is(target.kind, o));
     let parents = object.and_then(|route| route.get("spec")).map(|spec| spec.list("parentRefs"));
     let around = |other: &&Target<'_>| {
         let near = is_near(target.policy, other.policy);
         // Of two for the same thing Envoy Gateway takes one.
-        let same = (other.kind(), other.name()) == (target.kind(), target.name());
+        let same = (other.kind, other.name) == (target.kind, target.name);
         if !other.protects || same {
             let whole = other.section().is_none() || other.section() == target.section();
             return other.protects && near && whole;
         }
-        match (target.kind(), object, &parents) {
-            _ if other.kind() != "Gateway" => false,
+        match (target.kind, object, &parents) {
+            _ if other.kind != "Gateway" => false,
             ("Gateway", ..) => false,
             // The Gateway may be in another namespace than its route.
             (_, Some(route), Some(parents)) => parents.iter().any(|parent| {
                 let there = parent.text("namespace").or_else(|| namespace(route));
                 let own = namespace(other.policy);
-                parent.text("name") == Some(other.name())
+                parent.text("name") == Some(other.name)
                     && (there.is_none() || own.is_none() || there == own)
             }),
             // The route is not in the files.
@@ -213,7 +237,7 @@ fn check_replacing(
 }
 
 /// Whether a route is there only so that Envoy Gateway makes a cluster for an instance's calls.
-fn makes(route: &Node<'_>, world: &World<'_>) -> bool {
+pub(super) fn makes(route: &Node<'_>, world: &World<'_>) -> bool {
     let Some(name) = called(route) else { return false };
     let part = format!("/{name}/rule/");
     let mut endpoints = world.instances.iter().flat_map(|instance| instance.endpoints());
@@ -239,7 +263,7 @@ fn is_near(one: &Node<'_>, other: &Node<'_>) -> bool {
 }
 
 /// Why an object is marked as public.
-fn public<'a>(object: &Node<'a>) -> Option<&'a str> {
+pub(super) fn public<'a>(object: &Node<'a>) -> Option<&'a str> {
     let annotations = object.at(&["metadata", "annotations"])?;
     annotations.member(PUBLIC)?.value.as_str().filter(|why| !why.trim().is_empty())
 }
