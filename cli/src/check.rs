@@ -29,6 +29,7 @@ mod jwt;
 mod kubernetes;
 mod labels;
 mod manager;
+mod mesh;
 mod metadata;
 mod names;
 mod other;

@@ -353,7 +353,7 @@ fn wants_key(keys: &Other<'_>) -> Option<String> {
 }
 
 /// Changes of headers before any filter and any route.
-fn check_early(manager: &Manager<'_>, instance: &Instance<'_>, findings: &mut Findings) {
+pub(crate) fn check_early(manager: &Manager<'_>, instance: &Instance<'_>, findings: &mut Findings) {
     const EARLY: &str =
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation";
     for extension in manager.node.list("early_header_mutation_extensions") {
@@ -372,8 +372,39 @@ fn check_early(manager: &Manager<'_>, instance: &Instance<'_>, findings: &mut Fi
     }
 }
 
+/// Looks at a filter that a manifest puts before or behind an instance. Of a cache the changes of all
+/// other filters in the manifests count, wherever these stand.
+pub(crate) fn check_beside<'a>(
+    entry: &Node<'a>,
+    others: &[Node<'a>],
+    instance: &Instance<'a>,
+    behind: bool,
+    findings: &mut Findings,
+) {
+    let others: Vec<Other<'a>> = others.iter().flat_map(|o| other::all(o, &[])).collect();
+    let between: Vec<&Other<'a>> = others.iter().collect();
+    let (way, fed) = (Way::of(entry.clone(), Vec::new()), Fed::default());
+    let around = Around { instance, between: &between, guard: None, way: &way, fed: &fed };
+    let side = if behind { Side::Behind } else { Side::Before };
+    let off = entry.is_true("disabled");
+    for other in &other::all(entry, &[]) {
+        let rules = RULES.iter().filter(|rule| rule.side == side && (rule.even_off || !off));
+        for rule in rules.filter(|rule| rule.kinds.contains(&other.kind)) {
+            if let Some(wrong) = (rule.judge)(other, &around) {
+                let remedy = rule.remedy.map(str::to_owned);
+                findings.add_with(rule.code, entry, format!("{} {wrong}", other.name()), remedy);
+            }
+        }
+    }
+}
+
 /// Headers that a route adds: Envoy does so behind all filters.
-fn check_added(way: &Way<'_>, instance: &Instance<'_>, fed: &Fed, findings: &mut Findings) {
+pub(super) fn check_added(
+    way: &Way<'_>,
+    instance: &Instance<'_>,
+    fed: &Fed,
+    findings: &mut Findings,
+) {
     for level in &way.levels {
         for added in level.list("request_headers_to_add") {
             let change: Vec<Mutation<'_>> = headers::written(&added).into_iter().collect();

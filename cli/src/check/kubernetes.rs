@@ -41,7 +41,8 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
             world.patches.extend(spec.list("configPatches"));
             envoy::walk(world, &spec, None, Platform::Istio);
         }
-        "VirtualService" => world.virtual_services.push(spec),
+        "VirtualService" => world.virtual_services.push(manifest.clone()),
+        "RequestAuthentication" => world.authentications.push(manifest.clone()),
         "HTTPRoute" => world.gateway.routes.push(manifest.clone()),
         "Backend" => world.gateway.backends.push(manifest.clone()),
         "BackendTLSPolicy" => world.gateway.tls_policies.push(manifest.clone()),

@@ -53,6 +53,9 @@ pub(crate) fn check_patch(
         check_idle(patched, instances, None, findings);
     }
     check_whole_request(patched, instances, None, findings);
+    for (_, instance) in instances {
+        chain::check_early(patched, instance, findings);
+    }
 }
 
 /// Whether one of the instances is on where no route says anything.

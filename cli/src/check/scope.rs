@@ -84,3 +84,29 @@ pub(crate) fn surely_for_gateways(manifest: &Node<'_>) -> Option<bool> {
     }
     (!labels.is_empty() && !is_for_gateways(manifest)).then_some(false)
 }
+
+/// Whether two manifests can be for the same proxies, by namespace and labels.
+pub(crate) fn share_proxies(one: &Node<'_>, other: &Node<'_>) -> bool {
+    let everywhere = |node: &Node<'_>| namespace(node).is_none_or(|name| name == ROOT);
+    let near = everywhere(one) || everywhere(other) || namespace(one) == namespace(other);
+    let labels = selector(other);
+    let differs = |(name, value): &(&str, Node<'_>)| {
+        labels.iter().any(|(label, own)| label == name && own.value != value.value)
+    };
+    near && !selector(one).iter().any(differs)
+}
+
+/// Whether a patch is for the kind of proxies in which an instance is, and for the same direction.
+pub(crate) fn same_context(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>) -> bool {
+    let context = |patch: &Node<'_>| {
+        let context = patch.at(&["match", "context"])?;
+        context.value.as_str().filter(|context| *context != "ANY").map(str::to_owned)
+    };
+    let Some(there) = context(patch) else { return true };
+    let own = world.patches.iter().find(|patch| instance.node.is_inside(patch));
+    if let Some(here) = own.and_then(context) {
+        return here == there;
+    }
+    let for_gateways = world.manifest(&instance.node).and_then(surely_for_gateways);
+    for_gateways.is_none_or(|for_gateways| for_gateways == (there == "GATEWAY"))
+}

@@ -38,7 +38,9 @@ pub(crate) struct World<'a> {
     pub(crate) service_entries: Vec<Node<'a>>,
     /// Istio's DestinationRules: the manifests.
     pub(crate) destination_rules: Vec<Node<'a>>,
-    /// Istio's VirtualServices: their `spec`.
+    /// Istio's RequestAuthentications: the manifests.
+    pub(crate) authentications: Vec<Node<'a>>,
+    /// Istio's VirtualServices: the manifests.
     pub(crate) virtual_services: Vec<Node<'a>>,
     /// The manifests of EnvoyFilters and WasmPlugins: whole, for what says where they apply.
     pub(super) manifests: Vec<Node<'a>>,
