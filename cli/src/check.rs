@@ -8,6 +8,7 @@ mod allowed;
 mod applied;
 mod attached;
 mod backends;
+mod beside;
 mod carrier;
 mod chain;
 mod chosen;

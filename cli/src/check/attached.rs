@@ -7,7 +7,7 @@ use super::finding::{Findings, shown};
 use super::instance::Platform;
 use super::scope::namespace;
 use super::world::World;
-use super::{codes, covered};
+use super::{beside, codes, covered};
 use crate::tree::Node;
 
 /// In which annotation the reason is why a route, or a policy, is without the filter.
@@ -79,6 +79,7 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
         }
     }
     covered::check(&targets, world, findings);
+    beside::check(&targets, world, findings);
 }
 
 /// Whether an object has the labels of a selector. One with expressions is not judged.

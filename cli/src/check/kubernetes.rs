@@ -47,7 +47,12 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         "Backend" => world.gateway.backends.push(manifest.clone()),
         "BackendTLSPolicy" => world.gateway.tls_policies.push(manifest.clone()),
         "BackendTrafficPolicy" => world.gateway.traffic_policies.push(manifest.clone()),
-        "EnvoyPatchPolicy" => world.gateway.patches.extend(spec.list("jsonPatches")),
+        "EnvoyPatchPolicy" => {
+            world.gateway.patch_policies.push(manifest.clone());
+            world.gateway.patches.extend(spec.list("jsonPatches"));
+        }
+        "ClientTrafficPolicy" => world.gateway.client_policies.push(manifest.clone()),
+        "SecurityPolicy" => world.gateway.security_policies.push(manifest.clone()),
         "ServiceEntry" => world.service_entries.push(manifest.clone()),
         "DestinationRule" => world.destination_rules.push(manifest.clone()),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),

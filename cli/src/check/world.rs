@@ -77,6 +77,9 @@ pub(crate) struct Manifests<'a> {
     pub(crate) gateways: Vec<Node<'a>>,
     /// Routes of other kinds than HTTPRoute that an EnvoyExtensionPolicy may be for.
     pub(crate) other_routes: Vec<Node<'a>>,
+    pub(crate) client_policies: Vec<Node<'a>>,
+    pub(crate) security_policies: Vec<Node<'a>>,
+    pub(crate) patch_policies: Vec<Node<'a>>,
     /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
