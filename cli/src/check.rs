@@ -109,7 +109,8 @@ pub fn run(args: &Args) -> ExitCode {
     for file in &report.unknown {
         complain(format_args!(
             "{file}: is not a file that check knows: no configuration of the filter or of Envoy \
-             and no manifest; if it is one of the first two, say so by --kind"
+             and no manifest of a kind that it reads; if it is one of the first two, say so by \
+             --kind"
         ));
     }
     say(report.shown(args.format));
@@ -177,6 +178,10 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     }
     for instance in &mut world.instances {
         instance.read(&mut findings);
+    }
+    if world.foreign.len() + world.unknown.len() == documents.len() {
+        // Nothing else is there for which they could be the surroundings.
+        world.unknown.append(&mut world.foreign);
     }
     let world = world;
     for instance in &world.instances {

@@ -268,13 +268,26 @@ fn file_of_no_known_kind_is_not_judged() {
     for text in [anchors, times, clusters, admin] {
         assert_eq!(run_with_input(&["check", "-"], text).code, 3, "{text}");
     }
-    for text in [compose, rules, dashboard, kustomization, "just text", "- 1\n- 2\n", "{}", "7"] {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: { name: a }\n";
+    let map =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { envoy.yaml: '{}' }\n";
+    let contexts =
+        "apiVersion: v1\nkind: Config\nclusters: [{ name: a, cluster: { server: b } }]\n";
+    let list = "apiVersion: v1\nkind: List\nitems: [{ apiVersion: v1, kind: Pod }]\n";
+    let others = [compose, rules, dashboard, kustomization, "just text", "- 1\n- 2\n", "{}", "7"];
+    for text in others.into_iter().chain([secret, map, contexts, list]) {
         let ran = run_with_input(&["check", "-"], text);
         assert_eq!((ran.code, ran.out.as_str()), (3, EMPTY), "{text}");
         assert!(ran.err.contains("-: is not a file that check knows: "), "{text}: {}", ran.err);
         let report = json(&run_with_input(&["check", "--format", "json", "-"], text));
         assert_eq!((&report["ok"], &report["unknown"]), (&json!(false), &json!(["-"])), "{text}");
     }
+    // Beside what is checked, other manifests are its surroundings.
+    let clean = here("tests/broken/istio-clean.yaml");
+    assert_eq!(run_with_input(&["check", "-", &clean], secret).code, 0);
+    let route = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nspec: { hosts: [a] }\n";
+    let ran = run_with_input(&["check", "-"], &format!("{secret}---\n{route}"));
+    assert!(ran.out.contains("warning[no-instance]") && ran.code == 1, "{}", ran.out);
     // A finding is worse.
     let error = here("tests/broken/fail-open.yaml");
     assert_eq!(run_with_input(&["check", "-", &error], compose).code, 1);

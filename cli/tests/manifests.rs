@@ -59,3 +59,31 @@ fn rendered_manifests_have_no_findings() {
         }
     }
 }
+
+/// What `kubectl apply -f` gets of a directory.
+fn directory(name: &str) -> String {
+    let files = fs::read_dir(root().join("deploy").join(name)).unwrap();
+    let mut paths: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let texts: Vec<String> = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    texts.join("\n---\n")
+}
+
+/// A directory is applied as a whole: of two instances that are on, the second finds no token.
+#[test]
+fn each_directory_has_one_active_instance() {
+    let found = |text: &str| {
+        let ran = run_with_input(&["check", "--format", "json", "-"], text);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let two = ["token-lost-before", "route-with-two-instances"];
+        let two = findings.iter().any(|f| two.iter().any(|code| f["code"] == *code));
+        (report["instances"].as_u64().unwrap(), two)
+    };
+    assert_eq!(found(&directory("istio")), (1, false));
+    assert_eq!(found(&directory("envoy-gateway")), (1, false));
+    // The second is off until a route switches it on.
+    assert_eq!(found(&directory("istio-routes")), (2, false));
+    let both = format!("{}\n---\n{}", directory("istio"), directory("istio-routes"));
+    assert_eq!(found(&both), (3, true));
+}

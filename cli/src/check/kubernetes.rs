@@ -9,6 +9,34 @@ use super::instance::{self, Instance, Platform};
 use super::world::World;
 use crate::tree::Node;
 
+/// The kinds that are read.
+const KINDS: [&str; 16] = [
+    "Backend",
+    "BackendTLSPolicy",
+    "BackendTrafficPolicy",
+    "ClientTrafficPolicy",
+    "DestinationRule",
+    "EnvoyExtensionPolicy",
+    "EnvoyFilter",
+    "EnvoyPatchPolicy",
+    "GRPCRoute",
+    "Gateway",
+    "HTTPRoute",
+    "RequestAuthentication",
+    "SecurityPolicy",
+    "ServiceEntry",
+    "VirtualService",
+    "WasmPlugin",
+];
+
+/// Whether a manifest, or one of a list, is of a kind that is read.
+pub(crate) fn is_known(manifest: &Node<'_>) -> bool {
+    match manifest.text("kind") {
+        Some("List") => manifest.list("items").iter().any(is_known),
+        kind => kind.is_some_and(|kind| KINDS.contains(&kind)),
+    }
+}
+
 /// Takes what is of interest from a manifest.
 pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
     let Some(kind) = manifest.text("kind") else {

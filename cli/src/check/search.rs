@@ -32,6 +32,10 @@ pub(crate) fn world_of(documents: &[Document], kind: Option<Kind>) -> World<'_> 
 fn read<'a>(world: &mut World<'a>, document: &'a Document, kind: Option<Kind>) {
     let root = Node::root(document);
     if is_manifest(&root) {
+        if !kubernetes::is_known(&root) {
+            world.foreign.push(root);
+            return;
+        }
         kubernetes::read(world, &root);
         return;
     }

@@ -48,6 +48,8 @@ pub(crate) struct World<'a> {
     pub(crate) patches: Vec<Node<'a>>,
     /// The manifests that were read, by kind, namespace and name: one that is in two files is one.
     pub(super) applied: HashMap<(&'a str, &'a str, &'a str), Vec<&'a Value>>,
+    /// Manifests of kinds that are not read: surroundings, if anything else is there.
+    pub(crate) foreign: Vec<Node<'a>>,
     /// Documents of no known kind.
     pub(crate) unknown: Vec<Node<'a>>,
     /// The sources of Envoy Gateway's clusters.
