@@ -209,7 +209,10 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     others::check(ways, &world, &mut findings);
     patches::check(&world, &mut findings);
     applied::check(&world, &mut findings);
-    attached::check(&world, &mut findings);
+    let targets = attached::targets(&world);
+    attached::check(&targets, &world, &mut findings);
+    covered::check(&targets, &world, &mut findings);
+    beside::check(&targets, &world, &mut findings);
     place::check(&world, &mut findings);
     for bootstrap in &world.bootstraps {
         manager::check_bootstrap(bootstrap, &world, &mut findings);

@@ -3,11 +3,11 @@
 //!
 //! A target that is not in the files is not judged, unless others of its kind are.
 
+use super::codes;
 use super::finding::{Findings, shown};
 use super::instance::Platform;
 use super::scope::namespace;
 use super::world::World;
-use super::{beside, codes, covered};
 use crate::tree::Node;
 
 /// In which annotation the reason is why a route, or a policy, is without the filter.
@@ -48,8 +48,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Looks at every policy.
-pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
+/// What every policy is for.
+pub(super) fn targets<'w>(world: &'w World<'_>) -> Vec<Target<'w>> {
     let mut targets = Vec::new();
     for policy in &world.gateway.extensions {
         let mut instances = world.instances.iter().filter(|i| i.platform == Platform::Gateway);
@@ -70,16 +70,19 @@ pub(crate) fn check(world: &World<'_>, findings: &mut Findings) {
             targets.extend(names.into_iter().map(node));
         }
     }
-    for target in &targets {
+    targets
+}
+
+/// Looks at every policy.
+pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Findings) {
+    for target in targets {
         if target.protects {
             check_target(target, world, findings);
-            check_section(target, &targets, world, findings);
+            check_section(target, targets, world, findings);
         } else {
-            check_replacing(target, &targets, world, findings);
+            check_replacing(target, targets, world, findings);
         }
     }
-    covered::check(&targets, world, findings);
-    beside::check(&targets, world, findings);
 }
 
 /// Whether an object has the labels of a selector. One with expressions is not judged.
