@@ -187,7 +187,7 @@ fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
                 1.025,
                 "× its floor",
                 hit / all(HIT_FLOOR),
-                "names of headers, the hash of the token, the look-up, the stream's state",
+                "publishing counters, the header block, the hash of the token: see *Operations of the module*",
             )
             .before(1.050),
             most(
@@ -195,7 +195,7 @@ fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
                 1.065,
                 "× the do-nothing filter",
                 hit / all(rows::DO_NOTHING),
-                "the floor of a hit is most of it, see the rows",
+                "half of it is the floor's, half the module's own work: see the rows",
             )
             .before(1.093),
             most(
@@ -211,7 +211,7 @@ fn section(counts: &[(String, &str, PerRequest)], requests: u64) -> Section {
                 1.20,
                 "× `ext_authz`",
                 asks / all(rows::EXT_AUTHZ),
-                "the floor of a call is most of it, see the rows; the rest as above",
+                "half of it is the floor's, half the module's own work, which the line before is about",
             )
             .before(1.284),
             most(
