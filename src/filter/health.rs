@@ -39,8 +39,8 @@ pub(super) struct Sites {
 pub enum SiteEvent {
     /// It does not answer: the breaker is open.
     Opened {
-        /// Its cluster and endpoint.
-        site: String,
+        /// The site.
+        site: Site,
     },
     /// Its introspection endpoint refuses the gateway's own client.
     ClientRefused {
@@ -51,13 +51,13 @@ pub enum SiteEvent {
     },
     /// It answers again.
     Closed {
-        /// Its cluster and endpoint.
-        site: String,
+        /// The site.
+        site: Site,
     },
     /// It answers calls with a token and none without: the breaker is of no use there, and off.
     Deaf {
-        /// Its cluster and endpoint.
-        site: String,
+        /// The site.
+        site: Site,
     },
 }
 
@@ -183,7 +183,7 @@ impl Sites {
             if let Some(breaker) = known.and_then(|at| state.breakers.get_mut(at))
                 && breaker.answered()
             {
-                self.events.push(SiteEvent::Closed { site: site.to_string() });
+                self.events.push(SiteEvent::Closed { site: site.clone() });
                 if leave.trial {
                     // Answered with a token, silent without one? Then its silence means nothing.
                     breaker.phase = Phase::Due { at: now, pause: None };
@@ -256,7 +256,7 @@ impl Sites {
                 if probing != call {
                     continue;
                 }
-                let site = || site.to_string();
+                let site = || site.clone();
                 let verifying = std::mem::take(&mut breaker.verifying);
                 if verifying && !answered {
                     (breaker.failures, breaker.phase) = (0, Phase::Closed);

@@ -2,20 +2,33 @@
 
 use super::*;
 use crate::filter::SiteEvent;
+use crate::policy::Site;
 use crate::provider::call::Call;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const BREAKER: &str = r#""timeout": "2s", "breaker": {"failures": 2, "open_for": "1s"}"#;
 
-/// As the log names it: without its query.
-const SITE: &str = "idp.example (https://idp.example/userinfo)";
+fn site() -> Site {
+    Site {
+        cluster: "idp.example".into(),
+        authority: "idp.example".into(),
+        path: "/userinfo".into(),
+        scheme: "https",
+    }
+}
+
+#[test]
+fn log_names_the_endpoint_without_its_query() {
+    let site = Site { path: "/userinfo?key=secret".into(), ..site() };
+    assert_eq!(site.to_string(), "idp.example (https://idp.example/userinfo)");
+}
 
 fn opened() -> SiteEvent {
-    SiteEvent::Opened { site: SITE.into() }
+    SiteEvent::Opened { site: site() }
 }
 
 fn closed() -> SiteEvent {
-    SiteEvent::Closed { site: SITE.into() }
+    SiteEvent::Closed { site: site() }
 }
 
 impl World {
@@ -337,7 +350,7 @@ fn site_answering_only_tokens_does_not_stay_open() {
             continue;
         }
         world.times_out(probe, TIMEOUT);
-        let deaf = SiteEvent::Deaf { site: SITE.into() };
+        let deaf = SiteEvent::Deaf { site: site() };
         assert_eq!(world.gate.take_site_events(), [closed(), deaf]);
         for number in 0..20 {
             let call = world.leads(100 + number);

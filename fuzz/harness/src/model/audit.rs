@@ -57,8 +57,8 @@ impl World {
         let mut told: Vec<_> = told
             .iter()
             .map(|notice| match notice {
-                SiteEvent::Opened { cluster } => (cluster.as_str(), Change::Opened),
-                SiteEvent::Closed { cluster } => (cluster.as_str(), Change::Closed),
+                SiteEvent::Opened { site } => (site.cluster.as_str(), Change::Opened),
+                SiteEvent::Closed { site } => (site.cluster.as_str(), Change::Closed),
                 SiteEvent::ClientRefused { .. } => panic!("nothing is introspected"),
                 SiteEvent::Deaf { .. } => panic!("no trace is so long that a call may try"),
             })
