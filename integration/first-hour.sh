@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# The ways to a protected API of one's own that the documents describe, by the commands of the documents, as a
-# new user enters them. Says how many commands each takes, and how long; fails where one of them does. With
-# Docker: compose-ci.sh.
+# Runs the commands of README and docs/first-hour.md that lead a new user to a protected API. Prints how many
+# commands each way has and how long it takes; fails where a command does. The way with Docker: compose-ci.sh.
 #
 #   first-hour.sh [demo] [init] [chart]     default: all
 #
@@ -49,7 +48,8 @@ commands() {
 run() {
   echo "\$ $1"
   count=$((count + 1))
-  bash -euo pipefail -c "$1" || die "the command of the documents: $1"
+  # Not the loop's input: a command that read it would take the commands after it away.
+  bash -euo pipefail -c "$1" </dev/null || die "the command of the documents: $1"
 }
 
 # until_it_holds WHAT COMMAND…
@@ -77,7 +77,7 @@ demo() {
 }
 
 # The status of a command with curl that a user enters.
-status_of() { bash -c "${1/#curl/curl --silent --show-error --max-time 20}" | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'; }
+status_of() { bash -c "${1/#curl/curl --silent --show-error --max-time 20}" </dev/null | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'; }
 
 init() {
   cargo build --quiet --package integration --bin parts
@@ -138,6 +138,7 @@ for way in "${@:-demo init chart}"; do
   for one in $way; do
     count=0 since=$SECONDS
     "$one"
+    ((count > 0)) || die "got no commands for $one, expected them in the documents: has a heading changed?"
     summary+=("$one: $count commands, $((SECONDS - since)) s")
   done
 done

@@ -154,7 +154,7 @@ async fn upstream() -> Result<(), String> {
     until_asked_to_end().await
 }
 
-/// The file `token` is the last: whoever waits for it finds the others.
+/// Writes the file `token` last, so that a script can wait for it and then find the others too.
 async fn openid_provider(directory: &Path) -> Result<(), String> {
     let provider = OpenIdProvider::start_on_localhost().await;
     let issuer = format!("https://localhost:{}", provider.tls_address().port());
