@@ -105,7 +105,7 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn refuse_connection(_context: u32) -> Action {
     Line::NetworkFilter.write();
-    // SAFETY: no pointers. Where it failed nothing would pass either, as the connection stays paused.
+    // SAFETY: no pointers. Envoy closes every connection; a pause alone would end with its first data.
     let _ = unsafe { proxy_close_stream(StreamType::Downstream) };
     Action::Pause
 }
