@@ -1,6 +1,8 @@
 //! The clusters that Istio creates from ServiceEntries and DestinationRules, with names such as
 //! `outbound|443||idp.example`.
 
+use std::cmp::Reverse;
+
 use oidc_token_connector::policy::Site;
 
 use super::carrier::{Carrier, Resolved};
@@ -81,29 +83,32 @@ fn carrier<'a>(
         rule.is_some_and(|rule| rule.value.as_str().is_some_and(|rule| covers(rule, host)))
     });
     let mut rules: Vec<&Node<'a>> = rules.collect();
-    // The most particular host first.
-    let exact = |manifest: &Node<'_>| {
-        manifest.at(&["spec", "host"]).is_some_and(|rule| *rule.value == host)
+    let rank = |rule: &Node<'_>| {
+        let host = rule.at(&["spec", "host"]).and_then(|rule| rule.value.as_str());
+        let host = host.unwrap_or_default();
+        let particular = if host.starts_with('*') { host.len() } else { usize::MAX };
+        (!counts(rule, entry, here), distance(rule, entry, here), Reverse(particular))
     };
-    rules.sort_by_key(|manifest| (!counts(manifest, entry, here), !exact(manifest)));
+    rules.sort_by_key(|rule| rank(rule));
     let unheeded = rules.first().filter(|manifest| !counts(manifest, entry, here));
-    let rule = rules.first().filter(|_| unheeded.is_none()).and_then(|rule| rule.get("spec"));
-    let (rule, spec) = (rule.as_ref(), entry.get("spec").unwrap_or_else(|| (*entry).clone()));
-    let entry = &spec;
-    let policies = rule.into_iter().flat_map(|rule| {
-        let mut subsets = rule.list("subsets").into_iter();
-        let named = subsets.find(|entry| entry.text("name") == Some(subset));
-        let of_subset = named.and_then(|entry| entry.get("trafficPolicy"));
-        [of_subset, rule.get("trafficPolicy")].into_iter().flatten()
-    });
-    // The most particular one counts: the subset's before the host's, the port's before all ports'.
-    let settings = policies.into_iter().find_map(|policy| {
-        let mut by_port = policy.list("portLevelSettings").into_iter();
-        let of_port = by_port.find(|entry| is_port(entry.at(&["port", "number"]), port));
-        of_port.and_then(|entry| entry.get("tls")).or_else(|| policy.get("tls"))
-    });
-    let tls = settings.as_ref().map_or(Tls::Absent, of_settings);
+    let best = rules.first().filter(|_| unheeded.is_none()).map(|rule| rank(rule));
+    let equal = rules.iter().filter(|rule| Some(rank(rule)) == best);
+    let equal: Vec<Node<'a>> = equal.filter_map(|rule| rule.get("spec")).collect();
+    let spec = entry.get("spec").unwrap_or_else(|| (*entry).clone());
+    let (rule, entry) = (equal.first(), &spec);
+    // Of several rules for one host Istio takes the policy of the oldest, and the files do not tell
+    // which that is: the worst counts.
+    let (ways, known) = (ways(&equal, subset), |way: &Vec<Node<'a>>| tls(way, port));
+    let worst = ways.iter().min_by_key(|way| strength(&known(way)));
+    let differs = ways.iter().any(|way| worst.map(known) != Some(known(way)));
+    let policies = worst.cloned().unwrap_or_default();
+    let settings = said(&policies, port, "tls");
+    let tls = tls(&policies, port);
     let remedy = match (unheeded, here) {
+        _ if differs => format!(
+            "keep one DestinationRule for host {host}: Istio takes the trafficPolicy of the oldest \
+             and ignores the others'"
+        ),
         (Some(rule), Some(here)) => format!(
             "the DestinationRule at {} does not count for proxies of namespace {here}, where the \
              filter is: put it there",
@@ -114,9 +119,76 @@ fn carrier<'a>(
              {host}, caCertificates: system, subjectAltNames: [{host}] }}"
         ),
     };
-    let node = settings.as_ref().or(rule).unwrap_or(entry).clone();
-    let pool = pool(rule, entry, port, subset, host);
+    let of_port = policies.iter().find_map(|policy| own(policy, port));
+    let node = settings.as_ref().or(of_port.as_ref()).or(policies.first()).or(rule);
+    let node = node.unwrap_or(entry).clone();
+    let pool = pool(rule, &policies, entry, port, host);
     Carrier { node, proxy: false, proxy_addresses: Vec::new(), tls, remedy: Some(remedy), pool }
+}
+
+/// How far a rule is from a proxy: Istio takes those of the proxy's own namespace before those of the
+/// service's and of the root namespace.
+fn distance(rule: &Node<'_>, entry: &Node<'_>, here: Option<&str>) -> u8 {
+    match (scope::namespace(rule), here) {
+        (Some(own), Some(here)) if own != here => match scope::namespace(entry) == Some(own) {
+            true => 1,
+            false => 2,
+        },
+        _ => 0,
+    }
+}
+
+/// What may be the policies for a subset, the most particular first: Istio merges the rules for a host.
+fn ways<'a>(rules: &[Node<'a>], subset: &str) -> Vec<Vec<Node<'a>>> {
+    let of_subset = |rule: &Node<'a>| {
+        let mut subsets = rule.list("subsets").into_iter();
+        let named = subsets.find(|entry| entry.text("name") == Some(subset));
+        named.and_then(|entry| entry.get("trafficPolicy"))
+    };
+    let any = |policies: Vec<Node<'a>>| match policies.is_empty() {
+        true => vec![None],
+        false => policies.into_iter().map(Some).collect(),
+    };
+    let whole = any(rules.iter().filter_map(|rule| rule.get("trafficPolicy")).collect());
+    let own = any(rules.iter().filter_map(of_subset).collect());
+    let with = |own: Option<Node<'a>>| {
+        let ways = whole.iter().map(move |whole| [own.clone(), whole.clone()]);
+        ways.map(|way| way.into_iter().flatten().collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    own.into_iter().flat_map(with).collect()
+}
+
+/// What a policy says of a port only.
+fn own<'a>(policy: &Node<'a>, port: &str) -> Option<Node<'a>> {
+    let mut by_port = policy.list("portLevelSettings").into_iter();
+    by_port.find(|entry| is_port(entry.at(&["port", "number"]), port))
+}
+
+/// A field of the first policy that has it. A port's own settings take the place of all others, also
+/// where they do not have the field.
+fn said<'a>(policies: &[Node<'a>], port: &str, field: &str) -> Option<Node<'a>> {
+    for policy in policies {
+        if let Some(own) = own(policy, port) {
+            return own.get(field);
+        }
+        if let Some(found) = policy.get(field) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+fn tls(policies: &[Node<'_>], port: &str) -> Tls {
+    said(policies, port, "tls").map_or(Tls::Absent, |settings| of_settings(&settings))
+}
+
+fn strength(tls: &Tls) -> u8 {
+    match tls {
+        Tls::Absent => 0,
+        Tls::On { ca: false, .. } => 1,
+        Tls::On { ca: true, san: San::Compared } => 3,
+        Tls::On { .. } | Tls::Unseen => 2,
+    }
 }
 
 /// Whether Istio takes a DestinationRule for proxies of a namespace: it looks in that, in the
@@ -134,12 +206,12 @@ fn counts(rule: &Node<'_>, entry: &Node<'_>, here: Option<&str>) -> bool {
 /// The connection settings. Without a rule, the finding about missing TLS covers idle connections.
 fn pool<'a>(
     rule: Option<&Node<'a>>,
+    policies: &[Node<'a>],
     entry: &Node<'a>,
     port: &str,
-    subset: &str,
     host: &str,
 ) -> Pool<'a> {
-    let settings = rule.and_then(|rule| settings(rule, port, subset));
+    let settings = said(policies, port, "connectionPool");
     let http = settings.as_ref().and_then(|settings| settings.get("http"));
     let says = |field: &str, word: &str| {
         http.as_ref().and_then(|http| http.text(field)).is_some_and(|text| text == word)
@@ -195,19 +267,6 @@ fn pool<'a>(
     }
     });
     Pool { kept, shared, limits: limits.into_iter().collect(), unseen: None }
-}
-
-/// The `connectionPool` that counts.
-fn settings<'a>(rule: &Node<'a>, port: &str, subset: &str) -> Option<Node<'a>> {
-    let mut subsets = rule.list("subsets").into_iter();
-    let of_subset = subsets.find(|entry| entry.text("name") == Some(subset));
-    let policies = [of_subset.as_ref(), Some(rule)].into_iter().flatten();
-    policies.filter_map(|node| node.get("trafficPolicy")).find_map(|policy| {
-        let mut by_port = policy.list("portLevelSettings").into_iter();
-        let of_port = by_port.find(|entry| is_port(entry.at(&["port", "number"]), port));
-        // A port's own settings take the place of all others.
-        of_port.unwrap_or(policy).get("connectionPool")
-    })
 }
 
 fn of_settings(settings: &Node<'_>) -> Tls {
