@@ -9,6 +9,7 @@ mod applied;
 mod attached;
 mod backends;
 mod beside;
+mod bypassed;
 mod carrier;
 mod chain;
 mod chosen;
@@ -209,6 +210,7 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     others::check(ways, &world, &mut findings);
     patches::check(&world, &mut findings);
     applied::check(&world, &mut findings);
+    bypassed::check(&world, &mut findings);
     let targets = attached::targets(&world);
     attached::check(&targets, &world, &mut findings);
     covered::check(&targets, &world, &mut findings);

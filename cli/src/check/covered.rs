@@ -1,7 +1,8 @@
 //! Which routes of Envoy Gateway go through the filter, and whether others lead to the same backends.
 //!
 //! The most particular policy counts: a rule's, its route's, a listener's, the Gateway's. One with
-//! `mergeType` leaves the more general ones on.
+//! `mergeType` leaves the more general ones on. Routes for connections (TCPRoute, TLSRoute, UDPRoute) meet
+//! no filter for requests at all.
 
 use super::attached::{PUBLIC, Target, makes, public, serves};
 use super::codes;
@@ -26,13 +27,23 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
     let of_http = gateway.routes.iter().map(|route| ("HTTPRoute", route));
     let routes = of_http.chain(gateway.other_routes.iter().map(|route| ("GRPCRoute", route)));
     let mut parts = Vec::new();
+    for route in &gateway.streams {
+        let kind = match route.text("kind") {
+            Some("TLSRoute") => "TLSRoute",
+            Some("UDPRoute") => "UDPRoute",
+            _ => "TCPRoute",
+        };
+        for rule in route.get("spec").map(|spec| spec.list("rules")).unwrap_or_default() {
+            parts.push(Part { kind, route, rule, on: false, open: true });
+        }
+    }
     for (kind, route) in routes.filter(|(_, route)| serves(route) && !makes(route, world)) {
         for rule in route.get("spec").map(|spec| spec.list("rules")).unwrap_or_default() {
             let (on, open) = ways(kind, route, &rule, targets);
             parts.push(Part { kind, route, rule, on, open });
         }
     }
-    let leads = |part: &&Part<'_, '_>| part.open && !part.rule.list("backendRefs").is_empty();
+    let leads = |part: &&Part<'_, '_>| part.open && !backends(&part.rule).is_empty();
     let open = |part: &&Part<'_, '_>| leads(part) && public(part.route).is_none();
     for target in targets.iter().filter(|target| target.protects && target.section().is_some()) {
         let own = |part: &&Part<'_, '_>| target.is(part.kind, part.route);
@@ -42,6 +53,7 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
             findings.add_with(codes::INSTANCE_NARROWED, &target.node, found, Some(remedy()));
         }
     }
+    check_rewritten(&parts, targets, findings);
     for part in parts.iter().filter(leads) {
         // Of the same route it is said above.
         let mut others = parts.iter().filter(|other| {
@@ -58,8 +70,93 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
             share(part, other).unwrap_or_default(),
             shown(&other.rule)
         );
-        findings.add_with(codes::ROUTE_UNPROTECTED, &part.rule, found, Some(remedy()));
+        let remedy = match part.kind {
+            "HTTPRoute" | "GRPCRoute" => remedy(),
+            _ => format!(
+                "lead it to another backend, since no filter sees its requests; or, if it is \
+                 public, give the reason in the route's metadata: annotations: {{ {PUBLIC}: WHY }}"
+            ),
+        };
+        findings.add_with(codes::ROUTE_UNPROTECTED, &part.rule, found, Some(remedy));
     }
+}
+
+/// A public rule that writes another path: the backend then gets one for which the filter wants a token.
+fn check_rewritten(parts: &[Part<'_, '_>], targets: &[Target<'_>], findings: &mut Findings) {
+    let is_public = |part: &&Part<'_, '_>| {
+        let mut own = targets.iter().filter(|target| target.is(part.kind, part.route));
+        let by_policy = !part.on && own.any(|target| public(target.policy).is_some());
+        public(part.route).is_some() && (part.open || !part.on) || by_policy
+    };
+    let open: Vec<&Part<'_, '_>> = parts.iter().filter(is_public).collect();
+    for part in &open {
+        for filter in part.rule.list("filters") {
+            let Some(path) = filter.at(&["urlRewrite", "path"]) else { continue };
+            let Some((new, below)) =
+                (match (path.text("replacePrefixMatch"), path.text("replaceFullPath")) {
+                    (Some(new), _) => Some((new, true)),
+                    (None, Some(new)) => Some((new, false)),
+                    (None, None) => None,
+                })
+            else {
+                continue;
+            };
+            let known = open.iter().filter(|other| share(part, other).is_some());
+            let known: Vec<String> = known
+                .flat_map(|other| paths(&other.rule))
+                .filter(|(_, path)| is_below(new, path))
+                .map(|(_, path)| path)
+                .collect();
+            let leads = |(kind, path): (String, String)| match kind.as_str() {
+                "RegularExpression" => true,
+                "Exact" => path == new || below && is_below(&path, new),
+                // The longest prefix counts.
+                _ => {
+                    below && path != new && is_below(&path, new)
+                        || is_below(new, &path) && !known.iter().any(|own| own.len() > path.len())
+                }
+            };
+            let mut protected =
+                parts.iter().filter(|other| other.on && share(part, other).is_some());
+            if let Some(other) = protected.find(|other| paths(&other.rule).into_iter().any(leads)) {
+                let found = format!(
+                    "a public rule writes the path {new}, for which the filter wants a token at {}",
+                    shown(&other.rule)
+                );
+                let remedy = "remove the rewrite, or lead it to a backend of its own".to_owned();
+                findings.add_with(codes::ROUTE_UNPROTECTED, &path, found, Some(remedy));
+            }
+        }
+    }
+}
+
+/// The kinds of paths that a rule takes, and the paths.
+fn paths(rule: &Node<'_>) -> Vec<(String, String)> {
+    let matches = rule.list("matches").into_iter();
+    let paths = matches.map(|matched| {
+        let path = matched.get("path");
+        let text = |field: &str| path.as_ref().and_then(|path| path.text(field)).map(str::to_owned);
+        let kind = text("type").unwrap_or_else(|| "PathPrefix".to_owned());
+        (kind, text("value").unwrap_or_else(|| "/".to_owned()))
+    });
+    let paths: Vec<(String, String)> = paths.collect();
+    match paths.is_empty() {
+        true => vec![("PathPrefix".to_owned(), "/".to_owned())],
+        false => paths,
+    }
+}
+
+/// Whether a path is another one, or below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Everything to which a rule leads, also with a copy of the request.
+fn backends<'a>(rule: &Node<'a>) -> Vec<Node<'a>> {
+    let filters = rule.list("filters").into_iter();
+    let copies = filters.filter_map(|filter| filter.at(&["requestMirror", "backendRef"]));
+    rule.list("backendRefs").into_iter().chain(copies).collect()
 }
 
 fn remedy() -> String {
@@ -112,7 +209,7 @@ fn said<'t, 'a: 't>(policies: impl Iterator<Item = &'t Target<'a>>) -> Option<bo
 
 /// The name of a backend to which both lead.
 fn share<'a>(one: &Part<'_, 'a>, other: &Part<'_, '_>) -> Option<&'a str> {
-    let other_refs = other.rule.list("backendRefs");
+    let other_refs = backends(&other.rule);
     let kind = |node: &Node<'_>| node.text("kind").unwrap_or("Service").to_owned();
     let same = |here: &Node<'_>, there: &Node<'_>| {
         let here_in = here.text("namespace").or_else(|| namespace(one.route));
@@ -121,6 +218,6 @@ fn share<'a>(one: &Part<'_, 'a>, other: &Part<'_, '_>) -> Option<&'a str> {
             && kind(here) == kind(there)
             && (here_in.is_none() || there_in.is_none() || here_in == there_in)
     };
-    let mut refs = one.rule.list("backendRefs").into_iter();
+    let mut refs = backends(&one.rule).into_iter();
     refs.find(|here| other_refs.iter().any(|there| same(here, there)))?.text("name")
 }

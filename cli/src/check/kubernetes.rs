@@ -10,7 +10,7 @@ use super::world::World;
 use crate::tree::Node;
 
 /// The kinds that are read.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 19] = [
     "Backend",
     "BackendTLSPolicy",
     "BackendTrafficPolicy",
@@ -25,6 +25,9 @@ const KINDS: [&str; 16] = [
     "RequestAuthentication",
     "SecurityPolicy",
     "ServiceEntry",
+    "TCPRoute",
+    "TLSRoute",
+    "UDPRoute",
     "VirtualService",
     "WasmPlugin",
 ];
@@ -84,7 +87,9 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         "ServiceEntry" => world.service_entries.push(manifest.clone()),
         "DestinationRule" => world.destination_rules.push(manifest.clone()),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),
+        "Gateway" if is_of_istio(manifest) => world.istio_gateways.push(manifest.clone()),
         "Gateway" => world.gateway.gateways.push(manifest.clone()),
+        "TCPRoute" | "TLSRoute" | "UDPRoute" => world.gateway.streams.push(manifest.clone()),
         "GRPCRoute" => world.gateway.other_routes.push(manifest.clone()),
         "EnvoyExtensionPolicy" => {
             world.gateway.extensions.push(manifest.clone());
@@ -92,6 +97,11 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         }
         _ => {}
     }
+}
+
+/// Whether it is Istio's kind of that name, and not that of the Gateway API.
+fn is_of_istio(manifest: &Node<'_>) -> bool {
+    manifest.text("apiVersion").is_some_and(|version| version.starts_with("networking.istio.io/"))
 }
 
 fn wasm_plugin<'a>(manifest: &Node<'a>, spec: &Node<'a>) -> Option<Instance<'a>> {

@@ -42,6 +42,8 @@ pub(crate) struct World<'a> {
     pub(crate) authentications: Vec<Node<'a>>,
     /// Istio's VirtualServices: the manifests.
     pub(crate) virtual_services: Vec<Node<'a>>,
+    /// Istio's Gateways: the manifests.
+    pub(crate) istio_gateways: Vec<Node<'a>>,
     /// The manifests of EnvoyFilters and WasmPlugins: whole, for what says where they apply.
     pub(super) manifests: Vec<Node<'a>>,
     /// The changes of EnvoyFilters.
@@ -79,6 +81,8 @@ pub(crate) struct Manifests<'a> {
     pub(crate) gateways: Vec<Node<'a>>,
     /// Routes of other kinds than HTTPRoute that an EnvoyExtensionPolicy may be for.
     pub(crate) other_routes: Vec<Node<'a>>,
+    /// Routes that forward connections as they are: no filter for requests sees these.
+    pub(crate) streams: Vec<Node<'a>>,
     pub(crate) client_policies: Vec<Node<'a>>,
     pub(crate) security_policies: Vec<Node<'a>>,
     pub(crate) patch_policies: Vec<Node<'a>>,
