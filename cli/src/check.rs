@@ -49,6 +49,7 @@ mod search;
 mod sockets;
 mod tls;
 mod tokens;
+mod undone;
 mod world;
 
 use std::collections::HashSet;
@@ -211,6 +212,7 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     patches::check(&world, &mut findings);
     applied::check(&world, &mut findings);
     bypassed::check(&world, &mut findings);
+    undone::check(&world, &mut findings);
     let targets = attached::targets(&world);
     attached::check(&targets, &world, &mut findings);
     covered::check(&targets, &world, &mut findings);

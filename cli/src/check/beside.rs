@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::headers::{self, Mutation};
 use super::instance::{Instance, Platform};
 use super::world::World;
-use super::{chain, codes, mesh};
+use super::{chain, codes, mesh, undone};
 use crate::tree::Node;
 
 /// Looks at everything around the instances of the policies.
@@ -58,6 +58,7 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
         }
         for policy in world.gateway.patch_policies.iter().filter(|policy| meets(policy)) {
             check_patches(policy, instance, findings);
+            undone::check_policy(policy, instance, world, findings);
         }
     }
 }
@@ -114,17 +115,8 @@ fn check_early(policy: &Node<'_>, instance: &Instance<'_>, findings: &mut Findin
 fn check_patches(policy: &Node<'_>, instance: &Instance<'_>, findings: &mut Findings) {
     let patches = policy.get("spec").map(|spec| spec.list("jsonPatches")).unwrap_or_default();
     let added = patches.iter().filter_map(|patch| {
-        let operation = patch.get("operation").filter(|node| node.text("op") == Some("add"))?;
-        let path = ["jsonPath", "path"].iter().filter_map(|field| operation.text(field));
-        let path = path.collect::<String>();
-        let behind = if path.ends_with("/http_filters/0") || path.ends_with("http_filters[0]") {
-            false
-        } else if path.contains("http_filters[") && path.contains("envoy.filters.http.router") {
-            true
-        } else {
-            return None;
-        };
-        Some((behind, operation.get("value")?))
+        let operation = patch.get("operation")?;
+        Some((undone::is_added(&operation)?, operation.get("value")?))
     });
     let added: Vec<(bool, Node<'_>)> = added.collect();
     let all: Vec<Node<'_>> = added.iter().map(|(_, value)| value.clone()).collect();

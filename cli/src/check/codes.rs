@@ -89,6 +89,9 @@ codes! {
     INSTANCE_NARROWED = "instance-narrowed", Error,
         "requests to other ports or listeners pass without the filter",
         "remove the condition, so that the filter is on for everything that comes";
+    PATCH_UNDOES = "patch-undoes", Error,
+        "without what it takes away requests pass unchecked, or tokens can be read",
+        "remove the patch, or limit it to other proxies, listeners or clusters";
     EXTENSION_CONFIG_MISSING = "extension-config-missing", Error,
         "Envoy waits for a configuration that never comes: the listener does not open, or answers \
          500",
@@ -368,6 +371,10 @@ codes! {
         "its own code decides what it writes: this check did not look into it",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
+    PATCH_NOT_JUDGED = "patch-not-judged", Note,
+        "it changes what is generated for the same gateway, in a way that this check did not look into",
+        "make sure that every request still meets the filter and then the guard, and that the \
+         provider's cluster keeps its TLS";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

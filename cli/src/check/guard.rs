@@ -110,6 +110,11 @@ impl<'a> Guard<'a> {
     }
 }
 
+/// Whether a filter is a guard, or may be one.
+pub(super) fn is_guard(entry: &Node<'_>) -> bool {
+    Guard::of(entry).is_some()
+}
+
 /// Whether an entry is a guard that is on for a way.
 pub(super) fn is_on<'a>(entry: &Node<'a>, way: &Way<'a>) -> bool {
     Guard::on(entry, way).is_some()

@@ -200,16 +200,43 @@ fn check_filters<'a>(instance: &Instance<'a>, world: &World<'a>, findings: &mut 
             // The later one is nearer to the place that both name.
             (Some(Place::Router), Some(Some(Place::Router))) => match later(patch, own, world) {
                 Some(later) => later,
-                None => continue,
+                None => {
+                    unjudged(&entry, patch, instance, findings);
+                    continue;
+                }
             },
             (Some(Place::Front), Some(Some(Place::Front))) => match later(patch, own, world) {
                 Some(later) => !later,
-                None => continue,
+                None => {
+                    unjudged(&entry, patch, instance, findings);
+                    continue;
+                }
             },
-            _ => continue,
+            _ if !inserts(patch) => continue,
+            _ => {
+                unjudged(&entry, patch, instance, findings);
+                continue;
+            }
         };
         chain::check_beside(&entry, &values, instance, behind, findings);
     }
+}
+
+/// Whether a patch puts a filter into the list, or next to it.
+fn inserts(patch: &Node<'_>) -> bool {
+    let operation = patch.get("patch");
+    let operation = operation.as_ref().and_then(|patch| patch.text("operation"));
+    operation.is_some_and(|operation| operation.starts_with("INSERT") || operation == "ADD")
+}
+
+/// A filter that may be before or behind an instance.
+fn unjudged(entry: &Node<'_>, patch: &Node<'_>, instance: &Instance<'_>, findings: &mut Findings) {
+    let name = entry.text("name").unwrap_or("a filter");
+    let found =
+        format!("inserts {name}, and whether before or behind {} is not known", instance.name);
+    let remedy =
+        "give the two EnvoyFilters different priorities, and insert both before the router";
+    findings.add_with(codes::PATCH_NOT_JUDGED, patch, found, Some(remedy.to_owned()));
 }
 
 /// Whether a patch is applied after another, by their manifests' priorities and their order in one.
