@@ -126,7 +126,7 @@ fn check_target(target: &Target<'_>, world: &World<'_>, findings: &mut Findings)
                 format!("{} is in namespace {there}, the policy is not", target.shown()),
                 format!("put the policy into namespace {there}: it targets only what is beside it"),
             ),
-            None if !objects.iter().any(serves) => {}
+            None if !objects.iter().any(|route| serves(route) && !makes(route, world)) => {}
             None => says(
                 format!("no {} in these files", target.shown()),
                 "correct the name, or give the file that has it as well".to_owned(),
@@ -199,6 +199,10 @@ fn check_replacing(
         return;
     }
     let object = objects(target.kind, world).iter().find(|o| target.is(target.kind, o));
+    // A route that only makes a cluster has no requests.
+    if object.is_some_and(|route| makes(route, world)) {
+        return;
+    }
     let parents = object.and_then(|route| route.get("spec")).map(|spec| spec.list("parentRefs"));
     let around = |other: &&Target<'_>| {
         let near = is_near(target.policy, other.policy);

@@ -27,6 +27,12 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
     let Some(route) = named(&manifests.routes, namespace, name) else {
         return Resolved::NotSeen;
     };
+    if let Some(hosts) = refused_by(&route, namespace, manifests) {
+        return Resolved::Missing(Some(format!(
+            "Envoy Gateway attaches the HTTPRoute {name} to no listener, they are for {hosts}: leave \
+             its hostnames out"
+        )));
+    }
     let rules = route.get("spec").map(|spec| spec.list("rules")).unwrap_or_default();
     let Some(rule) = rule.parse().ok().and_then(|rule: usize| rules.get(rule).cloned()) else {
         return missing();
@@ -50,6 +56,38 @@ pub(crate) fn resolve<'a>(site: &Site, world: &World<'a>) -> Resolved<'a> {
         Some(None) => Resolved::NotSeen,
         None => missing(),
     }
+}
+
+/// The host names of the listeners, if none of them takes a route; nothing if that cannot be seen.
+fn refused_by(route: &Node<'_>, namespace: &str, manifests: &Manifests<'_>) -> Option<String> {
+    let spec = route.get("spec")?;
+    let names = spec.list("hostnames");
+    let mut refused = Vec::new();
+    for parent in spec.list("parentRefs") {
+        let there = parent.text("namespace").unwrap_or(namespace);
+        let gateway = named(&manifests.gateways, there, parent.text("name")?)?;
+        let section = parent.text("sectionName");
+        for listener in gateway.get("spec")?.list("listeners") {
+            let meant = section.is_none() || section == listener.text("name");
+            if !meant || !matches!(listener.text("protocol"), Some("HTTP" | "HTTPS")) {
+                continue;
+            }
+            let host = listener.text("hostname").filter(|host| !host.is_empty())?;
+            if names.iter().filter_map(|name| name.value.as_str()).any(|name| meet(name, host)) {
+                return None;
+            }
+            refused.push(host);
+        }
+    }
+    (!names.is_empty() && !refused.is_empty()).then(|| refused.join(", "))
+}
+
+/// Whether two host names, perhaps with wildcards, have one in common.
+fn meet(one: &str, other: &str) -> bool {
+    let covers = |wide: &str, host: &str| {
+        wide.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix))
+    };
+    one == other || covers(one, other) || covers(other, one)
 }
 
 /// How connections to what a rule refers to are made; `None` if that cannot be seen.
