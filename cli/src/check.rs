@@ -23,6 +23,7 @@ mod fed;
 mod finding;
 mod gateway;
 mod guard;
+mod guarded;
 mod headers;
 mod idle;
 mod instance;
@@ -194,7 +195,7 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
             (Platform::Istio, None) => {
                 policy::check_wasm_plugin(instance, &instance.node, &mut findings);
             }
-            (Platform::Gateway, None) => policy::check_extension(instance, &mut findings),
+            (Platform::Gateway, None) => policy::check_extension(instance, &world, &mut findings),
             (Platform::Envoy | Platform::Alone, None) => {}
         }
         cluster::check(instance, &world, &mut findings);
@@ -217,6 +218,7 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     attached::check(&targets, &world, &mut findings);
     covered::check(&targets, &world, &mut findings);
     beside::check(&targets, &world, &mut findings);
+    guarded::check(&targets, &world, &mut findings);
     place::check(&world, &mut findings);
     for bootstrap in &world.bootstraps {
         manager::check_bootstrap(bootstrap, &world, &mut findings);

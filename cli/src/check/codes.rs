@@ -371,6 +371,10 @@ codes! {
         "its own code decides what it writes: this check did not look into it",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
+    VARIABLE_NOT_SEEN = "variable-not-seen", Note,
+        "without it every call of introspection is refused by the provider, and so is every request",
+        "set it in provider.kubernetes.envoyDeployment.container.env of an EnvoyProxy, and name that in \
+         infrastructure.parametersRef of the Gateway (or by its GatewayClass)";
     PATCH_NOT_JUDGED = "patch-not-judged", Note,
         "it changes what is generated for the same gateway, in a way that this check did not look into",
         "make sure that every request still meets the filter and then the guard, and that the \

@@ -67,13 +67,62 @@ pub(crate) fn check_wasm_plugin(instance: &Instance<'_>, spec: &Node<'_>, findin
 }
 
 /// Looks at `env` of an Envoy Gateway EnvoyExtensionPolicy's Wasm extension.
-pub(crate) fn check_extension(instance: &Instance<'_>, findings: &mut Findings) {
+pub(crate) fn check_extension(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
     let at = &instance.node;
     let keys = at.get("env").map(|env| env.list("hostKeys")).unwrap_or_default();
     let keys = keys.iter().filter_map(|key| key.value.as_str());
     let variables = keys.map(|key| (key.to_owned(), Source::Host)).collect();
     let remedy = "list it in env.hostKeys, and set it for Envoy's container by an EnvoyProxy";
     check(instance, &variables, at, Some(remedy), findings);
+    let clients = instance.clients();
+    let named = clients.iter().filter_map(|client| client.get("client_secret_env")?.as_str());
+    for name in named.filter(|name| variables.contains_key(*name)) {
+        check_proxies(name, at, world, findings);
+    }
+}
+
+/// Whether Envoy's process gets a variable, as far as the files tell. No name is shown that may be a
+/// secret in the wrong place.
+fn check_proxies(name: &str, at: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
+    let sets = |proxy: &Node<'_>| {
+        ["envoyDeployment", "envoyDaemonSet"].iter().any(|kind| {
+            let container = proxy.at(&["spec", "provider", "kubernetes", kind, "container"]);
+            let env = container.map(|container| container.list("env")).unwrap_or_default();
+            env.iter().any(|entry| entry.text("name") == Some(name))
+        })
+    };
+    let (proxies, gateways) = (&world.gateway.proxies, &world.gateway.gateways);
+    let mut named = false;
+    for gateway in gateways {
+        let reference = gateway.at(&["spec", "infrastructure", "parametersRef"]);
+        let Some(reference) = reference.filter(|to| to.text("kind") == Some("EnvoyProxy")) else {
+            continue;
+        };
+        let called = |proxy: &&Node<'_>| {
+            let metadata = proxy.get("metadata");
+            metadata.is_some_and(|metadata| metadata.text("name") == reference.text("name"))
+        };
+        let proxy = proxies.iter().find(called);
+        named |= proxy.is_some_and(sets);
+        if let Some(proxy) = proxy.filter(|proxy| !sets(proxy)) {
+            let found = format!(
+                "the EnvoyProxy at {}, which the Gateway names, does not set the variable of \
+                 client_secret_env",
+                shown(proxy)
+            );
+            let remedy = "set it in provider.kubernetes.envoyDeployment.container.env of that";
+            findings.add_with(codes::VARIABLE_MISSING, at, found, Some(remedy.to_owned()));
+            return;
+        }
+    }
+    if !proxies.iter().any(sets) {
+        let found = "no EnvoyProxy in these files sets the variable of client_secret_env";
+        findings.add(codes::VARIABLE_NOT_SEEN, at, found);
+    } else if !gateways.is_empty() && !named {
+        let found = "no Gateway in these files names the EnvoyProxy with the variable of \
+                     client_secret_env";
+        findings.add(codes::VARIABLE_NOT_SEEN, at, found);
+    }
 }
 
 fn of_plugin(plugin: &Node<'_>) -> Variables {

@@ -10,7 +10,7 @@ use super::world::World;
 use crate::tree::Node;
 
 /// The kinds that are read.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "Backend",
     "BackendTLSPolicy",
     "BackendTrafficPolicy",
@@ -19,6 +19,7 @@ const KINDS: [&str; 19] = [
     "EnvoyExtensionPolicy",
     "EnvoyFilter",
     "EnvoyPatchPolicy",
+    "EnvoyProxy",
     "GRPCRoute",
     "Gateway",
     "HTTPRoute",
@@ -84,6 +85,7 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         }
         "ClientTrafficPolicy" => world.gateway.client_policies.push(manifest.clone()),
         "SecurityPolicy" => world.gateway.security_policies.push(manifest.clone()),
+        "EnvoyProxy" => world.gateway.proxies.push(manifest.clone()),
         "ServiceEntry" => world.service_entries.push(manifest.clone()),
         "DestinationRule" => world.destination_rules.push(manifest.clone()),
         "WasmPlugin" => world.instances.extend(wasm_plugin(manifest, &spec)),

@@ -200,9 +200,9 @@ pub(crate) fn check_wasm_plugin(instance: &Instance<'_>, spec: &Node<'_>, findin
 }
 
 /// Looks at what an Envoy Gateway EnvoyExtensionPolicy says of one of its Wasm extensions.
-pub(crate) fn check_extension(instance: &Instance<'_>, findings: &mut Findings) {
+pub(crate) fn check_extension(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findings) {
     let wasm = &instance.node;
-    environment::check_extension(instance, findings);
+    environment::check_extension(instance, world, findings);
     if let Some(open) = wasm.get("failOpen").filter(|_| wasm.is_true("failOpen")) {
         let remedy = Some("remove failOpen".to_owned());
         findings.add_with(codes::FAIL_OPEN, &open, "failOpen: true", remedy);

@@ -86,6 +86,8 @@ pub(crate) struct Manifests<'a> {
     pub(crate) client_policies: Vec<Node<'a>>,
     pub(crate) security_policies: Vec<Node<'a>>,
     pub(crate) patch_policies: Vec<Node<'a>>,
+    /// EnvoyProxies.
+    pub(crate) proxies: Vec<Node<'a>>,
     /// The changes of EnvoyPatchPolicies to the generated configuration: no manifests.
     pub(crate) patches: Vec<Node<'a>>,
 }
