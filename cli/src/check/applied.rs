@@ -105,6 +105,13 @@ fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings: &mut Findi
             Some("remove type, or set type: HTTP".to_owned()),
         );
     }
+    let targets = ["targetRef", "targetRefs"].iter().any(|field| spec.says(field));
+    if let Some(at) = spec.get("selector").filter(|_| targets) {
+        let found = "selector beside targetRefs: Istio refuses the manifest";
+        let remedy =
+            "keep one of the two: targetRefs for a Gateway of the Gateway API, else selector";
+        findings.add_with(codes::INSTANCE_NOT_APPLIED, &at, found, Some(remedy.to_owned()));
+    }
     let matches = spec.list("match");
     let for_gateways = world.manifest(spec).and_then(surely_for_gateways);
     // Istio takes a gateway's listeners for a client's.
@@ -226,7 +233,27 @@ fn check_insert(patch: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
     }
     check_context(patch, world, findings);
     for condition in conditions(patch) {
-        let name = condition.place.rsplit('.').next().unwrap_or_default();
+        let name = last(&condition);
+        let parts = parts(patch, &condition, world);
+        if !parts.is_empty() {
+            let ports = if name == "portNumber" { ports(world) } else { Vec::new() };
+            let own = |port: &String| {
+                parts.contains(port) || condition.value.as_u64() == port.parse().ok()
+            };
+            if !ports.is_empty() && ports.iter().all(own) {
+                continue;
+            }
+            if ports.is_empty() {
+                let found = format!(
+                    "{name}: the filter is inserted in parts, and whether these are all requests is \
+                     not known"
+                );
+                let remedy = "remove the condition, and insert the filter once";
+                let remedy = Some(remedy.to_owned());
+                findings.add_with(codes::PATCH_NOT_JUDGED, &condition, found, remedy);
+                continue;
+            }
+        }
         let value =
             condition.value.as_str().map_or_else(|| condition.value.to_string(), str::to_owned);
         let found = match name {
@@ -257,6 +284,37 @@ fn conditions<'a>(patch: &Node<'a>) -> Vec<Node<'a>> {
         said && !PLACE.contains(name) && *name != "filter"
     };
     members.filter(asks).map(|(_, node)| node).collect()
+}
+
+/// The name of the field.
+fn last<'n>(node: &'n Node<'_>) -> &'n str {
+    node.place.rsplit('.').next().unwrap_or_default()
+}
+
+/// What other patches that insert the same filter ask instead of a condition, and nothing else.
+fn parts(patch: &Node<'_>, condition: &Node<'_>, world: &World<'_>) -> Vec<String> {
+    let fields = |patch: &Node<'_>| {
+        let fields = conditions(patch);
+        fields.iter().map(|field| last(field).to_owned()).collect::<Vec<String>>()
+    };
+    let others = world.patches.iter().filter(|other| {
+        other.text("applyTo") == Some("HTTP_FILTER")
+            && name(other).is_some()
+            && name(other) == name(patch)
+            && fields(other) == fields(patch)
+    });
+    let values = others
+        .flat_map(|other| conditions(other))
+        .filter(|other| last(other) == last(condition) && other.value != condition.value);
+    values.map(|value| value.value.to_string()).collect()
+}
+
+/// The ports of all Gateways in the files.
+fn ports(world: &World<'_>) -> Vec<String> {
+    let servers = world.istio_gateways.iter().filter_map(|gateway| gateway.get("spec"));
+    let servers = servers.flat_map(|spec| spec.list("servers"));
+    let ports = servers.filter_map(|server| server.at(&["port", "number"]));
+    ports.map(|port| port.value.to_string()).collect()
 }
 
 /// What a workload calls itself needs no token of a client.
@@ -313,6 +371,17 @@ fn are_both_on(one: &Instance<'_>, other: &Instance<'_>, world: &World<'_>) -> b
         let context = patch.at(&["match", "context"])?;
         context.value.as_str().filter(|context| *context != "ANY").map(str::to_owned)
     };
+    let patch =
+        |instance: &Instance<'_>| world.patches.iter().find(|patch| instance.node.is_inside(patch));
+    let in_parts = |(one, other): (&Node<'_>, &Node<'_>)| {
+        conditions(one).iter().any(|condition| {
+            let mut others = conditions(other).into_iter();
+            others.any(|own| last(&own) == last(condition) && own.value != condition.value)
+        })
+    };
+    if patch(one).zip(patch(other)).is_some_and(in_parts) {
+        return false;
+    }
     let apart = match (context(one), context(other)) {
         (Some(one), Some(other)) => one != other,
         (None, _) | (_, None) => false,

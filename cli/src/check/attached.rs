@@ -85,7 +85,7 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
     }
 }
 
-/// Whether an object has the labels of a selector. One with expressions is not judged.
+/// Whether an object has the labels that a selector asks for.
 fn selects(selector: &Node<'_>, object: &Node<'_>) -> bool {
     let wanted = selector.get("matchLabels").map(|labels| labels.members()).unwrap_or_default();
     let labels = object.at(&["metadata", "labels"]);
@@ -93,7 +93,23 @@ fn selects(selector: &Node<'_>, object: &Node<'_>) -> bool {
         let own = labels.as_ref().and_then(|labels| labels.member(name));
         own.is_some_and(|own| own.value == value.value)
     };
-    !wanted.is_empty() && !selector.says("matchExpressions") && wanted.iter().all(has)
+    let expressions = selector.list("matchExpressions");
+    let holds = |expression: &Node<'_>| {
+        let own = labels.as_ref().and_then(|labels| labels.member(expression.text("key")?));
+        let values = expression.list("values");
+        let among =
+            own.as_ref().is_some_and(|own| values.iter().any(|value| value.value == own.value));
+        match expression.text("operator") {
+            Some("In") => among,
+            Some("NotIn") => !among,
+            Some("Exists") => own.is_some(),
+            Some("DoesNotExist") => own.is_none(),
+            _ => false,
+        }
+    };
+    !(wanted.is_empty() && expressions.is_empty())
+        && wanted.iter().all(has)
+        && expressions.iter().all(holds)
 }
 
 fn objects<'w, 'a>(kind: &str, world: &'w World<'a>) -> &'w [Node<'a>] {

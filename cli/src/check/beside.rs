@@ -55,11 +55,34 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
                 let found = "wants a password in Authorization, where the filter wants a token";
                 findings.add(codes::TOKEN_LOST_BEFORE, &basic, format!("basicAuth {found}"));
             }
+            check_logins(policy, findings);
         }
         for policy in world.gateway.patch_policies.iter().filter(|policy| meets(policy)) {
             check_patches(policy, instance, findings);
             undone::check_policy(policy, instance, world, findings);
         }
+    }
+}
+
+/// Other ways to log in that take `Authorization`.
+fn check_logins(policy: &Node<'_>, findings: &mut Findings) {
+    if let Some(oidc) = policy.at(&["spec", "oidc"])
+        && !oidc.is_true("forwardAccessToken")
+        && !oidc.is_true("passThroughAuthHeader")
+    {
+        let found = "oidc takes Authorization from every request";
+        let remedy = "set forwardAccessToken: true for browsers that log in there, or \
+                      passThroughAuthHeader: true for clients with tokens of their own";
+        findings.add_with(codes::TOKEN_LOST_BEFORE, &oidc, found, Some(remedy.to_owned()));
+    }
+    let keys = policy.at(&["spec", "apiKeyAuth"]).map(|keys| keys.list("extractFrom"));
+    let headers = keys.into_iter().flatten().flat_map(|from| from.list("headers"));
+    let is_authorization = |header: &Node<'_>| {
+        header.value.as_str().is_some_and(|name| name.eq_ignore_ascii_case("authorization"))
+    };
+    for header in headers.filter(is_authorization) {
+        let found = "apiKeyAuth wants a key in Authorization, where the filter wants a token";
+        findings.add(codes::TOKEN_LOST_BEFORE, &header, found);
     }
 }
 
