@@ -33,6 +33,7 @@ mod manager;
 mod mesh;
 mod metadata;
 mod names;
+mod open;
 mod other;
 mod others;
 mod patches;

@@ -117,6 +117,11 @@ codes! {
         "lead the public path to a backend of its own, or match on words between slashes only: \
          safe_regex: { regex: \"/public(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?\" }; if the backend keeps \
          `;` as it is, --allow path-parameters";
+    PUBLIC_TOO_WIDE = "public-too-wide", Error,
+        "by the public route a client without a token chooses what it reaches: also what another route \
+         protects",
+        "lead the public route to a backend of its own, whose address is fixed; or match exact paths, \
+         without a rewrite";
     FILTER_BY_CONDITION = "filter-by-condition", Error,
         "requests that the condition leaves out pass without a token",
         "make the filter an entry of http_filters itself, and switch it off on public routes by a \
@@ -368,6 +373,10 @@ codes! {
         "its own code decides what it writes: this check did not look into it",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
+    NOT_JUDGED = "not-judged", Note,
+        "this check does not know what it does: it may lead past the filter, or undo what that does",
+        "make sure that no request reaches a protected backend by it without a token, and that it writes \
+         nothing that the filter or the guard sets";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::backends::{self, Backends};
+use super::backends::{self, Backends, Choice};
 use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{chain, codes, guard, paths};
+use super::{chain, codes, guard, open, paths};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -19,7 +19,8 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
     // Routes that are not marked as public are reported as unprotected; that is enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
     check_backends(&ways, world, findings);
-    paths::check(&ways, world, findings);
+    let open = open::check(&ways, world, findings);
+    paths::check(&ways, &open, world, findings);
 }
 
 /// The routes by which a manager without an instance leads to a backend that an instance protects.
@@ -48,8 +49,17 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
         };
         let around = || public_around(&manager.node, world);
         let own = Backends::of(&bare, world);
+        for (reach, way) in own.with(&bare) {
+            if let Some(Choice::Unknown(what)) = &reach.choice
+                && protected.values().flatten().any(beside)
+            {
+                let label = routes::label(&way.node);
+                let found = format!("the backend of {label} is chosen by {what}");
+                findings.add(codes::NOT_JUDGED, &way.node, found);
+            }
+        }
         let others = own.with(&bare).map(|(reach, _)| {
-            if reach.is_any {
+            if reach.is_any || matches!(reach.choice, Some(Choice::Client(_))) {
                 return protected.values().flatten().find(|way| beside(way)).copied();
             }
             let mut shared = reach.keys().filter_map(|key| protected.get(key)).flatten();

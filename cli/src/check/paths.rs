@@ -1,6 +1,8 @@
 //! Spellings of one path: Envoy may take one for a public path that the backend takes for a protected
 //! one. Only routes to one backend are compared.
 
+use std::collections::BTreeSet;
+
 use regex_lite::Regex;
 
 use super::backends::Backends;
@@ -16,12 +18,23 @@ const DETOURS: [&str; 7] =
 /// Those that it never corrects: some servers cut off what is behind a `;` first.
 const PARAMETERS: [&str; 3] = ["/..;/x", "/..;a=b/x", "/a/..;/..;/x"];
 
-/// Looks for ways with other instances, or none, to a backend that an instance protects.
-pub(crate) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
+/// Looks for ways with other instances, or none, to a backend that an instance protects. Those that are
+/// known to be `open`, by their index, take more than spellings.
+pub(crate) fn check<'a>(
+    ways: &[Way<'a>],
+    open: &BTreeSet<usize>,
+    world: &World<'a>,
+    findings: &mut Findings,
+) {
     let backends = Backends::of(ways, world);
     // One that is not marked as public is reported as unprotected.
-    let judged = |way: &Way<'_>| !way.on.is_empty() || way.public.is_some();
-    for (reach, way) in backends.with(ways).filter(|(_, way)| judged(way)) {
+    let judged = |index: usize, way: &Way<'_>| {
+        !open.contains(&index) && (!way.on.is_empty() || way.public.is_some())
+    };
+    for (index, (reach, way)) in backends.with(ways).enumerate() {
+        if !judged(index, way) {
+            continue;
+        }
         let loose = way.manager.as_ref().map(loose).unwrap_or_default();
         let Some(matched) = &way.matched else { continue };
         let everything = is_everything(matched);
@@ -93,25 +106,62 @@ fn is_left_out(other: &Way<'_>, everything: &Way<'_>) -> bool {
     same && other.matched.as_ref().is_some_and(|others| !is_everything(others))
 }
 
-/// Whether a route takes every path of its host.
-fn is_everything(matched: &Node<'_>) -> bool {
-    matched.text("prefix").is_some_and(|prefix| prefix.len() <= 1)
-        || regex_of(matched).is_some_and(|regex| [".*", ".+", "/.*", "^/.*$"].contains(&regex))
+/// Whether a route takes every path of its host. What is not understood may.
+pub(super) fn is_everything(matched: &Node<'_>) -> bool {
+    // Nobody writes an expression for just these.
+    const PATHS: [&str; 3] = ["/q7", "/Zz-9/k.w/0", "/u_3/y/1"];
+    PATHS.iter().all(|path| takes(matched, path))
+}
+
+/// Whether a route takes only one path.
+pub(super) fn is_exact(matched: &Node<'_>) -> bool {
+    matched.has("path")
+}
+
+/// Whether a route takes a path, by what it says of paths. What is not understood may.
+pub(super) fn takes(matched: &Node<'_>, path: &str) -> bool {
+    let strict = matched.get("case_sensitive").is_none() || matched.is_true("case_sensitive");
+    let folded = |text: &str| if strict { text.to_owned() } else { text.to_ascii_lowercase() };
+    let own = folded(path);
+    if let Some(prefix) = matched.text("prefix") {
+        return own.starts_with(&folded(prefix));
+    }
+    if let Some(exact) = matched.text("path") {
+        return own == folded(exact);
+    }
+    if let Some(prefix) = matched.text("path_separated_prefix") {
+        let rest = own.strip_prefix(&folded(prefix)).map(str::to_owned);
+        return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    }
+    if let Some(regex) = regex_of(matched) {
+        return Regex::new(&format!("^(?:{regex})$")).map_or(true, |regex| regex.is_match(path));
+    }
+    match template(matched) {
+        // A variable may be written for a part of the path, or for all the rest.
+        Some(template) => {
+            let end = template.find(['*', '{']).unwrap_or(template.len());
+            let start = template.get(..end).unwrap_or_default();
+            path.starts_with(start) && (template.contains("**") || template == path)
+        }
+        None => true,
+    }
 }
 
 fn regex_of<'a>(matched: &Node<'a>) -> Option<&'a str> {
     matched.at(&["safe_regex", "regex"]).and_then(|node| node.value.as_str())
 }
 
+/// The template by which a route matches.
+fn template<'a>(matched: &Node<'a>) -> Option<&'a str> {
+    let (_, fields) = matched.at(&["path_match_policy", "typed_config"])?.any()?;
+    fields.text("path_template")
+}
+
 /// Whether a route takes a path that leads out of it again.
 fn takes_a_detour(matched: &Node<'_>, detours: &[&str]) -> bool {
     let Some(text) = regex_of(matched) else {
-        // An exact path has one spelling.
-        let policy = matched.at(&["path_match_policy", "typed_config"]).and_then(|p| p.any());
-        let template = policy.as_ref().and_then(|(_, fields)| fields.text("path_template"));
-        return matched.has("prefix")
-            || matched.has("path_separated_prefix")
-            || template.is_some_and(|text| text.contains("**"));
+        // An exact path has one spelling. What is not understood may take any path.
+        return !is_exact(matched) && template(matched).is_none_or(|text| text.contains("**"));
     };
     // Envoy's expressions have to match all of it. One that is not understood may take any path.
     let Ok(regex) = Regex::new(&format!("^(?:{text})$")) else { return true };

@@ -1,0 +1,200 @@
+//! Public routes by which a client reaches what another route protects: it chooses the backend, the route
+//! rewrites the path, or takes every path.
+//!
+//! Spellings of one path are the affair of `paths.rs`. What is public through a listener of its own, or a
+//! host of its own, is so on purpose, as far as its path goes.
+
+use std::collections::BTreeSet;
+
+use super::backends::{Backends, Choice, Reach};
+use super::codes;
+use super::finding::{Findings, shown};
+use super::paths::{is_everything, is_exact, takes};
+use super::routes::{self, Way};
+use super::world::World;
+use crate::tree::Node;
+
+/// Upgrades after which Envoy still hands the messages of one request on, and no further requests.
+const MESSAGES: [&str; 1] = ["websocket"];
+
+/// Looks at the public ways; gives the indexes of those that are open.
+pub(super) fn check<'a>(
+    ways: &[Way<'a>],
+    world: &World<'a>,
+    findings: &mut Findings,
+) -> BTreeSet<usize> {
+    let backends = Backends::of(ways, world);
+    let mut open = BTreeSet::new();
+    for (index, (reach, way)) in backends.with(ways).enumerate() {
+        if !way.on.is_empty() || way.public.is_none() {
+            continue;
+        }
+        let label = routes::label(&way.node);
+        let all: Vec<(&Reach, &Way<'a>)> = backends
+            .with(ways)
+            .filter(|(_, other)| !other.on.is_empty() && world.together(&way.node, &other.node))
+            .collect();
+        let Some((_, first)) = all.first() else { continue };
+        match &reach.choice {
+            Some(Choice::Client(by)) => {
+                let found = format!(
+                    "the client chooses the backend of {label} by {by}, also that of {}",
+                    shown(&first.node)
+                );
+                findings.add(codes::PUBLIC_TOO_WIDE, &way.node, found);
+                open.insert(index);
+                continue;
+            }
+            Some(Choice::Unknown(what)) => {
+                let found = format!("the backend of {label} is chosen by {what}");
+                findings.add(codes::NOT_JUDGED, &way.node, found);
+            }
+            None => {}
+        }
+        let met = all.iter().filter(|(others, _)| reach.meets(others)).map(|(_, other)| *other);
+        let met: Vec<&Way<'a>> = met.collect();
+        if let Some((other, what)) = opened(way, &met) {
+            let found = format!(
+                "{label} {what}, and leads to backend {}, which the filter protects at {}",
+                way.cluster.unwrap_or_default(),
+                shown(&other.node)
+            );
+            findings.add(codes::PUBLIC_TOO_WIDE, &way.node, found);
+            open.insert(index);
+        }
+    }
+    open
+}
+
+/// By what a public way leads to what one of the others protects.
+fn opened<'w, 'a>(way: &Way<'a>, met: &[&'w Way<'a>]) -> Option<(&'w Way<'a>, String)> {
+    let first = *met.first()?;
+    if let Some(what) = tunnel(way) {
+        return Some((first, what));
+    }
+    let matched = way.matched.as_ref()?;
+    let own_manager = |other: &&&Way<'a>| is_same(&other.manager, &way.manager);
+    // A listener of its own takes every path on purpose.
+    let apart = is_everything(matched) && !met.iter().any(|other| own_manager(&other));
+    let (paths, hosts) = rewrites(way);
+    if let Some(field) = paths.first().filter(|_| !apart) {
+        return Some((first, format!("rewrites the path by {field}")));
+    }
+    let same_host = |other: &&Way<'a>| values(&rewrites(other).1) == values(&hosts);
+    if let Some(field) = hosts.first().filter(|_| !apart && !met.iter().any(same_host)) {
+        return Some((first, format!("rewrites the host by {field}")));
+    }
+    let covered = met.iter().filter(own_manager).find(|other| covers(way, matched, other));
+    covered.map(|other| (*other, "takes the protected paths".to_owned()))
+}
+
+/// Upgrades of a way behind which a client sends what it likes.
+fn tunnel(way: &Way<'_>) -> Option<String> {
+    let action = way.levels.iter().find_map(|level| level.get("route"));
+    let own = action.map(|action| action.list("upgrade_configs")).unwrap_or_default();
+    let general = way.manager.iter().flat_map(|manager| manager.list("upgrade_configs"));
+    let kind = |upgrade: &Node<'_>| upgrade.text("upgrade_type").unwrap_or_default().to_lowercase();
+    let said: Vec<String> = own.iter().map(kind).collect();
+    let general = general.filter(|upgrade| !said.contains(&kind(upgrade)));
+    let mut allowed = own.iter().cloned().chain(general).filter(routes::enabled);
+    // A request for a tunnel has no path: only a route for such requests takes it.
+    let connects = way.matched.as_ref().is_some_and(|matched| matched.has("connect_matcher"));
+    let opaque = allowed.find(|upgrade| {
+        let kind = kind(upgrade);
+        let reached = connects || !kind.starts_with("connect");
+        reached && !MESSAGES.contains(&kind.as_str())
+    })?;
+    Some(format!("allows the upgrade {}", kind(&opaque)))
+}
+
+/// The fields of a way that change the path, and those that change the host.
+fn rewrites<'a>(way: &Way<'a>) -> (Vec<Field<'a>>, Vec<Field<'a>>) {
+    let (mut paths, mut hosts) = (Vec::new(), Vec::new());
+    let action = way.levels.iter().find_map(|level| level.get("route"));
+    let part = way.levels.first().filter(|level| !level.has("route"));
+    for (name, value) in action.iter().chain(part).flat_map(|node| node.members()) {
+        let lower = name.to_ascii_lowercase();
+        if !lower.contains("rewrite") || value.value.is_null() || *value.value == false {
+            continue;
+        }
+        // A path that stays as it is was not rewritten.
+        let matched = way.matched.as_ref();
+        let same = ["prefix", "path", "path_separated_prefix"].iter().any(|field| {
+            matched
+                .and_then(|matched| matched.get(field))
+                .is_some_and(|own| own.value == value.value)
+        });
+        if lower.contains("host") {
+            hosts.push(Field { name, value });
+        } else if !same {
+            paths.push(Field { name, value });
+        }
+    }
+    (paths, hosts)
+}
+
+/// A field that is set.
+struct Field<'a> {
+    name: &'a str,
+    value: Node<'a>,
+}
+
+impl std::fmt::Display for Field<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+fn values<'s>(fields: &'s [Field<'_>]) -> Vec<(&'s str, &'s serde_json::Value)> {
+    fields.iter().map(|field| (field.name, field.value.value)).collect()
+}
+
+/// Whether a public route takes what another one of the same connection manager protects.
+fn covers(way: &Way<'_>, matched: &Node<'_>, other: &Way<'_>) -> bool {
+    let (Some(hosts), Some(others)) = (way.host.as_ref().zip(other.host.as_ref()), &other.matched)
+    else {
+        return false;
+    };
+    if !is_same_node(hosts.0, hosts.1) {
+        // The client names any host, such as the protected one with a port.
+        let any_host = |domain: &Node<'_>| domain.value.as_str().is_some_and(|d| d.ends_with('*'));
+        return is_everything(matched) && hosts.0.list("domains").iter().any(any_host);
+    }
+    // Of a matcher the order is not known, and a note says so.
+    if hosts.0.has("matcher") || is_exact(matched) && !is_by_client(matched) {
+        return false;
+    }
+    let start = ["path", "prefix", "path_separated_prefix"].iter().find_map(|f| others.text(f));
+    let reaches = match is_everything(others) {
+        true => is_everything(matched),
+        false => start.map_or(is_everything(matched), |start| takes(matched, start)),
+    };
+    // Behind a route that takes all of its paths nothing is left of them.
+    let before = position(hosts.0, matched) <= position(hosts.0, others);
+    let by_method = has_method(others) && has_method(matched);
+    reaches && !by_method && (before || is_by_client(others) || has_method(others))
+}
+
+/// Whether the client decides by more than the path, or chance does.
+fn is_by_client(matched: &Node<'_>) -> bool {
+    let method = |header: &Node<'_>| header.text("name") == Some(":method");
+    matched.list("headers").iter().any(|header| !method(header))
+        || ["query_parameters", "cookies", "runtime_fraction"].iter().any(|f| matched.says(f))
+}
+
+fn has_method(matched: &Node<'_>) -> bool {
+    matched.list("headers").iter().any(|header| header.text("name") == Some(":method"))
+}
+
+/// The position of a route among those of its host.
+fn position(host: &Node<'_>, matched: &Node<'_>) -> Option<usize> {
+    host.list("routes").iter().position(|route| matched.is_inside(route))
+}
+
+fn is_same(one: &Option<Node<'_>>, other: &Option<Node<'_>>) -> bool {
+    one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| is_same_node(one, other))
+}
+
+fn is_same_node(one: &Node<'_>, other: &Node<'_>) -> bool {
+    std::ptr::eq(one.document, other.document) && one.place == other.place
+}
