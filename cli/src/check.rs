@@ -9,6 +9,7 @@ mod applied;
 mod attached;
 mod backends;
 mod beside;
+mod capabilities;
 mod carrier;
 mod chain;
 mod chosen;

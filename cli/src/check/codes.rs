@@ -164,6 +164,10 @@ codes! {
     FAIL_OPEN = "fail-open", Error,
         "once the module has failed, requests pass unchecked",
         "set failure_policy: FAIL_RELOAD";
+    CAPABILITY_MISSING = "capability-missing", Error,
+        "Envoy does not call a callback that is not allowed, and requests pass as if there were no \
+         filter; a host call that is not allowed fails",
+        "remove capability_restriction_config, or add what the module exports and imports";
     VM_ID_SHARED = "vm-id-shared", Error,
         "modules with the same vm_id read and write each other's shared data, which holds cached \
          verdicts",

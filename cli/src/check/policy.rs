@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::finding::{Findings, shown};
 use super::instance::{Instance, Platform};
 use super::world::World;
-use super::{codes, environment, tokens};
+use super::{capabilities, codes, environment, tokens};
 use crate::tree::Node;
 
 /// Looks at one instance's own settings.
@@ -128,6 +128,7 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
     if plugin.is_true("allow_on_headers_stop_iteration") {
         findings.add(codes::ITERATION_ALLOWED, plugin, "allow_on_headers_stop_iteration: true");
     }
+    capabilities::check(instance, plugin, findings);
     check_vm_id(instance, plugin, world, findings);
     environment::check_plugin(instance, plugin, world, findings);
 }
