@@ -50,6 +50,7 @@ mod search;
 mod sockets;
 mod tls;
 mod tokens;
+mod weak;
 mod world;
 
 use std::collections::HashSet;

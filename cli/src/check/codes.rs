@@ -292,6 +292,9 @@ codes! {
     SAN_DIFFERS = "san-differs", Warning,
         "unless the provider's certificate has that name as well, every call fails",
         "set match_typed_subject_alt_names to the provider's host name";
+    TLS_WEAK = "tls-weak", Warning,
+        "whoever has an old key of the provider, or breaks an old protocol, gets the tokens",
+        "remove the setting: Envoy's default is stricter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
