@@ -45,6 +45,7 @@ mod pool;
 mod provider;
 mod report;
 mod routes;
+mod rules;
 mod scope;
 mod search;
 mod sockets;
@@ -52,6 +53,7 @@ mod tls;
 mod tokens;
 mod weak;
 mod world;
+mod writes;
 
 use std::collections::HashSet;
 use std::fs;

@@ -143,8 +143,8 @@ codes! {
         "set \"block_authorization_header\": false, and remove the header by \
          request_headers_to_remove of the route; or match on something else";
     IDENTITY_OVERWRITTEN = "identity-overwritten", Error,
-        "it is written behind the filter: the backend gets what the client says, in a header that it \
-         trusts",
+        "it is written behind the filter: the backend gets what the client, or another filter, says \
+         in a header that it trusts",
         "write the value to a header with another name, or remove the change";
     TOKEN_FOR_ALL = "token-for-all", Error,
         "requests without a token of their own pass, with the gateway's identity",
@@ -377,7 +377,7 @@ codes! {
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
     FILTER_NOT_JUDGED = "filter-not-judged", Note,
-        "its own code decides what it writes: this check did not look into it",
+        "its own code decides what it writes, or check does not know its kind: it was not looked into",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
     NOT_JUDGED = "not-judged", Note,
