@@ -34,6 +34,7 @@ mod manager;
 mod mesh;
 mod metadata;
 mod names;
+mod network;
 mod open;
 mod other;
 mod others;
@@ -210,7 +211,8 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     }
     let managers = 0..world.managers.len();
     let ways = managers.filter_map(|index| manager::check(index, &world, &mut findings));
-    let ways = ways.flatten().collect();
+    let ways: Vec<_> = ways.flatten().collect();
+    network::check(&ways, &world, &mut findings);
     others::check(ways, &world, &mut findings);
     patches::check(&world, &mut findings);
     applied::check(&world, &mut findings);

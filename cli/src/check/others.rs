@@ -111,22 +111,53 @@ fn check_tcp<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
             let way = protected.find(|(reach, way)| {
                 reach.keys().any(|key| own.contains(key)) && world.together(&way.node, proxy)
             });
-            let Some((_, way)) = way else { continue };
-            if let Some(why) = public_around(proxy, world) {
-                let what = format!("a TCP proxy to backend {cluster} is public: {why}");
-                findings.add(codes::ROUTE_PUBLIC, proxy, what);
+            if let Some((_, way)) = way {
+                tell_past("a TCP proxy", cluster, way, proxy, world, findings);
                 continue;
             }
-            let what = format!(
-                "a TCP proxy leads to backend {cluster}, which the filter protects at {}",
-                shown(&way.node)
-            );
-            let remedy = "use another backend; or, if it is public, give the reason in the \
-                          listener's metadata: filter_metadata: { oidc-token-connector: { public: \
-                          WHY } }";
-            findings.add_with(codes::ROUTE_UNPROTECTED, proxy, what, Some(remedy.to_owned()));
+            // Of these no address is known.
+            let mut protected = backends.with(ways).filter(|(_, way)| !way.on.is_empty());
+            let beside = protected.find(|(_, way)| world.together(&way.node, proxy));
+            let Some((_, way)) = beside else { continue };
+            match backends::chosen(cluster, proxy, world) {
+                Some(Choice::Client(by)) => {
+                    let what = format!(
+                        "the client chooses the backend of a TCP proxy by {by}, also that of {}",
+                        shown(&way.node)
+                    );
+                    findings.add(codes::PUBLIC_TOO_WIDE, proxy, what);
+                }
+                Some(Choice::Unknown(what)) => {
+                    let found = format!("the backend of a TCP proxy is chosen by {what}");
+                    findings.add(codes::NOT_JUDGED, proxy, found);
+                }
+                None => {}
+            }
         }
     }
+}
+
+/// Says that something leads past the filter to a backend that it protects on a way, or that it is public.
+pub(super) fn tell_past(
+    what: &str,
+    cluster: &str,
+    way: &Way<'_>,
+    at: &Node<'_>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) {
+    if let Some(why) = public_around(at, world) {
+        let found = format!("{what} to backend {cluster} is public: {why}");
+        findings.add(codes::ROUTE_PUBLIC, at, found);
+        return;
+    }
+    let found = format!(
+        "{what} leads to backend {cluster}, which the filter protects at {}",
+        shown(&way.node)
+    );
+    let remedy = "use another backend; or, if it is public, give the reason in the listener's \
+                  metadata: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    findings.add_with(codes::ROUTE_UNPROTECTED, at, found, Some(remedy.to_owned()));
 }
 
 /// Backends that trust a header which another route to them does not strip.
