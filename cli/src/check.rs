@@ -30,6 +30,7 @@ mod istio;
 mod jwt;
 mod kubernetes;
 mod labels;
+mod logs;
 mod manager;
 mod mesh;
 mod metadata;
@@ -180,6 +181,11 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
         for place in &document.merges {
             let at = Node { place: place.clone(), ..Node::root(document) };
             findings.add(codes::YAML_MERGE_KEY, &at, "a merge key, `<<`");
+        }
+    }
+    if !world.instances.is_empty() {
+        for document in documents.iter().filter(|document| !unknown(document)) {
+            logs::check(&Node::root(document), &mut findings);
         }
     }
     for instance in &mut world.instances {

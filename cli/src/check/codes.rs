@@ -157,6 +157,10 @@ codes! {
         "it finds no token: every request that the filter lets pass is refused",
         "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
          \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
+    TOKEN_LOGGED = "token-logged", Error,
+        "whoever reads the log or the trace can use the token: of refused requests, and of all where the \
+         filter leaves Authorization",
+        "remove it; the subject is in a header of inject_headers, or in filter_state";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
