@@ -4,6 +4,7 @@
 //! different files. Each of several bootstraps is a gateway by itself. The check does not guess
 //! about missing files, but notes them; nor about files of a kind that it does not know.
 
+mod admin;
 mod allowed;
 mod applied;
 mod attached;
@@ -48,6 +49,7 @@ mod provider;
 mod report;
 mod routes;
 mod rules;
+mod runtime;
 mod scope;
 mod search;
 mod sockets;

@@ -161,6 +161,10 @@ codes! {
         "whoever reads the log or the trace can use the token: of refused requests, and of all where the \
          filter leaves Authorization",
         "remove it; the subject is in a header of inject_headers, or in filter_state";
+    ADMIN_ROUTED = "admin-routed", Error,
+        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
+         stops Envoy",
+        "remove the route, or match the exact path /stats/prometheus";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
@@ -323,6 +327,13 @@ codes! {
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
+    ADMIN_REACHABLE = "admin-reachable", Warning,
+        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
+         stops Envoy",
+        "bind it to 127.0.0.1, or list in admin.allow_paths the pages that others need";
+    RUNTIME_OVERRIDES = "runtime-overrides", Warning,
+        "for a part of the requests Envoy leaves %2F in the path, whatever the connection manager says",
+        "remove the setting";
     LABELS_MISSING = "labels-missing", Warning,
         "no alert of deploy/ ever fires, and most panels of the dashboard stay empty",
         "copy stats_config from envoy/envoy.yaml";
