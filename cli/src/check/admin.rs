@@ -67,8 +67,8 @@ pub(super) fn check(bootstrap: &Node<'_>, world: &World<'_>, findings: &mut Find
 /// Whether it serves a page that does harm: it may have a list of those that it serves.
 fn is_served(bootstrap: &Node<'_>) -> bool {
     let allowed = bootstrap.get("admin").map(|admin| admin.list("allow_paths")).unwrap_or_default();
-    let takes = |page: &&str| allowed.iter().any(|matcher| guard::takes(matcher, page));
-    allowed.is_empty() || HARMFUL.iter().any(|page| takes(&page))
+    let takes = |page: &str| allowed.iter().any(|matcher| guard::takes(matcher, page));
+    allowed.is_empty() || HARMFUL.iter().any(|page| takes(page))
 }
 
 /// Whether a route leads to harmless pages only.

@@ -88,6 +88,9 @@ fn choice(way: &Way<'_>, world: &World<'_>) -> Option<Choice> {
     if is_any(way) {
         return Some(Choice::Client("cluster_header"));
     }
+    if copies(way).iter().any(|copy| copy.has("cluster_header")) {
+        return Some(Choice::Client("cluster_header of a copy"));
+    }
     let names = clusters(way);
     let action = way.levels.iter().find_map(|level| level.get("route"));
     if way.cluster.is_none() && action.is_some() {
@@ -145,10 +148,16 @@ pub(super) fn chosen(name: &str, beside: &Node<'_>, world: &World<'_>) -> Option
 
 /// The clusters that get the requests of a way: also those to which it copies them.
 fn clusters<'a>(way: &Way<'a>) -> Vec<&'a str> {
-    let action = way.levels.iter().find_map(|level| level.get("route"));
-    let copies = action.map(|action| action.list("request_mirror_policies")).unwrap_or_default();
-    let copies = copies.iter().filter_map(|copy| copy.text("cluster"));
-    way.cluster.into_iter().chain(copies).collect()
+    let copies = copies(way);
+    way.cluster.into_iter().chain(copies.iter().filter_map(|copy| copy.text("cluster"))).collect()
+}
+
+/// Where Envoy sends copies of a way's requests: the route says so, its virtual host, or the whole
+/// configuration.
+fn copies<'a>(way: &Way<'a>) -> Vec<Node<'a>> {
+    let actions = way.levels.iter().filter_map(|level| level.get("route"));
+    let levels: Vec<Node<'a>> = way.levels.iter().cloned().chain(actions).collect();
+    levels.iter().flat_map(|level| level.list("request_mirror_policies")).collect()
 }
 
 /// The names and addresses to which a cluster of that name leads.

@@ -301,7 +301,8 @@ codes! {
         "unless the provider's certificate has that name as well, every call fails",
         "set match_typed_subject_alt_names to the provider's host name";
     TLS_WEAK = "tls-weak", Warning,
-        "whoever has an old key of the provider, or breaks an old protocol, gets the tokens",
+        "whoever has an old key of the provider or the keys of a connection, or breaks an old protocol, \
+         gets the tokens",
         "remove the setting: Envoy's default is stricter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",

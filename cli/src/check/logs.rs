@@ -49,7 +49,10 @@ fn look(node: &Node<'_>, sink: Option<&str>, findings: &mut Findings) {
 /// Whether what stands under a name is written down somewhere.
 fn is_sink(name: &str) -> bool {
     let name = name.replace('_', "").to_ascii_lowercase();
-    name.contains("accesslog") || name.contains("customtags") || name == "tracing"
+    name.contains("accesslog")
+        || name == "upstreamlog"
+        || name.contains("customtags")
+        || name == "tracing"
 }
 
 /// Whether a format reads the header.

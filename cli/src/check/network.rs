@@ -48,6 +48,7 @@ const ISTIOS: [&str; 3] = [
 
 /// Looks at the filters of every listener of a gateway that has the filter.
 pub(super) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
+    check_others(world, findings);
     let backends = Backends::of(ways, world);
     for listener in &world.listeners {
         let protected = || {
@@ -70,16 +71,7 @@ pub(super) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Find
             }
             let name = filter.text("name").unwrap_or_default();
             let below = below(&filter);
-            if let Some(at) =
-                below.iter().find(|node| node.text("object_key") == Some(guard::OUTCOME))
-            {
-                let key = guard::OUTCOME;
-                let found =
-                    format!("{name} writes {key}, which the guard reads, for every connection");
-                let remedy = "remove the change: only the filter may write wasm.oidc_outcome, by which \
-                              the guard knows that it ran";
-                findings.add_with(codes::NO_GUARD, at, found, Some(remedy.to_owned()));
-            }
+            check_mark(&filter, "connection", findings);
             let proxied = chain.iter().any(|filter| self::kind(filter) == TCP_PROXY);
             let target = below
                 .iter()
@@ -107,6 +99,31 @@ pub(super) fn check<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Find
                 findings.add(codes::NOT_JUDGED, &filter, found);
             }
         }
+    }
+}
+
+/// Looks for the mark in connection managers without an instance: their filter state may come along with
+/// what they send to this Envoy again.
+fn check_others(world: &World<'_>, findings: &mut Findings) {
+    for (index, manager) in world.managers.iter().enumerate() {
+        let others = world.instances_in(index).is_empty();
+        let beside = world.instances.iter().any(|i| world.together(&i.node, &manager.node));
+        for filter in manager.filters.iter().filter(|_| others && beside) {
+            check_mark(filter, "request of another connection manager", findings);
+        }
+    }
+}
+
+/// Whether a filter writes the mark that the guard reads.
+fn check_mark(filter: &Node<'_>, of: &str, findings: &mut Findings) {
+    let below = below(filter);
+    let mut marks = below.iter().filter(|node| node.text("object_key") == Some(guard::OUTCOME));
+    if let Some(at) = marks.next() {
+        let (name, key) = (filter.text("name").unwrap_or_default(), guard::OUTCOME);
+        let found = format!("{name} writes {key}, which the guard reads, for every {of}");
+        let remedy = "remove the change: only the filter may write wasm.oidc_outcome, by which the \
+                      guard knows that it ran";
+        findings.add_with(codes::NO_GUARD, at, found, Some(remedy.to_owned()));
     }
 }
 

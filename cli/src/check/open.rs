@@ -7,15 +7,19 @@
 use std::collections::BTreeSet;
 
 use super::backends::{Backends, Choice, Reach};
-use super::codes;
 use super::finding::{Findings, shown};
 use super::paths::{is_everything, is_exact, takes};
 use super::routes::{self, Way};
+use super::rules::PROGRAMS;
 use super::world::World;
+use super::{codes, other, writes};
 use crate::tree::Node;
 
 /// Upgrades after which Envoy still hands the messages of one request on, and no further requests.
 const MESSAGES: [&str; 1] = ["websocket"];
+
+/// What of a request says where it goes.
+const PLACES: [&str; 3] = [":path", ":authority", "host"];
 
 /// Looks at the public ways; gives the indexes of those that are open.
 pub(super) fn check<'a>(
@@ -53,6 +57,9 @@ pub(super) fn check<'a>(
         }
         let met = all.iter().filter(|(others, _)| reach.meets(others)).map(|(_, other)| *other);
         let met: Vec<&Way<'a>> = met.collect();
+        if !met.is_empty() {
+            check_filters(way, world, findings);
+        }
         if let Some((other, what)) = opened(way, &met) {
             let found = format!(
                 "{label} {what}, and leads to backend {}, which the filter protects at {}",
@@ -76,6 +83,9 @@ fn opened<'w, 'a>(way: &Way<'a>, met: &[&'w Way<'a>]) -> Option<(&'w Way<'a>, St
     let own_manager = |other: &&&Way<'a>| is_same(&other.manager, &way.manager);
     // A listener of its own takes every path on purpose.
     let apart = is_everything(matched) && !met.iter().any(|other| own_manager(&other));
+    if let Some(name) = rewriting(way).filter(|_| !apart) {
+        return Some((first, format!("rewrites {name} by a filter")));
+    }
     let (paths, hosts) = rewrites(way);
     if let Some(field) = paths.first().filter(|_| !apart) {
         return Some((first, format!("rewrites the path by {field}")));
@@ -86,6 +96,37 @@ fn opened<'w, 'a>(way: &Way<'a>, met: &[&'w Way<'a>]) -> Option<(&'w Way<'a>, St
     }
     let covered = met.iter().filter(own_manager).find(|other| covers(way, matched, other));
     covered.map(|other| (*other, "takes the protected paths".to_owned()))
+}
+
+/// Notes the filters of a public way that may change its path, since their own code decides.
+fn check_filters(way: &Way<'_>, world: &World<'_>, findings: &mut Findings) {
+    let filters = way.manager.iter().flat_map(|manager| manager.list("http_filters"));
+    for entry in filters {
+        let is_instance = world.instances.iter().any(|instance| {
+            Some(instance.name.as_str()) == entry.text("name") || instance.node.is_inside(&entry)
+        });
+        for other in other::met(&entry, way).iter().filter(|_| !is_instance) {
+            if PROGRAMS.contains(&other.kind) || !writes::is_known(other) {
+                let label = routes::label(&way.node);
+                let found =
+                    format!("{} may change the path of {label}, which is public", other.name());
+                findings.add(codes::FILTER_NOT_JUDGED, &other.entry, found);
+            }
+        }
+    }
+}
+
+/// What of a request's place a `header_mutation` filter of the way writes.
+fn rewriting<'a>(way: &Way<'a>) -> Option<&'a str> {
+    let filters = way.manager.iter().flat_map(|manager| manager.list("http_filters"));
+    let met = filters.flat_map(|entry| other::met(&entry, way));
+    let configs = met.flat_map(|other| other.configs());
+    let lists = configs.filter_map(|config| config.get("mutations"));
+    let mut changes = lists.flat_map(|list| list.list("request_mutations"));
+    changes.find_map(|change| {
+        let name = change.at(&["append", "header", "key"])?.value.as_str()?;
+        PLACES.iter().any(|place| place.eq_ignore_ascii_case(name)).then_some(name)
+    })
 }
 
 /// Upgrades of a way behind which a client sends what it likes.

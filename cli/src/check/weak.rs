@@ -64,6 +64,9 @@ pub(super) fn check<'a>(
     {
         weak(&at, "allows renegotiation", findings);
     }
+    if let Some(at) = context.at(&["common_tls_context", "key_log"]) {
+        weak(&at, "writes the keys of its connections to a file", findings);
+    }
     for field in ["tls_minimum_protocol_version", "tls_maximum_protocol_version"] {
         let version = context.at(&["common_tls_context", "tls_params", field]);
         // Enums may be numbers.
