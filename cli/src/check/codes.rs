@@ -325,6 +325,9 @@ codes! {
         "set max_connections, max_pending_requests and max_requests in the cluster's \
          circuit_breakers.thresholds to workers × max_in_flight or more, for example 16384, or \
          decrease max_in_flight";
+    MAXIMA_EXCEED_WORKER = "maxima-exceed-worker", Warning,
+        "a worker refuses requests, with too_many_waiting, before these maxima are reached",
+        "decrease max_in_flight or max_token_bytes";
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
