@@ -21,24 +21,23 @@ const HARMFUL: [&str; 6] = [
 
 /// Looks at the admin interface of a bootstrap whose Envoy has the filter.
 pub(super) fn check(bootstrap: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
-    let path = &["admin", "address", "socket_address"];
-    let Some(socket) = bootstrap.at(path) else { return };
+    let Some(address) = bootstrap.at(&["admin", "address"]) else { return };
     if !is_served(bootstrap) {
         return;
     }
-    let host = socket.text("address").unwrap_or_default();
-    if !is_loopback(host) {
+    let socket = address.get("socket_address");
+    let host = socket.as_ref().and_then(|socket| socket.text("address")).unwrap_or_default();
+    if let Some(socket) = socket.filter(|_| !is_loopback(host)) {
         let found = format!("the admin interface is at {host}");
         findings.add(codes::ADMIN_REACHABLE, &socket, found);
     }
-    let Some(port) = socket.get("port_value").map(|port| port_of(&port)) else { return };
+    let own = backends::address_of(&address);
+    let port = own.rsplit_once(':').map(|(_, port)| port).unwrap_or_default();
     let leads = |cluster: &str, beside: &Node<'_>| {
         let keys = backends::reached(cluster, beside, world);
         keys.iter().any(|key| {
-            let own = key.strip_prefix("address ").and_then(|key| key.rsplit_once(':'));
-            own.is_some_and(|(address, own)| {
-                own == port && (is_loopback(address) || address == host)
-            })
+            let at = key.strip_prefix("address ").and_then(|key| key.rsplit_once(':'));
+            *key == own || at.is_some_and(|(host, at)| at == port && is_loopback(host))
         })
     };
     for manager in world.managers.iter().filter(|m| world.together(&m.node, bootstrap)) {
@@ -91,10 +90,6 @@ fn is_harmless(matched: &Node<'_>, way: &routes::Way<'_>) -> bool {
             own.is_some_and(starts) || regex.is_some_and(|r| starts(r) && !r.contains('|'))
         }
     }
-}
-
-fn port_of(port: &Node<'_>) -> String {
-    port.value.to_string().trim_matches('"').to_owned()
 }
 
 fn is_loopback(host: &str) -> bool {

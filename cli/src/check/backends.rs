@@ -170,15 +170,31 @@ pub(super) fn reached(name: &str, beside: &Node<'_>, world: &World<'_>) -> BTree
     };
     for member in members {
         keys.extend(member.text("name").map(|name| format!("cluster {name}")));
+        // EDS knows a cluster by this name, or by its own.
+        let service = member.at(&["eds_cluster_config", "service_name"]);
+        let service = service.and_then(|service| service.value.as_str()).filter(|s| !s.is_empty());
+        if let Some(service) = service.or(member.text("name").filter(|_| is_discovered(&member))) {
+            keys.insert(format!("service {service}"));
+        }
         let localities = member.get("load_assignment").map(|node| node.list("endpoints"));
         for endpoint in localities.iter().flatten().flat_map(|l| l.list("lb_endpoints")) {
-            keys.extend(endpoint.at(&["endpoint", "address"]).map(|address| address_of(&address)));
+            let more = endpoint.get("endpoint").map(|node| node.list("additional_addresses"));
+            let more = more.unwrap_or_default().into_iter().filter_map(|node| node.get("address"));
+            let all = endpoint.at(&["endpoint", "address"]).into_iter().chain(more);
+            keys.extend(all.map(|address| address_of(&address)));
         }
     }
     keys
 }
 
-fn address_of(address: &Node<'_>) -> String {
+/// Whether a cluster's endpoints come by EDS.
+fn is_discovered(cluster: &Node<'_>) -> bool {
+    // Enums may be numbers.
+    cluster.get("type").is_some_and(|kind| *kind.value == "EDS" || *kind.value == 3)
+}
+
+/// An address as the key of what it leads to.
+pub(super) fn address_of(address: &Node<'_>) -> String {
     match address.get("socket_address") {
         Some(socket) => {
             let host = socket.text("address").unwrap_or_default().to_ascii_lowercase();
