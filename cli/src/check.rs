@@ -53,6 +53,7 @@ mod runtime;
 mod scope;
 mod search;
 mod sockets;
+mod taken;
 mod tls;
 mod tokens;
 mod weak;

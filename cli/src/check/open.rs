@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use super::backends::{Backends, Choice, Reach};
 use super::finding::{Findings, shown};
-use super::paths::{is_everything, is_exact, takes};
 use super::routes::{self, Way};
 use super::rules::PROGRAMS;
+use super::taken::Taken;
 use super::world::World;
 use super::{codes, other, writes};
 use crate::tree::Node;
@@ -24,6 +24,7 @@ const PLACES: [&str; 3] = [":path", ":authority", "host"];
 /// Looks at the public ways; gives the indexes of those that are open.
 pub(super) fn check<'a>(
     ways: &[Way<'a>],
+    taken: &[Option<Taken<'a>>],
     world: &World<'a>,
     findings: &mut Findings,
 ) -> BTreeSet<usize> {
@@ -34,16 +35,23 @@ pub(super) fn check<'a>(
             continue;
         }
         let label = routes::label(&way.node);
-        let all: Vec<(&Reach, &Way<'a>)> = backends
+        let all: Vec<(&Reach, Met<'_, 'a>)> = backends
             .with(ways)
-            .filter(|(_, other)| !other.on.is_empty() && world.together(&way.node, &other.node))
+            .zip(taken)
+            .enumerate()
+            .filter(|(_, ((_, other), _))| {
+                !other.on.is_empty() && world.together(&way.node, &other.node)
+            })
+            .map(|(index, ((reach, way), taken))| {
+                (reach, Met { index, way, taken: taken.as_ref() })
+            })
             .collect();
         let Some((_, first)) = all.first() else { continue };
         match &reach.choice {
             Some(Choice::Client(by)) => {
                 let found = format!(
                     "the client chooses the backend of {label} by {by}, also that of {}",
-                    shown(&first.node)
+                    shown(&first.way.node)
                 );
                 findings.add(codes::PUBLIC_TOO_WIDE, &way.node, found);
                 open.insert(index);
@@ -56,11 +64,12 @@ pub(super) fn check<'a>(
             None => {}
         }
         let met = all.iter().filter(|(others, _)| reach.meets(others)).map(|(_, other)| *other);
-        let met: Vec<&Way<'a>> = met.collect();
+        let met: Vec<Met<'_, 'a>> = met.collect();
         if !met.is_empty() {
             check_filters(way, world, findings);
         }
-        if let Some((other, what)) = opened(way, &met) {
+        let own = Met { index, way, taken: taken.get(index).and_then(Option::as_ref) };
+        if let Some((other, what)) = opened(&own, &met) {
             let found = format!(
                 "{label} {what}, and leads to backend {}, which the filter protects at {}",
                 way.cluster.unwrap_or_default(),
@@ -73,16 +82,25 @@ pub(super) fn check<'a>(
     open
 }
 
+/// A way with its paths.
+#[derive(Clone, Copy)]
+struct Met<'w, 'a> {
+    /// Its position: within a virtual host that is the order of the routes.
+    index: usize,
+    way: &'w Way<'a>,
+    taken: Option<&'w Taken<'a>>,
+}
+
 /// By what a public way leads to what one of the others protects.
-fn opened<'w, 'a>(way: &Way<'a>, met: &[&'w Way<'a>]) -> Option<(&'w Way<'a>, String)> {
-    let first = *met.first()?;
+fn opened<'w, 'a>(own: &Met<'w, 'a>, met: &[Met<'w, 'a>]) -> Option<(&'w Way<'a>, String)> {
+    let (first, way) = (met.first()?.way, own.way);
     if let Some(what) = tunnel(way) {
         return Some((first, what));
     }
-    let matched = way.matched.as_ref()?;
-    let own_manager = |other: &&&Way<'a>| is_same(&other.manager, &way.manager);
+    let taken = own.taken?;
+    let beside = |other: &&Met<'w, 'a>| is_same(&other.way.manager, &way.manager);
     // A listener of its own takes every path on purpose.
-    let apart = is_everything(matched) && !met.iter().any(|other| own_manager(&other));
+    let apart = taken.everything && !met.iter().any(|other| beside(&other));
     if let Some(name) = rewriting(way).filter(|_| !apart) {
         return Some((first, format!("rewrites {name} by a filter")));
     }
@@ -90,12 +108,13 @@ fn opened<'w, 'a>(way: &Way<'a>, met: &[&'w Way<'a>]) -> Option<(&'w Way<'a>, St
     if let Some(field) = paths.first().filter(|_| !apart) {
         return Some((first, format!("rewrites the path by {field}")));
     }
-    let same_host = |other: &&Way<'a>| values(&rewrites(other).1) == values(&hosts);
+    let same_host = |other: &Met<'w, 'a>| values(&rewrites(other.way).1) == values(&hosts);
     if let Some(field) = hosts.first().filter(|_| !apart && !met.iter().any(same_host)) {
         return Some((first, format!("rewrites the host by {field}")));
     }
-    let covered = met.iter().filter(own_manager).find(|other| covers(way, matched, other));
-    covered.map(|other| (*other, "takes the protected paths".to_owned()))
+    let wide = Wide::of(own, taken)?;
+    let covered = met.iter().filter(beside).find(|other| wide.covers(other));
+    covered.map(|other| (other.way, "takes the protected paths".to_owned()))
 }
 
 /// Notes the filters of a public way that may change its path, since their own code decides.
@@ -190,30 +209,57 @@ fn values<'s>(fields: &'s [Field<'_>]) -> Vec<(&'s str, &'s serde_json::Value)> 
     fields.iter().map(|field| (field.name, field.value.value)).collect()
 }
 
-/// Whether a public route takes what another one of the same connection manager protects.
-fn covers(way: &Way<'_>, matched: &Node<'_>, other: &Way<'_>) -> bool {
-    let (Some(hosts), Some(others)) = (way.host.as_ref().zip(other.host.as_ref()), &other.matched)
-    else {
-        return false;
-    };
-    if !is_same_node(hosts.0, hosts.1) {
+/// A public route, as it is compared with others.
+struct Wide<'w, 'a> {
+    index: usize,
+    host: &'w Node<'a>,
+    taken: &'w Taken<'a>,
+    /// Whether it takes every path of any host.
+    any_host: bool,
+    /// Whether it takes more than one path, or that one on a condition of the client's.
+    any_path: bool,
+    /// Whether it is for some methods.
+    by_method: bool,
+}
+
+impl<'w, 'a> Wide<'w, 'a> {
+    fn of(own: &Met<'w, 'a>, taken: &'w Taken<'a>) -> Option<Wide<'w, 'a>> {
+        let host = own.way.host.as_ref()?;
         // The client names any host, such as the protected one with a port.
-        let any_host = |domain: &Node<'_>| domain.value.as_str().is_some_and(|d| d.ends_with('*'));
-        return is_everything(matched) && hosts.0.list("domains").iter().any(any_host);
+        let any = |domain: &Node<'_>| domain.value.as_str().is_some_and(|name| name.ends_with('*'));
+        // Of a matcher the order is not known, and a note says so.
+        let in_order = !host.has("matcher");
+        Some(Wide {
+            index: own.index,
+            host,
+            taken,
+            any_host: taken.everything && host.list("domains").iter().any(any),
+            any_path: in_order && (!taken.is_exact() || is_by_client(&taken.matched)),
+            by_method: has_method(&taken.matched),
+        })
     }
-    // Of a matcher the order is not known, and a note says so.
-    if hosts.0.has("matcher") || is_exact(matched) && !is_by_client(matched) {
-        return false;
+
+    /// Whether it takes what another route of the same connection manager protects.
+    fn covers(&self, other: &Met<'_, '_>) -> bool {
+        let (Some(host), Some(others)) = (&other.way.host, other.taken) else { return false };
+        if !is_same_node(self.host, host) {
+            return self.any_host;
+        }
+        if !self.any_path {
+            return false;
+        }
+        let reaches = match others.start() {
+            Some(start) if !others.everything => self.taken.takes(start),
+            Some(_) | None => self.taken.everything,
+        };
+        if !reaches {
+            return false;
+        }
+        // Behind a route that takes all of its paths nothing is left of them.
+        let by_method = has_method(&others.matched);
+        let before = self.index <= other.index;
+        !(by_method && self.by_method) && (before || by_method || is_by_client(&others.matched))
     }
-    let start = ["path", "prefix", "path_separated_prefix"].iter().find_map(|f| others.text(f));
-    let reaches = match is_everything(others) {
-        true => is_everything(matched),
-        false => start.map_or(is_everything(matched), |start| takes(matched, start)),
-    };
-    // Behind a route that takes all of its paths nothing is left of them.
-    let before = position(hosts.0, matched) <= position(hosts.0, others);
-    let by_method = has_method(others) && has_method(matched);
-    reaches && !by_method && (before || is_by_client(others) || has_method(others))
 }
 
 /// Whether the client decides by more than the path, or chance does.
@@ -225,11 +271,6 @@ fn is_by_client(matched: &Node<'_>) -> bool {
 
 fn has_method(matched: &Node<'_>) -> bool {
     matched.list("headers").iter().any(|header| header.text("name") == Some(":method"))
-}
-
-/// The position of a route among those of its host.
-fn position(host: &Node<'_>, matched: &Node<'_>) -> Option<usize> {
-    host.list("routes").iter().position(|route| matched.is_inside(route))
 }
 
 fn is_same(one: &Option<Node<'_>>, other: &Option<Node<'_>>) -> bool {

@@ -9,7 +9,7 @@ use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{chain, codes, guard, open, paths};
+use super::{chain, codes, guard, open, paths, taken};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -19,8 +19,9 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
     // Routes that are not marked as public are reported as unprotected; that is enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
     check_backends(&ways, world, findings);
-    let open = open::check(&ways, world, findings);
-    paths::check(&ways, &open, world, findings);
+    let taken = taken::all(&ways);
+    let open = open::check(&ways, &taken, world, findings);
+    paths::check(&ways, &taken, &open, world, findings);
 }
 
 /// The routes by which a manager without an instance leads to a backend that an instance protects.

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use regex_lite::Regex;
-
 use super::backends::Backends;
 use super::codes;
 use super::finding::{Findings, shown};
 use super::routes::{self, Way};
+use super::taken::{self, Taken};
 use super::world::World;
 use crate::tree::Node;
 
@@ -22,6 +21,7 @@ const PARAMETERS: [&str; 3] = ["/..;/x", "/..;a=b/x", "/a/..;/..;/x"];
 /// known to be `open`, by their index, take more than spellings.
 pub(crate) fn check<'a>(
     ways: &[Way<'a>],
+    taken: &[Option<Taken<'a>>],
     open: &BTreeSet<usize>,
     world: &World<'a>,
     findings: &mut Findings,
@@ -36,26 +36,26 @@ pub(crate) fn check<'a>(
             continue;
         }
         let loose = way.manager.as_ref().map(loose).unwrap_or_default();
-        let Some(matched) = &way.matched else { continue };
-        let everything = is_everything(matched);
+        let Some(Some(own)) = taken.get(index) else { continue };
+        let everything = own.everything;
         // No setting corrects these; with other rules of another instance somebody still has a token.
         let detours = match (loose.is_empty(), way.on.is_empty()) {
             (false, _) => &DETOURS[..],
             (true, true) => &PARAMETERS[..],
             (true, false) => continue,
         };
-        if !everything && !takes_a_detour(matched, detours) {
+        if !everything && !takes_a_detour(own, detours) {
             continue;
         }
-        let mut all = backends.with(ways);
-        let other = all.find(|(others, other)| {
+        let mut all = backends.with(ways).zip(taken);
+        let other = all.find(|((others, other), taken)| {
             !other.on.is_empty()
                 && other.on != way.on
                 && reach.meets(others)
                 && world.together(&way.node, &other.node)
-                && (!everything || is_left_out(other, way))
+                && (!everything || is_left_out((other, taken.as_ref()), way))
         });
-        let Some((_, other)) = other else { continue };
+        let Some(((_, other), _)) = other else { continue };
         let label = routes::label(&way.node);
         if loose.is_empty() {
             let found = format!(
@@ -98,75 +98,23 @@ fn loose(manager: &Node<'_>) -> Vec<&'static str> {
 
 /// Whether the paths of a route are left out of one that takes every path. Of another host they are not:
 /// it has all paths anyway.
-fn is_left_out(other: &Way<'_>, everything: &Way<'_>) -> bool {
+fn is_left_out((other, taken): (&Way<'_>, Option<&Taken<'_>>), everything: &Way<'_>) -> bool {
     let hosts = other.host.as_ref().zip(everything.host.as_ref());
     let same = hosts.is_some_and(|(one, two)| {
         std::ptr::eq(one.document, two.document) && one.place == two.place
     });
-    same && other.matched.as_ref().is_some_and(|others| !is_everything(others))
-}
-
-/// Whether a route takes every path of its host. What is not understood may.
-pub(super) fn is_everything(matched: &Node<'_>) -> bool {
-    // Nobody writes an expression for just these.
-    const PATHS: [&str; 3] = ["/q7", "/Zz-9/k.w/0", "/u_3/y/1"];
-    PATHS.iter().all(|path| takes(matched, path))
-}
-
-/// Whether a route takes only one path.
-pub(super) fn is_exact(matched: &Node<'_>) -> bool {
-    matched.has("path")
-}
-
-/// Whether a route takes a path, by what it says of paths. What is not understood may.
-pub(super) fn takes(matched: &Node<'_>, path: &str) -> bool {
-    let strict = matched.get("case_sensitive").is_none() || matched.is_true("case_sensitive");
-    let folded = |text: &str| if strict { text.to_owned() } else { text.to_ascii_lowercase() };
-    let own = folded(path);
-    if let Some(prefix) = matched.text("prefix") {
-        return own.starts_with(&folded(prefix));
-    }
-    if let Some(exact) = matched.text("path") {
-        return own == folded(exact);
-    }
-    if let Some(prefix) = matched.text("path_separated_prefix") {
-        let rest = own.strip_prefix(&folded(prefix)).map(str::to_owned);
-        return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    }
-    if let Some(regex) = regex_of(matched) {
-        return Regex::new(&format!("^(?:{regex})$")).map_or(true, |regex| regex.is_match(path));
-    }
-    match template(matched) {
-        // A variable may be written for a part of the path, or for all the rest.
-        Some(template) => {
-            let end = template.find(['*', '{']).unwrap_or(template.len());
-            let start = template.get(..end).unwrap_or_default();
-            path.starts_with(start) && (template.contains("**") || template == path)
-        }
-        None => true,
-    }
-}
-
-fn regex_of<'a>(matched: &Node<'a>) -> Option<&'a str> {
-    matched.at(&["safe_regex", "regex"]).and_then(|node| node.value.as_str())
-}
-
-/// The template by which a route matches.
-fn template<'a>(matched: &Node<'a>) -> Option<&'a str> {
-    let (_, fields) = matched.at(&["path_match_policy", "typed_config"])?.any()?;
-    fields.text("path_template")
+    same && taken.is_some_and(|others| !others.everything)
 }
 
 /// Whether a route takes a path that leads out of it again.
-fn takes_a_detour(matched: &Node<'_>, detours: &[&str]) -> bool {
-    let Some(text) = regex_of(matched) else {
+fn takes_a_detour(taken: &Taken<'_>, detours: &[&str]) -> bool {
+    let Some(text) = taken::regex_of(&taken.matched) else {
         // An exact path has one spelling. What is not understood may take any path.
-        return !is_exact(matched) && template(matched).is_none_or(|text| text.contains("**"));
+        let template = taken::template(&taken.matched);
+        return !taken.is_exact() && template.is_none_or(|text| text.contains("**"));
     };
-    // Envoy's expressions have to match all of it. One that is not understood may take any path.
-    let Ok(regex) = Regex::new(&format!("^(?:{text})$")) else { return true };
     let literal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
     let start: String = text.trim_start_matches('^').chars().take_while(literal).collect();
     let start = start.trim_end_matches('/');
-    detours.iter().any(|detour| regex.is_match(&format!("{start}{detour}")))
+    detours.iter().any(|detour| taken.takes(&format!("{start}{detour}")))
 }
