@@ -15,8 +15,8 @@ use super::world::World;
 use super::{codes, other, writes};
 use crate::tree::Node;
 
-/// Upgrades after which Envoy still hands the messages of one request on, and no further requests.
-const MESSAGES: [&str; 1] = ["websocket"];
+/// Upgrades behind which no further requests come: the second one Envoy removes from every request.
+const MESSAGES: [&str; 2] = ["websocket", "h2c"];
 
 /// What of a request says where it goes.
 const PLACES: [&str; 3] = [":path", ":authority", "host"];
@@ -31,10 +31,16 @@ pub(super) fn check<'a>(
     let backends = Backends::of(ways, world);
     let mut open = BTreeSet::new();
     for (index, (reach, way)) in backends.with(ways).enumerate() {
+        let label = routes::label(&way.node);
+        if let Some(what) = tunnel(way).filter(|_| !way.on.is_empty()) {
+            let found = format!("{label} {what}, behind which check sees no requests");
+            let remedy = "make sure that no HTTP is spoken there: it would pass without a token, and \
+                          with identity headers of the client's";
+            findings.add_with(codes::NOT_JUDGED, &way.node, found, Some(remedy.to_owned()));
+        }
         if !way.on.is_empty() || way.public.is_none() {
             continue;
         }
-        let label = routes::label(&way.node);
         let all: Vec<(&Reach, Met<'_, 'a>)> = backends
             .with(ways)
             .zip(taken)
