@@ -15,6 +15,7 @@ mod carrier;
 mod chain;
 mod chosen;
 mod cluster;
+mod code;
 mod codes;
 mod covered;
 mod duration;
