@@ -48,6 +48,7 @@ pub use health::SiteEvent;
 use ids::GRACE;
 pub use ids::{CallId, StreamId};
 use lookup::{LookupContext, RequestContext};
+pub use lookups::{MOST_BYTES, MOST_HELD};
 use questions::Questions;
 pub use shared::{SLOTS, Slot};
 pub use stats::{Kind, Stats};

@@ -2,6 +2,7 @@
 //! forwarded. Nothing here knows a provider.
 
 pub mod bearer;
+pub mod block;
 pub mod correlation;
 pub mod headers;
 pub mod preflight;

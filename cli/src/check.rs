@@ -4,16 +4,19 @@
 //! different files. Each of several bootstraps is a gateway by itself. The check does not guess
 //! about missing files, but notes them; nor about files of a kind that it does not know.
 
+mod admin;
 mod allowed;
 mod applied;
 mod attached;
 mod backends;
 mod beside;
 mod bypassed;
+mod capabilities;
 mod carrier;
 mod chain;
 mod chosen;
 mod cluster;
+mod code;
 mod codes;
 mod covered;
 mod duration;
@@ -31,10 +34,13 @@ mod istio;
 mod jwt;
 mod kubernetes;
 mod labels;
+mod logs;
 mod manager;
 mod mesh;
 mod metadata;
 mod names;
+mod network;
+mod open;
 mod other;
 mod others;
 mod patches;
@@ -45,13 +51,18 @@ mod pool;
 mod provider;
 mod report;
 mod routes;
+mod rules;
+mod runtime;
 mod scope;
 mod search;
 mod sockets;
+mod taken;
 mod tls;
 mod tokens;
 mod undone;
+mod weak;
 mod world;
+mod writes;
 
 use std::collections::HashSet;
 use std::fs;
@@ -179,6 +190,11 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
             findings.add(codes::YAML_MERGE_KEY, &at, "a merge key, `<<`");
         }
     }
+    if !world.instances.is_empty() {
+        for document in documents.iter().filter(|document| !unknown(document)) {
+            logs::check(&Node::root(document), &mut findings);
+        }
+    }
     for instance in &mut world.instances {
         instance.read(&mut findings);
     }
@@ -208,7 +224,8 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
     }
     let managers = 0..world.managers.len();
     let ways = managers.filter_map(|index| manager::check(index, &world, &mut findings));
-    let ways = ways.flatten().collect();
+    let ways: Vec<_> = ways.flatten().collect();
+    network::check(&ways, &world, &mut findings);
     others::check(ways, &world, &mut findings);
     patches::check(&world, &mut findings);
     applied::check(&world, &mut findings);

@@ -458,6 +458,32 @@ fn found_of(code: &str, members: &str) -> Vec<String> {
     of_code.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The product of the maxima counts where one of them is written: many providers alone are no mistake.
+#[test]
+fn maxima_count_together_where_one_is_set() {
+    let url = |site: &str, number: u32| format!(r#""https://{site}{number}.example/userinfo""#);
+    let region =
+        |number: u32| format!(r#""R{number}": [{}, {}]"#, url("a", number), url("b", number));
+    let regions: Vec<String> = (0..10).map(region).collect();
+    let found = |maximum: &str| {
+        let config = format!(
+            r#"{{"userinfo_endpoint": {{"regionCodeHeader": "x-region",
+                 "regionCodeValue": {{{}}}}}{maximum}}}"#,
+            regions.join(", ")
+        );
+        let report = json(&run_with_input(&["check", "--format", "json", "-"], &config));
+        assert_eq!(report["instances"], 1, "{report:#}");
+        let all = findings(&report).into_iter();
+        let own = all.filter(|finding| finding["code"] == "maxima-exceed-worker");
+        own.map(|finding| finding["found"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(""), [""; 0]);
+    let expected = "max_in_flight 1024 × 20 clusters × max_token_bytes 8192 is 160 MiB, and a \
+                    worker keeps 128 MiB";
+    assert_eq!(found(r#", "max_token_bytes": 8192"#), [expected]);
+    assert_eq!(found(r#", "max_token_bytes": 4096"#), [""; 0]);
+}
+
 #[test]
 fn rules_that_read_the_token_are_named() {
     let header = r#"{"path": "$.sub", "of": "token", "required": true}"#;

@@ -21,13 +21,13 @@ use crate::time::MonotonicTime;
 pub(super) const MOST_WAITING: usize = 4096;
 
 /// Most requests that wait in all.
-pub(super) const MOST_HELD: usize = 16_384;
+pub const MOST_HELD: usize = 16_384;
 
 /// Most bytes that questions and those who wait for them take: far below the 1 GiB at which a VM
 /// dies, whatever the number of sites. The allocator keeps small blocks by their size (`memory.rs`), so clients that
 /// fill it with one length of token after the other get more: for each copy of a token [`MOST_HELD`] times 11 KiB, the
 /// sum of all sizes, which are 180 MiB.
-pub(super) const MOST_BYTES: usize = 128 * 1024 * 1024;
+pub const MOST_BYTES: usize = 128 * 1024 * 1024;
 
 /// All calls under way on one worker.
 #[derive(Debug, Default)]

@@ -26,6 +26,7 @@ use proxy_wasm::types::{Action, MapType, StreamType};
 use super::fault_injection::Safeguard;
 use super::lines::Line;
 use crate::filter::header_edit::HeaderEdit;
+use crate::request::block;
 use crate::request::headers::HeaderView;
 use crate::request::strip::Name;
 
@@ -150,33 +151,10 @@ impl HeaderBlock {
         Ok(HeaderBlock(unsafe { Vec::from_raw_parts(data, size, size) }))
     }
 
-    /// Its pairs, in order. `Failed` where the block does not add up: a count, then two lengths per
-    /// pair, then names and values, each with a zero byte behind it.
+    /// Its pairs, in order.
     pub(super) fn head(&self) -> Result<HeaderView<'_>, Failed> {
-        if self.0.is_empty() {
-            return Ok(HeaderView::default());
-        }
-        let (count, rest) = self.0.split_first_chunk().ok_or(Failed)?;
-        let size = length(count)?.checked_mul(8).ok_or(Failed)?;
-        let (lengths, mut texts) = rest.split_at_checked(size).ok_or(Failed)?;
-        let mut text = |length: &[u8; 4]| -> Result<&[u8], Failed> {
-            let (text, rest) = texts.split_at_checked(self::length(length)?).ok_or(Failed)?;
-            texts = rest.split_first().ok_or(Failed)?.1;
-            Ok(text)
-        };
-        let (lengths, _) = lengths.as_chunks::<4>();
-        // Each pair has its lengths, so the count is bounded by the block's own size here.
-        let mut pairs = Vec::with_capacity(lengths.len() / 2);
-        for pair in lengths.as_chunks::<2>().0 {
-            let [name, value] = pair;
-            pairs.push((text(name)?, text(value)?));
-        }
-        Ok(HeaderView::new(pairs))
+        block::read(&self.0).map_err(|block::Malformed| Failed)
     }
-}
-
-fn length(bytes: &[u8; 4]) -> Result<usize, Failed> {
-    usize::try_from(u32::from_le_bytes(*bytes)).map_err(|_| Failed)
 }
 
 /// Applies edits to the headers of the request in effect.
@@ -221,7 +199,7 @@ pub(super) fn send_local_reply(
     body: &str,
     details: &str,
 ) {
-    let headers = serialized(headers);
+    let headers = block::write(headers);
     // SAFETY: pointers and sizes belong to live slices. -1: Envoy derives the gRPC status.
     let _ = unsafe {
         proxy_send_local_response(
@@ -241,23 +219,6 @@ pub(super) fn send_local_reply(
 pub(super) fn answer_internal_error(reason: &str) {
     let details = format!("oidc_token_connector{{internal:{reason}}}");
     send_local_reply(500, &[("cache-control", "no-store".to_owned())], "", &details);
-}
-
-/// A header map as the host reads it; see [`HeaderBlock::head`]. The SDK keeps its own to itself.
-fn serialized(headers: &[(&'static str, String)]) -> Vec<u8> {
-    let length = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let mut block = length(headers.len()).to_vec();
-    for (name, value) in headers {
-        block.extend_from_slice(&length(name.len()));
-        block.extend_from_slice(&length(value.len()));
-    }
-    for (name, value) in headers {
-        block.extend_from_slice(name.as_bytes());
-        block.push(0);
-        block.extend_from_slice(value.as_bytes());
-        block.push(0);
-    }
-    block
 }
 
 /// The root in effect, which has asked for time to end, needs no more. `Failed` where the host does

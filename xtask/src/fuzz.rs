@@ -42,6 +42,6 @@ pub fn run(workspace: &Workspace, seconds: u32, wanted: &[String]) -> Result<()>
 
 /// cargo as rustup installs it: the cargo that runs this program belongs to the pinned toolchain,
 /// and would override `+nightly`.
-fn nightly(command: Cmd<'_>) -> Cmd<'_> {
+pub fn nightly(command: Cmd<'_>) -> Cmd<'_> {
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("CARGO_TARGET_DIR")
 }

@@ -7,8 +7,10 @@
 mod coverage;
 mod fuzz;
 mod instructions;
+mod miri;
 mod module;
 mod mutants;
+mod operations;
 mod release;
 mod suite;
 mod tidy;
@@ -99,6 +101,10 @@ enum Cli {
         /// The targets; all by default.
         target: Vec<String>,
     },
+    /// Run the tests of the code with `unsafe`, and of the readers of bytes, under Miri.
+    ///
+    /// Takes five minutes. Needs the nightly toolchain with `miri` and `rust-src`.
+    Miri,
     /// Measure which lines of the core its native tests run; fails under 97 %.
     ///
     /// Prints one line per file of src/, without the shell and tests. Needs `cargo-llvm-cov`.
@@ -146,7 +152,7 @@ struct Bench {
     #[arg(long)]
     write: bool,
     /// Only this section (repeatable); with --instructions, operations by parts of their names; with
-    /// --operations, the functions of this row.
+    /// --operations, the functions of this row, or `size` for what the module's code consists of.
     #[arg(long, value_name = "SECTION")]
     only: Vec<String>,
     /// Instead, count the instructions of the core's hot operations, next to the committed counts.
@@ -155,7 +161,7 @@ struct Bench {
     /// Instead, count the WebAssembly instructions that the built module runs for a request.
     ///
     /// The first build takes minutes: it has a WebAssembly engine.
-    #[arg(long, conflicts_with_all = ["instructions", "quick", "write"])]
+    #[arg(long, conflicts_with_all = ["instructions", "quick"])]
     operations: bool,
 }
 
@@ -205,16 +211,7 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Bench(bench) if bench.instructions => {
             instructions::run(&workspace, &bench.only, bench.write)
         }
-        Cli::Bench(bench) if bench.operations => {
-            module::build(&workspace)?;
-            let mut module = module::path(&workspace);
-            if !bench.only.is_empty() {
-                module.set_extension("names.wasm");
-            }
-            let manifest = workspace.root.join("bench/operations/Cargo.toml");
-            let run = cmd!(sh, "cargo run --quiet --release --locked --manifest-path {manifest}");
-            workspace::become_it(run.arg("--").arg(module).args(bench.only))
-        }
+        Cli::Bench(bench) if bench.operations => operations::run(&workspace, bench),
         Cli::Bench(bench) => {
             module::build(&workspace)?;
             module::build_other(&workspace, "do-nothing")?;
@@ -227,6 +224,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Cli::Tidy => tidy::run(&workspace),
         Cli::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, &target),
+        Cli::Miri => miri::run(&workspace),
         Cli::Coverage => coverage::run(&workspace),
         Cli::Walk => walk::run(&workspace),
         Cli::Mutants { file } => mutants::run(&workspace, &file),

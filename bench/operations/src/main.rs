@@ -2,7 +2,8 @@
 //! the same at every run, and on every machine. Envoy's host calls are stubs here that answer as
 //! Envoy does, so only the module's own work is counted.
 //!
-//! `cargo run --release -- MODULE`, a table; `MODULE ROW`, the functions of that row, of a module with names.
+//! `cargo run --release -- MODULE`, a table; `MODULE ROW`, the functions of that row, of a module with names;
+//! `MODULE size`, what the code of a module with names consists of.
 //! It is no member of the workspace: it takes minutes to
 //! build, and nothing but this needs a WebAssembly engine.
 
@@ -11,6 +12,7 @@ mod host;
 #[path = "../../gateway/src/input.rs"]
 mod input;
 mod profile;
+mod size;
 
 use host::Guest;
 use input::{INJECTED, document, fields, header_block};
@@ -97,6 +99,13 @@ fn main() -> Result<()> {
     let path = arguments.next().context("usage: operations MODULE [ROW]")?;
     let wanted = arguments.next();
     let bytes = std::fs::read(&path).with_context(|| path.clone())?;
+    if wanted.as_deref() == Some("size") {
+        println!("| code of | bytes |\n| --- | ---: |");
+        for (room, size) in size::by_room(&bytes)?.iter().filter(|(_, size)| *size >= 5_000) {
+            println!("| `{room}` | {size} |");
+        }
+        return Ok(());
+    }
     let (bytes, names) =
         if wanted.is_some() { profile::instrumented(&bytes)? } else { (bytes, Vec::new()) };
     let module = host::Module::of(&bytes)?;
@@ -116,7 +125,7 @@ fn main() -> Result<()> {
     if let Some(wanted) = &wanted {
         let known = rows.iter().any(|(name, ..)| name == wanted);
         let names: Vec<&str> = rows.iter().map(|(name, ..)| *name).collect();
-        wasmtime::ensure!(known, "got row `{wanted}`, expected one of: {}", names.join("; "));
+        wasmtime::ensure!(known, "got row `{wanted}`, expected `size` or one of: {}", names.join("; "));
     } else {
         println!("| request | operations | create | headers | response | done |");
         println!("| --- | ---: | ---: | ---: | ---: | ---: |");

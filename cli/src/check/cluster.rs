@@ -239,7 +239,8 @@ fn of_socket<'a>(socket: &Node<'a>, cluster: &Node<'a>, world: &World<'a>) -> Ca
         });
     };
     match message.strip_prefix(SOCKETS).unwrap_or(message) {
-        "raw_buffer.v3.RawBuffer" => way(Tls::Absent),
+        // The second begins in clear, and nothing of HTTP asks it for TLS.
+        "raw_buffer.v3.RawBuffer" | "starttls.v3.UpstreamStartTlsConfig" => way(Tls::Absent),
         "tls.v3.UpstreamTlsContext" => way(tls::of_context(&fields, cluster, world)),
         "quic.v3.QuicUpstreamTransport" => {
             let context = fields.get("upstream_tls_context");

@@ -2,42 +2,8 @@
 //!
 //! `docs/check.md` lists them; a test compares.
 
+pub(crate) use super::code::{Code, Severity};
 use Severity::{Error, Note, Warning};
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Severity {
-    /// The configuration does not load, or lets through what it must not, or shows tokens.
-    Error,
-    /// Works, but will cause trouble.
-    Warning,
-    /// Worth knowing, or not seen in these files.
-    Note,
-}
-
-impl Severity {
-    /// Its name.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        }
-    }
-}
-
-/// A kind of finding.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Code {
-    /// Its name for `--allow`.
-    pub(crate) name: &'static str,
-    /// The severity.
-    pub(crate) severity: Severity,
-    /// Why it matters.
-    pub(crate) why: &'static str,
-    /// The remedy.
-    pub(crate) remedy: &'static str,
-}
 
 macro_rules! codes {
     ($($name:ident = $text:literal, $severity:ident, $why:literal, $remedy:literal;)*) => {
@@ -120,6 +86,11 @@ codes! {
         "lead the public path to a backend of its own, or match on words between slashes only: \
          safe_regex: { regex: \"/public(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?\" }; if the backend keeps \
          `;` as it is, --allow path-parameters";
+    PUBLIC_TOO_WIDE = "public-too-wide", Error,
+        "by the public route a client without a token chooses what it reaches: also what another route \
+         protects",
+        "lead the public route to a backend of its own, whose address is fixed; or match exact paths, \
+         without a rewrite";
     FILTER_BY_CONDITION = "filter-by-condition", Error,
         "requests that the condition leaves out pass without a token",
         "make the filter an entry of http_filters itself, and switch it off on public routes by a \
@@ -141,8 +112,8 @@ codes! {
         "set \"block_authorization_header\": false, and remove the header by \
          request_headers_to_remove of the route; or match on something else";
     IDENTITY_OVERWRITTEN = "identity-overwritten", Error,
-        "it is written behind the filter: the backend gets what the client says, in a header that it \
-         trusts",
+        "it is written behind the filter: the backend gets what the client, or another filter, says \
+         in a header that it trusts",
         "write the value to a header with another name, or remove the change";
     TOKEN_FOR_ALL = "token-for-all", Error,
         "requests without a token of their own pass, with the gateway's identity",
@@ -155,6 +126,14 @@ codes! {
         "it finds no token: every request that the filter lets pass is refused",
         "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
          \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
+    TOKEN_LOGGED = "token-logged", Error,
+        "whoever reads the log or the trace can use the token: of refused requests, and of all where the \
+         filter leaves Authorization",
+        "remove it; the subject is in a header of inject_headers, or in filter_state";
+    ADMIN_ROUTED = "admin-routed", Error,
+        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
+         stops Envoy",
+        "remove the route, or match the exact path /stats/prometheus";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
         "use a FilterConfig with `disabled: true` or `config: {}`, and an instance of its own for \
@@ -162,6 +141,10 @@ codes! {
     FAIL_OPEN = "fail-open", Error,
         "once the module has failed, requests pass unchecked",
         "set failure_policy: FAIL_RELOAD";
+    CAPABILITY_MISSING = "capability-missing", Error,
+        "Envoy does not call a callback that is not allowed, and requests pass as if there were no \
+         filter; a host call that is not allowed fails",
+        "remove capability_restriction_config, or add what the module exports and imports";
     VM_ID_SHARED = "vm-id-shared", Error,
         "modules with the same vm_id read and write each other's shared data, which holds cached \
          verdicts",
@@ -286,6 +269,10 @@ codes! {
     SAN_DIFFERS = "san-differs", Warning,
         "unless the provider's certificate has that name as well, every call fails",
         "set match_typed_subject_alt_names to the provider's host name";
+    TLS_WEAK = "tls-weak", Warning,
+        "whoever has an old key of the provider or the keys of a connection, or breaks an old protocol, \
+         gets the tokens",
+        "remove the setting: Envoy's default is stricter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
         "set stream_idle_timeout, for example 30s";
@@ -307,9 +294,19 @@ codes! {
         "set max_connections, max_pending_requests and max_requests in the cluster's \
          circuit_breakers.thresholds to workers × max_in_flight or more, for example 16384, or \
          decrease max_in_flight";
+    MAXIMA_EXCEED_WORKER = "maxima-exceed-worker", Warning,
+        "a worker refuses requests, with too_many_waiting, before these maxima are reached",
+        "decrease max_in_flight or max_token_bytes";
     ANSWER_LIMIT_TOO_LOW = "answer-limit-too-low", Warning,
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
+    ADMIN_REACHABLE = "admin-reachable", Warning,
+        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
+         stops Envoy",
+        "bind it to 127.0.0.1, or list in admin.allow_paths the pages that others need";
+    RUNTIME_OVERRIDES = "runtime-overrides", Warning,
+        "for a part of the requests Envoy leaves %2F in the path, whatever the connection manager says",
+        "remove the setting";
     LABELS_MISSING = "labels-missing", Warning,
         "no alert of deploy/ ever fires, and most panels of the dashboard stay empty",
         "copy stats_config from envoy/envoy.yaml";
@@ -368,7 +365,7 @@ codes! {
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
     FILTER_NOT_JUDGED = "filter-not-judged", Note,
-        "its own code decides what it writes: this check did not look into it",
+        "its own code decides what it writes, or check does not know its kind: it was not looked into",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
     VARIABLE_NOT_SEEN = "variable-not-seen", Note,
@@ -379,6 +376,10 @@ codes! {
         "it changes what is generated for the same gateway, in a way that this check did not look into",
         "make sure that every request still meets the filter and then the guard, and that the \
          provider's cluster keeps its TLS";
+    NOT_JUDGED = "not-judged", Note,
+        "this check does not know what it does: it may lead past the filter, or undo what that does",
+        "make sure that no request reaches a protected backend by it without a token, and that it writes \
+         nothing that the filter or the guard sets";
     CLUSTER_NOT_SEEN = "cluster-not-seen", Note,
         "its existence and its TLS trust were not checked",
         "give the file that holds the cluster as well";

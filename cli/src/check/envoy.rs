@@ -103,7 +103,9 @@ fn manager_fields<'a>(node: &Node<'a>) -> Option<Node<'a>> {
 
 /// Whether an object is a listener.
 pub(crate) fn is_listener(node: &Node<'_>) -> bool {
-    node.has("filter_chains") || node.has("default_filter_chain")
+    ["filter_chains", "default_filter_chain", "listener_filters"]
+        .iter()
+        .any(|field| node.has(field))
 }
 
 /// Whether an object that says not what it is looks like a cluster.

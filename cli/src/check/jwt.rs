@@ -34,6 +34,18 @@ pub(super) fn takes_the_token(jwt: &Other<'_>, way: &Way<'_>, before: bool) -> O
     })
 }
 
+/// The providers whose tokens it may verify on a way.
+pub(super) fn used<'a>(jwt: &Other<'a>, way: &Way<'_>) -> Vec<Node<'a>> {
+    let Some(config) = &jwt.config else { return Vec::new() };
+    let mut names = BTreeSet::new();
+    for requirement in requirements(jwt, config, way) {
+        providers(&requirement, &mut names);
+    }
+    let known = config.get("providers").map(|all| all.members()).unwrap_or_default();
+    let used = known.into_iter().filter(|(name, _)| names.contains(name));
+    used.map(|(_, provider)| provider).collect()
+}
+
 /// What it may require of the requests of a way.
 fn requirements<'a>(jwt: &Other<'a>, config: &Node<'a>, way: &Way<'_>) -> Vec<Node<'a>> {
     let named = |name: &str| config.get("requirement_map")?.member(name);

@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{chain, codes, duration, guard, labels, metadata, others, policy};
+use super::{admin, chain, codes, duration, guard, labels, metadata, others, policy, runtime};
 use crate::tree::Node;
 
 /// The time of a reply in addition to the calls: 250 ms in docs/operations.md.
@@ -229,6 +229,8 @@ pub(crate) fn check_bootstrap(bootstrap: &Node<'_>, world: &World<'_>, findings:
         return;
     }
     labels::check(bootstrap, findings);
+    admin::check(bootstrap, world, findings);
+    runtime::check(bootstrap, findings);
     let Some((limit, at)) = answer_limit(bootstrap) else {
         let found = "no http.async_response_buffer_limit in layered_runtime";
         findings.add(codes::ANSWER_LIMIT_MISSING, bootstrap, found);

@@ -110,10 +110,21 @@ fn check_authentication(
         Some(_) => !own_place(instance, world).is_some_and(|place| place == Place::Front),
         None => instance.node.text("phase") != Some("AUTHN"),
     };
-    if !behind || !scope::share_proxies(manifest, own) {
+    if !scope::share_proxies(manifest, own) {
         return;
     }
     for rule in manifest.get("spec").map(|spec| spec.list("jwtRules")).unwrap_or_default() {
+        if !behind {
+            let claims = rule.list("outputClaimToHeaders");
+            let claims = claims.iter().filter_map(|claim| claim.text("header"));
+            let mut names = claims.chain(rule.text("outputPayloadToHeader"));
+            if let Some(name) = names.find(|name| instance.strips(name)) {
+                let found =
+                    format!("a RequestAuthentication writes {name}, behind {}", instance.name);
+                findings.add(codes::IDENTITY_OVERWRITTEN, &rule, found);
+            }
+            continue;
+        }
         let headers = rule.list("fromHeaders");
         let named = |header: &Node<'_>| {
             header.text("name").is_some_and(|name| name.eq_ignore_ascii_case("authorization"))

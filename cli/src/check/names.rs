@@ -67,7 +67,7 @@ fn exact_name<'a>(matcher: &Node<'a>) -> Option<&'a str> {
 }
 
 /// The TLS of a socket.
-fn context_of<'a>(socket: &Node<'a>) -> Option<Node<'a>> {
+pub(super) fn context_of<'a>(socket: &Node<'a>) -> Option<Node<'a>> {
     const TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
     let (message, fields) = socket.get("typed_config")?.any()?;
     if message == TLS { Some(fields) } else { fields.get("upstream_tls_context") }

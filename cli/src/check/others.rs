@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::backends::{self, Backends};
+use super::backends::{self, Backends, Choice};
 use super::finding::{Findings, shown};
 use super::instance::Instance;
 use super::routes::{self, Way};
 use super::world::{Manager, World};
-use super::{chain, codes, guard, paths};
+use super::{chain, codes, guard, open, paths, taken};
 use crate::tree::Node;
 
 /// Looks at every way there is beside those through a manager that has the filter.
@@ -19,7 +19,9 @@ pub(crate) fn check<'a>(mut ways: Vec<Way<'a>>, world: &World<'a>, findings: &mu
     // Routes that are not marked as public are reported as unprotected; that is enough.
     ways.extend(bare.into_iter().filter(|way| way.public.is_some()));
     check_backends(&ways, world, findings);
-    paths::check(&ways, world, findings);
+    let taken = taken::all(&ways);
+    let open = open::check(&ways, &taken, world, findings);
+    paths::check(&ways, &taken, &open, world, findings);
 }
 
 /// The routes by which a manager without an instance leads to a backend that an instance protects.
@@ -48,8 +50,17 @@ fn bare<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) -> Vec
         };
         let around = || public_around(&manager.node, world);
         let own = Backends::of(&bare, world);
+        for (reach, way) in own.with(&bare) {
+            if let Some(Choice::Unknown(what)) = &reach.choice
+                && protected.values().flatten().any(beside)
+            {
+                let label = routes::label(&way.node);
+                let found = format!("the backend of {label} is chosen by {what}");
+                findings.add(codes::NOT_JUDGED, &way.node, found);
+            }
+        }
         let others = own.with(&bare).map(|(reach, _)| {
-            if reach.is_any {
+            if reach.is_any || matches!(reach.choice, Some(Choice::Client(_))) {
                 return protected.values().flatten().find(|way| beside(way)).copied();
             }
             let mut shared = reach.keys().filter_map(|key| protected.get(key)).flatten();
@@ -101,22 +112,53 @@ fn check_tcp<'a>(ways: &[Way<'a>], world: &World<'a>, findings: &mut Findings) {
             let way = protected.find(|(reach, way)| {
                 reach.keys().any(|key| own.contains(key)) && world.together(&way.node, proxy)
             });
-            let Some((_, way)) = way else { continue };
-            if let Some(why) = public_around(proxy, world) {
-                let what = format!("a TCP proxy to backend {cluster} is public: {why}");
-                findings.add(codes::ROUTE_PUBLIC, proxy, what);
+            if let Some((_, way)) = way {
+                tell_past("a TCP proxy", cluster, way, proxy, world, findings);
                 continue;
             }
-            let what = format!(
-                "a TCP proxy leads to backend {cluster}, which the filter protects at {}",
-                shown(&way.node)
-            );
-            let remedy = "use another backend; or, if it is public, give the reason in the \
-                          listener's metadata: filter_metadata: { oidc-token-connector: { public: \
-                          WHY } }";
-            findings.add_with(codes::ROUTE_UNPROTECTED, proxy, what, Some(remedy.to_owned()));
+            // Of these no address is known.
+            let mut protected = backends.with(ways).filter(|(_, way)| !way.on.is_empty());
+            let beside = protected.find(|(_, way)| world.together(&way.node, proxy));
+            let Some((_, way)) = beside else { continue };
+            match backends::chosen(cluster, proxy, world) {
+                Some(Choice::Client(by)) => {
+                    let what = format!(
+                        "the client chooses the backend of a TCP proxy by {by}, also that of {}",
+                        shown(&way.node)
+                    );
+                    findings.add(codes::PUBLIC_TOO_WIDE, proxy, what);
+                }
+                Some(Choice::Unknown(what)) => {
+                    let found = format!("the backend of a TCP proxy is chosen by {what}");
+                    findings.add(codes::NOT_JUDGED, proxy, found);
+                }
+                None => {}
+            }
         }
     }
+}
+
+/// Says that something leads past the filter to a backend that it protects on a way, or that it is public.
+pub(super) fn tell_past(
+    what: &str,
+    cluster: &str,
+    way: &Way<'_>,
+    at: &Node<'_>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) {
+    if let Some(why) = public_around(at, world) {
+        let found = format!("{what} to backend {cluster} is public: {why}");
+        findings.add(codes::ROUTE_PUBLIC, at, found);
+        return;
+    }
+    let found = format!(
+        "{what} leads to backend {cluster}, which the filter protects at {}",
+        shown(&way.node)
+    );
+    let remedy = "use another backend; or, if it is public, give the reason in the listener's \
+                  metadata: filter_metadata: { oidc-token-connector: { public: WHY } }";
+    findings.add_with(codes::ROUTE_UNPROTECTED, at, found, Some(remedy.to_owned()));
 }
 
 /// Backends that trust a header which another route to them does not strip.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use oidc_token_connector::policy::{CacheScope, Caching, Success, Unavailable};
+use oidc_token_connector::filter::{MOST_BYTES, MOST_HELD};
+use oidc_token_connector::policy::{CacheScope, Caching, Policy, Success, Unavailable};
 
 use serde_json::Value;
 
 use super::finding::{Findings, shown};
 use super::instance::{Instance, Platform};
 use super::world::World;
-use super::{codes, environment, tokens};
+use super::{capabilities, codes, environment, tokens};
 use crate::tree::Node;
 
 /// Looks at one instance's own settings.
@@ -41,6 +42,7 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
             );
         }
     }
+    check_maxima(instance, policy, findings);
     check_headers(instance, findings);
     check_ignored(instance, findings);
     tokens::check(instance, findings);
@@ -52,6 +54,33 @@ pub(crate) fn check(instance: &Instance<'_>, findings: &mut Findings) {
             "an unavailable provider is answered like an invalid token",
         ),
     }
+}
+
+/// Maxima that are never reached, since a worker refuses requests before.
+fn check_maxima(instance: &Instance<'_>, policy: &Policy, findings: &mut Findings) {
+    // Many sites by themselves are no mistake.
+    if !["max_in_flight", "max_token_bytes"].iter().any(|key| instance.sets(key)) {
+        return;
+    }
+    let endpoints = instance.endpoints();
+    let clusters = endpoints.iter().flat_map(|endpoint| &endpoint.sites).map(|site| &site.cluster);
+    let sites = clusters.collect::<BTreeSet<_>>().len();
+    let (calls, longest) = (policy.call.max_in_flight, policy.max_token_bytes);
+    let requests = calls.saturating_mul(sites);
+    let bytes = requests.saturating_mul(longest);
+    let clusters = if sites == 1 { "cluster" } else { "clusters" };
+    let product = format!("max_in_flight {calls} × {sites} {clusters}");
+    let found = if bytes > MOST_BYTES {
+        let [bytes, most] = [bytes, MOST_BYTES].map(|bytes| bytes >> 20);
+        format!(
+            "{product} × max_token_bytes {longest} is {bytes} MiB, and a worker keeps {most} MiB"
+        )
+    } else if requests > MOST_HELD && instance.sets("max_in_flight") {
+        format!("{product} is {requests} requests, and a worker holds {MOST_HELD}")
+    } else {
+        return;
+    };
+    findings.add(codes::MAXIMA_EXCEED_WORKER, &instance.place, found);
 }
 
 /// Fixed headers, which go to every provider alike. Their values are not shown.
@@ -128,6 +157,7 @@ pub(crate) fn check_plugin(instance: &Instance<'_>, world: &World<'_>, findings:
     if plugin.is_true("allow_on_headers_stop_iteration") {
         findings.add(codes::ITERATION_ALLOWED, plugin, "allow_on_headers_stop_iteration: true");
     }
+    capabilities::check(instance, plugin, findings);
     check_vm_id(instance, plugin, world, findings);
     environment::check_plugin(instance, plugin, world, findings);
 }

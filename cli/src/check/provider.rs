@@ -8,7 +8,7 @@ use super::finding::Findings;
 use super::instance::{Instance, Platform};
 use super::tls::{San, Tls};
 use super::world::World;
-use super::{codes, names, sockets};
+use super::{codes, names, sockets, weak};
 use crate::tree::Node;
 
 /// Looks at the ways of a site's cluster, each with the cluster that has it.
@@ -28,6 +28,8 @@ pub(crate) fn check<'a>(
         if site.scheme != "https" {
             continue;
         }
+        weak::check_unknown(cluster, findings);
+        weak::check(&carrier.node, cluster, world, findings);
         if sockets::is_unseen(cluster) {
             let found = format!(
                 "cluster {name} has TLS for some endpoints only, and these are not in these files"

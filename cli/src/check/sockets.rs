@@ -68,9 +68,12 @@ fn are_discovered(cluster: &Node<'_>) -> bool {
 }
 
 fn is_plain(socket: &Node<'_>) -> bool {
-    const RAW: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+    const PLAIN: [&str; 2] = [
+        "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+        "envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig",
+    ];
     match socket.get("typed_config") {
-        Some(config) => config.message(RAW).is_some(),
+        Some(config) => PLAIN.iter().any(|message| config.message(message).is_some()),
         None => socket.text("name") == Some("envoy.transport_sockets.raw_buffer"),
     }
 }

@@ -41,7 +41,7 @@ const PINS: &[&str] =
 
 /// What a TLS context says of the certificates that it accepts; and what the secret that it names does,
 /// which is `Some(None)` if that is not in the files.
-fn validation<'a>(
+pub(super) fn validation<'a>(
     context: &Node<'a>,
     world: &World<'a>,
 ) -> (Vec<Node<'a>>, Option<Option<Node<'a>>>) {
@@ -91,9 +91,10 @@ pub(crate) fn of_context<'a>(context: &Node<'a>, cluster: &Node<'_>, world: &Wor
     let says = |fields: &[&str]| {
         places.iter().any(|context| fields.iter().any(|field| context.says(field)))
     };
-    let untrusted = places
-        .iter()
-        .any(|context| context.text("trust_chain_verification") == Some("ACCEPT_UNTRUSTED"));
+    // Enums may be numbers.
+    let untrusted = places.iter().filter_map(|context| context.get("trust_chain_verification"));
+    let untrusted =
+        untrusted.into_iter().any(|node| *node.value == "ACCEPT_UNTRUSTED" || *node.value == 1);
     let system = places.iter().any(|context| context.has("system_root_certs"));
     let matchers = matchers(&places);
     let by_call = context.is_true("auto_sni_san_validation")

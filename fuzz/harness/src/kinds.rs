@@ -5,8 +5,8 @@ use oidc_token_connector::claims::json;
 use oidc_token_connector::claims::jsonpath::{Budget, JsonPath, Selection};
 use oidc_token_connector::policy;
 use oidc_token_connector::provider::endpoint;
-use oidc_token_connector::request::bearer;
 use oidc_token_connector::request::headers::HeaderView;
+use oidc_token_connector::request::{bearer, block};
 
 use crate::{challenge, check, claims, introspection, migrate, token};
 
@@ -17,6 +17,7 @@ pub type Accepts = fn(&[u8]) -> Option<bool>;
 /// `challenge` and `claims` use what their own `check` compares with the core.
 pub const KINDS: &[(&str, Accepts)] = &[
     ("bearer", is_token),
+    ("block", |data| Some(block::read(data).is_ok())),
     ("challenge", challenge::accepts),
     ("check", check::accepts),
     ("claims", claims::accepts),

@@ -6,6 +6,7 @@
 //! time, never by the core's own helpers.
 
 pub mod bearer;
+pub mod block;
 pub mod challenge;
 pub mod check;
 pub mod claimed;
@@ -31,6 +32,7 @@ pub type Check = fn(&[u8]);
 /// Every target by name.
 pub const TARGETS: &[(&str, Check)] = &[
     ("bearer", bearer::check),
+    ("block", block::check),
     ("challenge", challenge::check),
     ("check", check::check),
     ("claims", claims::check),
