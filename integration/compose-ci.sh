@@ -151,4 +151,10 @@ compose up --detach "${services[@]}"
 inside integration/compose-test.sh
 check_last_line
 check_module_image
+# Its gateway listens on the same port.
+compose down --volumes --timeout 5
+# These fetch what they need, which is not possible where the engine is.
+cargo build --quiet --package integration --bin parts --bin fetch
+"${CARGO_TARGET_DIR:-target}/debug/fetch" provider
+inside integration/first-hour.sh docker
 say "passed"
