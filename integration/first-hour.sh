@@ -79,42 +79,67 @@ demo() {
 # The status of a command with curl that a user enters.
 status_of() { bash -c "${1/#curl/curl --silent --show-error --max-time 20}" </dev/null | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'; }
 
-init() {
+# A provider and a backend, in the place of the user's.
+stand_ins() {
   cargo build --quiet --package integration --bin parts
   parts=${CARGO_TARGET_DIR:-target}/debug/parts
-  mkdir -p "$dir/bin"
-  ln -s "$("$parts" envoy-binary)" "$dir/bin/envoy"
   background provider "$parts" openid-provider "$dir"
   background backend "$parts" upstream
   until_it_holds "the provider has a token" test -f "$dir/token"
-  local line envoy= mine
-  while read -r line; do
-    # What a user replaces as well; and this provider's own authority.
-    mine=$(sed -e "s,https://idp.example,$(cat "$dir/issuer") --ca $dir/ca.pem," -e "s,127.0.0.1:8080,127.0.0.1:10001," \
-      -e "s, gateway\b, $dir/gateway," <<<"$line")
-    if [[ $line == envoy* ]]; then
-      echo "\$ $mine"
-      count=$((count + 1))
-      # shellcheck disable=SC2086 # words of the command
-      background envoy $mine
-      envoy=$!
-      until_it_holds "Envoy is ready" curl --silent --fail http://127.0.0.1:9901/ready
-    else
-      run "$mine"
-    fi
-  done < <(commands docs/first-hour.md "## With init" 1)
-  [[ -n $envoy ]] || die "docs/first-hour.md starts no Envoy"
+}
+
+# starts COMMAND: Envoy.
+starts() {
+  echo "\$ $1"
+  count=$((count + 1))
+  background envoy bash -euo pipefail -c "exec $1"
+  until_it_holds "Envoy is ready" curl --silent --fail http://127.0.0.1:9901/ready
+}
+
+# requests SECTION: its second block, first without a token, then with one.
+requests() {
   TOKEN=$(cat "$dir/token")
   export TOKEN
-  local expected=(401 200) got
+  local line expected=(401 200) got
   while read -r line; do
     echo "\$ $line"
     count=$((count + 1))
     got=$(status_of "$line")
     [[ $got == "${expected[0]}" ]] || die "got status $got, expected ${expected[0]}: $line"
     expected=("${expected[@]:1}")
-  done < <(commands docs/first-hour.md "## With init" 2)
-  ((${#expected[@]} == 0)) || die "docs/first-hour.md sends ${#expected[@]} requests fewer than expected"
+  done < <(commands docs/first-hour.md "$1" 2)
+  ((${#expected[@]} == 0)) || die "docs/first-hour.md sends ${#expected[@]} requests fewer than expected: $1"
+}
+
+init() {
+  stand_ins
+  mkdir -p "$dir/bin"
+  ln -sf "$("$parts" envoy-binary)" "$dir/bin/envoy"
+  local line envoy= mine
+  while read -r line; do
+    # What a user replaces as well; and this provider's own authority.
+    mine=$(sed -e "s,https://idp.example,$(cat "$dir/issuer") --ca $dir/ca.pem," -e "s,127.0.0.1:8080,127.0.0.1:10001," \
+      -e "s, gateway\b, $dir/gateway," <<<"$line")
+    if [[ $line == envoy* ]]; then starts "$mine" && envoy=1; else run "$mine"; fi
+  done < <(commands docs/first-hour.md "## With init" 1)
+  [[ -n $envoy ]] || die "docs/first-hour.md starts no Envoy"
+  requests "## With init"
+}
+
+docker_alone() {
+  docker info >/dev/null 2>&1 || die "got no Docker engine, expected one that runs: integration/compose-ci.sh starts one"
+  stand_ins
+  # Envoy's image is not root's.
+  chmod 755 "$dir"
+  local line envoy= mine
+  while read -r line; do
+    # As above. The directory of the walk is the one that is removed at the end, and the provider is on loopback.
+    mine=$(sed -E -e "s,https://idp.example,$(cat "$dir/issuer") --ca ca.pem," -e "s,127.0.0.1:8080,127.0.0.1:10001," \
+      -e "s,\\\$PWD,$dir," -e "/--network host/!s,docker (run|build),\0 --network host," <<<"$line")
+    if [[ $line == *" envoy "* ]]; then starts "$mine" && envoy=1; else run "$mine"; fi
+  done < <(commands docs/first-hour.md "## With Docker alone" 1)
+  [[ -n $envoy ]] || die "docs/first-hour.md starts no Envoy"
+  requests "## With Docker alone"
 }
 
 chart() {
@@ -128,16 +153,20 @@ chart() {
   # What a user writes: the values that the page shows.
   awk '/^# values.yaml/ { inside = 1 } /^```$/ { inside = 0 } inside' docs/deployment.md >"$dir/values.yaml"
   while read -r line; do
-    # Without a cluster here.
-    [[ $line == kubectl* ]] || run "$(sed -E -e "s,(values|manifests).yaml,$dir/\0,g" -e "s, dist/, $dir/dist/," \
-      -e "s,release --only,release --output $dir/dist --only," -e "s,registry.example,registry.test," <<<"$line")"
+    case $line in
+      NAMESPACE=*) export "${line?}" ;;
+      # There is no registry and no cluster here.
+      skopeo* | kubectl*) ;;
+      *) run "$(sed -E -e "s,(values|manifests).yaml,$dir/\0,g" -e "s, dist/, $dir/dist/," \
+        -e "s,release --only,release --output $dir/dist --only," -e "s,registry.example,registry.test," <<<"$line")" ;;
+    esac
   done < <(commands docs/first-hour.md "## In a cluster" 1)
 }
 
 for way in "${@:-demo init chart}"; do
   for one in $way; do
     count=0 since=$SECONDS
-    "$one"
+    if [[ $one == docker ]]; then docker_alone; else "$one"; fi
     ((count > 0)) || die "got no commands for $one, expected them in the documents: has a heading changed?"
     summary+=("$one: $count commands, $((SECONDS - since)) s")
   done

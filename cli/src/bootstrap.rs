@@ -115,8 +115,12 @@ fn escaped(json: &str) -> String {
 ///
 /// Which file cannot be written, and why.
 pub(crate) fn write_new(dir: &Path, files: &[(&str, &str)]) -> Result<(), String> {
+    let name = dir.display();
+    if dir.is_file() {
+        return Err(format!("{name}: is a file, expected a directory; give another name"));
+    }
     std::fs::create_dir_all(dir)
-        .map_err(|e| format!("{}: cannot be created: {e}", dir.display()))?;
+        .map_err(|e| format!("{name}: cannot be created: {e}; give another directory"))?;
     let mut paths = files.iter().map(|(name, _)| dir.join(name));
     if let Some(path) = paths.find(|path| path.exists()) {
         let path = path.display();
@@ -125,8 +129,9 @@ pub(crate) fn write_new(dir: &Path, files: &[(&str, &str)]) -> Result<(), String
     for (name, text) in files {
         let path = dir.join(name);
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+            format!("{}: cannot be written: {error}; give another directory", path.display())
+        })?;
     }
     Ok(())
 }

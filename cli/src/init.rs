@@ -7,15 +7,16 @@
 
 mod discovery;
 mod fetch;
+mod host;
 mod made;
+mod members;
 mod next;
 mod options;
 mod platform;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use oidc_token_connector::policy;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::bootstrap::clusters::{self, Cluster};
 use crate::bootstrap::{SYSTEM_CA, pretty, write_new};
+use crate::{check, input};
 use discovery::{Discovered, Method};
 use made::Made;
 use options::VARIABLE;
@@ -110,8 +112,41 @@ pub fn files(
         options,
     };
     let manifest = platform::file(&made)?;
+    let found = found(&manifest, options);
+    if !found.is_empty() {
+        return Err(found);
+    }
     let next = (next::NAME.to_owned(), next::page(&made, &manifest.0));
     Ok(vec![manifest, next])
+}
+
+/// What `check` finds in a file that is to be written, but for what was asked for.
+fn found((name, text): &File, options: &Options) -> Vec<String> {
+    let (code, _, report) = check::of_text(name, text.as_bytes());
+    let report: Json = serde_json::from_str(&report).unwrap_or_default();
+    let findings = report.get("findings").and_then(Json::as_array);
+    let text = |finding: &Json, key: &str| {
+        finding.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
+    };
+    let asked_for = |finding: &Json| {
+        options.allow_http && text(finding, "code") == "endpoint-in-clear"
+            || text(finding, "severity") == "note"
+    };
+    match findings {
+        Some(findings) if !findings.is_empty() => findings
+            .iter()
+            .filter(|finding| !asked_for(finding))
+            .map(|finding| {
+                let [code, found, remedy] =
+                    ["code", "found", "remedy"].map(|key| text(finding, key));
+                format!("{name} would not pass `oidc-connector check`: {code}: {found}; {remedy}")
+            })
+            .collect(),
+        Some(_) | None if code == 0 => Vec::new(),
+        Some(_) | None => {
+            vec![format!("{name} would not pass `oidc-connector check`; report this as a fault")]
+        }
+    }
 }
 
 /// The file with the authorities that vouch for the provider.
@@ -157,23 +192,43 @@ fn usage(options: &Options) -> Vec<String> {
         }
     }
     wrong.extend(options.backend.as_deref().and_then(|backend| Backend::of(backend).err()));
+    wrong.extend(options.module.as_deref().and_then(wrong_module));
+    wrong.extend(options.ca.as_deref().and_then(|ca| wrong_ca(ca, options.platform)));
     wrong
+}
+
+fn wrong_module(module: &str) -> Option<String> {
+    let expected = "expected the path of oidc_token_connector.wasm; correct it";
+    if module.is_empty() || module.contains(char::is_control) {
+        return Some(format!("--module: got {module:?}, {expected}"));
+    }
+    Path::new(module).is_dir().then(|| format!("--module: got the directory {module}, {expected}"))
+}
+
+fn wrong_ca(ca: &str, platform: Platform) -> Option<String> {
+    if ca.is_empty() || ca.contains(char::is_control) {
+        return Some(format!("--ca: got {ca:?}, expected the path of a PEM file; correct it"));
+    }
+    match platform {
+        // The file is one of the gateway's pod, and need not be here.
+        Platform::Istio if ca.starts_with('/') => None,
+        Platform::Istio => Some(format!(
+            "--ca: got {ca:?}, expected a path from / on; give the file's path in the gateway's pod"
+        )),
+        Platform::Envoy | Platform::EnvoyGateway => {
+            fetch::certificates(ca).err().map(|wrong| format!("--ca: {wrong}"))
+        }
+    }
 }
 
 /// The discovery document's text.
 fn document(args: &Args) -> Result<String, String> {
     let Some(file) = &args.discovery else {
         let issuer = args.issuer.as_deref().unwrap_or_default();
-        return discovery::wrong_issuer(issuer, args.options.allow_http)
+        return discovery::wrong_issuer(issuer, &args.options)
             .map_or_else(|| fetch::document(issuer, args.options.ca.as_deref()), Err);
     };
-    let cannot = |error: io::Error| format!("{}: cannot be read: {error}", file.display());
-    let mut bytes = Vec::new();
-    if file.as_os_str() == "-" {
-        io::stdin().lock().read_to_end(&mut bytes).map_err(cannot)?;
-    } else {
-        bytes = fs::read(Path::new(file)).map_err(cannot)?;
-    }
+    let bytes = input::bytes(file)?;
     fetch::text(bytes).map_err(|why| format!("{}: {why}", file.display()))
 }
 

@@ -1,7 +1,7 @@
 //! Files as they are given: JSON, or YAML with one document or several.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde_json::Value;
@@ -15,13 +15,25 @@ use crate::yaml;
 ///
 /// Why it cannot be read, and what to do.
 pub(crate) fn read(file: &str) -> Result<Vec<Document>, String> {
-    let bytes = if file == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(file)
+    of_bytes(file, &bytes(Path::new(file))?)
+}
+
+/// What is in a file, or in standard input for `-`.
+///
+/// # Errors
+///
+/// Why it cannot be read, and what to do.
+pub(crate) fn bytes(file: &Path) -> Result<Vec<u8>, String> {
+    let name = file.display();
+    let cannot = |error: io::Error| match error.kind() == io::ErrorKind::IsADirectory {
+        true => format!("{name}: is a directory, expected a file; give a file in it"),
+        false => format!("{name}: cannot be read: {error}; give a file that can be read"),
     };
-    of_bytes(file, &bytes.map_err(|error| format!("{file}: cannot be read: {error}"))?)
+    if file.as_os_str() != "-" {
+        return fs::read(file).map_err(cannot);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes).map_err(cannot)
 }
 
 /// The documents of a file's content.
@@ -43,6 +55,12 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         written: json.and_then(yaml::written),
     };
     if let Ok(value) = serde_json::from_str::<Value>(text) {
+        if is_discovery(&value) {
+            return Err(format!(
+                "{file}: is a provider's discovery document, expected a configuration; `oidc-connector init \
+                 --discovery {file} --output DIR` writes one"
+            ));
+        }
         return Ok(vec![document(None, value, Some(text))]);
     }
     let braced = text.trim_start().starts_with('{') && !extension_is(file, &["yaml", "yml"]);
@@ -66,6 +84,14 @@ pub(crate) fn documents(file: &str, text: &str) -> Result<Vec<Document>, String>
         return Err(format!("{file}: is empty; give JSON or YAML"));
     }
     Ok(documents)
+}
+
+/// Whether it is what a provider says of itself (OpenID Connect Discovery 1.0 §3, RFC 8414 §2): no
+/// configuration has an issuer beside these.
+fn is_discovery(value: &Value) -> bool {
+    const OTHERS: [&str; 3] = ["authorization_endpoint", "token_endpoint", "jwks_uri"];
+    let is_text = |key: &str| value.get(key).is_some_and(Value::is_string);
+    is_text("issuer") && OTHERS.into_iter().any(is_text)
 }
 
 fn extension_is(file: &str, wanted: &[&str]) -> bool {
@@ -107,6 +133,19 @@ mod tests {
             let documents = documents(file, "{\"a\": }").unwrap();
             assert_eq!(documents.len(), 1);
             assert_eq!(documents[0].json.as_deref(), Some("{\"a\": }"));
+        }
+    }
+
+    #[test]
+    fn discovery_document_is_for_init() {
+        let error = |text| documents("d.json", text).unwrap_err();
+        let said = "d.json: is a provider's discovery document, expected a configuration; `oidc-connector init \
+                    --discovery d.json --output DIR` writes one";
+        assert_eq!(error(include_str!("init/tests/oidc-provider.json")), said);
+        assert_eq!(error(include_str!("init/tests/django-oauth-toolkit.json")), said);
+        for other in [r#"{"issuer": "https://a.example"}"#, r#"{"jwks_uri": "https://a.example"}"#]
+        {
+            assert!(documents("d.json", other).is_ok(), "{other}");
         }
     }
 

@@ -17,7 +17,7 @@ mod tests;
 mod text;
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::bootstrap::clusters::{self, Cluster, NOWHERE, Proxy};
 use crate::bootstrap::{Bootstrap, MODULE, SYSTEM_CA, pretty, write_new};
+use crate::input;
 use advice::Subject;
 use leniency::Leniency;
 use report::Report;
@@ -34,6 +35,10 @@ use settings::{Finding, Settings, Weight};
 
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0: all that the text says is in the result and works, 1: something is not, or every request
+would be refused; the report says what and why, 2: wrong usage, or a file that cannot be read or
+written.")]
 pub struct Args {
     /// The source system's text ("Data to make available for pre-processing"); `-` is standard
     /// input
@@ -66,6 +71,8 @@ pub struct Migration {
     pub report: String,
     /// Whether the result is complete, and no request will be refused because of it.
     pub whole: bool,
+    /// Why requests will be refused, and what to do.
+    pub refusing: Vec<String>,
 }
 
 /// The result of a migration.
@@ -85,7 +92,7 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let text = match content(&args.file) {
         Ok(text) => text,
         Err(why) => {
-            say(err, &format!("oidc-connector: {}: {why}", args.file.display()));
+            say(err, &format!("oidc-connector: {why}"));
             return 2;
         }
     };
@@ -93,6 +100,9 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let written = match (&args.out, &migration.result) {
         (Some(dir), result) => {
             say(err, &summary(&migration, &dir.join(REPORT)));
+            for refusing in &migration.refusing {
+                say(err, &format!("oidc-connector: {refusing}"));
+            }
             write_all(dir, result.as_ref(), &migration.report)
         }
         (None, result) => {
@@ -173,6 +183,11 @@ pub fn migrate(text: &str, options: &Options) -> Migration {
     Migration {
         report: report.markdown(),
         whole: findings.is_empty(),
+        refusing: findings
+            .iter()
+            .filter(|finding| finding.weight == Weight::Refusing)
+            .map(|finding| format!("{}; {}", finding.what, finding.remedy))
+            .collect(),
         result: built.as_ref().map(|built| built.migrated(proxy.as_ref())),
     }
 }
@@ -299,18 +314,15 @@ const ABOUT: &str = "\
 const REPORT: &str = "report.md";
 
 fn content(file: &Path) -> Result<String, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
-    let mut bytes = Vec::new();
-    if file.as_os_str() == "-" {
-        io::stdin().lock().read_to_end(&mut bytes).map_err(cannot)?;
-    } else {
-        bytes = std::fs::read(file).map_err(cannot)?;
-    }
+    let bytes = input::bytes(file)?;
+    let name = file.display();
     if bytes.len() > MAX_CONFIG_BYTES {
         let (found, allowed) = (bytes.len(), MAX_CONFIG_BYTES);
-        return Err(format!("got {found} bytes, expected at most {allowed}"));
+        return Err(format!(
+            "{name}: got {found} bytes, expected at most {allowed}; give the connector's text alone"
+        ));
     }
-    encoding::text(bytes)
+    encoding::text(bytes).map_err(|why| format!("{name}: {why}"))
 }
 
 /// Writes the files; none if one of them already exists.

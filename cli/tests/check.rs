@@ -230,6 +230,12 @@ fn unreadable_file_is_reported_and_the_rest_checked() {
     assert_eq!(ran.code, 2);
     assert!(ran.err.starts_with("oidc-connector: no-such-file.yaml: cannot be read: "));
     assert!(ran.out.contains("error[fail-open]") && ran.out.contains("\nnot ok: "), "{}", ran.out);
+    let ran = run(&["check", &here("tests/broken")]);
+    let said = format!(
+        "oidc-connector: {}: is a directory, expected a file; give a file in it\n",
+        here("tests/broken")
+    );
+    assert_eq!((ran.code, ran.err), (2, said));
     let clean = here("tests/broken/clean.yaml");
     let ran = run(&["check", "--format", "json", "no-such-file.yaml", &clean]);
     let report = json(&ran);

@@ -101,9 +101,43 @@ fn check_finds_nothing_in_what_is_written() {
                 let found = (&report["errors"], &report["warnings"], &report["instances"]);
                 assert_eq!(found, (&json!(0), &json!(0), &json!(1)), "{arguments:?} {}", ran.out);
                 assert_eq!(ran.code, 0);
+                check_as_the_page_says(&output);
             }
         }
     }
+}
+
+/// The page's own command finds nothing but what its reader decides.
+fn check_as_the_page_says(output: &str) {
+    let page = fs::read_to_string(format!("{output}/NEXT.md")).unwrap();
+    let mut commands = page.lines().filter_map(|line| line.trim().strip_prefix("oidc-connector "));
+    let command = commands.next().expect("a command");
+    let (options, file) = command.rsplit_once(' ').unwrap();
+    let file = format!("{output}/{file}");
+    let arguments: Vec<&str> = options.split(' ').chain([file.as_str()]).collect();
+    let ran = run(&arguments);
+    assert!(ran.code == 0 && ran.out.contains("ok: 1 instance, "), "{command}: {}", ran.out);
+    // What the page's reader decides.
+    let decisions = ["audience-not-required", "scope-not-required", "rule-needs-jwt"]
+        .map(|code| format!("note[{code}]"));
+    let mut notes = ran.out.lines().filter(|line| line.contains("note["));
+    assert!(
+        notes.all(|note| decisions.iter().any(|code| note.contains(code.as_str()))),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn trial_without_tls_is_checked_as_the_page_says() {
+    let dir = Directory::new("http");
+    let output = dir.join("out");
+    let document =
+        json!({"issuer": "http://localhost:1", "userinfo_endpoint": "http://localhost:1/me"});
+    let arguments = ["init", "--discovery", "-", "--allow-http", "--output", &output];
+    let ran = run_with_input(&arguments, &document.to_string());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    check_as_the_page_says(&output);
 }
 
 #[test]
@@ -126,10 +160,15 @@ fn existing_files_stay_as_they_are() {
 fn paths_are_written_as_absolute_ones() {
     let dir = Directory::new("paths");
     let output = dir.join("out");
-    assert_eq!(init(&output, &["--module", "a/b.wasm", "--ca", "ca.pem"]).code, 0);
-    let written = fs::read_to_string(format!("{output}/envoy.yaml")).unwrap();
     let here = std::env::current_dir().unwrap();
-    for file in ["a/b.wasm", "ca.pem"] {
+    let ca = dir.join("ca.pem");
+    fs::write(&ca, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n").unwrap();
+    let ca =
+        format!("{}{}", "../".repeat(here.components().count() - 1), ca.trim_start_matches('/'));
+    let ran = init(&output, &["--module", "a/b.wasm", "--ca", &ca]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let written = fs::read_to_string(format!("{output}/envoy.yaml")).unwrap();
+    for file in ["a/b.wasm", &ca] {
         let path = here.join(file).display().to_string();
         assert!(written.contains(&path), "{path}\n{written}");
     }
@@ -161,6 +200,31 @@ fn wrong_usage_is_told_before_anything_is_read() {
         ),
         (&["--backend", "api"], "--backend: got \"api\", expected HOST:PORT"),
         (
+            &["--module", ""],
+            "--module: got \"\", expected the path of oidc_token_connector.wasm; correct it",
+        ),
+        (&["--module", "/"], "--module: got the directory /, expected the path of"),
+        (&["--ca", ""], "--ca: got \"\", expected the path of a PEM file; correct it"),
+        (&["--ca", "/no/such.pem"], "--ca: /no/such.pem: cannot be read: "),
+        (
+            &["--ca", "Cargo.toml"],
+            "--ca: Cargo.toml: got no certificate, expected authorities as PEM",
+        ),
+        (
+            &["--platform", "istio", "--image", IMAGE, "--ca", "ca.pem"],
+            "--ca: got \"ca.pem\", expected a path from / on; give the file's path in the gateway's pod",
+        ),
+        (
+            &[
+                "--platform",
+                "istio",
+                "--image",
+                "registry.example/oidc:1@sha256:\
+                6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
+            ],
+            "the placeholder of an example, expected REGISTRY/NAME:TAG@sha256:",
+        ),
+        (
             &["--introspection-endpoint", "https://idp.example/i"],
             "the following required arguments were not provided",
         ),
@@ -173,6 +237,15 @@ fn wrong_usage_is_told_before_anything_is_read() {
     let missing = run(&["init", "--discovery", "/no/such/file", "--output", &output]);
     assert_eq!(missing.code, 2);
     assert!(missing.err.contains("/no/such/file: cannot be read"), "{}", missing.err);
+    let directory = run(&["init", "--discovery", "/", "--output", &output]);
+    let said = "oidc-connector: /: is a directory, expected a file; give a file in it\n";
+    assert_eq!((directory.code, directory.err.as_str()), (2, said));
+    let file = dir.join("file");
+    fs::write(&file, "mine").unwrap();
+    let said =
+        format!("oidc-connector: {file}: is a file, expected a directory; give another name\n");
+    let on_file = init(&file, &[]);
+    assert_eq!((on_file.code, on_file.err), (2, said));
     // Not over a network, and not from elsewhere by plain HTTP.
     let http = run(&["init", "--issuer", "http://idp.example", "--output", &output]);
     let said = "issuer: got \"http://idp.example\", expected https://; --allow-http";

@@ -95,6 +95,19 @@ fn exit_code_reports_incomplete_migration() {
         assert_eq!(!ended.stdout.is_empty(), printed, "{ended:?}");
         assert!(ended.stderr.starts_with(b"# Migration report"), "{ended:?}");
     }
+    // Whoever reads no report learns it too.
+    let out = dir.0.join("out");
+    let ended = program(&["migrate", name, "--out", out.to_str().unwrap()]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        said.contains("; run this again with `--proxy-address` and the address of squid"),
+        "{said}"
+    );
+    let help = String::from_utf8(program(&["migrate", "--help"]).stdout).unwrap();
+    assert!(
+        help.contains("Exit code: 0: all that the text says") && help.contains(", 2: wrong"),
+        "{help}"
+    );
     for wrong in [
         &["migrate"][..],
         &["migrate", "/no/such/file"],

@@ -130,6 +130,11 @@ fn check_sees_a_kept_setting_that_a_recipe_leaves_out() {
     for (recipe, kept, code) in [
         ("response-cache", "{ remove: x-user-id }, ", "cache-behind-filter"),
         ("jwt-and-revocation", "          forward: true\n", "token-lost-before"),
+        (
+            "route-by-token",
+            "            block_authorization_header: false\n",
+            "route-by-authorization",
+        ),
     ] {
         let file = format!("envoy/recipes/{recipe}.yaml");
         let (whole, without) = (text(&file), text(&file).replacen(kept, "", 1));

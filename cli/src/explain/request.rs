@@ -1,6 +1,6 @@
 //! The request and the provider's answer, as the command line gives them.
 
-use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use oidc_token_connector::policy::{Endpoints, Policy};
@@ -8,7 +8,7 @@ use oidc_token_connector::request::headers::HeaderView;
 use oidc_token_connector::time::{MonotonicTime, Now, UnixTime};
 
 use super::args::Args;
-use crate::output::complain;
+use crate::{input, output::complain};
 
 /// Headers that only responses have.
 const OF_ANSWERS: [&str; 10] = [
@@ -127,7 +127,7 @@ impl Given {
                 if !headers.has("content-type") {
                     headers.add("content-type", "application/json");
                 }
-                fs::read(file).map_err(|error| format!("{file}: cannot be read: {error}"))?
+                input::bytes(Path::new(file))?
             }
             None => Vec::new(),
         };

@@ -6,7 +6,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::options::Options;
+use super::host::{self, is_loopback};
+use super::members::Members;
+use super::options::{Options, Platform};
 
 /// The default of the filter, and of RFC 8414.
 pub(super) const BASIC: &str = "client_secret_basic";
@@ -79,7 +81,8 @@ pub(super) fn read(
             kind(&document)
         )]);
     };
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> =
+        Members::repeated(text).iter().map(|key| repeated(key)).collect();
     let found = own_issuer(&document, issuer, options, &mut problems);
     let method = method(&document, options, &mut problems);
     let endpoint = method
@@ -95,7 +98,7 @@ pub(super) fn read(
 }
 
 /// Why an issuer cannot be asked.
-pub(super) fn wrong_issuer(issuer: &str, allow_http: bool) -> Option<String> {
+pub(super) fn wrong_issuer(issuer: &str, options: &Options) -> Option<String> {
     let wrong = |got: &str, expected: &str, remedy: &str| {
         Some(format!("issuer: got {got}, expected {expected}; {remedy}"))
     };
@@ -108,14 +111,24 @@ pub(super) fn wrong_issuer(issuer: &str, allow_http: bool) -> Option<String> {
         let remedy = "give the issuer as `iss` has it (OpenID Connect Discovery 1.0 §3)";
         return wrong("a URL with more than that", "host, port and path alone", remedy);
     }
-    let has_blank = |c: char| c.is_whitespace() || c.is_control();
-    if authority.is_empty() || issuer.contains(has_blank) {
-        return wrong(&shown(issuer), "a URL with a host, without blanks", "correct it");
+    // Microsoft Entra's document for all tenants says `{tenantid}`.
+    if issuer.contains(['{', '}']) {
+        let remedy = "give the issuer of your own tenant, as `iss` of its tokens has it";
+        return wrong(&shown(issuer), "a URL without a placeholder in braces", remedy);
+    }
+    let is_of_a_url = |c: char| c.is_ascii_graphic() && !"\"<>\\^`|".contains(c);
+    if authority.is_empty() || !issuer.chars().all(is_of_a_url) {
+        let remedy = "correct it";
+        let expected = "a URL with a host, without blanks and what a URL writes percent-encoded";
+        return wrong(&shown(issuer), expected, remedy);
+    }
+    if let Some(wrong) = host::wrong_authority(authority, certified(scheme, options)) {
+        return Some(format!("issuer: {wrong}"));
     }
     match scheme {
         "https" => None,
-        "http" if allow_http && is_loopback(authority) => None,
-        "http" if allow_http => wrong(
+        "http" if options.allow_http && is_loopback(authority) => None,
+        "http" if options.allow_http => wrong(
             &shown(issuer),
             "https://, or http:// on loopback",
             "a provider elsewhere needs TLS, or anybody on the way can let tokens pass",
@@ -123,6 +136,12 @@ pub(super) fn wrong_issuer(issuer: &str, allow_http: bool) -> Option<String> {
         "http" => wrong(&shown(issuer), "https://", ALLOW),
         _ => wrong(&shown(issuer), "a URL with https://", "give the issuer as `iss` has it"),
     }
+}
+
+/// Whether only a public authority vouches for the provider. Istio and Envoy Gateway take no other names.
+fn certified(scheme: &str, options: &Options) -> bool {
+    scheme.eq_ignore_ascii_case("https")
+        && (options.ca.is_none() || options.platform != Platform::Envoy)
 }
 
 /// The document's own issuer.
@@ -133,7 +152,7 @@ fn own_issuer(
     problems: &mut Vec<String>,
 ) -> Option<String> {
     let found = text(document, "issuer", problems)?;
-    problems.extend(wrong_issuer(found, options.allow_http));
+    problems.extend(wrong_issuer(found, options));
     if let Some(asked) = asked.filter(|asked| *asked != found) {
         let slash = asked.trim_end_matches('/') == found.trim_end_matches('/');
         let remedy = match slash {
@@ -241,19 +260,19 @@ fn endpoint(
             problems.push(format!("{key}: got another URL, {wrong}"));
         }
         Some(wrong) => problems.push(format!("{key}: got {}, {wrong}", shown(url))),
-        None => return Some(url.to_owned()),
+        // The rest of the URL is judged by the filter's reader.
+        None if authority.is_empty() || authority.contains('@') => return Some(url.to_owned()),
+        None => match host::wrong_authority(authority, certified(scheme, options)) {
+            Some(wrong) => problems.push(format!("{key}: {wrong}")),
+            None => return Some(url.to_owned()),
+        },
     }
     None
 }
 
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host,
-        _ => authority,
-    };
-    host.eq_ignore_ascii_case("localhost")
-        || host == "[::1]"
-        || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+/// Two readers may each take another one.
+fn repeated(key: &str) -> String {
+    format!("{}: got it more than once, expected it once; correct the document", shown(key))
 }
 
 fn text<'d>(

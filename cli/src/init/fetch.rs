@@ -83,18 +83,7 @@ fn agent(ca: Option<&str>) -> Result<Agent, String> {
             SYSTEM.join(", ")
         ));
     };
-    let pem = fs::read(file).map_err(|error| format!("{file}: cannot be read: {error}"))?;
-    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            Ok(_) | Err(_) => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(format!(
-            "{file}: got no certificate, expected authorities as PEM; correct --ca"
-        ));
-    }
+    let certificates = certificates(file)?;
     let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&certificates)).build();
     let config = Agent::config_builder()
         .tls_config(tls)
@@ -104,6 +93,29 @@ fn agent(ca: Option<&str>) -> Result<Agent, String> {
         .http_status_as_error(false)
         .build();
     Ok(Agent::new_with_config(config))
+}
+
+/// The certificates of a PEM file.
+///
+/// # Errors
+///
+/// Why there are none, and what to do.
+pub(super) fn certificates(file: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let pem = fs::read(file).map_err(|error| {
+        format!("{file}: cannot be read: {error}, expected authorities as PEM; correct --ca")
+    })?;
+    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            Ok(_) | Err(_) => None,
+        })
+        .collect();
+    match certificates.is_empty() {
+        true => {
+            Err(format!("{file}: got no certificate, expected authorities as PEM; correct --ca"))
+        }
+        false => Ok(certificates),
+    }
 }
 
 /// The body of a 200; `None` for a 404.

@@ -2,12 +2,12 @@
 //! No secret and no token is ever in it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::discovery::Method;
 use super::made::Made;
 use super::options::{Platform, VARIABLE, module};
-use super::platform::{self, CA_CONFIG_MAP};
-use crate::bootstrap::MODULE;
+use super::platform::{self, CA_CONFIG_MAP, SECRET};
 
 /// The page's name.
 pub(super) const NAME: &str = "NEXT.md";
@@ -18,19 +18,15 @@ pub(super) fn page(made: &Made<'_>, file: &str) -> String {
     page.add("# What to run next\n");
     page.add(&summary(made, file));
     page.add("\nAll commands are for this directory.\n");
-    page.step(&format!(
-        "Check what was written. It has no errors and no warnings; a change of yours may have some.\n\n   \
-         ```sh\n   oidc-connector check {file}\n   ```"
-    ));
     if let Method::Introspection { client_id, .. } = &made.discovered.method {
         page.step(&format!(
-            "Register the client `{client_id}` at the provider, if it is not there yet: confidential, \
-             without redirect URIs, allowed to introspect. {}",
-            secret(made.options.platform)
+            "Register the client {} at the provider, if it is not there yet: confidential, without redirect \
+             URIs, allowed to introspect.",
+            code(client_id)
         ));
     }
     match made.options.platform {
-        Platform::Envoy => envoy(made, &mut page),
+        Platform::Envoy => envoy(made, file, &mut page),
         Platform::Istio => istio(made, file, &mut page),
         Platform::EnvoyGateway => envoy_gateway(made, file, &mut page),
     }
@@ -63,10 +59,11 @@ fn summary(made: &Made<'_>, file: &str) -> String {
         Method::Introspection { .. } => "introspection (RFC 7662)",
     };
     format!(
-        "\n`{file}` protects every request by the provider `{}`.\n\n| | |\n|---|---|\n\
-         | tokens are validated by | {how}, `{}` |\n| cluster | `{}`, `{}:{}`{} |\n\
-         | headers for the backend | {} |\n",
+        "\n`{file}` protects every request by the provider `{}`.\n{}\n\
+         - Tokens are validated by {how}, `{}`.\n- The cluster is `{}`, `{}:{}`{}.\n\
+         - Headers for the backend: {}.\n",
         made.discovered.issuer,
+        if asks_graph(made) { GRAPH } else { "" },
         made.discovered.endpoint,
         made.cluster.name,
         made.cluster.host,
@@ -81,27 +78,185 @@ fn summary(made: &Made<'_>, file: &str) -> String {
     )
 }
 
-/// Where the secret of introspection goes.
-fn secret(platform: Platform) -> String {
-    let places = match platform {
-        Platform::Envoy => {
-            return format!(
-                "Put its secret into the environment of Envoy's process:\n\n   \
-                 ```sh\n   read -rs {VARIABLE} && export {VARIABLE}\n   ```"
-            );
-        }
-        Platform::Istio => {
-            "gateway's pods (`env` of its Deployment, with `valueFrom.secretKeyRef`)"
-        }
-        Platform::EnvoyGateway => {
-            "proxy's pods (`provider.kubernetes.envoyDeployment.container.env` of the EnvoyProxy, with \
-             `valueFrom.secretKeyRef`)"
-        }
+/// Whether tokens are asked for at Microsoft Graph, which is the UserInfo endpoint of Microsoft Entra.
+fn asks_graph(made: &Made<'_>) -> bool {
+    made.discovered.method == Method::UserInfo && made.cluster.host == "graph.microsoft.com"
+}
+
+const GRAPH: &str = "
+**Microsoft Entra:** its UserInfo endpoint takes only tokens for Microsoft Graph. A token that was issued for an API of
+your own gets 401 there, and Entra has no introspection endpoint. Such tokens are JWTs: validate them by Envoy's
+`jwt_authn` instead.
+";
+
+/// Commands, as a block within a step.
+fn sh(commands: &[&str]) -> String {
+    let lines: String = commands.iter().map(|line| format!("   {line}\n")).collect();
+    format!("\n\n   ```sh\n{lines}   ```")
+}
+
+/// `check`, with the findings accepted that are as they were asked for.
+fn check(made: &Made<'_>, file: &str, page: &mut Page) {
+    let (allowed, why) = match (made.options.platform, made.cluster.tls) {
+        (Platform::Envoy, true) => ("", ""),
+        (Platform::Envoy, false) => (
+            "--allow endpoint-in-clear ",
+            "\n\n   `endpoint-in-clear` is accepted, since `--allow-http` asked for it: tokens cross the network \
+             in clear. Never do so with a provider that is not on this machine.",
+        ),
+        (Platform::Istio | Platform::EnvoyGateway, _) => (
+            "--allow surroundings-not-seen ",
+            "\n\n   `surroundings-not-seen` is accepted: the gateway's listener exists only in the cluster.",
+        ),
     };
-    format!(
-        "Put its secret into a Secret of Kubernetes, and as the variable `{VARIABLE}` into the environment \
-         of the {places}."
-    )
+    let command = format!("oidc-connector check {allowed}{file}");
+    page.step(&format!(
+        "Check what was written. It has no errors and no warnings; a change of yours may have some.{}{why}",
+        sh(&[&command])
+    ));
+}
+
+fn envoy(made: &Made<'_>, file: &str, page: &mut Page) {
+    if made.variable().is_some() {
+        let read = format!("read -rs {VARIABLE} && export {VARIABLE}");
+        page.step(&format!(
+            "Put its secret into the environment of Envoy's process:{}",
+            sh(&[&read])
+        ));
+    }
+    if made.options.backend.is_none() {
+        page.step(
+            "Put in your API where `envoy.yaml` says PUT IN: `init --backend HOST:PORT` does it. It must be \
+             reachable only through Envoy.",
+        );
+    }
+    let module = module(made.options);
+    if made.options.module.is_none() || !Path::new(module).is_file() {
+        let install = format!(
+            "sudo install -D -m 644 target/wasm32-wasip1/release/oidc_token_connector.wasm {}",
+            shell(module)
+        );
+        page.step(&format!(
+            "Put the module where Envoy expects it. In a clone of the project:{}\n\n   `init --module FILE` \
+             chooses another place.",
+            sh(&["cargo xtask build", &install])
+        ));
+    }
+    check(made, file, page);
+    page.step(&format!(
+        "Start Envoy 1.36 or later (`docs/deployment.md`, *Installing Envoy*). Its log names each problem of \
+         the filter's configuration.{}",
+        sh(&["envoy --mode validate -c envoy.yaml && envoy -c envoy.yaml"])
+    ));
+    tried(made, "", "http://127.0.0.1:10000", page);
+}
+
+/// The Secret with what the gateway's own client proves who it is with.
+fn secret(made: &Made<'_>, namespace: &str, page: &mut Page) {
+    if made.variable().is_none() {
+        return;
+    }
+    let create = format!(
+        "printf %s \"${VARIABLE}\" | kubectl create secret generic {SECRET} --namespace {namespace} \
+         --from-file={VARIABLE}=/dev/stdin"
+    );
+    page.step(&format!(
+        "Create the Secret that the gateway's pods read. Without it the configuration is refused, and with it \
+         every request.{}",
+        sh(&[&format!("read -rs {VARIABLE}"), &create])
+    ));
+}
+
+fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
+    let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
+    secret(made, namespace, page);
+    if made.variable().is_some() {
+        let set = format!(
+            "kubectl set env deployment --namespace {namespace} --selector istio={gateway} \
+             --containers istio-proxy --from secret/{SECRET}"
+        );
+        page.step(&format!("Let the gateway's pods have it. They restart by that.{}", sh(&[&set])));
+    }
+    if let Some(ca) = &made.options.ca {
+        page.step(&format!(
+            "Mount the provider's authorities into the gateway's pods, at {}.",
+            code(ca)
+        ));
+    }
+    check(made, file, page);
+    page.step(&format!("Apply it:{}", sh(&[&format!("kubectl apply --filename {file}")])));
+    let deployment = format!(
+        "GATEWAY=$(kubectl get deployment --namespace {namespace} --selector istio={gateway} --output name)"
+    );
+    let patch = format!(
+        "kubectl patch \"$GATEWAY\" --namespace {namespace} --type merge --patch '{}'",
+        serde_json::json!({"spec": {"template": {"metadata": {"annotations": {
+            "proxy.istio.io/config": ANNOTATION
+        }}}}})
+    );
+    let status = format!("kubectl rollout status \"$GATEWAY\" --namespace {namespace}");
+    page.step(&format!(
+        "Let the gateway's pods read the bootstrap that was applied: the limit on an answer's size, and the \
+         labels in Prometheus. They restart by that; before step {} it would have no effect. If the pods have \
+         this annotation already, or Helm makes the Deployment, add the values there instead.{}",
+        page.steps,
+        sh(&[&deployment, &patch, &status])
+    ));
+    tried(made, " at the gateway's address", "$ADDRESS", page);
+}
+
+/// What Istio puts into the bootstrap of a pod, beside what it does by itself.
+const ANNOTATION: &str = "{proxyMetadata: {BOOTSTRAP_XDS_AGENT: \"true\"}, proxyStatsMatcher: \
+                          {inclusionPrefixes: [wasmcustom], inclusionSuffixes: \
+                          [oidc_token_connector_guard.denied]}}";
+
+fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
+    let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
+    page.step(&format!(
+        "Allow backends and patches in Envoy Gateway's own configuration (ConfigMap `envoy-gateway-config`): \
+         `extensionApis: {{ enableBackend: true, enableEnvoyPatchPolicy: true }}`. It is read at the \
+         start.{}",
+        sh(&["kubectl rollout restart deployment envoy-gateway --namespace envoy-gateway-system"])
+    ));
+    secret(made, "envoy-gateway-system", page);
+    if let Some(ca) = &made.options.ca {
+        let create = format!(
+            "kubectl create configmap {CA_CONFIG_MAP} --namespace {namespace} --from-file=ca.crt={}",
+            shell(ca)
+        );
+        page.step(&format!(
+            "Create the ConfigMap with the provider's authorities:{}",
+            sh(&[&create])
+        ));
+    }
+    let listeners = format!(
+        "kubectl get gateway {gateway} --namespace {namespace} --output jsonpath='{{.spec.listeners[*].name}}'"
+    );
+    page.step(&format!(
+        "Put the names of the Gateway's listeners into the EnvoyPatchPolicy, one entry for each. The file has \
+         one, `http`.{}",
+        sh(&[&listeners])
+    ));
+    check(made, file, page);
+    page.step(&format!("Apply it:{}", sh(&[&format!("kubectl apply --filename {file}")])));
+    let patch = format!(
+        "kubectl patch gateway {gateway} --namespace {namespace} --type merge --patch '{}'",
+        serde_json::json!({"spec": {"infrastructure": {"parametersRef": {
+            "group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "oidc-token-connector"
+        }}}})
+    );
+    page.step(&format!(
+        "Let the Gateway name the EnvoyProxy, which exists now; a Gateway that names one before is not \
+         accepted. If it names another already, move what is in this one's `spec` there.{}",
+        sh(&[&patch])
+    ));
+    let programmed =
+        format!("kubectl get envoypatchpolicy oidc-token-connector-guard --namespace {namespace}");
+    page.step(&format!(
+        "The EnvoyPatchPolicy must be `Programmed`; otherwise there is no guard:{}",
+        sh(&[&programmed])
+    ));
+    tried(made, " at the Gateway's address", "$ADDRESS", page);
 }
 
 /// What every platform is tried with.
@@ -114,79 +269,35 @@ const TRY: &str = r#"   ```sh
    A 401 or 503 for a good token has its reason in the access log (`details`) and in the counters:
    `docs/operations.md`, *Troubleshooting*."#;
 
-fn envoy(made: &Made<'_>, page: &mut Page) {
-    if made.options.backend.is_none() {
-        page.step(
-            "Put in your API where `envoy.yaml` says PUT IN: `init --backend HOST:PORT` does it. It must be \
-             reachable only through Envoy.",
-        );
-    }
-    if module(made.options) == MODULE {
-        page.step(&format!(
-            "Put the module where Envoy expects it. In a clone of the project:\n\n   ```sh\n   \
-             cargo xtask build\n   \
-             sudo install -D -m 644 target/wasm32-wasip1/release/oidc_token_connector.wasm {MODULE}\n   ```\n\n   \
-             `init --module FILE` chooses another place."
-        ));
-    }
-    page.step(
-        "Start Envoy 1.36 or later (`docs/deployment.md`, *Installing Envoy*). Its log names each problem of \
-         the filter's configuration.\n\n   \
-         ```sh\n   envoy --mode validate -c envoy.yaml && envoy -c envoy.yaml\n   ```",
-    );
-    page.step(&format!(
-        "Try it, with an access token that your application got from the provider:\n\n{}",
-        TRY.replace("ADDRESS", "http://127.0.0.1:10000")
-    ));
+/// How to try it, and which tokens can pass.
+fn tried(made: &Made<'_>, place: &str, address: &str, page: &mut Page) {
+    let token = match made.discovered.method {
+        Method::UserInfo => {
+            "an access token from a sign-in with the scope `openid`; the UserInfo endpoint refuses others \
+             (OpenID Connect Core 1.0 §5.3.1)"
+        }
+        Method::Introspection { .. } => {
+            "an access token that your application got from the provider"
+        }
+    };
+    page.step(&format!("Try it{place}, with {token}:\n\n{}", TRY.replace("ADDRESS", address)));
 }
 
-fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
-    let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
-    page.step(&format!(
-        "Set this on the pod template of the gateway (`istio: {gateway}` in `{namespace}`), and restart it. \
-         Without it the limit on an answer's size, and the labels in Prometheus, have no effect:\n\n   \
-         ```yaml\n   metadata:\n     annotations:\n       proxy.istio.io/config: |\n         \
-         proxyMetadata: {{ BOOTSTRAP_XDS_AGENT: \"true\" }}\n         proxyStatsMatcher:\n           \
-         inclusionPrefixes: [wasmcustom]\n           \
-         inclusionSuffixes: [oidc_token_connector_guard.denied]\n   ```"
-    ));
-    if let Some(ca) = &made.options.ca {
-        page.step(&format!("Mount the provider's authorities into the gateway's pods, at `{ca}`."));
-    }
-    page.step(&format!("Apply it:\n\n   ```sh\n   kubectl apply -f {file}\n   ```"));
-    try_at(page, "the gateway's address");
+/// A text as a code span of Markdown, whatever is in it.
+fn code(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest.saturating_add(1));
+    let blank = if longest > 0 { " " } else { "" };
+    format!("{fence}{blank}{text}{blank}{fence}")
 }
 
-fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
-    let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
-    page.step(
-        "Allow backends and patches in Envoy Gateway's own configuration: \
-         `extensionApis: { enableBackend: true, enableEnvoyPatchPolicy: true }`.",
-    );
-    page.step(&format!(
-        "Let the Gateway `{gateway}` in `{namespace}` name the EnvoyProxy, and put the names of its listeners \
-         into the EnvoyPatchPolicy, one entry for each:\n\n   ```yaml\n   spec:\n     infrastructure:\n       \
-         parametersRef: {{ group: gateway.envoyproxy.io, kind: EnvoyProxy, name: oidc-token-connector }}\n   \
-         ```"
-    ));
-    if let Some(ca) = &made.options.ca {
-        page.step(&format!(
-            "Create the ConfigMap with the provider's authorities:\n\n   ```sh\n   \
-             kubectl -n {namespace} create configmap {CA_CONFIG_MAP} --from-file=ca.crt={ca}\n   ```"
-        ));
+/// A text as one word of a shell's command.
+fn shell(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    match text.chars().all(safe) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
-    page.step(&format!(
-        "Apply it. The EnvoyPatchPolicy must be `Programmed`; otherwise there is no guard:\n\n   \
-         ```sh\n   kubectl apply -f {file}\n   kubectl -n {namespace} get envoypatchpolicy\n   ```"
-    ));
-    try_at(page, "the Gateway's address");
-}
-
-fn try_at(page: &mut Page, address: &str) {
-    page.step(&format!(
-        "Try it at {address}, with an access token that your application got from the provider:\n\n{}",
-        TRY.replace("ADDRESS", "$ADDRESS")
-    ));
 }
 
 /// What a discovery document cannot decide.

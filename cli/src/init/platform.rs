@@ -3,6 +3,7 @@
 
 use std::net::Ipv6Addr;
 
+use super::host;
 use super::made::Made;
 use super::options::{File, Options, Platform, module};
 use crate::bootstrap::clusters::{self, Cluster};
@@ -29,11 +30,17 @@ impl<'a> Image<'a> {
         let Some(given) = given else {
             return Err(format!("got no --image, {expected}"));
         };
+        let is_example = |name: &str| name.split(['/', ':']).next() == Some("registry.example");
         let text = given.strip_prefix("oci://").unwrap_or(given);
         let is_name =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
         let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
         match text.split_once("@sha256:") {
+            Some((name, sha256))
+                if is_example(name) || sha256.bytes().all(|digit| digit == b'0') =>
+            {
+                Err(format!("--image: got {given:?}, the placeholder of an example, {expected}"))
+            }
             Some((name, sha256))
                 if name.contains('/')
                     && name.chars().all(is_name)
@@ -61,19 +68,24 @@ impl<'a> Backend<'a> {
     ///
     /// What was found, what is expected, and what to do.
     pub(super) fn of(given: &'a str) -> Result<Backend<'a>, String> {
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let read = |given: &'a str| {
             let (host, port) = given.rsplit_once(':')?;
             let port = port.parse().ok().filter(|port| *port > 0)?;
             let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
             let host = match bare {
                 Some(bare) => bare.parse::<Ipv6Addr>().ok().map(|_| bare)?,
-                None => Some(host).filter(|host| !host.is_empty() && host.chars().all(is_host))?,
+                // Only DNS has to know it: a dot at the end means that no search path is tried.
+                None => Some(host).filter(|host| {
+                    host::wrong_name(host.strip_suffix('.').unwrap_or(host)).is_none()
+                })?,
             };
             Some(Backend { host, port })
         };
         read(given).ok_or_else(|| {
-            format!("--backend: got {given:?}, expected HOST:PORT; for example 127.0.0.1:8080")
+            format!(
+                "--backend: got {given:?}, expected HOST:PORT; for example 127.0.0.1:8080, api.internal:8080 \
+                 or [::1]:8080"
+            )
         })
     }
 }
@@ -173,10 +185,29 @@ fn envoy_gateway(made: &Made<'_>, image: Image<'_>) -> String {
     };
     filled(include_str!("envoy-gateway.yaml"), made, image)
         .replace("#ENVIRONMENT\n", &variable.unwrap_or_default())
+        .replace("#CONTAINER\n", &made.variable().map(container).unwrap_or_default())
         .replace("<ca>", &ca)
         .replace("<tags>\n", &indented(&stats_tags(), &" ".repeat(12)))
         .replace("#CONFIGURATION\n", &indented(&made.filter(), &" ".repeat(8)))
 }
+
+/// The variable of the proxy's container, which the module reads.
+fn container(variable: &str) -> String {
+    format!(
+        "  provider:
+    type: Kubernetes
+    kubernetes:
+      envoyDeployment:
+        container:
+          env:
+            - name: {variable}
+              valueFrom: {{ secretKeyRef: {{ name: {SECRET}, key: {variable} }} }}
+"
+    )
+}
+
+/// The Secret of the gateway's own client; its key is the variable's name.
+pub(super) const SECRET: &str = "oidc-token-connector-client";
 
 /// The ConfigMap with the provider's own authorities.
 pub(super) const CA_CONFIG_MAP: &str = "oidc-provider-ca";
@@ -224,6 +255,14 @@ mod tests {
             (None, "got no --image, expected REGISTRY/NAME:TAG@sha256:"),
             (Some("images.example/oidc:1"), "got \"images.example/oidc:1\", expected"),
             (Some("a b/c@sha256:"), "--image: got"),
+            (
+                Some(&*format!("registry.example/oidc:1@sha256:{digest}")),
+                "the placeholder of an example, expected",
+            ),
+            (
+                Some(&*format!("images.example/oidc:1@sha256:{}", "0".repeat(64))),
+                "the placeholder of an example, expected",
+            ),
             (Some(&*format!("images.example/a\n@sha256:{digest}")), "--image: got"),
             (whole.get(..whole.len() - 1), "--image: got"),
         ] {
@@ -237,11 +276,28 @@ mod tests {
         for (given, host, port) in [
             ("127.0.0.1:8080", "127.0.0.1", 8080),
             ("api.example:80", "api.example", 80),
+            ("my_api:80", "my_api", 80),
+            ("api.internal.:80", "api.internal.", 80),
             ("[::1]:1", "::1", 1),
         ] {
             assert_eq!(Backend::of(given), Ok(Backend { host, port }));
         }
-        for given in ["api.example", ":80", "a:0", "a:70000", "a b:1", "http://a:1", "[a]:1", ""] {
+        let long = format!("{}:1", "a".repeat(64));
+        for given in [
+            "api.example",
+            ":80",
+            "a:0",
+            "a:70000",
+            "a b:1",
+            "http://a:1",
+            "[a]:1",
+            "",
+            "::1:80",
+            "-a:1",
+            "a..b:1",
+            "192.0.2.256:1",
+            &long,
+        ] {
             let wrong = Backend::of(given).unwrap_err();
             assert!(wrong.contains("expected HOST:PORT"), "{given}: {wrong}");
         }

@@ -7,6 +7,8 @@ mod cache;
 mod claims;
 mod elsewhere;
 mod jwt;
+mod redirect;
+mod routing;
 mod scope;
 mod tenants;
 mod tokens;
@@ -25,7 +27,7 @@ fn file(name: &str) -> Value {
 }
 
 /// A listener for each test, with the recipe in it.
-const LISTENERS: [(&str, &str); 18] = [
+const LISTENERS: [(&str, &str); 22] = [
     ("tokens", "machine-and-user-tokens"),
     ("tokens_refused", "machine-and-user-tokens"),
     ("scope", "scope-per-route"),
@@ -42,6 +44,10 @@ const LISTENERS: [(&str, &str); 18] = [
     ("elsewhere", "token-elsewhere"),
     ("elsewhere_socket", "token-elsewhere"),
     ("elsewhere_refused", "token-elsewhere"),
+    ("redirect", "internal-redirect"),
+    ("redirect_refused", "internal-redirect"),
+    ("routing", "route-by-token"),
+    ("routing_refused", "route-by-token"),
     ("tenants", "tenants"),
     ("tenants_refused", "tenants"),
 ];
