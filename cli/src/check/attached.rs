@@ -211,9 +211,7 @@ fn check_replacing(
     world: &World<'_>,
     findings: &mut Findings,
 ) {
-    if target.policy.at(&["spec", "mergeType"]).is_some() {
-        return;
-    }
+    let merged = target.policy.at(&["spec", "mergeType"]).is_some();
     let object = objects(target.kind, world).iter().find(|o| target.is(target.kind, o));
     // A route that only makes a cluster has no requests.
     if object.is_some_and(|route| makes(route, world)) {
@@ -226,7 +224,12 @@ fn check_replacing(
         let same = (other.kind, other.name) == (target.kind, target.name);
         if !other.protects || same {
             let whole = other.section().is_none() || other.section() == target.section();
+            // It merges with what is above it, never with another for the very same thing.
+            let whole = whole && (!merged || other.section() == target.section());
             return other.protects && near && whole;
+        }
+        if merged {
+            return false;
         }
         match (target.kind, object, &parents) {
             _ if other.kind != "Gateway" => false,

@@ -44,7 +44,7 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
         }
     }
     let leads = |part: &&Part<'_, '_>| part.open && !backends(&part.rule).is_empty();
-    let open = |part: &&Part<'_, '_>| leads(part) && public(part.route).is_none();
+    let open = |part: &&Part<'_, '_>| leads(part) && why(part, targets).is_none();
     for target in targets.iter().filter(|target| target.protects && target.section().is_some()) {
         let own = |part: &&Part<'_, '_>| target.is(part.kind, part.route);
         if let Some(part) = parts.iter().filter(own).find(open) {
@@ -60,7 +60,7 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
             other.on && (std::ptr::eq(*other, part) || !std::ptr::eq(other.route, part.route))
         });
         let Some(other) = others.find(|other| share(part, other).is_some()) else { continue };
-        if let Some(why) = public(part.route) {
+        if let Some(why) = why(part, targets) {
             let found = format!("{} {} is public: {why}", part.kind, called(part.route));
             findings.add(codes::ROUTE_PUBLIC, &part.rule, found);
             continue;
@@ -79,6 +79,16 @@ pub(super) fn check(targets: &[Target<'_>], world: &World<'_>, findings: &mut Fi
         };
         findings.add_with(codes::ROUTE_UNPROTECTED, &part.rule, found, Some(remedy));
     }
+}
+
+/// Why a rule is public, by its route or by a policy of its own without the filter.
+fn why<'a>(part: &Part<'_, 'a>, targets: &[Target<'a>]) -> Option<&'a str> {
+    let own = |target: &&Target<'_>| {
+        let section = target.section();
+        target.is(part.kind, part.route) && (section.is_none() || section == part.rule.text("name"))
+    };
+    let mut policies = targets.iter().filter(own).filter(|target| !target.protects);
+    public(part.route).or_else(|| policies.find_map(|target| public(target.policy)))
 }
 
 /// A public rule that writes another path: the backend then gets one for which the filter wants a token.
@@ -170,8 +180,8 @@ fn called<'a>(route: &Node<'a>) -> &'a str {
     route.get("metadata").and_then(|metadata| metadata.text("name")).unwrap_or_default()
 }
 
-/// Whether requests of a rule meet the filter, and whether some do not. What a policy for the route
-/// itself replaces is not judged here.
+/// Whether requests of a rule meet the filter, and whether some do not. A policy for the route itself that
+/// replaces one with the filter is not judged here.
 fn ways(kind: &str, route: &Node<'_>, rule: &Node<'_>, targets: &[Target<'_>]) -> (bool, bool) {
     let own = |target: &&Target<'_>| target.is(kind, route);
     let of_rule =
@@ -179,9 +189,6 @@ fn ways(kind: &str, route: &Node<'_>, rule: &Node<'_>, targets: &[Target<'_>]) -
     let whole = |target: &&Target<'_>| target.section().is_none();
     let particular = said(targets.iter().filter(own).filter(of_rule))
         .or_else(|| said(targets.iter().filter(own).filter(whole)));
-    if let Some(on) = particular {
-        return (on, false);
-    }
     let parents = route.get("spec").map(|spec| spec.list("parentRefs")).unwrap_or_default();
     let on = |parent: &Node<'_>| {
         let there = parent.text("namespace").or_else(|| namespace(route));
@@ -196,7 +203,11 @@ fn ways(kind: &str, route: &Node<'_>, rule: &Node<'_>, targets: &[Target<'_>]) -
         });
         own.any(|target| target.protects || public(target.policy).is_some())
     };
-    (parents.iter().any(on), !parents.iter().all(on))
+    let by_parent = parents.iter().any(on);
+    let Some(particular) = particular else { return (by_parent, !parents.iter().all(on)) };
+    // A policy that takes the place of one with the filter is named by itself.
+    let replaces = by_parent || targets.iter().filter(own).filter(whole).any(|t| t.protects);
+    (particular, !particular && !replaces && !parents.is_empty())
 }
 
 /// What the policies of one level say; nothing if there are none, or others count as well.

@@ -9,36 +9,54 @@ use super::instance::{self, Instance, Platform};
 use super::world::World;
 use crate::tree::Node;
 
-/// The kinds that are read.
-const KINDS: [&str; 20] = [
-    "Backend",
-    "BackendTLSPolicy",
-    "BackendTrafficPolicy",
-    "ClientTrafficPolicy",
-    "DestinationRule",
-    "EnvoyExtensionPolicy",
-    "EnvoyFilter",
-    "EnvoyPatchPolicy",
-    "EnvoyProxy",
-    "GRPCRoute",
-    "Gateway",
-    "HTTPRoute",
-    "RequestAuthentication",
-    "SecurityPolicy",
-    "ServiceEntry",
-    "TCPRoute",
-    "TLSRoute",
-    "UDPRoute",
-    "VirtualService",
-    "WasmPlugin",
+/// The kinds that are read, by the API group that has them: other groups have kinds of the same names.
+const KINDS: [(&str, &[&str]); 5] = [
+    ("extensions.istio.io", &["WasmPlugin"]),
+    (
+        "gateway.envoyproxy.io",
+        &[
+            "Backend",
+            "BackendTrafficPolicy",
+            "ClientTrafficPolicy",
+            "EnvoyExtensionPolicy",
+            "EnvoyPatchPolicy",
+            "EnvoyProxy",
+            "SecurityPolicy",
+        ],
+    ),
+    (
+        "gateway.networking.k8s.io",
+        &[
+            "BackendTLSPolicy",
+            "GRPCRoute",
+            "Gateway",
+            "HTTPRoute",
+            "TCPRoute",
+            "TLSRoute",
+            "UDPRoute",
+        ],
+    ),
+    (
+        "networking.istio.io",
+        &["DestinationRule", "EnvoyFilter", "Gateway", "ServiceEntry", "VirtualService"],
+    ),
+    ("security.istio.io", &["RequestAuthentication"]),
 ];
 
 /// Whether a manifest, or one of a list, is of a kind that is read.
 pub(crate) fn is_known(manifest: &Node<'_>) -> bool {
     match manifest.text("kind") {
         Some("List") => manifest.list("items").iter().any(is_known),
-        kind => kind.is_some_and(|kind| KINDS.contains(&kind)),
+        kind => kind.is_some_and(|kind| is_read(kind, manifest)),
     }
+}
+
+/// Whether a kind is read. A manifest without a group may be of any.
+fn is_read(kind: &str, manifest: &Node<'_>) -> bool {
+    let version = manifest.text("apiVersion");
+    let group = version.map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    let mut known = KINDS.iter().filter(|(_, kinds)| kinds.contains(&kind));
+    known.any(|(known, _)| group.is_none_or(|group| group == *known))
 }
 
 /// Takes what is of interest from a manifest.
@@ -50,6 +68,9 @@ pub(crate) fn read<'a>(world: &mut World<'a>, manifest: &Node<'a>) {
         for item in manifest.list("items") {
             read(world, &item);
         }
+        return;
+    }
+    if !is_read(kind, manifest) {
         return;
     }
     let Some(spec) = manifest.get("spec") else {

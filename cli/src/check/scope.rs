@@ -19,18 +19,7 @@ pub(crate) fn around<'a>(world: &World<'a>, instance: &Instance<'_>, kind: &str)
 pub(crate) fn meets(patch: &Node<'_>, instance: &Instance<'_>, world: &World<'_>) -> bool {
     let manifests = (world.manifest(patch), world.manifest(&instance.node));
     let (Some(patch), Some(own)) = manifests else { return true };
-    let (there, here) = (namespace(patch), namespace(own));
-    let (wanted, labels) = (selector(patch), selector(own));
-    let near = match (there, here) {
-        (None | Some(ROOT), _) | (_, None) => true,
-        // Without a selector it is in the proxies of every namespace.
-        (_, Some(ROOT)) if labels.is_empty() => true,
-        (there, here) => there == here,
-    };
-    let differs = |(name, value): &(&str, Node<'_>)| {
-        labels.iter().any(|(label, own)| label == name && own.value != value.value)
-    };
-    near && !wanted.iter().any(differs)
+    share_proxies(patch, own)
 }
 
 /// The namespace of a manifest; one without may be applied in any.
@@ -85,15 +74,19 @@ pub(crate) fn surely_for_gateways(manifest: &Node<'_>) -> Option<bool> {
     (!labels.is_empty() && !is_for_gateways(manifest)).then_some(false)
 }
 
-/// Whether two manifests can be for the same proxies, by namespace and labels.
-pub(crate) fn share_proxies(one: &Node<'_>, other: &Node<'_>) -> bool {
-    let everywhere = |node: &Node<'_>| namespace(node).is_none_or(|name| name == ROOT);
-    let near = everywhere(one) || everywhere(other) || namespace(one) == namespace(other);
-    let labels = selector(other);
+/// Whether a manifest can be for proxies in which an instance is, by namespace and labels.
+pub(crate) fn share_proxies(manifest: &Node<'_>, own: &Node<'_>) -> bool {
+    let labels = selector(own);
+    let near = match (namespace(manifest), namespace(own)) {
+        (None | Some(ROOT), _) | (_, None) => true,
+        // Without a selector it is in the proxies of every namespace.
+        (_, Some(ROOT)) if labels.is_empty() => true,
+        (there, here) => there == here,
+    };
     let differs = |(name, value): &(&str, Node<'_>)| {
         labels.iter().any(|(label, own)| label == name && own.value != value.value)
     };
-    near && !selector(one).iter().any(differs)
+    near && !selector(manifest).iter().any(differs)
 }
 
 /// Whether a patch is for the kind of proxies in which an instance is, and for the same direction.
