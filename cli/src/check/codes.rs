@@ -123,7 +123,7 @@ codes! {
         "leave Authorization as it is before the filter: `forward: true` for the provider of jwt_authn, \
          forward_bearer_token for oauth2; move other filters behind it, or remove the change";
     TOKEN_NEEDED_BEHIND = "token-needed-behind", Error,
-        "it finds no token: every request that the filter lets pass is refused",
+        "it does not find what it wants: every request that the filter lets pass is refused",
         "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
          \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
     TOKEN_LOGGED = "token-logged", Error,

@@ -121,5 +121,7 @@ fn is_cluster(node: &Node<'_>) -> bool {
     ];
     node.text("name").is_some()
         && node.member("@type").is_none()
+        // An entry of `transport_socket_matches` has a name and a socket, too.
+        && !node.has("match")
         && FIELDS.iter().any(|field| node.has(field))
 }

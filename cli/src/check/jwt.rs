@@ -6,14 +6,24 @@ use super::other::Other;
 use super::routes::Way;
 use crate::tree::Node;
 
+/// Requirements that name no provider, and are met without a token.
+const WITHOUT: &[&str] =
+    &["allow_missing", "allow_missing_or_failed", "extract_only_without_validation"];
+/// Those of them that are known to verify a token, if there is one, and then to remove it.
+const TAKING: &[&str] = &["allow_missing", "allow_missing_or_failed"];
+
 /// What a filter that verifies JWTs does with the token on a way: where it is before the filter, whether it
 /// removes the token; else whether it needs it.
 pub(super) fn takes_the_token(jwt: &Other<'_>, way: &Way<'_>, before: bool) -> Option<String> {
     let config = jwt.config.as_ref()?;
+    let known = config.get("providers").map(|all| all.members()).unwrap_or_default();
+    let all: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     let mut names = BTreeSet::new();
     for requirement in requirements(jwt, config, way) {
-        if before || !is_optional(&requirement) {
-            providers(&requirement, &mut names);
+        if before {
+            names.extend(providers(&requirement, &all, TAKING));
+        } else if !is_optional(&requirement) {
+            names.extend(providers(&requirement, &all, &[]));
         }
     }
     let reads = |provider: &Node<'_>| {
@@ -24,7 +34,6 @@ pub(super) fn takes_the_token(jwt: &Other<'_>, way: &Way<'_>, before: bool) -> O
         };
         headers.iter().any(named) || (headers.is_empty() && !elsewhere)
     };
-    let known = config.get("providers").map(|all| all.members()).unwrap_or_default();
     let mut reading =
         known.iter().filter(|(name, provider)| names.contains(name) && reads(provider));
     let (name, _) = reading.find(|(_, provider)| !before || !provider.is_true("forward"))?;
@@ -37,11 +46,11 @@ pub(super) fn takes_the_token(jwt: &Other<'_>, way: &Way<'_>, before: bool) -> O
 /// The providers whose tokens it may verify on a way.
 pub(super) fn used<'a>(jwt: &Other<'a>, way: &Way<'_>) -> Vec<Node<'a>> {
     let Some(config) = &jwt.config else { return Vec::new() };
-    let mut names = BTreeSet::new();
-    for requirement in requirements(jwt, config, way) {
-        providers(&requirement, &mut names);
-    }
     let known = config.get("providers").map(|all| all.members()).unwrap_or_default();
+    let all: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let requirements = requirements(jwt, config, way);
+    let names: BTreeSet<&str> =
+        requirements.iter().flat_map(|r| providers(r, &all, WITHOUT)).collect();
     let used = known.into_iter().filter(|(name, _)| names.contains(name));
     used.map(|(_, provider)| provider).collect()
 }
@@ -84,27 +93,35 @@ fn is_optional(requirement: &Node<'_>) -> bool {
         requirement.get(field).map(|set| set.list("requirements")).unwrap_or_default()
     };
     let all = parts("requires_all");
-    requirement.has("allow_missing")
-        || requirement.has("allow_missing_or_failed")
+    WITHOUT.iter().any(|field| requirement.has(field))
         || parts("requires_any").iter().any(is_optional)
         || !all.is_empty() && all.iter().all(is_optional)
 }
 
-/// The providers of a requirement.
-fn providers<'a>(requirement: &Node<'a>, names: &mut BTreeSet<&'a str>) {
-    names.extend(requirement.text("provider_name"));
-    for field in ["requires_any", "requires_all"] {
-        for part in requirement.get(field).iter().flat_map(|set| set.list("requirements")) {
-            providers(&part, names);
-        }
-    }
+/// The names of the providers that a requirement tries. One with a field of `open` names none and tries
+/// `all`; beside others in `requires_any` it tries theirs.
+fn providers<'a>(requirement: &Node<'a>, all: &[&'a str], open: &[&str]) -> BTreeSet<&'a str> {
+    let names_none = |part: &Node<'_>| open.iter().any(|field| part.has(field));
+    let parts = |field: &str| {
+        requirement.get(field).map(|set| set.list("requirements")).unwrap_or_default()
+    };
+    let (without, named): (Vec<_>, Vec<_>) =
+        parts("requires_any").into_iter().partition(|part| names_none(part));
     let audiences = requirement.get("provider_and_audiences");
-    names.extend(audiences.and_then(|named| named.text("provider_name")));
+    let audiences = audiences.and_then(|named| named.text("provider_name"));
+    let own = requirement.text("provider_name").into_iter().chain(audiences);
+    let inner = parts("requires_all").into_iter().chain(named);
+    let mut names: BTreeSet<&'a str> = inner.flat_map(|part| providers(&part, all, open)).collect();
+    names.extend(own);
+    if names_none(requirement) || names.is_empty() && !without.is_empty() {
+        names.extend(all);
+    }
+    names
 }
 
 /// What the paths begin with that a match takes, and whether it takes all of these; `None` if that is not
 /// plain.
-fn start<'a>(matched: &Node<'a>) -> Option<(&'a str, bool)> {
+pub(super) fn start<'a>(matched: &Node<'a>) -> Option<(&'a str, bool)> {
     let exact = matched.text("path").or_else(|| matched.text("path_separated_prefix"));
     let conditions = ["headers", "query_parameters", "cookies", "runtime_fraction"];
     let simple = !conditions.iter().any(|field| matched.says(field))

@@ -50,7 +50,7 @@ pub(crate) fn check<'a>(
         let mut all = backends.with(ways).zip(taken);
         let other = all.find(|((others, other), taken)| {
             !other.on.is_empty()
-                && other.on != way.on
+                && !has_same_rules(other, way, world)
                 && reach.meets(others)
                 && world.together(&way.node, &other.node)
                 && (!everything || is_left_out((other, taken.as_ref()), way))
@@ -74,6 +74,15 @@ pub(crate) fn check<'a>(
         );
         findings.add(codes::PATH_NOT_NORMALIZED, &way.node, found);
     }
+}
+
+/// Whether the same configurations are on for two ways: there is nothing to gain by the other one.
+fn has_same_rules(one: &Way<'_>, other: &Way<'_>, world: &World<'_>) -> bool {
+    let same = |(one, other): (&usize, &usize)| {
+        let text = |index: &usize| world.instances.get(*index)?.text().ok();
+        one == other || text(one).is_some_and(|own| text(other) == Some(own))
+    };
+    one.on.len() == other.on.len() && one.on.iter().zip(&other.on).all(same)
 }
 
 /// The settings of a connection manager without which it takes spellings of one path for several.

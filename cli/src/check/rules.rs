@@ -58,7 +58,9 @@ const fn rule(
 const JWT: &[&str] = &["jwt_authn.v3.JwtAuthentication"];
 const BASIC: &[&str] = &["basic_auth.v3.BasicAuth"];
 const KEYS: &[&str] = &["api_key_auth.v3.ApiKeyAuth"];
-const MUTATION: &[&str] = &["header_mutation.v3.HeaderMutation"];
+const OAUTH2: &[&str] = &["oauth2.v3.OAuth2"];
+/// Filters that change headers as their configuration says.
+const MUTATION: &[&str] = &["header_mutation.v3.HeaderMutation", "transform.v3.TransformConfig"];
 const FILTER_STATE: &[&str] = &["set_filter_state.v3.Config"];
 /// Filters whose own code, or a server, decides about headers.
 pub(super) const PROGRAMS: &[&str] = &[
@@ -96,8 +98,8 @@ pub(super) const RULES: &[Rule] = &[
     rule(JWT, Side::Before, codes::TOKEN_LOST_BEFORE, |jwt, around| {
         jwt::takes_the_token(jwt, around.way, true)
     }),
-    rule(BASIC, Side::Before, codes::TOKEN_LOST_BEFORE, |basic, _| wants_basic(basic)),
-    rule(KEYS, Side::Before, codes::TOKEN_LOST_BEFORE, |keys, _| wants_key(keys)),
+    wants(BASIC, Side::Before, OTHER_PASSWORD, |basic, _| wants_basic(basic)),
+    wants(KEYS, Side::Before, OTHER_KEY, |keys, _| wants_key(keys)),
     rule(
         &["aws_request_signing.v3.AwsRequestSigning"],
         Side::Before,
@@ -119,11 +121,11 @@ pub(super) const RULES: &[Rule] = &[
         let own = header.is_none() || is_authorization(name);
         own.then(|| "writes a token of its own to Authorization".to_owned())
     }),
-    rule(&["oauth2.v3.OAuth2"], Side::Before, codes::TOKEN_LOST_BEFORE, |oauth2, _| {
+    rule(OAUTH2, Side::Before, codes::TOKEN_LOST_BEFORE, |oauth2, around| {
         let config = oauth2.config.as_ref()?.get("config")?;
         let keeps = ["forward_bearer_token", "preserve_authorization_header"];
-        let keeps =
-            keeps.iter().any(|field| config.is_true(field)) || config.says("pass_through_matcher");
+        let keeps = keeps.iter().any(|field| config.is_true(field))
+            || passes_through(&config, around.way, true);
         (!keeps).then(|| "removes Authorization: it has no forward_bearer_token".to_owned())
     }),
     rule(MUTATION, Side::Before, codes::TOKEN_LOST_BEFORE, |other, _| {
@@ -148,8 +150,16 @@ pub(super) const RULES: &[Rule] = &[
         let wanted = jwt::takes_the_token(jwt, around.way, false).filter(|_| gone)?;
         Some(format!("{wanted}, which {} removes", around.instance.name))
     }),
-    rule(BASIC, Side::Behind, codes::TOKEN_NEEDED_BEHIND, |basic, _| wants_basic(basic)),
-    rule(KEYS, Side::Behind, codes::TOKEN_NEEDED_BEHIND, |keys, _| wants_key(keys)),
+    wants(BASIC, Side::Behind, OTHER_PASSWORD, |basic, _| wants_basic(basic)),
+    wants(KEYS, Side::Behind, OTHER_KEY, |keys, _| wants_key(keys)),
+    wants(OAUTH2, Side::Behind, LOGIN_IN_FRONT, |oauth2, around| {
+        let config = oauth2.config.as_ref()?.get("config")?;
+        let seen = !around.instance.removes_the_token();
+        (!passes_through(&config, around.way, seen)).then(|| {
+            let own = &around.instance.name;
+            format!("wants its cookie, and knows no token behind {own}")
+        })
+    }),
     rule(MUTATION, Side::Behind, codes::IDENTITY_OVERWRITTEN, |other, around| {
         let written = headers::forged(&mutations(other), around.instance, around.fed)?;
         Some(format!("writes {written}, behind {}", around.instance.name))
@@ -161,6 +171,26 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("is before {}, and may change or write the token", around.instance.name))
     }),
 ];
+
+const OTHER_PASSWORD: &str = "have the password in another header, by authentication_header";
+const OTHER_KEY: &str = "have the key in another header, by key_sources";
+const LOGIN_IN_FRONT: &str =
+    "move it before the filter, with `forward_bearer_token: true`, as docs/recipes.md shows";
+
+/// A filter that wants something else of the client than a token. No order of the two filters mends that,
+/// so it has a remedy of its own.
+const fn wants(
+    kinds: &'static [&'static str],
+    side: Side,
+    remedy: &'static str,
+    judge: Judge,
+) -> Rule {
+    let code = match side {
+        Side::Before => codes::TOKEN_LOST_BEFORE,
+        Side::Behind => codes::TOKEN_NEEDED_BEHIND,
+    };
+    Rule { remedy: Some(remedy), ..rule(kinds, side, code, judge) }
+}
 
 /// A filter that writes itself what the guard reads.
 const fn outcome_written(side: Side) -> Rule {
@@ -184,8 +214,42 @@ fn is_authorization(name: Option<&str>) -> bool {
 
 /// The changes that a filter makes to a request's headers.
 fn mutations<'a>(other: &Other<'a>) -> Vec<Mutation<'a>> {
-    let lists = other.configs().into_iter().filter_map(|config| config.get("mutations"));
-    lists.flat_map(|list| headers::mutations(&list.list("request_mutations"))).collect()
+    let of_one = |config: Node<'a>| match config.get("request_transform") {
+        Some(transformation) => transformation.list("headers_mutations"),
+        None => config.get("mutations").map(|m| m.list("request_mutations")).unwrap_or_default(),
+    };
+    let lists = other.configs().into_iter().map(of_one);
+    lists.flat_map(|list| headers::mutations(&list)).collect()
+}
+
+/// Whether a login leaves the requests of a way alone that have a token. Where it does not see the token
+/// (`seen`), only their path can say so.
+fn passes_through(config: &Node<'_>, way: &Way<'_>, seen: bool) -> bool {
+    const TOKEN: &str = "Bearer eyJhbGciOi.eyJzdWIi.c2ln";
+    config.list("pass_through_matcher").iter().any(|matcher| {
+        let form = matcher.get("string_match");
+        let absent = matcher.get("present_match").is_some_and(|present| *present.value == false);
+        let takes = |text: &str| {
+            let takes = form.as_ref().map_or(!absent, |form| guard::takes(form, text));
+            takes != matcher.is_true("invert_match")
+        };
+        match matcher.text("name") {
+            Some(":path") => samples(way).iter().all(|path| takes(path)),
+            name => seen && is_authorization(name) && takes(TOKEN),
+        }
+    })
+}
+
+/// Some paths that a way takes; none where that is not plain.
+fn samples(way: &Way<'_>) -> Vec<String> {
+    let Some(matched) = &way.matched else { return Vec::new() };
+    let Some((start, _)) = jwt::start(matched) else { return Vec::new() };
+    if matched.text("path").is_some() {
+        return vec![start.to_owned()];
+    }
+    let ends = ["/q7", "/Zz-9/k.w/0"];
+    let start = start.trim_end_matches('/');
+    ends.iter().map(|end| format!("{start}{end}")).collect()
 }
 
 /// What a cache behind the filter cannot see: that its responses are some user's own.

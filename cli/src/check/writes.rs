@@ -50,6 +50,7 @@ const KNOWN: &[&str] = &[
     "set_filter_state.v3.Config",
     "set_metadata.v3.Config",
     "stateful_session.v3.StatefulSession",
+    "transform.v3.TransformConfig",
     "upstream_codec.v3.UpstreamCodec",
     // Istio's own.
     "io.istio.http.peer_metadata.Config",
