@@ -85,8 +85,11 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         complain(&[why]);
         return 2;
     }
-    for (name, _) in &files {
+    for (name, text) in &files {
         say(out, &args.output.join(name).display().to_string());
+        for note in next::notes(text) {
+            say(err, &format!("oidc-connector: note: {note}"));
+        }
     }
     say(out, &format!("Read {} next.", args.output.join(next::NAME).display()));
     0

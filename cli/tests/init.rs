@@ -222,7 +222,7 @@ fn wrong_usage_is_told_before_anything_is_read() {
                 "registry.example/oidc:1@sha256:\
                 6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
             ],
-            "the placeholder of an example, expected REGISTRY/NAME:TAG@sha256:",
+            "the placeholder of an example for a registry, expected REGISTRY/NAME:TAG@sha256:",
         ),
         (
             &["--introspection-endpoint", "https://idp.example/i"],

@@ -1,7 +1,7 @@
 //! NEXT.md: what to run after `init`, in the order in which it is run, and what remains to be decided.
 //! No secret and no token is ever in it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use super::discovery::Method;
@@ -17,7 +17,10 @@ pub(super) fn page(made: &Made<'_>, file: &str) -> String {
     let mut page = Page::default();
     page.add("# What to run next\n");
     page.add(&summary(made, file));
-    page.add("\nAll commands are for this directory.\n");
+    page.add(
+        "\nAll commands are for this directory, unless a step says otherwise. `docs/…` and `envoy/…` are in the clone of \
+         the project.\n",
+    );
     if let Method::Introspection { client_id, .. } = &made.discovered.method {
         page.step(&format!(
             "Register the client {} at the provider, if it is not there yet: confidential, without redirect \
@@ -60,14 +63,13 @@ fn summary(made: &Made<'_>, file: &str) -> String {
     };
     format!(
         "\n`{file}` protects every request by the provider `{}`.\n{}\n\
-         - Tokens are validated by {how}, `{}`.\n- The cluster is `{}`, `{}:{}`{}.\n\
+         - Tokens are validated by {how}, `{}`.\n- The cluster is `{}`, `{}`{}.\n\
          - Headers for the backend: {}.\n",
         made.discovered.issuer,
-        if asks_graph(made) { GRAPH } else { "" },
+        of_provider(made),
         made.discovered.endpoint,
         made.cluster.name,
-        made.cluster.host,
-        made.cluster.port,
+        address(&made.cluster.host, made.cluster.port),
         if made.cluster.tls { ", TLS" } else { ", **without TLS**: for trials alone" },
         made.discovered
             .headers()
@@ -78,16 +80,42 @@ fn summary(made: &Made<'_>, file: &str) -> String {
     )
 }
 
-/// Whether tokens are asked for at Microsoft Graph, which is the UserInfo endpoint of Microsoft Entra.
-fn asks_graph(made: &Made<'_>) -> bool {
-    made.discovered.method == Method::UserInfo && made.cluster.host == "graph.microsoft.com"
+/// Host and port, as a URI has them.
+fn address(host: &str, port: impl Display) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-const GRAPH: &str = "
+/// Providers whose UserInfo endpoint takes other tokens than users expect, by its host.
+const PROVIDERS: [(&str, &str); 2] = [
+    (
+        "graph.microsoft.com",
+        "
 **Microsoft Entra:** its UserInfo endpoint takes only tokens for Microsoft Graph. A token that was issued for an API of
 your own gets 401 there, and Entra has no introspection endpoint. Such tokens are JWTs: validate them by Envoy's
 `jwt_authn` instead.
-";
+",
+    ),
+    (
+        "openidconnect.googleapis.com",
+        "
+**Google:** its access tokens are opaque, and it has no introspection endpoint. The token of every Google account passes,
+whatever application it was issued to. `require_claims` limits the accounts, where UserInfo says more of them
+(`{\"$.hd\": \"your.domain\"}`), but not the application. `require_audience` would refuse every token.
+",
+    ),
+];
+
+/// What has to be known of this provider.
+fn of_provider(made: &Made<'_>) -> &'static str {
+    let asks = |(host, _): &&(&str, &str)| *host == made.cluster.host;
+    let known = PROVIDERS.iter().find(asks).filter(|_| made.discovered.method == Method::UserInfo);
+    known.map_or("", |(_, text)| text)
+}
+
+/// What a page says of its provider that is better known before anything is started.
+pub(super) fn notes(page: &str) -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|(_, text)| text.trim()).filter(move |text| page.contains(text))
+}
 
 /// Commands, as a block within a step.
 fn sh(commands: &[&str]) -> String {
@@ -132,14 +160,14 @@ fn envoy(made: &Made<'_>, file: &str, page: &mut Page) {
     }
     let module = module(made.options);
     if made.options.module.is_none() || !Path::new(module).is_file() {
-        let install = format!(
-            "sudo install -D -m 644 target/wasm32-wasip1/release/oidc_token_connector.wasm {}",
-            shell(module)
-        );
+        let install = format!("sudo install -D -m 644 {BUILT} {}", shell(module));
+        // Where the build leaves it, it is already.
+        let commands = ["cargo xtask build", &install];
+        let commands = if module.ends_with(BUILT) { &commands[..1] } else { &commands[..] };
         page.step(&format!(
             "Put the module where Envoy expects it. In a clone of the project:{}\n\n   `init --module FILE` \
              chooses another place.",
-            sh(&["cargo xtask build", &install])
+            sh(commands)
         ));
     }
     check(made, file, page);
@@ -150,6 +178,9 @@ fn envoy(made: &Made<'_>, file: &str, page: &mut Page) {
     ));
     tried(made, "", "http://127.0.0.1:10000", page);
 }
+
+/// Where the build leaves the module, in a clone.
+const BUILT: &str = "target/wasm32-wasip1/release/oidc_token_connector.wasm";
 
 /// The Secret with what the gateway's own client proves who it is with.
 fn secret(made: &Made<'_>, namespace: &str, page: &mut Page) {
@@ -169,13 +200,21 @@ fn secret(made: &Made<'_>, namespace: &str, page: &mut Page) {
 
 fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
     let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
+    page.add(&format!(
+        "\nThe ingress gateway with the label `istio: {gateway}` must run in the namespace `{namespace}`, and a Gateway and a \
+         VirtualService of yours lead to your API: `{file}` has none of them.\n"
+    ));
     secret(made, namespace, page);
     if made.variable().is_some() {
         let set = format!(
             "kubectl set env deployment --namespace {namespace} --selector istio={gateway} \
              --containers istio-proxy --from secret/{SECRET}"
         );
-        page.step(&format!("Let the gateway's pods have it. They restart by that.{}", sh(&[&set])));
+        page.step(&format!(
+            "Let the gateway's pods have it. They restart by that. If Helm or an operator makes the Deployment, \
+             add the variable to its values instead: the next upgrade would remove it.{}",
+            sh(&[&set])
+        ));
     }
     if let Some(ca) = &made.options.ca {
         page.step(&format!(
@@ -198,11 +237,16 @@ fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
     page.step(&format!(
         "Let the gateway's pods read the bootstrap that was applied: the limit on an answer's size, and the \
          labels in Prometheus. They restart by that; before step {} it would have no effect. If the pods have \
-         this annotation already, or Helm makes the Deployment, add the values there instead.{}",
+         this annotation already, or Helm makes the Deployment, add the values there instead. The first command \
+         must find one Deployment.{}",
         page.steps,
         sh(&[&deployment, &patch, &status])
     ));
-    tried(made, " at the gateway's address", "$ADDRESS", page);
+    let address = format!(
+        "ADDRESS=http://$(kubectl get service --namespace {namespace} --selector istio={gateway} \
+         --output jsonpath='{{.items[0].status.loadBalancer.ingress[0].ip}}')"
+    );
+    tried(made, &at_gateway(&address), "$ADDRESS", page);
 }
 
 /// What Istio puts into the bootstrap of a pod, beside what it does by itself.
@@ -212,6 +256,10 @@ const ANNOTATION: &str = "{proxyMetadata: {BOOTSTRAP_XDS_AGENT: \"true\"}, proxy
 
 fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
     let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
+    page.add(&format!(
+        "\nThe Gateway `{gateway}` in the namespace `{namespace}` and an HTTPRoute of yours that leads to your API must exist: \
+         `{file}` has neither.\n"
+    ));
     page.step(&format!(
         "Allow backends and patches in Envoy Gateway's own configuration (ConfigMap `envoy-gateway-config`): \
          `extensionApis: {{ enableBackend: true, enableEnvoyPatchPolicy: true }}`. It is read at the \
@@ -247,7 +295,12 @@ fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
     );
     page.step(&format!(
         "Let the Gateway name the EnvoyProxy, which exists now; a Gateway that names one before is not \
-         accepted. If it names another already, move what is in this one's `spec` there.{}",
+         accepted. If it names another already, move what is in this one's `spec` there.{}{}",
+        if made.variable().is_some() {
+            " Until the new pods run, which have the secret, every request is refused."
+        } else {
+            ""
+        },
         sh(&[&patch])
     ));
     let programmed =
@@ -256,7 +309,11 @@ fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
         "The EnvoyPatchPolicy must be `Programmed`; otherwise there is no guard:{}",
         sh(&[&programmed])
     ));
-    tried(made, " at the Gateway's address", "$ADDRESS", page);
+    let address = format!(
+        "ADDRESS=http://$(kubectl get gateway {gateway} --namespace {namespace} \
+         --output jsonpath='{{.status.addresses[0].value}}')"
+    );
+    tried(made, &at_gateway(&address), "$ADDRESS", page);
 }
 
 /// What every platform is tried with.
@@ -268,6 +325,15 @@ const TRY: &str = r#"   ```sh
 
    A 401 or 503 for a good token has its reason in the access log (`details`) and in the counters:
    `docs/operations.md`, *Troubleshooting*."#;
+
+/// The command for the gateway's address, and what may be different.
+fn at_gateway(command: &str) -> String {
+    format!(
+        " at the gateway's address{}\n\n   Some load balancers have `hostname` in place of `ip`. If your route has a \
+         host name, use it in place of the address. Try it",
+        sh(&[command])
+    )
+}
 
 /// How to try it, and which tokens can pass.
 fn tried(made: &Made<'_>, place: &str, address: &str, page: &mut Page) {
@@ -303,15 +369,19 @@ fn shell(text: &str) -> String {
 /// What a discovery document cannot decide.
 fn decide(made: &Made<'_>) -> String {
     let audience = match (&made.discovered.method, made.options.audience.is_empty()) {
-        (_, false) => "",
+        (Method::Introspection { .. }, false) => "",
+        (Method::UserInfo, false) => {
+            "- `require_audience` is read in the token itself: tokens that are no JWTs are all refused.\n"
+        }
         (Method::Introspection { .. }, true) => {
             "- `require_audience`: without it every token that the provider validates passes, also one that \
              it issued for another API. `init --audience` sets it.\n"
         }
         (Method::UserInfo, true) => {
             "- `require_audience`: without it every token that the provider validates passes, also one that \
-             it issued for another API. With UserInfo it works for tokens that are JWTs; for opaque ones \
-             use introspection. `init --audience` sets it.\n"
+             it issued for another API. With UserInfo it works for tokens that are JWTs, and \
+             `init --audience` sets it. For opaque ones use introspection, if the provider has it; else limit \
+             the users by `require_claims`.\n"
         }
     };
     let listener = match made.options.platform {

@@ -36,11 +36,13 @@ impl<'a> Image<'a> {
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/');
         let is_digit = |c: char| c.is_ascii_digit() || matches!(c, 'a'..='f');
         match text.split_once("@sha256:") {
-            Some((name, sha256))
-                if is_example(name) || sha256.bytes().all(|digit| digit == b'0') =>
-            {
-                Err(format!("--image: got {given:?}, the placeholder of an example, {expected}"))
-            }
+            Some((name, _)) if is_example(name) => Err(format!(
+                "--image: got {given:?}, with the placeholder of an example for a registry, {expected}; give \
+                 the registry that has your image"
+            )),
+            Some((_, sha256)) if sha256.bytes().all(|digit| digit == b'0') => Err(format!(
+                "--image: got {given:?}, with the placeholder of an example for a digest, {expected}"
+            )),
             Some((name, sha256))
                 if name.contains('/')
                     && name.chars().all(is_name)
@@ -257,11 +259,11 @@ mod tests {
             (Some("a b/c@sha256:"), "--image: got"),
             (
                 Some(&*format!("registry.example/oidc:1@sha256:{digest}")),
-                "the placeholder of an example, expected",
+                "the placeholder of an example for a registry, expected",
             ),
             (
                 Some(&*format!("images.example/oidc:1@sha256:{}", "0".repeat(64))),
-                "the placeholder of an example, expected",
+                "the placeholder of an example for a digest, expected",
             ),
             (Some(&*format!("images.example/a\n@sha256:{digest}")), "--image: got"),
             (whole.get(..whole.len() - 1), "--image: got"),

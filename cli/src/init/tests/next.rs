@@ -39,6 +39,7 @@ fn commands_come_in_an_order_that_works_and_once() {
             "GATEWAY=$(kubectl get deployment",
             "kubectl patch \"$GATEWAY\"",
             "kubectl rollout status",
+            "ADDRESS=http://$(kubectl get service",
         ]
     );
     assert!(istio.find("Mount the provider's").unwrap() < istio.find("kubectl apply").unwrap());
@@ -59,6 +60,7 @@ fn commands_come_in_an_order_that_works_and_once() {
             "kubectl apply --filename",
             "kubectl patch gateway",
             "kubectl get envoypatchpolicy",
+            "ADDRESS=http://$(kubectl get gateway",
         ]
     );
     assert!(gateway.contains("--from-file=ca.crt='/pki/my ca.pem'\n"), "{gateway}");
@@ -146,6 +148,40 @@ fn tokens_that_userinfo_takes_are_named() {
     });
     let (_, next) = made(&entra.to_string(), &Options::default());
     assert!(next.contains("its UserInfo endpoint takes only tokens for Microsoft Graph"), "{next}");
+    assert_eq!(crate::init::next::notes(&next).count(), 1);
+    let google = json!({
+        "issuer": "https://accounts.google.com",
+        "userinfo_endpoint": "https://openidconnect.googleapis.com/v1/userinfo",
+    });
+    let (_, next) = made(&google.to_string(), &Options::default());
+    assert!(next.contains("The token of every Google account passes"), "{next}");
+    let audience = vec!["https://api.example".to_owned()];
+    let (_, next) = made(OIDC_PROVIDER, &Options { audience, ..Options::default() });
+    assert!(next.contains("tokens that are no JWTs are all refused"), "{next}");
+    assert_eq!(crate::init::next::notes(&next).count(), 0);
+}
+
+/// What the commands of the page use, the page sets.
+#[test]
+fn address_is_asked_for_before_it_is_used() {
+    for platform in [Platform::Istio, Platform::EnvoyGateway] {
+        let (_, next) = made(OIDC_PROVIDER, &on(platform, Options::default()));
+        let (set, used) =
+            (next.find("ADDRESS=http://$(kubectl get"), next.find("curl -i $ADDRESS"));
+        assert!(set.is_some_and(|set| used.is_some_and(|used| set < used)), "{next}");
+        assert!(next.contains("of yours"), "{next}");
+    }
+}
+
+/// `install` ends with an error where both are the same file.
+#[test]
+fn module_is_not_installed_where_it_was_built() {
+    let at = |module: &str| Options { module: Some(module.to_owned()), ..Options::default() };
+    let (_, next) =
+        made(OIDC_PROVIDER, &at("/x/target/wasm32-wasip1/release/oidc_token_connector.wasm"));
+    assert!(next.contains("cargo xtask build") && !next.contains("sudo install"), "{next}");
+    let (_, next) = made(OIDC_PROVIDER, &at("/etc/envoy/x.wasm"));
+    assert!(next.contains("sudo install"), "{next}");
 }
 
 /// Istio's clusters have `|` in their names, which would end a cell of a table.
