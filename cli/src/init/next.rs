@@ -21,6 +21,7 @@ pub(super) fn page(made: &Made<'_>, file: &str) -> String {
         "\nAll commands are for this directory, unless a step says otherwise. `docs/…` and `envoy/…` are in the clone of \
          the project.\n",
     );
+    page.add(&needed(made, file));
     if let Method::Introspection { client_id, .. } = &made.discovered.method {
         page.step(&format!(
             "Register the client {} at the provider, if it is not there yet: confidential, without redirect \
@@ -176,7 +177,7 @@ fn envoy(made: &Made<'_>, file: &str, page: &mut Page) {
          the filter's configuration.{}",
         sh(&["envoy --mode validate -c envoy.yaml && envoy -c envoy.yaml"])
     ));
-    tried(made, "", "http://127.0.0.1:10000", page);
+    tried(made, "http://127.0.0.1:10000", page);
 }
 
 /// Where the build leaves the module, in a clone.
@@ -200,10 +201,6 @@ fn secret(made: &Made<'_>, namespace: &str, page: &mut Page) {
 
 fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
     let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
-    page.add(&format!(
-        "\nThe ingress gateway with the label `istio: {gateway}` must run in the namespace `{namespace}`, and a Gateway and a \
-         VirtualService of yours lead to your API: `{file}` has none of them.\n"
-    ));
     secret(made, namespace, page);
     if made.variable().is_some() {
         let set = format!(
@@ -246,7 +243,8 @@ fn istio(made: &Made<'_>, file: &str, page: &mut Page) {
         "ADDRESS=http://$(kubectl get service --namespace {namespace} --selector istio={gateway} \
          --output jsonpath='{{.items[0].status.loadBalancer.ingress[0].ip}}')"
     );
-    tried(made, &at_gateway(&address), "$ADDRESS", page);
+    asked(&address, page);
+    tried(made, "$ADDRESS", page);
 }
 
 /// What Istio puts into the bootstrap of a pod, beside what it does by itself.
@@ -256,10 +254,6 @@ const ANNOTATION: &str = "{proxyMetadata: {BOOTSTRAP_XDS_AGENT: \"true\"}, proxy
 
 fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
     let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
-    page.add(&format!(
-        "\nThe Gateway `{gateway}` in the namespace `{namespace}` and an HTTPRoute of yours that leads to your API must exist: \
-         `{file}` has neither.\n"
-    ));
     page.step(&format!(
         "Allow backends and patches in Envoy Gateway's own configuration (ConfigMap `envoy-gateway-config`): \
          `extensionApis: {{ enableBackend: true, enableEnvoyPatchPolicy: true }}`. It is read at the \
@@ -313,7 +307,8 @@ fn envoy_gateway(made: &Made<'_>, file: &str, page: &mut Page) {
         "ADDRESS=http://$(kubectl get gateway {gateway} --namespace {namespace} \
          --output jsonpath='{{.status.addresses[0].value}}')"
     );
-    tried(made, &at_gateway(&address), "$ADDRESS", page);
+    asked(&address, page);
+    tried(made, "$ADDRESS", page);
 }
 
 /// What every platform is tried with.
@@ -326,17 +321,33 @@ const TRY: &str = r#"   ```sh
    A 401 or 503 for a good token has its reason in the access log (`details`) and in the counters:
    `docs/operations.md`, *Troubleshooting*."#;
 
-/// The command for the gateway's address, and what may be different.
-fn at_gateway(command: &str) -> String {
-    format!(
-        " at the gateway's address{}\n\n   Some load balancers have `hostname` in place of `ip`. If your route has a \
-         host name, use it in place of the address. Try it",
+/// What has to be there before, and is not in the file.
+fn needed(made: &Made<'_>, file: &str) -> String {
+    let (namespace, gateway) = (platform::namespace(made.options), platform::gateway(made.options));
+    match made.options.platform {
+        Platform::Envoy => String::new(),
+        Platform::Istio => format!(
+            "\nThe ingress gateway with the label `istio: {gateway}` must run in the namespace `{namespace}`, and a \
+             Gateway and a VirtualService of yours lead to your API: `{file}` has none of them.\n"
+        ),
+        Platform::EnvoyGateway => format!(
+            "\nThe Gateway `{gateway}` in the namespace `{namespace}` and an HTTPRoute of yours that leads to your \
+             API must exist: `{file}` has neither.\n"
+        ),
+    }
+}
+
+/// The gateway's address, for the commands that come next.
+fn asked(command: &str, page: &mut Page) {
+    page.step(&format!(
+        "Ask for the gateway's address. Some load balancers have a `hostname` instead, and a route for a host name \
+         wants that name in place of the address.{}",
         sh(&[command])
-    )
+    ));
 }
 
 /// How to try it, and which tokens can pass.
-fn tried(made: &Made<'_>, place: &str, address: &str, page: &mut Page) {
+fn tried(made: &Made<'_>, address: &str, page: &mut Page) {
     let token = match made.discovered.method {
         Method::UserInfo => {
             "an access token from a sign-in with the scope `openid`; the UserInfo endpoint refuses others \
@@ -346,7 +357,7 @@ fn tried(made: &Made<'_>, place: &str, address: &str, page: &mut Page) {
             "an access token that your application got from the provider"
         }
     };
-    page.step(&format!("Try it{place}, with {token}:\n\n{}", TRY.replace("ADDRESS", address)));
+    page.step(&format!("Try it, with {token}:\n\n{}", TRY.replace("ADDRESS", address)));
 }
 
 /// A text as a code span of Markdown, whatever is in it.
