@@ -203,6 +203,9 @@ fn find(documents: &[Document], kind: Option<Kind>) -> (Vec<Finding>, usize, Vec
         world.unknown.append(&mut world.foreign);
     }
     let world = world;
+    for document in documents {
+        kubernetes::check_unread(&Node::root(document), &world, &mut findings);
+    }
     for instance in &world.instances {
         policy::check(instance, &mut findings);
         applied::check_placeholders(instance, &mut findings);

@@ -4,9 +4,10 @@
 
 use serde_json::Value;
 
-use super::envoy;
+use super::finding::Findings;
 use super::instance::{self, Instance, Platform};
 use super::world::World;
+use super::{codes, envoy};
 use crate::tree::Node;
 
 /// The kinds that are read, by the API group that has them: other groups have kinds of the same names.
@@ -42,6 +43,31 @@ const KINDS: [(&str, &[&str]); 5] = [
     ),
     ("security.istio.io", &["RequestAuthentication"]),
 ];
+
+/// Kinds that may lead past the filter, or load it, and that are not read.
+const UNREAD: [(&str, &str); 3] = [
+    ("extensions.istio.io", "TrafficExtension"),
+    ("gateway.networking.k8s.io", "ListenerSet"),
+    ("gateway.networking.x-k8s.io", "XListenerSet"),
+];
+
+/// Says of manifests beside an instance that they were not judged.
+pub(crate) fn check_unread(root: &Node<'_>, world: &World<'_>, findings: &mut Findings) {
+    let in_cluster = |i: &Instance<'_>| matches!(i.platform, Platform::Istio | Platform::Gateway);
+    if !world.instances.iter().any(in_cluster) {
+        return;
+    }
+    if root.text("kind") == Some("List") {
+        for item in root.list("items") {
+            check_unread(&item, world, findings);
+        }
+    }
+    let group = root.text("apiVersion").and_then(|version| version.split_once('/'));
+    let kind = root.text("kind").unwrap_or_default();
+    if group.is_some_and(|(group, _)| UNREAD.contains(&(group, kind))) {
+        findings.add(codes::NOT_JUDGED, root, format!("a {kind}, which check does not read"));
+    }
+}
 
 /// Whether a manifest, or one of a list, is of a kind that is read.
 pub(crate) fn is_known(manifest: &Node<'_>) -> bool {
