@@ -2,6 +2,7 @@
 
 use super::backends::{self, Backends};
 use super::finding::Findings;
+use super::open;
 use super::routes;
 use super::world::World;
 use super::{codes, guard};
@@ -74,14 +75,10 @@ fn is_served(bootstrap: &Node<'_>) -> bool {
 fn is_harmless(matched: &Node<'_>, way: &routes::Way<'_>) -> bool {
     let action = way.levels.iter().find_map(|level| level.get("route"));
     let Some(action) = action else { return false };
-    let rewritten = action.members().into_iter().any(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        name.contains("rewrite") && !name.contains("host") && !value.value.is_null()
-    });
     let starts = |text: &str| HARMLESS.iter().any(|page| text.starts_with(page));
     match action.text("prefix_rewrite") {
         Some(page) => starts(page),
-        None if rewritten => false,
+        None if !open::rewrites(way).0.is_empty() => false,
         None => {
             let own =
                 ["path", "prefix", "path_separated_prefix"].iter().find_map(|f| matched.text(f));

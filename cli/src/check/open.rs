@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use super::backends::{Backends, Choice, Reach};
 use super::finding::{Findings, shown};
+use super::headers::Mutation;
 use super::routes::{self, Way};
-use super::rules::PROGRAMS;
+use super::rules::{self, PROGRAMS};
 use super::taken::Taken;
 use super::world::World;
 use super::{codes, other, writes};
@@ -141,16 +142,16 @@ fn check_filters(way: &Way<'_>, world: &World<'_>, findings: &mut Findings) {
     }
 }
 
-/// What of a request's place a `header_mutation` filter of the way writes.
+/// What of a request's place a filter of the way writes.
 fn rewriting<'a>(way: &Way<'a>) -> Option<&'a str> {
     let filters = way.manager.iter().flat_map(|manager| manager.list("http_filters"));
     let met = filters.flat_map(|entry| other::met(&entry, way));
-    let configs = met.flat_map(|other| other.configs());
-    let lists = configs.filter_map(|config| config.get("mutations"));
-    let mut changes = lists.flat_map(|list| list.list("request_mutations"));
-    changes.find_map(|change| {
-        let name = change.at(&["append", "header", "key"])?.value.as_str()?;
-        PLACES.iter().any(|place| place.eq_ignore_ascii_case(name)).then_some(name)
+    let mut changes = met.flat_map(|other| rules::mutations(&other));
+    changes.find_map(|change| match change {
+        Mutation::Write(name, _) => {
+            PLACES.iter().any(|place| place.eq_ignore_ascii_case(name)).then_some(name)
+        }
+        Mutation::Remove(_) | Mutation::RemoveWhere(_) => None,
     })
 }
 
@@ -174,7 +175,7 @@ fn tunnel(way: &Way<'_>) -> Option<String> {
 }
 
 /// The fields of a way that change the path, and those that change the host.
-fn rewrites<'a>(way: &Way<'a>) -> (Vec<Field<'a>>, Vec<Field<'a>>) {
+pub(super) fn rewrites<'a>(way: &Way<'a>) -> (Vec<Field<'a>>, Vec<Field<'a>>) {
     let (mut paths, mut hosts) = (Vec::new(), Vec::new());
     let action = way.levels.iter().find_map(|level| level.get("route"));
     let part = way.levels.first().filter(|level| !level.has("route"));
@@ -200,7 +201,7 @@ fn rewrites<'a>(way: &Way<'a>) -> (Vec<Field<'a>>, Vec<Field<'a>>) {
 }
 
 /// A field that is set.
-struct Field<'a> {
+pub(super) struct Field<'a> {
     name: &'a str,
     value: Node<'a>,
 }

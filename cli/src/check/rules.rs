@@ -213,7 +213,7 @@ fn is_authorization(name: Option<&str>) -> bool {
 }
 
 /// The changes that a filter makes to a request's headers.
-fn mutations<'a>(other: &Other<'a>) -> Vec<Mutation<'a>> {
+pub(super) fn mutations<'a>(other: &Other<'a>) -> Vec<Mutation<'a>> {
     let of_one = |config: Node<'a>| match config.get("request_transform") {
         Some(transformation) => transformation.list("headers_mutations"),
         None => config.get("mutations").map(|m| m.list("request_mutations")).unwrap_or_default(),
