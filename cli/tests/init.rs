@@ -55,6 +55,28 @@ fn init(output: &str, more: &[&str]) -> Ran {
     run(&[&["init", "--discovery", &document, "--output", output], more].concat())
 }
 
+/// A provider whose tokens its own UserInfo endpoint refuses is named where nobody can miss it.
+#[test]
+fn providers_that_take_other_tokens_are_named_at_once() {
+    let dir = Directory::new("named");
+    let document = dir.join("document.json");
+    for (userinfo, noted) in [
+        ("https://graph.microsoft.com/oidc/userinfo", Some("note: **Microsoft Entra:**")),
+        ("https://openidconnect.googleapis.com/v1/userinfo", Some("note: **Google:**")),
+        ("https://idp.example/userinfo", None),
+    ] {
+        let text = json!({"issuer": "https://idp.example", "userinfo_endpoint": userinfo});
+        fs::write(&document, text.to_string()).unwrap();
+        let output = dir.join(if noted.is_some() { &userinfo[8..13] } else { "other" });
+        let ran = run(&["init", "--discovery", &document, "--output", &output]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        match noted {
+            Some(noted) => assert!(ran.err.contains(noted), "{}", ran.err),
+            None => assert_eq!(ran.err, ""),
+        }
+    }
+}
+
 const PLATFORMS: [(&str, &str); 3] =
     [("envoy", "envoy.yaml"), ("istio", "istio.yaml"), ("envoy-gateway", "envoy-gateway.yaml")];
 

@@ -95,7 +95,7 @@ fn exit_code_reports_incomplete_migration() {
         assert_eq!(!ended.stdout.is_empty(), printed, "{ended:?}");
         assert!(ended.stderr.starts_with(b"# Migration report"), "{ended:?}");
     }
-    // Whoever reads no report learns it too.
+    // A user who does not open the report has to see it too.
     let out = dir.0.join("out");
     let ended = program(&["migrate", name, "--out", out.to_str().unwrap()]);
     let said = String::from_utf8(ended.stderr).unwrap();

@@ -193,7 +193,7 @@ fn is_discovered(cluster: &Node<'_>) -> bool {
     cluster.get("type").is_some_and(|kind| *kind.value == "EDS" || *kind.value == 3)
 }
 
-/// An address as the key of what it leads to.
+/// The key of a backend with this address.
 pub(super) fn address_of(address: &Node<'_>) -> String {
     match address.get("socket_address") {
         Some(socket) => {

@@ -127,12 +127,12 @@ codes! {
         "move it before the filter, with `forward: true`, as docs/recipes.md shows; or set \
          \"block_authorization_header\": false, and remove the header by request_headers_to_remove";
     TOKEN_LOGGED = "token-logged", Error,
-        "whoever reads the log or the trace can use the token: of refused requests, and of all where the \
-         filter leaves Authorization",
+        "anybody who can read the log or the trace can use its tokens: those of refused requests, and those of \
+         all requests where the filter forwards Authorization",
         "remove it; the subject is in a header of inject_headers, or in filter_state";
     ADMIN_ROUTED = "admin-routed", Error,
-        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
-         stops Envoy",
+        "a client that reaches the admin interface can read the configuration with its secrets, change \
+         settings and stop Envoy",
         "remove the route, or match the exact path /stats/prometheus";
     ROUTE_CONFIG_REFUSED = "route-config-refused", Error,
         "Envoy has no per-route configuration for Wasm filters and refuses to start",
@@ -270,8 +270,8 @@ codes! {
         "unless the provider's certificate has that name as well, every call fails",
         "set match_typed_subject_alt_names to the provider's host name";
     TLS_WEAK = "tls-weak", Warning,
-        "whoever has an old key of the provider or the keys of a connection, or breaks an old protocol, \
-         gets the tokens",
+        "an attacker who has an old key of the provider or the keys of a connection, or breaks an old \
+         protocol, can read the tokens",
         "remove the setting: Envoy's default is stricter";
     NO_STREAM_IDLE_TIMEOUT = "no-stream-idle-timeout", Warning,
         "if the module fails, its waiting requests hang for 5 minutes, or forever",
@@ -301,8 +301,8 @@ codes! {
         "responses within max_userinfo_bytes reach the filter as a failed call",
         "set http.async_response_buffer_limit above max_userinfo_bytes";
     ADMIN_REACHABLE = "admin-reachable", Warning,
-        "who reaches the admin interface reads the configuration with its secrets, changes settings and \
-         stops Envoy",
+        "a client that reaches the admin interface can read the configuration with its secrets, change \
+         settings and stop Envoy",
         "bind it to 127.0.0.1, or list in admin.allow_paths the pages that others need";
     RUNTIME_OVERRIDES = "runtime-overrides", Warning,
         "for a part of the requests Envoy leaves %2F in the path, whatever the connection manager says",
@@ -365,7 +365,7 @@ codes! {
         "http_proxy_server routes nothing by itself",
         "compare the cluster with envoy/forward-proxy.yaml";
     FILTER_NOT_JUDGED = "filter-not-judged", Note,
-        "its own code decides what it writes, or check does not know its kind: it was not looked into",
+        "its own code decides what it writes, or check does not know this kind of filter: it was not checked",
         "make sure that before the filter it leaves Authorization and the path as they are, and that \
          behind it it writes no identity header of what the client sends";
     VARIABLE_NOT_SEEN = "variable-not-seen", Note,

@@ -135,7 +135,7 @@ fn secret_is_created_as_it_is_read() {
     assert!(next.contains(&format!("--from secret/{}", platform::SECRET)), "{next}");
 }
 
-/// UserInfo refuses other tokens, and whoever tries one has to know it before.
+/// UserInfo refuses other tokens: a user has to know it before the first request.
 #[test]
 fn tokens_that_userinfo_takes_are_named() {
     let (_, next) = made(OIDC_PROVIDER, &Options::default());
