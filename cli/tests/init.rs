@@ -55,19 +55,37 @@ fn init(output: &str, more: &[&str]) -> Ran {
     run(&[&["init", "--discovery", &document, "--output", output], more].concat())
 }
 
+/// The route for the provider's cluster is kept from requests as the chart's is, which runs on Envoy.
+#[test]
+fn route_of_the_cluster_takes_no_request() {
+    let dir = Directory::new("never");
+    let output = dir.join("gateway");
+    let ran = init(&output, &["--platform", "envoy-gateway", "--image", IMAGE]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let expression = |path: PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let (_, behind) = text.split_once("name: x-never").unwrap();
+        behind.lines().nth(1).unwrap().trim().to_owned()
+    };
+    let written = expression(Path::new(&output).join("envoy-gateway.yaml"));
+    assert_eq!(written, expression(root.join("deploy/envoy-gateway/policy.yaml")));
+    assert!(written.starts_with("value: "), "{written}");
+}
+
 /// A provider whose tokens its own UserInfo endpoint refuses is named where nobody can miss it.
 #[test]
 fn providers_that_take_other_tokens_are_named_at_once() {
     let dir = Directory::new("named");
     let document = dir.join("document.json");
-    for (userinfo, noted) in [
-        ("https://graph.microsoft.com/oidc/userinfo", Some("note: **Microsoft Entra:**")),
-        ("https://openidconnect.googleapis.com/v1/userinfo", Some("note: **Google:**")),
-        ("https://idp.example/userinfo", None),
+    for (name, userinfo, noted) in [
+        ("entra", "https://graph.microsoft.com/oidc/userinfo", Some("note: **Microsoft Entra:**")),
+        ("google", "https://openidconnect.googleapis.com/v1/userinfo", Some("note: **Google:**")),
+        ("other", "https://idp.example/userinfo", None),
     ] {
         let text = json!({"issuer": "https://idp.example", "userinfo_endpoint": userinfo});
         fs::write(&document, text.to_string()).unwrap();
-        let output = dir.join(if noted.is_some() { &userinfo[8..13] } else { "other" });
+        let output = dir.join(name);
         let ran = run(&["init", "--discovery", &document, "--output", &output]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         match noted {

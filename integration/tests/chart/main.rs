@@ -270,6 +270,13 @@ async fn istio_with_introspection_and_a_public_route() {
 #[tokio::test]
 async fn envoy_gateway_with_one_configuration() {
     let gw = start("envoy-gateway", &[]).await;
+    // The route that is there for the provider's cluster takes no request.
+    for value in ["", "a", "b", "ab", "a b", "abb", "a\u{ff}b", "\u{10ffff}", "a\\bb"] {
+        let request = gw.get("/never/p443.idp.example").header("x-never", value);
+        let response = request.send().await;
+        assert_ne!(response.status, planes::TAKEN, "{value:?}");
+        assert_eq!(response.status, 401, "{value:?}: {response:?}");
+    }
     assert_closed(&gw, "/orders").await;
     assert_told(gw.get("/orders").bearer("good"), USER, &CLAES).await;
 }

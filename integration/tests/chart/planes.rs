@@ -150,6 +150,19 @@ fn wasm(name: &str, policy: &str, variables: &[&Value], config: &Value) -> Value
     })
 }
 
+/// What a route answers that takes no request.
+pub(crate) const TAKEN: u16 = 418;
+
+/// A match of an HTTPRoute, by an exact path and expressions for headers, as Envoy Gateway writes it for Envoy.
+fn exactly(matched: &Value) -> Value {
+    assert_eq!(matched["path"]["type"], "Exact");
+    let headers = matched["headers"].as_array().expect("headers").iter().map(|header| {
+        assert_eq!(header["type"], "RegularExpression");
+        json!({"name": header["name"], "string_match": {"safe_regex": {"regex": header["value"]}}})
+    });
+    json!({"path": matched["path"]["value"], "headers": headers.collect::<Vec<_>>()})
+}
+
 fn envoy_gateway(objects: &[Value], manager: &mut Value) {
     let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
     let mut of_gateway = None;
@@ -181,6 +194,16 @@ fn envoy_gateway(objects: &[Value], manager: &mut Value) {
         let name = route["name"].as_str().expect("a name");
         let filter = of_routes.get(name).and_then(Value::as_str).unwrap_or(&of_gateway).to_owned();
         route["typed_per_filter_config"] = json!({filter: {"@type": SWITCH, "config": {}}});
+    }
+    // The provider's own routes are there for their clusters alone: a request that one takes would be seen.
+    let rules = of("HTTPRoute").flat_map(|route| route["spec"]["rules"].as_array().expect("rules"));
+    let matches = rules.flat_map(|rule| rule["matches"].as_array().expect("matches"));
+    for (index, matched) in matches.enumerate() {
+        let taken = exactly(matched);
+        let answer = json!({"status": TAKEN});
+        let route =
+            json!({"name": format!("provider {index}"), "match": taken, "direct_response": answer});
+        routes(manager).insert(0, route);
     }
     // One listener is run here, and each of the Gateway's has the guard.
     let guard = of("EnvoyPatchPolicy").next().expect("a guard");
